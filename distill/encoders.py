@@ -1,0 +1,170 @@
+"""The only door to transformers' models and tokenizers."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import transformers
+from huggingface_hub.utils.tqdm import enable_progress_bars
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from distill.errors import UserError
+from distill.files import sha256
+from distill.places import from_hub, local_folder
+
+transformers.utils.logging.disable_progress_bar()
+enable_progress_bars()
+
+
+def load_tokenizer(place: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """A fast tokenizer, from a folder or a hub name.
+
+    Raises:
+        UserError: there is none, or the hub cannot be reached.
+    """
+
+    def load() -> PreTrainedTokenizerBase:
+        return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(place, revision=revision))
+
+    tokenizer = load_or_explain(place, "tokenizer", load)
+    if not tokenizer.is_fast:
+        raise UserError(f"{place}: has no fast tokenizer (tokenizer.json); convert it with transformers and save it again")
+    return tokenizer
+
+
+def load_or_explain(place: str | Path, what: str, load: Any) -> Any:
+    """Call a `from_pretrained`, from disk or from the hub, and turn its failures into one line.
+
+    Raises:
+        UserError: nothing loadable is there.
+    """
+    if not Path(place).is_dir():
+        return from_hub(f"{what} '{place}'", load)
+    try:
+        return load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{place}: no usable {what}: {first[:200]}") from None
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise UserError(f"{place}: the {what} is damaged: {error}; fetch it again") from None
+
+
+def checkpoint_place(hub: str | None, path: str | None, package: str | None) -> str | Path:
+    """Where transformers finds a checkpoint: a folder, or the hub's name of it.
+
+    Raises:
+        UserError: the folder or package does not exist.
+    """
+    return local_folder(path, package) or str(hub)
+
+
+def load_classifier(place: str | Path, labels: Sequence[str], *, new_head: bool, revision: str | None = None) -> PreTrainedModel:
+    """A checkpoint with a sequence classification head for these labels, fp32, `sdpa` attention where it has it.
+
+    With `new_head`, a head that is missing or of another size is newly made from torch's current random state. Without, the
+    checkpoint's own head must fit and its label order must be that of the data.
+
+    Raises:
+        UserError: the checkpoint is unusable, has no such head, or orders its labels differently.
+    """
+    model, report = load_or_explain(
+        place,
+        "model",
+        lambda: AutoModelForSequenceClassification.from_pretrained(
+            place,
+            revision=revision,
+            num_labels=len(labels),
+            dtype="float32",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        ),
+    )
+    absent = sorted(set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]})
+    if new_head:
+        set_labels(model.config, labels)
+    elif absent:
+        raise UserError(f"{place}: has no classification head for {len(labels)} labels ({absent[0]}); fine-tune it: epochs ≥ 1")
+    else:
+        config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+        require_same_labels(config, labels, str(place))
+        set_labels(model.config, labels)
+    return cast(PreTrainedModel, model)
+
+
+def require_same_labels(config: PretrainedConfig, labels: Sequence[str], where: str) -> None:
+    """Refuse a model whose label order is not that of the data.
+
+    Raises:
+        UserError: both orders are named.
+    """
+    own = [str(config.id2label[i]) for i in sorted(config.id2label)]
+    if own != list(labels):
+        raise UserError(f"{where}: its labels are {own}, the data set's are {list(labels)}; set the data set's `labels` to match")
+
+
+def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
+    """Write the label names into a config, in their order."""
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+
+
+def require_vocabulary(model: PreTrainedModel, tokenizer_size: int, where: str) -> None:
+    """Refuse a tokenizer that makes ids for which the model has no embedding.
+
+    Raises:
+        UserError: both sizes are named.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    if tokenizer_size > rows:
+        raise UserError(
+            f"{where}: embeds {rows} tokens, the data set's tokenizer has {tokenizer_size}; use the model's own tokenizer"
+        )
+
+
+def require_positions(model: PreTrainedModel, max_length: int, where: str) -> None:
+    """Refuse rows longer than the model's position embeddings.
+
+    Raises:
+        UserError: both lengths are named.
+    """
+    offset = 2 if model.config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and max_length > positions - offset:
+        raise UserError(f"{where}: takes {positions - offset} tokens, the data set's max_length is {max_length}; lower it")
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of what a tokenizer does: its pipeline and vocabulary, without truncation and padding."""
+    pipeline = json.loads(tokenizer.backend_tokenizer.to_str())
+    pipeline["truncation"] = pipeline["padding"] = None
+    return hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).hexdigest()
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """SHA-256 over the safetensors files of a model's folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise UserError(f"{folder}: no model.safetensors; run the stage that writes {folder}")
+    return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
+
+
+def config_fingerprint(folder: Path) -> str:
+    """SHA-256 of a model's config, without the version of transformers that wrote it."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("transformers_version", None)
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

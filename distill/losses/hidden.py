@@ -1,0 +1,10 @@
+"""Losses between hidden states. Pure functions of tensors over real tokens; padding never enters."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def cosine_distance(student: Float[Tensor, "tokens hidden"], teacher: Float[Tensor, "tokens hidden"]) -> Float[Tensor, ""]:
+    """1 − cos(h_s, h_t), averaged over tokens. Sanh et al. 2019 (arXiv 1910.01108), section 3: the term L_cos."""
+    return (1 - functional.cosine_similarity(student.float(), teacher.float(), dim=-1)).mean()

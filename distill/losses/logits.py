@@ -1,0 +1,21 @@
+"""Losses between logits. Pure functions of tensors; means are over rows."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def soft_target_kl(
+    student: Float[Tensor, "rows classes"], teacher: Float[Tensor, "rows classes"], temperature: float
+) -> Float[Tensor, ""]:
+    """T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)), summed over classes, averaged over rows.
+
+    Hinton, Vinyals & Dean 2015 (arXiv 1503.02531), section 2: the factor T² keeps the gradients' size when T changes.
+    """
+    divergence = functional.kl_div(
+        functional.log_softmax(student.float() / temperature, dim=-1),
+        functional.log_softmax(teacher.float() / temperature, dim=-1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return divergence * temperature**2

@@ -1,0 +1,33 @@
+"""How a model is trained: shared by teachers and students."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distill.params.base import Strict
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class TrainingSettings(Strict):
+    """Everything that transformers' Trainer is told. The best epoch on the validation split is kept."""
+
+    epochs: Annotated[int, Field(ge=0)] = 3
+    batch_size: Positive = 32
+    """Rows a step and process, before `gradient_accumulation`."""
+    eval_batch_size: Positive = 64
+    gradient_accumulation: Positive = 1
+    """Batches summed into one optimizer step."""
+    learning_rate: Rate = 5e-5
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """The fraction of all steps over which the learning rate rises to its value."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    max_grad_norm: Rate = 1.0
+    patience: Positive | None = None
+    """Stop after this many epochs without a better validation score."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 autocast where the hardware multiplies bf16: GPUs from Ampere on, CPUs with AVX512-BF16 or AMX."""
+    group_by_length: bool = True
+    """Batch rows of like length, so that little is padded."""

@@ -1,0 +1,114 @@
+"""Raw rows into data/raw/NAME/: one Parquet file a split, whatever they came from."""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from distill.errors import UserError
+from distill.places import from_hub
+
+TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
+
+
+def fetch_hub(name: str, config: str | None, revision: str | None) -> dict[str, pa.Table]:
+    """Every split of a data set of the Hugging Face hub, class label names in its schema's metadata.
+
+    Raises:
+        UserError: the hub does not know the data set, or cannot be reached after several attempts.
+    """
+    import datasets
+
+    what = f"data set '{name}'" + (f", config '{config}'" if config else "")
+    try:
+        loaded = from_hub(what, lambda: datasets.load_dataset(name, config, revision=revision))
+    except ValueError as error:
+        raise UserError(f"hub: {what} cannot be used: {str(error).splitlines()[0]}") from None
+    return {str(split): part.with_format("arrow")[:] for split, part in loaded.items()}
+
+
+def read_local(path: Path, encoding: str) -> dict[str, pa.Table]:
+    """Splits of a local file or folder.
+
+    A file is the split `train`. A folder holds either one Parquet, CSV, TSV or JSONL file a split (`train.csv`,
+    `test-00000-of-00002.parquet`), or text files: in class folders (columns `text`, `label`), in such folders a split, or
+    on their own (column `text`).
+
+    Raises:
+        UserError: nothing readable is there, or a file is broken.
+    """
+    if path.is_file():
+        return {"train": read_table(path, encoding)}
+    files = sorted(file for file in path.iterdir() if file.suffix in TABLE_SUFFIXES)
+    if files:
+        groups = itertools.groupby(files, key=lambda file: file.stem.partition("-")[0])
+        return {split: pa.concat_tables([read_table(file, encoding) for file in group]) for split, group in groups}
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(("_", "."))]
+    by_split = {folder.name: _text_rows(folder, encoding) for folder in folders if any(folder.glob("*/*.txt"))}
+    if by_split:
+        return by_split
+    rows = _text_rows(path, encoding)
+    if rows.num_rows == 0:
+        raise UserError(f"{path}: nothing to read; expected {', '.join(TABLE_SUFFIXES)} or .txt files, or class folders of .txt")
+    return {"train": rows}
+
+
+def read_table(path: Path, encoding: str = "utf-8") -> pa.Table:
+    """One Parquet, CSV, TSV or JSONL file.
+
+    Raises:
+        UserError: the file is of another kind, or broken.
+    """
+    try:
+        match path.suffix:
+            case ".parquet":
+                return pa.parquet.read_table(path)
+            case ".csv" | ".tsv":
+                return pa.csv.read_csv(
+                    path,
+                    read_options=pa.csv.ReadOptions(encoding=encoding),
+                    parse_options=pa.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True),
+                )
+            case ".jsonl" | ".json":
+                return pa.json.read_json(path)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: broken {path.suffix[1:]} file: {' '.join(str(error).split())[:200]}") from None
+    raise UserError(f"{path}: cannot read '{path.suffix}' files; expected {', '.join(TABLE_SUFFIXES)}")
+
+
+def write_tables(tables: dict[str, pa.Table], folder: Path) -> int:
+    """Write a Parquet file a split; the same rows give the same bytes.
+
+    Returns:
+        The number of rows in all.
+
+    Raises:
+        UserError: there are no rows.
+    """
+    rows = sum(int(table.num_rows) for table in tables.values())
+    if rows == 0:
+        raise UserError(f"{folder.name}: the source has no rows")
+    for split, table in tables.items():
+        pa.parquet.write_table(table, folder / f"{split}.parquet")
+    return rows
+
+
+def _text_rows(folder: Path, encoding: str) -> pa.Table:
+    labelled = sorted(folder.glob("*/*.txt"))
+    files: Iterable[Path] = labelled or sorted(folder.glob("*.txt"))
+    columns: dict[str, list[Any]] = {"text": [_read_text(file, encoding) for file in files]}
+    if labelled:
+        columns["label"] = [file.parent.name for file in labelled]
+    return pa.table(columns)
+
+
+def _read_text(file: Path, encoding: str) -> str:
+    try:
+        return file.read_text(encoding=encoding).strip()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not {encoding} (byte {error.start}); set the source's `encoding`, say latin-1") from None

@@ -1,0 +1,260 @@
+"""The trainer of teachers and students: transformers' Trainer, a batch that carries targets, and an objective."""
+
+import contextlib
+import hashlib
+import inspect
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from distill.batches import Collator, RowNumbers
+from distill.checkpointing import SafeCheckpoints, last_checkpoint
+from distill.console import say
+from distill.devices import bf16_helps
+from distill.errors import UserError
+from distill.params.training import TrainingSettings
+from distill.prepared import Dataset
+from distill.tasks import cross_entropy, score
+
+Objective = Callable[[Any, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]]
+"""(the model's outputs, the batch) → the loss, and its terms by name."""
+LOG_POINTS = 50
+"""About how many points a training curve has."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a training run went."""
+
+    history: list[dict[str, float]]
+    """What was logged: `step`, `epoch`, `loss`, the terms; and a validation `score` an epoch."""
+    best_epoch: float
+    best_score: float
+    seconds: float
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """What data/runs/ keeps of it: JSON."""
+        return {"seed": seed, **asdict(self)}
+
+
+def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel) -> str:
+    """A hash of what a run depends on: a checkpoint is resumed by the same run alone."""
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
+    for parameter in model.parameters():
+        digest.update(parameter.detach().flatten()[:64].cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def supervised_objective(outputs: Any, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy with the hard labels."""
+    loss = cross_entropy(outputs.logits, batch["labels"])
+    return loss, {"hard_labels": loss}
+
+
+def train(
+    model: PreTrainedModel,
+    rows: Collator,
+    validation: Collator,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    metric: str,
+    scratch: Path,
+    title: str,
+    objective: Objective = supervised_objective,
+    with_hidden: bool = False,
+) -> Trained:
+    """Train in place, resuming from `scratch` if an earlier run was interrupted; the model ends as its best epoch left it.
+
+    Args:
+        model: Teacher or student.
+        rows: The training rows, with targets if the objective reads any.
+        validation: The validation rows.
+        settings: Epochs, learning rate and so on.
+        seed: Of shuffling and dropout.
+        metric: The data set's metric, which picks the best epoch.
+        scratch: Where checkpoints are kept until training has ended; it belongs to this run alone.
+        title: Names the run on the screen.
+        objective: The loss.
+        with_hidden: Whether the objective reads the student's hidden states.
+
+    Raises:
+        UserError: the loss diverges.
+    """
+    if settings.epochs == 0:
+        return Trained([], 0.0, 0.0, 0.0)
+    trainer = DistillationTrainer(
+        objective,
+        with_hidden,
+        rows.rows.lengths,
+        model=model,
+        args=_arguments(settings, len(rows.rows), seed, scratch),
+        data_collator=rows,
+        train_dataset=RowNumbers(len(rows.rows)),
+        eval_dataset=RowNumbers(len(validation.rows)),
+        compute_metrics=lambda prediction: {
+            "score": score(metric, np.argmax(prediction.predictions, axis=1), prediction.label_ids)
+        },
+        callbacks=[EpochLines(title)],
+    )
+    trainer.validation = validation
+    trainer.remove_callback(PrinterCallback)
+    if settings.patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(settings.patience))
+    checkpoint = last_checkpoint(scratch)
+    if checkpoint is not None:
+        say(f"{title}: goes on from {Path(checkpoint).name}")
+    trainer.started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    state = trainer.state
+    best_epoch = next(entry["epoch"] for entry in state.log_history if entry.get("eval_score") == state.best_metric)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return Trained(_history(state.log_history), best_epoch, float(state.best_metric), trainer.seconds)
+
+
+class DistillationTrainer(SafeCheckpoints):
+    """A Trainer that takes its loss from an objective and logs the objective's terms."""
+
+    validation: Collator
+
+    def __init__(self, objective: Objective, with_hidden: bool, lengths: Any, **arguments: Any) -> None:
+        """Like transformers' Trainer, with an objective and the rows' lengths."""
+        super().__init__(**arguments)
+        self.objective, self.with_hidden, self.lengths = objective, with_hidden, lengths
+        self.loss_is_scaled_for_ga = False
+        accepted = inspect.signature(self.model.forward).parameters
+        self.inputs = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in accepted]
+        self.sums: dict[str, Tensor] = {}
+        self.batches = 0
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The objective when training, the hard labels' loss when validating."""
+        training = model.training
+        outputs = model(
+            **{name: inputs[name] for name in self.inputs if name in inputs},
+            output_hidden_states=training and self.with_hidden,
+        )
+        loss, terms = (self.objective if training else supervised_objective)(outputs, inputs)
+        if training:
+            for name, value in terms.items():
+                self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value.detach()
+            self.batches += 1
+        return (loss, {"logits": outputs.logits}) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the terms' means to what is logged.
+
+        Raises:
+            UserError: the loss is NaN or infinite.
+        """
+        if "loss" in logs and self.batches:
+            if not math.isfinite(logs["loss"]):
+                raise UserError(f"the loss diverged before step {self.state.global_step}: {logs['loss']}; lower learning_rate")
+            logs |= {name: (value / self.batches).item() for name, value in self.sums.items()}
+            self.sums, self.batches = {}, 0
+        super().log(logs, start_time)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """Batches of validation rows, which carry no targets."""
+        with _swapped(self, "data_collator", self.validation):
+            return super().get_eval_dataloader(eval_dataset)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return torch.utils.data.SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+
+class EpochLines(TrainerCallback):
+    """A plain line an epoch."""
+
+    def __init__(self, title: str) -> None:
+        """`title` begins each line."""
+        self.title = title
+        self.loss = float("nan")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Remember the training loss; print when the validation score is known."""
+        logs = logs or {}
+        self.loss = logs.get("loss", self.loss)
+        if "eval_score" in logs and state.is_world_process_zero:
+            say(
+                f"{self.title}: epoch {state.epoch:.0f} of {state.num_train_epochs}: "
+                f"loss {self.loss:.4f}, validation score {logs['eval_score']:.4f}"
+            )
+
+
+def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) -> TrainingArguments:
+    steps = math.ceil(rows / settings.batch_size / settings.gradient_accumulation) * settings.epochs
+    on_cuda = torch.cuda.is_available()
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_helps())
+    return TrainingArguments(
+        output_dir=str(scratch),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.eval_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        use_cpu=not on_cuda,
+        bf16=bf16,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="score",
+        greater_is_better=True,
+        restore_callback_states_from_checkpoint=True,
+        logging_steps=max(1, steps // LOG_POINTS),
+        logging_nan_inf_filter=False,
+        train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
+        seed=seed,
+        data_seed=seed,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=on_cuda,
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to="none",
+    )
+
+
+def _history(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """The curves: training losses and validation scores, without the clock."""
+    kept = []
+    for entry in log:
+        if "loss" in entry:
+            kept.append({key: value for key, value in entry.items() if key not in ("grad_norm",)})
+        elif "eval_score" in entry:
+            kept.append({"step": entry["step"], "epoch": entry["epoch"], "score": entry["eval_score"]})
+    return kept
+
+
+@contextlib.contextmanager
+def _swapped(owner: Any, name: str, value: Any) -> Any:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

@@ -1,0 +1,51 @@
+"""data/prepared/DATASET → data/teachers/NAME/"""
+
+from pathlib import Path
+
+import click
+
+from distill.console import PARAMS, command, say
+from distill.files import SCRATCH, to_json, whole_folder, write_text
+from distill.params.base import load_entry
+from distill.params.teachers import TeacherSettings
+
+
+@command
+@click.argument("name")
+def main(name: str) -> None:
+    """Fine-tune the teacher NAME; its best epoch on the validation split is kept. A killed run goes on from its last epoch."""
+    settings = load_entry(PARAMS, "teachers", name, TeacherSettings)
+    from transformers import set_seed
+
+    from distill.batches import Collator
+    from distill.encoders import checkpoint_place, load_classifier, load_tokenizer, require_positions, require_vocabulary
+    from distill.models import save_model
+    from distill.prepared import Dataset
+    from distill.training import run_key, train
+
+    dataset = Dataset.open(Path("data/prepared", settings.dataset))
+    checkpoint = settings.checkpoint
+    place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
+    with whole_folder(Path("data/teachers", name)) as folder:
+        set_seed(settings.seed)
+        model = load_classifier(place, dataset.labels, new_head=settings.epochs > 0, revision=checkpoint.revision)
+        require_vocabulary(model, dataset.vocabulary, str(place))
+        require_positions(model, dataset.max_length, str(place))
+        trained = train(
+            model,
+            Collator(dataset.rows("train")),
+            Collator(dataset.rows("validation")),
+            settings,
+            seed=settings.seed,
+            metric=dataset.metric,
+            scratch=SCRATCH / "training" / f"teachers-{name}-{run_key(settings, dataset, model)}",
+            title=f"teacher {name}",
+        )
+        save_model(folder, model, load_tokenizer(place, checkpoint.revision))
+    write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
+    best = f"best epoch {trained.best_epoch:g}, validation {dataset.metric} {trained.best_score:.4f}"
+    say(f"teacher {name}: {best}, {trained.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Shapes are checked while tests run; tiny random models and data stand in for real ones."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("distill", "beartype.beartype")
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from tests import tiny
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return tiny.tokenizer()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A prepared data set: read only."""
+    return tiny.prepare(tmp_path_factory.mktemp("data") / "prepared" / "tiny", tokenizer)
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A random 4-layer teacher on disk: read only."""
+    return tiny.save(tiny.bert(layers=4), tmp_path_factory.mktemp("teachers") / "tiny", tokenizer)
+
+
+@pytest.fixture
+def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Call with the text of params.yaml: an empty project of that file, which becomes the working folder."""
+
+    def make(params: str) -> Path:
+        (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    return make
