@@ -1,7 +1,7 @@
 """Rows and their targets, joined into batches."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from distill.prepared import PreparedRows
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@runtime_checkable
 class Targets(Protocol):
     """Where a batch's targets are gathered from: the store's readers, or anything like them."""
 

@@ -28,7 +28,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, positions: np.ndarray[Any, Any]) -> "Rows":
+    def take(self, positions: np.ndarray[Any, np.dtype[Any]]) -> "Rows":
         """The rows at these positions, in this order."""
         pair = None if self.texts_pair is None else [self.texts_pair[i] for i in positions]
         return Rows([self.texts[i] for i in positions], pair, self.labels[positions], self.numbers[positions])
@@ -190,7 +190,9 @@ def require_labels(rows: Rows, where: str) -> None:
         )
 
 
-def _stratified(rows: Rows, count: int, where: str, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _stratified(
+    rows: Rows, count: int, where: str, seed: int
+) -> tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[Any]]]:
     from sklearn.model_selection import train_test_split
 
     labelled = np.flatnonzero(rows.labels != UNLABELLED)

@@ -19,7 +19,7 @@ from transformers import (
 
 from distill.errors import UserError
 from distill.files import sha256
-from distill.places import from_hub, local_folder
+from distill.places import first_line, from_hub, local_folder
 
 transformers.utils.logging.disable_progress_bar()
 enable_progress_bars()
@@ -47,13 +47,10 @@ def load_or_explain(place: str | Path, what: str, load: Any) -> Any:
     Raises:
         UserError: nothing loadable is there.
     """
-    if not Path(place).is_dir():
-        return from_hub(f"{what} '{place}'", load)
     try:
-        return load()
+        return load() if Path(place).is_dir() else from_hub(f"{what} '{place}'", load)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{place}: no usable {what}: {first[:200]}") from None
+        raise UserError(f"{place}: no usable {what}: {first_line(error)}") from None
     except Exception as error:
         if type(error).__name__ != "SafetensorError":
             raise

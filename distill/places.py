@@ -42,38 +42,66 @@ def local_folder(path: str | None, package: str | None) -> Path | None:
     return Path(path)
 
 
-def from_hub(what: str, load: Callable[[], Result], attempts: int = 4, pause: float = 2.0) -> Result:
+def from_hub(what: str, load: Callable[[], Result], attempts: int = 2, pause: float = 2.0) -> Result:
     """Call `load`, again after a growing pause (seconds) when the network fails.
+
+    The attempts are few, for huggingface_hub itself tries each request six times.
 
     Raises:
         UserError: the hub does not know the name or refuses it, or does not answer.
+        OSError: this machine fails: its disk is full, a folder is read-only.
     """
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub import is_offline_mode
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        GatedRepoError,
+        HTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     for attempt in range(1, attempts + 1):
         try:
             return load()
-        except GatedRepoError:
-            raise UserError(f"hub: {what} is gated; accept its terms on the hub and run `hf auth login`") from None
-        except (RepositoryNotFoundError, RevisionNotFoundError):
-            raise UserError(f"hub: {what} does not exist, or is private; check the name and `hf auth login`") from None
-        except (OSError, HfHubHTTPError) as error:
-            if _not_found(error):
-                raise UserError(f"hub: {what} cannot be used: {_first_line(error)}") from None
+        except (OSError, HTTPError) as error:
+            causes = _causes(error)
+            if any(isinstance(cause, GatedRepoError) for cause in causes):
+                raise UserError(f"hub: {what} is gated; accept its terms on the hub and run `hf auth login`") from None
+            if any(isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError)) for cause in causes):
+                raise UserError(f"hub: {what} does not exist, or is private; check the name and `hf auth login`") from None
+            if not any(map(_of_the_network, causes)):
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                raise UserError(f"hub: {what} cannot be used: {first_line(error)}") from None
+            if is_offline_mode():
+                raise UserError(f"hub: {what} is not cached here, and HF_HUB_OFFLINE is set; unset it, or give `path`") from None
             if attempt == attempts:
                 raise UserError(
-                    f"hub: {what} could not be fetched in {attempts} attempts ({_first_line(error)}); check the network, "
+                    f"hub: {what} could not be fetched in {attempts} attempts ({first_line(error)}); check the network, "
                     "or give a local `path` instead"
                 ) from None
             time.sleep(pause * 2 ** (attempt - 1))
     raise AssertionError
 
 
-def _not_found(error: Exception) -> bool:
-    name = type(error).__name__
-    text = str(error)
-    return name in {"DatasetNotFoundError", "DataFilesNotFoundError"} or "is not a valid model identifier" in text
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _of_the_network(error: BaseException) -> bool:
+    """Whether it may go well the next time; transformers and datasets wrap what huggingface_hub raises."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError  # type: ignore[attr-defined]
+
+    if isinstance(error, HfHubHTTPError):
+        status = getattr(error.response, "status_code", None)
+        return status is None or status == 429 or status >= 500
+    return isinstance(error, (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError))
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """An error and those that led to it."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found

@@ -11,7 +11,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from distill.errors import UserError
-from distill.places import from_hub
+from distill.places import first_line, from_hub
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
 
@@ -27,8 +27,8 @@ def fetch_hub(name: str, config: str | None, revision: str | None) -> dict[str, 
     what = f"data set '{name}'" + (f", config '{config}'" if config else "")
     try:
         loaded = from_hub(what, lambda: datasets.load_dataset(name, config, revision=revision))
-    except ValueError as error:
-        raise UserError(f"hub: {what} cannot be used: {str(error).splitlines()[0]}") from None
+    except (ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(f"hub: {what} cannot be used: {first_line(error.__cause__ or error)}") from None
     return {str(split): part.with_format("arrow")[:] for split, part in loaded.items()}
 
 

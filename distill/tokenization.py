@@ -16,7 +16,7 @@ class Encoded:
     """A split's tokens: `columns` has `input_ids`, and `token_type_ids` for pairs whose tokenizer tells them apart."""
 
     columns: dict[str, list[list[int]]]
-    lengths: np.ndarray[Any, Any]
+    lengths: np.ndarray[Any, np.dtype[Any]]
     truncated_rows: int
     truncated_tokens: int
 

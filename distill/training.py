@@ -37,7 +37,7 @@ LOG_POINTS = 50
 class Trained:
     """How a training run went."""
 
-    history: list[dict[str, float]]
+    history: list[dict[str, Any]]
     """What was logged: `step`, `epoch`, `loss`, the terms; and a validation `score` an epoch."""
     best_epoch: float
     best_score: float
@@ -155,7 +155,7 @@ class DistillationTrainer(SafeCheckpoints):
             self.batches += 1
         return (loss, {"logits": outputs.logits}) if return_outputs else loss
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """Add the terms' means to what is logged.
 
         Raises:
@@ -191,7 +191,7 @@ class EpochLines(TrainerCallback):
         self.title = title
         self.loss = float("nan")
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Remember the training loss; print when the validation score is known."""
         logs = logs or {}
         self.loss = logs.get("loss", self.loss)
@@ -239,12 +239,12 @@ def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) 
     )
 
 
-def _history(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The curves: training losses and validation scores, without the clock."""
     kept = []
     for entry in log:
         if "loss" in entry:
-            kept.append({key: value for key, value in entry.items() if key not in ("grad_norm",)})
+            kept.append({key: value for key, value in entry.items() if key != "grad_norm"})
         elif "eval_score" in entry:
             kept.append({"step": entry["step"], "epoch": entry["epoch"], "score": entry["eval_score"]})
     return kept

@@ -22,6 +22,12 @@ from tests import tiny
 torch.set_num_threads(2)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test draws the same random numbers, whichever tests run before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
     return tiny.tokenizer()

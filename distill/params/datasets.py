@@ -1,6 +1,6 @@
 """`datasets`: rows made ready for a tokenizer and a task."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -61,7 +61,7 @@ class DatasetSettings(Strict):
     seed: Annotated[int, Field(ge=0)] = 1
 
     @model_validator(mode="after")
-    def _labels_differ(self) -> Self:
+    def _labels_differ(self) -> "DatasetSettings":
         if self.labels is not None and (len(set(self.labels)) < len(self.labels) or len(self.labels) < 2):
             raise ValueError("labels: expected at least two names, each once")
         return self

@@ -1,7 +1,5 @@
 """`sources`: where raw rows come from."""
 
-from typing import Self
-
 from pydantic import model_validator
 
 from distill.params.base import Strict
@@ -24,7 +22,7 @@ class Source(Strict):
     """The encoding of text files, CSV and JSONL."""
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
+    def _exactly_one(self) -> "Source":
         if sum(place is not None for place in (self.hub, self.path, self.package)) != 1:
             raise ValueError("expected exactly one of: hub, path, package")
         if self.hub is None and (self.config is not None or self.revision is not None):

@@ -1,7 +1,7 @@
 """`students`: how each is born, from which targets it learns, and by which recipe."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -31,7 +31,7 @@ class InitSettings(Strict):
     """Of random weights. All of a student's `seeds` start from the same newborn."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _one_way(self) -> "InitSettings":
         if sum(way is not None for way in (self.layers, self.depth, self.architecture)) > 1:
             raise ValueError("expected one of: layers, depth, architecture")
         if self.source.startswith("data/prepared/") and self.architecture is None:
@@ -52,7 +52,7 @@ class StudentSettings(TrainingSettings):
     """One training run each; the best on the validation split is the student, all are measured."""
 
     @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
+    def _seeds_differ(self) -> "StudentSettings":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: expected each seed once")
         return self
@@ -93,7 +93,7 @@ class DistilBert(StudentSettings):
         return self.cosine_weight > 0
 
     @model_validator(mode="after")
-    def _some_term(self) -> Self:
+    def _some_term(self) -> "DistilBert":
         if self.soft_weight == self.hard_weight == self.cosine_weight == 0:
             raise ValueError("soft_weight, hard_weight, cosine_weight: all are 0, nothing would be learnt")
         return self

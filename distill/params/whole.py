@@ -81,6 +81,10 @@ def json_schema() -> dict[str, Any]:
     fields["students"] = (dict[str, student], ...)  # type: ignore[valid-type]
     whole = create_model("Params", __base__=Strict, defaults=(defaults, ...), **fields)  # type: ignore[call-overload]
     schema: dict[str, Any] = TypeAdapter(whole).json_schema(by_alias=True)
+    for section, keys in INTERPOLATED.items():
+        for model in RECIPES.values() if section == "students" else (MODELS[section],):
+            entry = schema["$defs"][model.__name__]
+            entry["required"] = [key for key in entry["required"] if key in keys]  # the others may be inherited
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

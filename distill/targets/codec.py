@@ -56,9 +56,7 @@ class Codec:
         return torch.mul(values, scales.float()[:, None])
 
 
-def calibrate(name: str, vectors: Float[Tensor, "n width"]) -> Codec:
-    """A codec whose channel statistics are those of a sample of vectors."""
-    if name != "int8":
-        return Codec(name)
+def calibrate(vectors: Float[Tensor, "n width"]) -> Codec:
+    """An int8 codec whose channel statistics are those of a sample of vectors."""
     deviation = vectors.std(dim=0, correction=0)
-    return Codec(name, vectors.mean(dim=0), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+    return Codec("int8", vectors.mean(dim=0), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))

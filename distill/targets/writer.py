@@ -201,16 +201,13 @@ class Materializer:
         write_shard(path, output, ids, np.ones(len(ids), np.int64), Encoded(values, None), self.codecs[output])
 
     def _calibrate(self) -> dict[str, Codec]:
-        codecs = {LOGITS: Codec("fp32")}
-        if self.layers:
+        """The codec of each output; int8 is calibrated on the first rows."""
+        codecs = {LOGITS: Codec("fp32")} | {hidden_output(layer): Codec(self.job.codec) for layer in self.layers}
+        if self.layers and self.job.codec == "int8":
             split = next(split for split in self.rows if split in self.job.hidden_splits)
             sample = unique_rows(self.rows[split])[:CALIBRATION_ROWS]
-            states: dict[int, Any] = dict.fromkeys(self.layers)
-            if self.job.codec == "int8":
-                states = dict(
-                    hidden_sample(self.model, self.rows[split], sample, self.layers, self.job.batch_tokens, self.job.precision)
-                )
-            codecs |= {hidden_output(layer): calibrate(self.job.codec, states[layer]) for layer in self.layers}
+            states = hidden_sample(self.model, self.rows[split], sample, self.layers, self.job.batch_tokens, self.job.precision)
+            codecs |= {hidden_output(layer): calibrate(states[layer]) for layer in self.layers}
         return codecs
 
     def _file(self, unit: Unit, output: str) -> Path:

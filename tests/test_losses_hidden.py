@@ -1,0 +1,32 @@
+import numpy as np
+import torch
+
+from distill.losses.hidden import cosine_distance
+
+
+def test_parallel_states_have_no_loss_and_opposite_ones_two():
+    states = torch.randn(9, 8)
+    assert cosine_distance(states, 3 * states).abs() < 1e-6
+    torch.testing.assert_close(cosine_distance(states, -states), torch.tensor(2.0))
+
+
+def test_it_is_the_formula():
+    student, teacher = torch.randn(9, 8), torch.randn(9, 8)
+    s, t = student.double().numpy(), teacher.double().numpy()
+    cosine = (s * t).sum(1) / np.linalg.norm(s, axis=1) / np.linalg.norm(t, axis=1)
+    np.testing.assert_allclose(cosine_distance(student, teacher).item(), (1 - cosine).mean(), rtol=1e-5)
+
+
+def test_its_gradient_is_that_of_finite_differences():
+    teacher = torch.randn(3, 4, dtype=torch.float64)
+
+    def loss(student: torch.Tensor) -> torch.Tensor:
+        cosine = torch.nn.functional.cosine_similarity(student, teacher, dim=-1)
+        return (1 - cosine).mean()
+
+    student = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(loss, student)
+    single = student.detach().float().requires_grad_()
+    cosine_distance(single, teacher.float()).backward()
+    loss(student).backward()
+    torch.testing.assert_close(single.grad, student.grad.float(), rtol=1e-4, atol=1e-6)

@@ -1,0 +1,195 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from distill import training
+from distill.batches import Collator
+from distill.distillation import distill_student, objective_of, recipe_terms, target_collator
+from distill.errors import UserError
+from distill.params.students import RECIPES
+from distill.params.training import TrainingSettings
+from distill.prepared import Dataset
+from distill.targets.reader import TargetStore
+from distill.targets.writer import Job
+from distill.training import run_key, train
+from tests import tiny
+from tests.stores import materialize
+
+
+def settings(**changed: object) -> TrainingSettings:
+    return TrainingSettings(**{"epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32", **changed})
+
+
+def student_settings(recipe: str, **changed: object):
+    entry = {"dataset": "tiny", "targets": "tiny", "init": {"from": "data/teachers/tiny", "depth": 2}}
+    values = {"recipe": recipe, **entry, "epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32", **changed}
+    return RECIPES[recipe].model_validate(values, strict=False)
+
+
+@pytest.fixture(scope="module")
+def dataset(prepared) -> Dataset:
+    return Dataset.open(prepared)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, dataset) -> TargetStore:
+    folder = tmp_path_factory.mktemp("store") / "tiny"
+    return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), dataset, folder, Job(hidden=(-1,))))
+
+
+def run(dataset, scratch, chosen=None, seed=1, model=None):
+    model = model or tiny.bert(hidden_dropout_prob=0.1)
+    trained = train(
+        model,
+        Collator(dataset.rows("train")),
+        Collator(dataset.rows("validation")),
+        chosen or settings(),
+        seed=seed,
+        metric="accuracy",
+        scratch=scratch,
+        title="test",
+    )
+    return model, trained
+
+
+def weights(model) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_what_can_be_learnt_is_learnt_and_the_curve_is_kept(tmp_path, dataset):
+    _, trained = run(dataset, tmp_path / "run", settings(epochs=12))
+    losses = [entry["loss"] for entry in trained.history if "loss" in entry]
+    found = [entry["score"] for entry in trained.history if "score" in entry]
+    assert losses[-1] < 0.5 * losses[0]
+    assert len(found) == 12
+    assert trained.best_score == max(found) > 0.6
+    assert json.dumps(trained.record(1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_model_ends_as_its_best_epoch_left_it(tmp_path, dataset, monkeypatch):
+    scores = iter([0.3, 0.9, 0.5])
+    monkeypatch.setattr(training, "score", lambda *_: next(scores))
+    states = []
+    original = training.DistillationTrainer._save_checkpoint
+
+    def remember(self, *arguments):
+        states.append(weights(self.model))
+        original(self, *arguments)
+
+    monkeypatch.setattr(training.DistillationTrainer, "_save_checkpoint", remember)
+    model, trained = run(dataset, tmp_path / "run")
+    assert (trained.best_epoch, trained.best_score) == (2, 0.9)
+    torch.testing.assert_close(weights(model), states[1])
+    assert not torch.equal(states[1], states[2])
+
+
+def test_the_same_seed_gives_the_same_student_and_another_a_different_one(tmp_path, dataset):
+    first, second, other = (weights(run(dataset, tmp_path / str(i), seed=seed)[0]) for i, seed in enumerate((1, 1, 2)))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+class Interrupt(TrainerCallback):
+    def on_step_begin(self, args, state, control, **_):
+        if state.epoch and state.epoch > 1.5:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_was_interrupted_ends_as_an_undisturbed_one(tmp_path, dataset, monkeypatch):
+    undisturbed, whole = run(dataset, tmp_path / "a")
+    original = training.EpochLines
+
+    class Stopping(original, Interrupt):
+        pass
+
+    monkeypatch.setattr(training, "EpochLines", Stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path / "b")
+    files = {path.name for path in (tmp_path / "b").rglob("*") if path.is_file()}
+    assert "optimizer.safetensors" in files
+    assert all(Path(name).suffix in {".json", ".safetensors"} for name in files)
+    monkeypatch.setattr(training, "EpochLines", original)
+    resumed, rest = run(dataset, tmp_path / "b")
+    assert torch.equal(weights(resumed), weights(undisturbed))
+    assert rest.history == whole.history
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path, dataset):
+    broken = tmp_path / "run" / "checkpoint-99"
+    broken.mkdir(parents=True)
+    (broken / "trainer_state.json").write_text('{"epoch": ')
+    _, trained = run(dataset, tmp_path / "run")
+    assert len([entry for entry in trained.history if "score" in entry]) == 3
+
+
+def test_no_epochs_leave_the_model_as_it_is(tmp_path, dataset):
+    model, trained = run(dataset, tmp_path, settings(epochs=0))
+    assert torch.equal(weights(model), weights(tiny.bert(hidden_dropout_prob=0.1)))
+    assert trained.history == []
+
+
+def test_training_stops_early_when_the_score_no_longer_rises(tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(training, "score", lambda *_: 0.5)
+    _, trained = run(dataset, tmp_path / "run", settings(epochs=9, patience=2))
+    assert len([entry for entry in trained.history if "score" in entry]) == 3
+
+
+def test_a_diverging_loss_is_one_clear_line(tmp_path, dataset):
+    broken = tiny.bert()
+    torch.nn.init.constant_(broken.classifier.weight, float("nan"))
+    with pytest.raises(UserError, match="the loss diverged before step .*: nan; lower learning_rate"):
+        run(dataset, tmp_path / "run", model=broken)
+
+
+def test_gradient_accumulation_gives_the_step_of_the_larger_batch(tmp_path, dataset):
+    common = {"epochs": 1, "schedule": "constant", "warmup": 0.0, "group_by_length": False}
+    models = [tiny.bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0) for _ in range(2)]
+    for i, (size, steps) in enumerate([(12, 1), (4, 3)]):
+        chosen = settings(batch_size=size, gradient_accumulation=steps, learning_rate=1e-3, **common)
+        run(dataset, tmp_path / str(i), chosen, model=models[i])
+    torch.testing.assert_close(weights(models[0]), weights(models[1]), atol=2e-4, rtol=1e-3)
+
+
+def test_a_run_key_tells_runs_apart(dataset):
+    key = run_key(settings(), dataset, tiny.bert())
+    assert key == run_key(settings(), dataset, tiny.bert())
+    assert key != run_key(settings(epochs=4), dataset, tiny.bert())
+    assert key != run_key(settings(), dataset, tiny.bert(seed=3))
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_the_loss_of_every_recipe_falls(tmp_path, dataset, store, recipe):
+    student = tiny.bert(layers=2, seed=4)
+    terms = recipe_terms(student_settings(recipe), student, store)
+    trained = train(
+        student,
+        target_collator(dataset, store, terms),
+        Collator(dataset.rows("validation")),
+        student_settings(recipe, epochs=8),
+        seed=1,
+        metric="accuracy",
+        scratch=tmp_path / "run",
+        title=recipe,
+        objective=objective_of(terms),
+        with_hidden=True,
+    )
+    losses = [entry["loss"] for entry in trained.history if "loss" in entry]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert {term.name for term in terms} <= set(trained.history[0])
+
+
+def test_every_seed_is_a_run_and_the_best_is_the_student(tmp_path, dataset, store, tokenizer):
+    newborn = tiny.save(tiny.bert(layers=2), tmp_path / "newborn", tokenizer)
+    chosen = student_settings("hinton", seeds=[1, 2, 3], epochs=1)
+    folder = tmp_path / "student"
+    runs = distill_student(newborn, dataset, store, chosen, folder, tmp_path / "scratch", "test")
+    best = max(runs, key=lambda seed: runs[seed].best_score)
+    assert sorted(runs) == [1, 2, 3]
+    assert {int(path.name) for path in (folder / "seeds").iterdir()} == {1, 2, 3} - {best}
+    for place in (folder, *(folder / "seeds").iterdir()):
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in place.iterdir()}
+        assert not [path for path in place.iterdir() if path.suffix in {".bin", ".pt", ".pkl", ".pth"}]
