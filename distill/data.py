@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,8 @@ def map_columns(
     if identity is not None:
         _refuse_duplicates(column(identity, "id"), where, identity)
     pair = texts(text_pair, "text_pair") if text_pair is not None else None
-    labels = column(label, "label") if label in table.column_names else [None] * table.num_rows
-    if label not in table.column_names and label != "label":
-        column(label, "label")
-    return texts(text, "text"), pair, labels
+    given = column(label, "label") if label in table.column_names or label != "label" else [None] * table.num_rows
+    return texts(text, "text"), pair, [None if value == "" else value for value in given]
 
 
 def class_names(table: pa.Table, label: str) -> tuple[str, ...] | None:
@@ -109,19 +107,26 @@ def label_names(train_labels: Sequence[Any], carried: Sequence[str] | None, give
     return names
 
 
-def number_labels(values: Sequence[Any], names: Sequence[str], where: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+def number_labels(
+    values: Sequence[Any], names: Sequence[str], where: str, carried: Sequence[str] | None = None
+) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Labels as indices into `names`; UNLABELLED for None and for the hub's −1.
+
+    An integer is a position in `carried` (the source's own order) if these are the same names; else it is a name where names
+    are numbers, and a position in `names` where they are words.
 
     Raises:
         UserError: a label that is not among the names.
     """
     index: dict[Any, int] = {name: i for i, name in enumerate(names)}
+    positions = carried if carried and set(carried) == set(names) else names
+    names_are_numbers = not carried and any(name.isdigit() for name in names)
 
     def number(row: int, value: Any) -> int:
         if value is None or value == -1:
             return UNLABELLED
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):
-            return value
+        if isinstance(value, int) and not isinstance(value, bool) and not names_are_numbers and 0 <= value < len(names):
+            return index[positions[value]]
         if str(value) in index:
             return index[str(value)]
         raise UserError(
@@ -130,6 +135,16 @@ def number_labels(values: Sequence[Any], names: Sequence[str], where: str) -> np
         )
 
     return np.array([number(row, value) for row, value in enumerate(values)], dtype=np.int64)
+
+
+def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
+    """Refuse a split that the source does not have.
+
+    Raises:
+        UserError: those that it has are named.
+    """
+    if name not in tables:
+        raise UserError(f"splits.{split}: the source has no '{name}'; it has {', '.join(tables)}")
 
 
 def cut_splits(tables: Mapping[str, Rows], plan: Mapping[str, str | float | None], seed: int) -> dict[str, Rows]:
@@ -141,8 +156,7 @@ def cut_splits(tables: Mapping[str, Rows], plan: Mapping[str, str | float | None
         UserError: a split that is named does not exist or is empty, or a class is too small to be cut.
     """
     named = {split: plan[split] if plan[split] is not None else split for split in SPLITS}
-    if named["train"] not in tables:
-        raise UserError(f"splits.train: the source has no '{named['train']}'; it has {', '.join(tables)}")
+    require_split(tables, "train", str(named["train"]))
     train = tables[str(named["train"])]
     result, cuts = {}, {}
     for split in SPLITS[1:]:
@@ -150,7 +164,7 @@ def cut_splits(tables: Mapping[str, Rows], plan: Mapping[str, str | float | None
         if isinstance(name, str) and name in tables:
             result[split] = tables[name]
         elif isinstance(plan[split], str):
-            raise UserError(f"splits.{split}: the source has no '{name}'; it has {', '.join(tables)}")
+            require_split(tables, split, str(name))
         else:
             cuts[split] = plan[split] if isinstance(plan[split], float) else DEFAULT_FRACTION
     total = int((train.labels != UNLABELLED).sum())
@@ -164,16 +178,16 @@ def cut_splits(tables: Mapping[str, Rows], plan: Mapping[str, str | float | None
     return {split: result[split] for split in SPLITS}
 
 
-def limit_rows(rows: Rows, most: int | None, where: str, seed: int) -> Rows:
-    """At most so many rows: a seeded, stratified sample in the old order; transfer rows are kept."""
+def limit_rows(rows: Rows, most: int | None, seed: int) -> Rows:
+    """At most so many rows: a seeded sample in the old order, with each label's share (and that of transfer rows) kept."""
     if most is None or len(rows) <= most:
         return rows
-    labelled = replace(rows) if (rows.labels != UNLABELLED).all() else None
-    if labelled is None:
-        chosen = np.random.default_rng(seed).choice(len(rows), most, replace=False)
-        return rows.take(np.sort(chosen))
-    _, chosen = _stratified(rows, most, where, seed)
-    return rows.take(chosen)
+    dice = np.random.default_rng(seed)
+    turn = np.empty(len(rows))
+    for label in np.unique(rows.labels):
+        members = dice.permutation(np.flatnonzero(rows.labels == label))
+        turn[members] = np.arange(len(members)) / len(members)
+    return rows.take(np.sort(np.argsort(turn, kind="stable")[:most]))
 
 
 def require_labels(rows: Rows, where: str) -> None:

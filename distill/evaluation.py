@@ -90,8 +90,10 @@ def retention(metric: str, students: Array, teacher: Array, labels: Array, seed:
 
 
 def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
-    """Parameters, and bytes of the weights on disk."""
+    """Layers, hidden size, parameters, and bytes of the weights on disk."""
     return {
+        "layers": int(model.config.num_hidden_layers),
+        "hidden_size": int(model.config.hidden_size),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
     }

@@ -56,19 +56,22 @@ def whole_folder(path: Path, scratch: Path = SCRATCH) -> Iterator[Path]:
         temporary = scratch / "unfinished" / _key(path)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            old = scratch / "unfinished" / f"{_key(path)}.old"
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
-        _sync(path.parent)
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                old = scratch / "unfinished" / f"{_key(path)}.old"
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

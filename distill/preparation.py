@@ -18,6 +18,7 @@ from distill.data import (
     map_columns,
     number_labels,
     require_labels,
+    require_split,
 )
 from distill.duplicates import across_splits
 from distill.encoders import tokenizer_fingerprint
@@ -48,6 +49,8 @@ def make_rows(
     Raises:
         UserError: what is wrong with the data, with the split and the row.
     """
+    train = str(splits["train"])
+    require_split(tables, "train", train)
     wanted = {name for name in splits.values() if isinstance(name, str)} | set(SPLITS)
     label = str(columns["label"])
     mapped = {
@@ -55,20 +58,16 @@ def make_rows(
         for split, table in tables.items()
         if split in wanted
     }
-    train = str(splits["train"])
-    names = label_names(
-        mapped[train][2] if train in mapped else (),
-        class_names(tables[train], label) if train in tables else None,
-        labels or (() if train in mapped else ("", "")),
-    )
+    carried = class_names(tables[train], label)
+    names = label_names(mapped[train][2], carried, labels)
     rows = {
-        split: Rows(texts, pairs, number_labels(raw, names, f"{where}: {split}"), np.arange(len(texts)))
+        split: Rows(texts, pairs, number_labels(raw, names, f"{where}: {split}", carried), np.arange(len(texts)))
         for split, (texts, pairs, raw) in mapped.items()
     }
     cut = cut_splits(rows, splits, seed)
     for split in SPLITS[1:]:
         require_labels(cut[split], f"{where}: {split}")
-    return {split: limit_rows(part, limits[split], f"limit.{split}", seed) for split, part in cut.items()}, names
+    return {split: limit_rows(part, limits[split], seed) for split, part in cut.items()}, names
 
 
 def write_dataset(

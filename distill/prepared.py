@@ -54,13 +54,17 @@ class Dataset:
             UserError: it is missing, damaged, or of another version.
         """
         content = read_json(folder / "dataset.json", "a prepared data set")
-        if (content.get("format"), content.get("version")) != (FORMAT, VERSION):
+        found = (content.get("format"), content.get("version")) if isinstance(content, dict) else (None, None)
+        if found != (FORMAT, VERSION):
             raise UserError(
-                f"{folder}/dataset.json: is {content.get('format')} version {content.get('version')}, expected {FORMAT} "
-                f"version {VERSION}; run `dvc repro prepare@{folder.name}`"
+                f"{folder}/dataset.json: is {found[0]} version {found[1]}, expected {FORMAT} version {VERSION}; "
+                f"run `dvc repro prepare@{folder.name}`"
             )
-        keys = ("task", "metric", "max_length", "tokenizer", "vocabulary", "pad_token", "splits")
-        return cls(folder=folder, labels=tuple(content["labels"]), **{key: content[key] for key in keys})
+        keys = ("task", "labels", "metric", "max_length", "tokenizer", "vocabulary", "pad_token", "splits")
+        missing = [key for key in keys if key not in content]
+        if missing:
+            raise UserError(f"{folder}/dataset.json: lacks '{missing[0]}'; run `dvc repro prepare@{folder.name}`")
+        return cls(folder=folder, **{key: content[key] for key in keys} | {"labels": tuple(content["labels"])})
 
     def rows(self, split: str) -> "PreparedRows":
         """Map the rows of a split into memory."""
@@ -103,6 +107,8 @@ class PreparedRows:
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro prepare@{path.parent.name}`") from None
         names = [name for name in table.column_names if name not in ("text", "text_pair")]
+        if not {"example_id", "input_ids", "label"} <= set(names):
+            raise UserError(f"{path}: has the columns {', '.join(names)}; run `dvc repro prepare@{path.parent.name}`")
         column = {name: table.column(name).combine_chunks() for name in names}
         ids = np.frombuffer(column["example_id"].buffers()[1], np.uint8)[: len(table) * ID_BYTES]
         types = column["token_type_ids"].values.to_numpy() if "token_type_ids" in column else None

@@ -47,7 +47,7 @@ def read_local(path: Path, encoding: str) -> dict[str, pa.Table]:
     files = sorted(file for file in path.iterdir() if file.suffix in TABLE_SUFFIXES)
     if files:
         groups = itertools.groupby(files, key=lambda file: file.stem.partition("-")[0])
-        return {split: pa.concat_tables([read_table(file, encoding) for file in group]) for split, group in groups}
+        return {split: _joined(path / split, [read_table(file, encoding) for file in group]) for split, group in groups}
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(("_", "."))]
     by_split = {folder.name: _text_rows(folder, encoding) for folder in folders if any(folder.glob("*/*.txt"))}
     if by_split:
@@ -70,13 +70,12 @@ def read_table(path: Path, encoding: str = "utf-8") -> pa.Table:
                 return pa.parquet.read_table(path)
             case ".csv" | ".tsv":
                 return pa.csv.read_csv(
-                    path,
-                    read_options=pa.csv.ReadOptions(encoding=encoding),
+                    _utf8(path, encoding),
                     parse_options=pa.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True),
                 )
             case ".jsonl" | ".json":
-                return pa.json.read_json(path)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+                return pa.json.read_json(_utf8(path, encoding))
+    except pa.ArrowException as error:
         raise UserError(f"{path}: broken {path.suffix[1:]} file: {' '.join(str(error).split())[:200]}") from None
     raise UserError(f"{path}: cannot read '{path.suffix}' files; expected {', '.join(TABLE_SUFFIXES)}")
 
@@ -98,10 +97,17 @@ def write_tables(tables: dict[str, pa.Table], folder: Path) -> int:
     return rows
 
 
+def _joined(where: Path, shards: list[pa.Table]) -> pa.Table:
+    try:
+        return pa.concat_tables(shards)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{where}-*: its files have different columns: {' '.join(str(error).split())[:200]}") from None
+
+
 def _text_rows(folder: Path, encoding: str) -> pa.Table:
     labelled = sorted(folder.glob("*/*.txt"))
     files: Iterable[Path] = labelled or sorted(folder.glob("*.txt"))
-    columns: dict[str, list[Any]] = {"text": [_read_text(file, encoding) for file in files]}
+    columns: dict[str, list[Any]] = {"text": [_read_text(file, encoding).strip() for file in files]}
     if labelled:
         columns["label"] = [file.parent.name for file in labelled]
     return pa.table(columns)
@@ -109,6 +115,13 @@ def _text_rows(folder: Path, encoding: str) -> pa.Table:
 
 def _read_text(file: Path, encoding: str) -> str:
     try:
-        return file.read_text(encoding=encoding).strip()
+        return file.read_text(encoding=encoding)
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not {encoding} (byte {error.start}); set the source's `encoding`, say latin-1") from None
+    except LookupError:
+        raise UserError(f"{file}: the source's `encoding` is '{encoding}', which is unknown; say utf-8 or latin-1") from None
+
+
+def _utf8(file: Path, encoding: str) -> pa.BufferReader:
+    """A text file as Arrow's parsers take it; left to them, bytes that are no UTF-8 would pass as binary columns."""
+    return pa.BufferReader(_read_text(file, encoding).encode())

@@ -1,6 +1,7 @@
-"""Real small projects: a git repository with this repository's pipeline, tiny data and models, and `dvc` and `git` to run in it."""
+"""Real small projects: git repositories with this repository's pipeline, tiny data and models; `dvc` and `git` run in them."""
 
 import csv
+import functools
 import os
 import re
 import shutil
@@ -84,6 +85,20 @@ def make_project(folder: Path, origin: Path) -> Path:
     run(folder, "git init --quiet --initial-branch=main")
     commit(folder, "the pipeline")
     return folder
+
+
+@functools.cache
+def reproduced(base: Path) -> Path:
+    """A project whose whole pipeline has run, all committed; made once a session. Read only: `copy` it."""
+    project = make_project(base / "reproduced" / "project", make_origin(base / "reproduced" / "origin"))
+    run(project, "dvc repro")
+    commit(project, "the results")
+    return project
+
+
+def copy(project: Path, folder: Path) -> Path:
+    """A project of its own: the working folder, git's history and DVC's cache; none of DVC's locks."""
+    return shutil.copytree(project, folder, symlinks=True, ignore=lambda path, _: {"tmp"} if Path(path).name == ".dvc" else set())
 
 
 def commit(folder: Path, message: str) -> None:

@@ -233,10 +233,7 @@ def test_a_wrong_section_is_refused(tmp_path: Path, text: str, complaint: str):
 
 
 def test_a_missing_section_is_refused_because_dvc_cannot_track_it(tmp_path: Path):
-    path = params_file(tmp_path, "")
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("targets: {}\n", "", 1).replace("\ntargets: {}", ""), encoding="utf-8"
-    )
+    path = tmp_path / "params.yaml"
     path.write_text(DEFAULTS + EMPTY.replace("targets: {}\n", ""), encoding="utf-8")
     assert refusal(path, "sources", "x", Source) == "targets: expected a mapping, got None; write `targets: {}`"
 

@@ -26,12 +26,13 @@ students:
     init: {from: data/prepared/news, architecture: {num_hidden_layers: 2, hidden_size: 128}}
 """
 PARAMETERS = {"big": 22_715_141, "plain": 17_391_749, "soft": 17_391_749, "tiny": 4_369_413}
+SHAPES = {"big": (6, 384), "plain": (3, 384), "soft": (3, 384), "tiny": (2, 128)}
 SCORES = {"big": 0.9708, "plain": 0.9573, "soft": 0.9753, "tiny": 0.9281}
 
 
 def write_json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content, sort_keys=True))
 
 
 def run(seed: int, score: float) -> dict[str, object]:
@@ -48,6 +49,8 @@ def metrics(name: str, seeds: int) -> dict[str, object]:
         found |= {"agreement": 0.9866, "kl_from_teacher": 0.0194}
         found |= {f"{key}_sd": 0.0031 for key in found} if seeds > 1 else {}
         found |= {"retention": kept, "retention_low": kept - 0.012, "retention_high": kept + 0.009}
+    layers, width = SHAPES[name]
+    found |= {"layers": layers, "hidden_size": width}
     return {"metric": "accuracy", "rows": 445, "parameters": PARAMETERS[name], "bytes": 4 * PARAMETERS[name], **found}
 
 
@@ -80,7 +83,7 @@ def news(tmp_path: Path) -> DataSet:
 
 def test_gathers_every_entry(news: DataSet) -> None:
     assert [model.name for model in news.models] == ["big", "plain", "soft", "tiny"]
-    assert [model.shape for model in news.students] == ["3", "2", "2 × 128"]
+    assert [model.shape for model in news.students] == ["3 × 384", "3 × 384", "2 × 128"]
     assert {model.teacher for model in news.students} == {"big"}
     soft = news.students[1]
     assert soft.metrics["accuracy"] == SCORES["soft"]
@@ -88,7 +91,8 @@ def test_gathers_every_entry(news: DataSet) -> None:
     assert soft.seconds == 83
     assert soft.runs[0].losses[0] == (2, 1.0)
     assert soft.runs[0].scores[-1] == (2.0, SCORES["soft"] - 0.05)
-    assert [split.transfer_rows for split in news.splits] == [120, 0, 0]
+    assert [(split.name, split.transfer_rows) for split in news.splits] == [("train", 120), ("validation", 0), ("test", 0)]
+    assert [found.pair for found in news.duplicates] == ["train-validation", "train-test"]
 
 
 def test_a_teacher_of_another_data_set_has_no_scores_here(tmp_path: Path) -> None:

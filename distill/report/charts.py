@@ -130,7 +130,7 @@ def retention_chart(data_set: DataSet) -> Chart:
         "retention_low:Q",
         title="Share of the teacher's score",
         scale=alt.Scale(zero=False, padding=14),
-        axis=alt.Axis(format=".3~p", tickCount=5, labelOverlap=True),
+        axis=alt.Axis(format=".2~%", tickCount=5, labelOverlap=True),
     )
     intervals = base.mark_rule(strokeWidth=3, strokeCap="round", opacity=0.55).encode(x=x, x2="retention_high:Q")
     points = base.mark_point(size=120, filled=True, opacity=1).encode(x="retention:Q", shape=_shapes(data_set))

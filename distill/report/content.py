@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from distill.errors import UserError
 from distill.files import read_json
-from distill.params.students import InitSettings, StudentSettings
+from distill.params.students import StudentSettings
 from distill.params.whole import Params
 
 MEASURES = ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error")
 RELATIONS = ("agreement", "kl_from_teacher")
+SPLITS = ("train", "validation", "test")
 BASELINE = "supervised"
 """The recipe that reads no targets."""
 Made = TypeVar("Made")
@@ -151,10 +152,15 @@ def _described(record: Any) -> dict[str, Any]:
         "labels": tuple(record["labels"]),
         "max_length": record["max_length"],
         "splits": tuple(
-            Split(name, part["rows"], part["transfer_rows"], part["truncated_rows"]) for name, part in record["splits"].items()
+            Split(name, part["rows"], part["transfer_rows"], part["truncated_rows"]) for name, part in _ordered(record["splits"])
         ),
-        "duplicates": tuple(Duplicates(pair, part["exact"], part["near"]) for pair, part in record["duplicates"].items()),
+        "duplicates": tuple(Duplicates(pair, found["exact"], found["near"]) for pair, found in _ordered(record["duplicates"])),
     }
+
+
+def _ordered(by_split: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Splits, or pairs such as `train-test`, in the order in which they are used; JSON has them by name."""
+    return sorted(by_split.items(), key=lambda item: [SPLITS.index(name) for name in item[0].split("-")])
 
 
 def _teacher(data: Path, name: str, elsewhere: str) -> Model:
@@ -163,7 +169,7 @@ def _teacher(data: Path, name: str, elsewhere: str) -> Model:
     def build(record: Any) -> Model:
         measured = {} if elsewhere else _metrics(record, MEASURES)
         recipe = f"teacher of {elsewhere}" if elsewhere else "teacher"
-        return Model(name, "", recipe, "", measured, record["rows"], record["parameters"], record["bytes"], (run,))
+        return Model(name, "", recipe, _shape(record), measured, record["rows"], record["parameters"], record["bytes"], (run,))
 
     run = _read(data / "runs/teachers" / f"{name}.json", f"teacher@{name}", _run)
     return _read(data / "metrics/teachers" / f"{name}.json", f"evaluate-teacher@{name}", build)
@@ -173,7 +179,7 @@ def _student(data: Path, name: str, entry: StudentSettings, teacher: str) -> Mod
     def build(record: Any) -> Model:
         measured = _metrics(record, (*MEASURES, *RELATIONS))
         sizes = (record["rows"], record["parameters"], record["bytes"])
-        return Model(name, teacher, entry.recipe, _shape(entry.init), measured, *sizes, runs)
+        return Model(name, teacher, entry.recipe, _shape(record), measured, *sizes, runs)
 
     def build_runs(record: Any) -> tuple[Run, ...]:
         runs = {run.seed: run for run in map(_run, record)}
@@ -206,11 +212,8 @@ def _metrics(record: Any, required: Sequence[str]) -> dict[str, float]:
     return {name: record[name] for name in required} | {name: record[name] for name in optional if name in record}
 
 
-def _shape(init: InitSettings) -> str:
-    architecture = init.architecture or {}
-    layers = len(init.layers) if init.layers else init.depth or architecture.get("num_hidden_layers")
-    width = architecture.get("hidden_size")
-    return (f"{layers} × {width}" if width else str(layers)) if layers else ""
+def _shape(record: Mapping[str, Any]) -> str:
+    return f"{record['layers']} × {record['hidden_size']}"
 
 
 def _read(path: Path, stage: str, build: Callable[[Any], Made]) -> Made:
@@ -223,7 +226,7 @@ def _read(path: Path, stage: str, build: Callable[[Any], Made]) -> Made:
     record = read_json(path, what)
     try:
         return build(record)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{path}: is damaged or of an older version ({type(error).__name__}: {error}); expected {what}; run it with --force"
         ) from None

@@ -1,0 +1,38 @@
+"""`make bench`: measure, print a table, write data/metrics/bench.json. Random weights, no data needed."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from distill.console import quiet_libraries
+from distill.files import to_json, write_text
+
+OUT = Path("data/metrics/bench.json")
+
+
+def main() -> None:
+    """Run every benchmark, one after the other: two at once would measure each other."""
+    quiet_libraries()
+    from tests.benchmarks import materialization, repro, training
+
+    torch.manual_seed(0)
+    figures = {}
+    for benchmark in (repro, materialization, training):
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            figures |= benchmark.measure(Path(folder))
+    width = max(map(len, figures))
+    print(f"\n| {'what':{width}} | measured | goal    | met | unit            |")
+    print(f"| {'-' * width} | -------: | ------- | --- | --------------- |")
+    for name, figure in figures.items():
+        met = "yes" if figure.met else "no"
+        print(f"| {name:{width}} | {figure.value:8.3f} | {figure.goal:7} | {met:3} | {figure.unit:15} |")
+    content = {
+        name: {"value": round(figure.value, 4), "goal": figure.goal, "met": figure.met, "unit": figure.unit}
+        for name, figure in figures.items()
+    }
+    write_text(OUT, to_json(content))
+    print(f"\n{torch.get_num_threads()} threads, torch {torch.__version__}; written to {OUT}")
+
+
+main()
