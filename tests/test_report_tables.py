@@ -22,7 +22,7 @@ def test_every_model_with_its_numbers(news: DataSet) -> None:
     for model in news.models:
         assert scores[model.name][2].strip("*").startswith(f"{SCORES[model.name]:.1%}")
         assert scores[model.name][4].strip("*") == f"{PARAMETERS[model.name] / 1e6:.1f}"
-    assert scores["soft"] == ["hinton", "2", "**97.5% ± 0.3%**", "**100.5% (99.3–101.4%)**", "17.4", "69.6", "2"]
+    assert scores["soft"] == ["hinton", "3 × 384", "**97.5% ± 0.3%**", "**100.5% (99.3–101.4%)**", "17.4", "69.6", "2"]
     assert scores["big"][3] == "–"
     assert others["plain"] == ["95.5%", "0.947", "0.136", "0.042", "98.7%", "0.019"]
     assert others["big"][-2:] == ["–", "–"]
