@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import re
 import signal
 import sys
 import warnings
@@ -21,7 +22,8 @@ P = ParamSpec("P")
 def command(function: Callable[P, None]) -> click.Command:
     """Make a click command of a function, whose docstring is its help.
 
-    A `UserError` or a failure of the file system becomes one line on stderr and exit code 1, Ctrl-C exit code 130.
+    A `UserError` or a failure of the file system (safetensors' own exception too) becomes one line on stderr and exit code 1,
+    Ctrl-C exit code 130.
     DISTILL_TRACEBACK=1 shows the traceback all the same.
     """
 
@@ -38,6 +40,11 @@ def command(function: Callable[P, None]) -> click.Command:
         except KeyboardInterrupt:
             click.echo("interrupted; run the same command again to go on", err=True)
             sys.exit(130)
+        except Exception as error:
+            failure = re.search(r"\(os error (\d+)\)", str(error))
+            if type(error).__name__ != "SafetensorError" or failure is None:
+                raise
+            fail(OSError(int(failure[1]), os.strerror(int(failure[1]))))
 
     return click.command(context_settings={"help_option_names": ["-h", "--help"]})(guarded)
 

@@ -53,7 +53,7 @@ def map_columns(
     """The texts, their pairs and the raw labels (None where there is none) of a table.
 
     Raises:
-        UserError: a column is missing, a text is empty or no text, an id is repeated.
+        UserError: a column is missing, a text is empty or no text, a row has several labels, an id is repeated.
     """
 
     def column(name: str, part: str) -> list[Any]:
@@ -77,6 +77,9 @@ def map_columns(
         _refuse_duplicates(column(identity, "id"), where, identity)
     pair = texts(text_pair, "text_pair") if text_pair is not None else None
     given = column(label, "label") if label in table.column_names or label != "label" else [None] * table.num_rows
+    for row, value in enumerate(given):
+        if isinstance(value, (list, dict)):
+            raise UserError(f"{where}: row {row}: column '{label}' holds {value!r:.40}, expected one label a row")
     return texts(text, "text"), pair, [None if value == "" else value for value in given]
 
 

@@ -22,15 +22,15 @@ PARAMS = """\
 defaults:
   sources: {}
   datasets: {tokenizer: {path: ORIGIN/checkpoint}}
-  teachers: {}
+  teachers: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
   targets: {}
-  students: {epochs: 1, learning_rate: 1e-3}
+  students: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
 sources:
   tiny: {path: ORIGIN/rows}
 datasets:
   tiny: {source: tiny, max_length: 16}
 teachers:
-  tiny: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}, epochs: 1, learning_rate: 1e-3}
+  tiny: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}}
 targets:
   tiny: {teacher: tiny, dataset: tiny, hidden: [-1]}
 students:

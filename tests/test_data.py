@@ -89,6 +89,11 @@ def test_an_empty_second_text_is_refused_too():
         map_columns(table(text=["a"], reply=[""]), "here", "text", "reply", "label", None)
 
 
+def test_a_row_of_several_labels_is_refused():
+    with pytest.raises(UserError, match=r"here: row 0: column 'label' holds \[1, 2\], expected one label a row"):
+        map_columns(table(text=["a"], label=[[1, 2]]), "here", "text", None, "label", None)
+
+
 def test_a_repeated_id_is_refused_with_both_rows():
     with pytest.raises(UserError, match=r"here: rows 0 and 2 have the same key, 'x'; ids must be unique"):
         map_columns(table(text=["a", "b", "c"], key=["x", "y", "x"]), "here", "text", None, "label", "key")

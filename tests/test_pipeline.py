@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.projects import STUDENTS, attempt, commit, copy, edit_params, environment, locked, reproduced, run, stages_run
+from tests.projects import STUDENTS, attempt, copy, edit_params, environment, locked, reproduced, run, stages_run
 
 pytestmark = pytest.mark.slow
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz")
@@ -72,7 +72,7 @@ def test_an_experiment_reruns_the_student_that_it_changes_and_nothing_else(proje
     before = contents(project)
     output = run(project, "dvc exp run --set-param students.hinton.temperature=8")
     assert stages_run(output) == {"check", "student@hinton", "evaluate@hinton", "report"}
-    changed = {path for path, found in contents(project).items() if found != before[path]}
+    changed = {path for path, found in contents(project).items() if found != before.get(path)}
     assert changed >= {"data/students/hinton/model.safetensors"}
     assert all("hinton" in path or path.startswith("data/report/") for path in changed)
 
@@ -96,7 +96,7 @@ def test_another_hidden_layer_reruns_no_student_that_reads_logits_alone(project:
     ("changes", "line"),
     [
         ({"students": {"hinton": {"temprature": 8}}}, "students.hinton.temprature: unknown key; did you mean 'temperature'?"),
-        ({"targets": {"tiny": {"teacher": "tyni"}}}, "targets.tiny.teacher: no entry 'tyni' in teachers; did you mean 'tiny'?"),
+        ({"targets": {"tiny": {"teacher": "tinny"}}}, "targets.tiny.teacher: no entry 'tinny' in teachers; did you mean 'tiny'?"),
     ],
     ids=["key", "reference"],
 )
@@ -159,11 +159,3 @@ def test_a_stage_ends_with_a_killed_dvc_and_the_next_repro_goes_on(project: Path
     assert stages_run(run(project, "dvc repro teacher@tiny")) <= {"teacher@tiny"}
     assert (project / "data/teachers/tiny/model.safetensors").exists()
     assert "up to date" in run(project, "dvc repro")
-
-
-def test_a_new_student_needs_an_entry_in_params_yaml_alone(project: Path) -> None:
-    edit_params(project, students={"shallow": {"recipe": "supervised", "dataset": "tiny", "targets": "tiny/logits"}})
-    edit_params(project, students={"shallow": {"init": {"from": "data/teachers/tiny", "layers": [0]}}})
-    commit(project, "a student")
-    wanted = {stage for stage in stages_run(run(project, "dvc repro --dry student@shallow"))}
-    assert wanted == {"check", "init@shallow", "student@shallow"}

@@ -1,0 +1,180 @@
+"""What a user sees of a command: one line for an error, help at once, and no library loaded before it is needed."""
+
+import errno
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from distill import console
+from distill.console import command
+from distill.errors import UserError
+from tests.commands import ROOT, contents, python, refusal
+
+STAGES = sorted(file.stem for file in (ROOT / "stages").glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def own_warnings(monkeypatch: pytest.MonkeyPatch):
+    """Leave the test process's warnings and environment alone."""
+    monkeypatch.setattr(console, "quiet_libraries", lambda: None)
+    monkeypatch.delenv("DISTILL_TRACEBACK", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+
+
+def outcome(error: BaseException | None = None) -> Result:
+    """Run a command that raises this."""
+
+    @command
+    @click.argument("name")
+    def main(name: str) -> None:
+        """Do something with NAME."""
+        console.say(f"working on {name}")
+        if error is not None:
+            raise error
+
+    return CliRunner().invoke(main, ["x"])
+
+
+def test_a_command_that_succeeds_says_what_it_says_on_stderr():
+    result = outcome()
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "working on x\n")
+
+
+def test_a_user_error_is_one_line_and_exit_code_1():
+    result = outcome(UserError("params.yaml: x: wrong; do this"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "working on x\nerror: params.yaml: x: wrong; do this\n"
+
+
+def test_each_of_several_mistakes_has_its_own_line():
+    assert outcome(UserError("one\ntwo")).stderr.splitlines()[1:] == ["error: one", "error: two"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "data/x"),
+            "error: data/x: the disk is full; free some space and run again, what is finished is kept",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "error: the disk is full; free some space and run again, what is finished is kept",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "data"),
+            "error: data: the folder is read-only; make it writable, or run elsewhere",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "data"),
+            "error: data: no permission; make it readable and writable, or run elsewhere",
+        ),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "data"), "error: data: Is a directory"),
+        (OSError("made up by a library"), "error: made up by a library"),
+    ],
+)
+def test_a_failure_of_the_file_system_is_one_line_with_what_to_do(error: OSError, line: str):
+    result = outcome(error)
+    assert (result.exit_code, result.stderr.splitlines()[1:]) == (1, [line])
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
+    result = outcome(KeyboardInterrupt())
+    assert result.exit_code == 130
+    assert "run the same command again" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_bug_keeps_its_traceback():
+    result = outcome(ZeroDivisionError("a bug"))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_a_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DISTILL_TRACEBACK", "1")
+    assert isinstance(outcome(UserError("wrong")).exception, UserError)
+
+
+def test_a_functions_docstring_is_its_help():
+    @command
+    def main() -> None:
+        """Say what this does."""
+
+    for flag in ("-h", "--help"):
+        result = CliRunner().invoke(main, [flag])
+        assert result.exit_code == 0
+        assert "Say what this does." in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [*((f"stages.{stage}",) for stage in STAGES), ("distill",), ("distill", "check")], ids=" ".join
+)
+def test_help_is_there_within_a_second(arguments: tuple[str, ...]):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = python(ROOT, "-m", *arguments, "--help")
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("Usage: ")
+        if seconds[-1] < 1:
+            break
+    assert min(seconds) < 1
+
+
+def test_no_stage_loads_a_heavy_library_before_it_has_read_its_parameters():
+    heavy = {"torch", "transformers", "datasets", "sklearn", "scipy", "pyarrow", "numpy"}
+    names = ", ".join(f"stages.{stage}" for stage in STAGES)
+    done = python(ROOT, "-c", f"import sys, distill.__main__, {names}; print(*sorted({heavy!r} & sys.modules.keys()))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_a_stage_without_params_yaml_says_where_to_run(tmp_path: Path):
+    for stage, *arguments in (("fetch", "x"), ("prepare", "x"), ("student", "x")):
+        line = refusal(python(tmp_path, "-m", f"stages.{stage}", *arguments))
+        assert line == "params.yaml: cannot be read (No such file or directory); run from the folder that holds it"
+    assert contents(tmp_path) == {}
+
+
+def test_check_accepts_the_repositorys_file_and_writes_its_stamp(tmp_path: Path):
+    done = python(tmp_path, "-m", "distill", "check", "--params", str(ROOT / "params.yaml"), "--stamp", "data/checked")
+    assert done.returncode == 0, done.stderr
+    assert "students" in done.stdout
+    assert contents(tmp_path).keys() == {"data/checked"}
+
+
+def test_check_reports_a_mistake_and_writes_no_stamp(tmp_path: Path):
+    (tmp_path / "params.yaml").write_text("sorces: {}\n", encoding="utf-8")
+    line = refusal(python(tmp_path, "-m", "distill", "check", "--stamp", "data/checked"))
+    assert line == "params.yaml: sorces: unknown section; did you mean 'sources'?"
+    assert contents(tmp_path).keys() == {"params.yaml"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path: Path):
+    stage = "import time; from distill.console import end_with_parent; end_with_parent(); print(1, flush=True); time.sleep(60)"
+    parent = (
+        "import os, subprocess, sys; os.environ['DVC_ROOT'] = '.'\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {stage!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline(); print(child.pid, flush=True); os._exit(1)"
+    )
+    process = int(python(tmp_path, "-c", parent).stdout)
+    deadline = time.monotonic() + 10
+    while _runs(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _runs(process)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

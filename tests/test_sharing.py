@@ -1,0 +1,194 @@
+"""A team over real remotes: what a publisher pushes, a teammate trains on without the teacher. README: "Work as a team"."""
+
+import hashlib
+import http.client
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.projects import attempt, commit, copy, edit_params, environment, reproduced, run, stages_run
+
+pytestmark = pytest.mark.slow
+BUCKET = "team"
+MATE = {"recipe": "hinton", "dataset": "tiny", "targets": "tiny/logits", "init": {"from": "data/inits/hinton"}, "temperature": 2}
+SHAPE = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+DICE = {
+    "recipe": "hinton",
+    "dataset": "tiny",
+    "targets": "tiny/logits",
+    "init": {"from": "data/prepared/tiny", "architecture": SHAPE},
+}
+DEEP = {"recipe": "distilbert", "dataset": "tiny", "targets": "tiny", "init": {"from": "data/inits/hinton"}}
+
+
+@dataclass(frozen=True)
+class Team:
+    """A publisher's project, pushed with git and dvc."""
+
+    publisher: Path
+    origin: Path
+    """The bare repository that both clone and push to."""
+
+    def teammate(self, folder: Path) -> Path:
+        """A clean clone."""
+        run(folder.parent, f"git clone --quiet {self.origin} {folder}")
+        return folder
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of an S3 server on this machine, with an empty bucket."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [Path(sys.executable).parent / "moto_server", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment(Path.cwd()),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        make_bucket(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def make_bucket(port: int, seconds: float = 60) -> None:
+    """Wait for the server, then make the bucket."""
+    end = time.monotonic() + seconds
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("PUT", f"/{BUCKET}")
+            assert connection.getresponse().status == 200
+            return
+        except OSError:
+            assert time.monotonic() < end, f"no S3 server within {seconds} s"
+            time.sleep(0.2)
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose owner also tried another temperature for the student `hinton`, and took it back."""
+    project = copy(reproduced(tmp_path_factory.getbasetemp()), tmp_path_factory.mktemp("tried") / "project")
+    edit_params(project, students={"hinton": {"temperature": 8}})
+    assert stages_run(run(project, "dvc repro student@hinton")) == {"check", "student@hinton"}
+    run(project, "git checkout . && dvc checkout")
+    return project
+
+
+def publish(tried: Path, folder: Path, address: str, options: dict[str, str]) -> Team:
+    """Push a copy of the project: its code and results with git, its data and run-cache with dvc."""
+    publisher = copy(tried, folder / "publisher")
+    run(folder, "git init --quiet --bare --initial-branch=main origin.git")
+    run(publisher, f"git remote add origin {folder}/origin.git")
+    run(publisher, f"dvc remote add --default team {address}")
+    for name, value in options.items():
+        run(publisher, f"dvc remote modify team {name} {value}")
+    commit(publisher, "the remote")
+    run(publisher, "git push --quiet --set-upstream origin main")
+    run(publisher, "dvc push --run-cache")
+    return Team(publisher, folder / "origin.git")
+
+
+@pytest.fixture(scope="module")
+def local_team(tried: Path, tmp_path_factory: pytest.TempPathFactory) -> Team:
+    folder = tmp_path_factory.mktemp("local")
+    return publish(tried, folder, str(folder / "remote"), {"verify": "true"})
+
+
+@pytest.fixture(scope="module")
+def s3_team(tried: Path, tmp_path_factory: pytest.TempPathFactory, s3: str) -> Team:
+    return publish(tried, tmp_path_factory.mktemp("s3"), f"s3://{BUCKET}/distill", {"endpointurl": s3, "verify": "true"})
+
+
+@pytest.fixture(params=["local", "s3"])
+def team(request: pytest.FixtureRequest) -> Team:
+    return request.getfixturevalue(f"{request.param}_team")
+
+
+@pytest.fixture
+def clone(local_team: Team, tmp_path: Path) -> Path:
+    return local_team.teammate(tmp_path / "clone")
+
+
+def assert_no_teacher(clone: Path, publisher: Path) -> None:
+    """Neither the working folder nor DVC's cache holds the teacher."""
+    weights = (publisher / "data/teachers/tiny/model.safetensors").read_bytes()
+    digest = hashlib.md5(weights, usedforsecurity=False).hexdigest()
+    assert (publisher / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).exists()
+    assert not (clone / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).exists()
+    assert not (clone / "data/teachers").exists()
+
+
+def test_a_teammate_distills_without_the_teacher_and_the_hidden_states(team: Team, tmp_path: Path) -> None:
+    clone = team.teammate(tmp_path / "clone")
+    edit_params(clone, students={"mate": MATE})
+    output = run(clone, "dvc repro --pull --allow-missing evaluate@mate")
+    assert stages_run(output) == {"check", "init@mate", "student@mate", "evaluate@mate"}
+    assert (clone / "data/students/mate/model.safetensors").exists()
+    assert [path.name for path in (clone / "data/targets/tiny").iterdir()] == ["logits"]
+    assert_no_teacher(clone, team.publisher)
+
+
+def test_a_teammate_distills_a_random_student_from_prepared_data_and_logits_alone(clone: Path, local_team: Team) -> None:
+    edit_params(clone, students={"dice": DICE})
+    output = run(clone, "dvc repro --pull --allow-missing student@dice")
+    assert stages_run(output) == {"check", "init@dice", "student@dice"}
+    assert {path.name for path in (clone / "data/inits").iterdir()} == {"dice"}
+    assert [path.name for path in (clone / "data/targets/tiny").iterdir()] == ["logits"]
+    assert_no_teacher(clone, local_team.publisher)
+
+
+def test_what_anybody_has_tried_comes_from_the_run_cache(team: Team, tmp_path: Path) -> None:
+    clone = team.teammate(tmp_path / "clone")
+    edit_params(clone, students={"hinton": {"temperature": 8}})
+    output = run(clone, "dvc repro --pull --allow-missing student@hinton")
+    assert stages_run(output) == {"check"}
+    assert "Stage 'student@hinton' is cached - skipping run, checking out outputs" in output
+    student = "data/students/hinton/model.safetensors"
+    assert (clone / student).read_bytes() != (team.publisher / student).read_bytes()
+
+
+def test_a_student_that_reads_hidden_states_pulls_them_where_the_logits_alone_are(clone: Path, local_team: Team) -> None:
+    run(clone, "dvc pull data/targets/tiny/logits")
+    edit_params(clone, students={"deep": DEEP})
+    assert attempt(clone, "dvc repro --pull --allow-missing student@deep")[0] != 0
+    run(clone, "dvc pull targets@tiny")
+    assert "student@deep" in stages_run(run(clone, "dvc repro --pull --allow-missing student@deep"))
+    assert_no_teacher(clone, local_team.publisher)
+
+
+def test_a_teammates_student_comes_back_to_the_publisher_who_makes_the_report(tried: Path, tmp_path: Path) -> None:
+    team = publish(tried, tmp_path, str(tmp_path / "remote"), {"verify": "true"})
+    clone = team.teammate(tmp_path / "clone")
+    edit_params(clone, students={"dice": DICE})
+    run(clone, "dvc repro --pull --allow-missing evaluate@dice")
+    assert "data/metrics/students/dice.json" in run(clone, "dvc metrics diff")
+    run(clone, "git add --all && git commit --quiet --message 'a student'")
+    run(clone, "dvc push --run-cache && git push --quiet")
+    run(team.publisher, "git pull --quiet && dvc pull")
+    assert stages_run(run(team.publisher, "dvc repro")) == {"report"}
+    assert "dice" in (team.publisher / "data/report/results.md").read_text(encoding="utf-8")
+
+
+def test_a_damaged_file_of_the_remote_is_found_and_not_used(tried: Path, tmp_path: Path) -> None:
+    team = publish(tried, tmp_path, str(tmp_path / "remote"), {"verify": "true"})
+    logits = (team.publisher / "data/targets/tiny/logits/train/part-00000.arrow").read_bytes()
+    digest = hashlib.md5(logits, usedforsecurity=False).hexdigest()
+    stored = tmp_path / "remote/files/md5" / digest[:2] / digest[2:]
+    stored.chmod(0o644)
+    stored.write_bytes(logits[:-1] + bytes([logits[-1] ^ 1]))
+    clone = team.teammate(tmp_path / "clone")
+    assert attempt(clone, "dvc pull data/targets/tiny/logits")[0] != 0
+    assert not (clone / "data/targets/tiny/logits/train/part-00000.arrow").exists()

@@ -1,0 +1,124 @@
+"""`python -m stages.prepare NAME`: raw rows into data/prepared/NAME/, or one line and everything as it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from distill import console
+from distill.files import read_json
+from distill.prepared import Dataset
+from stages.prepare import main
+from tests import tiny
+from tests.commands import contents, python, refusal
+
+PARAMS = """
+defaults:
+  sources: {}
+  datasets: {source: reviews, tokenizer: {path: tokenizer}, max_length: 8}
+  teachers: {}
+  targets: {}
+  students: {}
+sources: {}
+datasets:
+  good: {splits: {validation: 0.2}}
+  misspelt_column: {columns: {text: txt}}
+  unknown_label: {labels: [cat, dog]}
+  no_raw_rows: {source: revews}
+  empty_text: {source: gaps}
+  unlabelled_test: {source: half}
+  no_such_split: {splits: {test: held_out}}
+  no_tokenizer: {tokenizer: {path: empty}}
+  offline_tokenizer: {tokenizer: {hub: google-bert/bert-base-uncased}}
+  wrong_type: {max_length: long}
+teachers: {}
+targets: {}
+students: {}
+"""
+BAD = {
+    "misspelt_column": "data/raw/reviews: test: no column 'txt' for columns.text; did you mean 'text'?",
+    "unknown_label": "data/raw/reviews: test: row 2: label 'fish' is unknown; expected one of cat, dog",
+    "no_raw_rows": "data/raw/revews: no such folder; add 'revews' to `sources`, or put it there with `dvc add`",
+    "empty_text": "data/raw/gaps: train: row 1: column 'text' is empty; mend or drop the row",
+    "unlabelled_test": "data/raw/half: test: row 0: has no label (1 rows have none), and this split is scored",
+    "no_such_split": "splits.test: the source has no 'held_out'; it has test, train",
+    "no_tokenizer": "empty: no usable tokenizer: ",
+    "offline_tokenizer": "hub: tokenizer 'google-bert/bert-base-uncased' is not cached here, and HF_HUB_OFFLINE is set",
+    "wrong_type": "params.yaml: datasets.wrong_type.max_length: expected valid integer, got 'long'",
+}
+
+
+def write_csv(path: Path, texts: list[str], labels: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
+    path.write_text("\n".join(["text,label", *lines, ""]), encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def own_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the test process's warnings and environment alone."""
+    monkeypatch.setattr(console, "quiet_libraries", lambda: None)
+
+
+def invoke(name: str) -> Result:
+    """Run the stage in this process, for a process of its own takes seconds to load the libraries."""
+    return CliRunner().invoke(main, [name])
+
+
+@pytest.fixture
+def project(in_project: Callable[[str], Path], tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A project with raw rows, good and bad, and what an earlier run prepared under every bad name."""
+    folder = in_project(PARAMS)
+    raw = folder / "data" / "raw"
+    write_csv(raw / "reviews" / "train.csv", *tiny.rows(50, 0))
+    write_csv(raw / "reviews" / "test.csv", ["w0 w1", "w1", "w2 w2"], ["cat", "dog", "fish"])
+    write_csv(raw / "gaps" / "train.csv", ["w0", "   ", "w1"], ["cat", "dog", "dog"])
+    write_csv(raw / "half" / "train.csv", *tiny.rows(50, 0))
+    write_csv(raw / "half" / "test.csv", ["w0", "w1"], ["", "dog"])
+    tokenizer.save_pretrained(folder / "tokenizer")
+    (folder / "empty").mkdir()
+    for name in BAD:
+        for path in (
+            folder / "data" / "prepared" / name / "dataset.json",
+            folder / "data" / "runs" / "datasets" / f"{name}.json",
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("earlier", encoding="utf-8")
+    return folder
+
+
+def test_raw_rows_become_a_prepared_data_set_and_a_second_run_gives_the_same_bytes(
+    project: Path, tokenizer: PreTrainedTokenizerFast
+):
+    done = python(project, "-m", "stages.prepare", "good")
+    assert done.returncode == 0, done.stderr
+    assert "prepare good: train: 40 rows (0 without a label)" in done.stderr
+    folder = project / "data" / "prepared" / "good"
+    dataset = Dataset.open(folder)
+    assert dataset.labels == tuple(sorted(tiny.LABELS))
+    assert {split: len(dataset.rows(split)) for split in dataset.splits} == {"train": 40, "validation": 10, "test": 3}
+    assert dataset.rows("test").tokens.tolist() == [2, 4, 5, 3, 2, 5, 3, 2, 6, 6, 3]
+    assert dataset.rows("test").labels.tolist() == [0, 1, 2]
+    assert AutoTokenizer.from_pretrained(folder / "tokenizer").get_vocab() == tokenizer.get_vocab()
+    report = read_json(project / "data" / "runs" / "datasets" / "good.json", "a report")
+    assert report["splits"]["train"]["rows"] == 40
+    before = contents(project)
+    assert invoke("good").exit_code == 0
+    assert contents(project) == before
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_leaves_what_was_prepared_before(project: Path, name: str):
+    before = contents(project)
+    result = invoke(name)
+    (line,) = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert line.startswith(f"error: {BAD[name]}")
+    assert contents(project) == before
+
+
+@pytest.mark.parametrize("name", ["empty_text", "wrong_type"])
+def test_bad_input_shows_no_traceback_in_a_process_of_its_own(project: Path, name: str):
+    assert refusal(python(project, "-m", "stages.prepare", name)).startswith(BAD[name])
