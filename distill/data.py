@@ -215,9 +215,11 @@ def _stratified(
     labelled = np.flatnonzero(rows.labels != UNLABELLED)
     labels = rows.labels[labelled]
     classes, counts = np.unique(labels, return_counts=True)
-    if len(counts) == 0 or counts.min() < 2:
-        which = int(classes[counts.argmin()]) if len(counts) else None
-        raise UserError(f"{where}: class number {which} has one example, which cannot be in two splits; add more, or drop it")
+    if len(counts) == 0:
+        raise UserError(f"{where}: no row has a label to cut by; give a split of the source that is labelled")
+    if counts.min() < 2:
+        row = rows.numbers[labelled[labels == classes[counts.argmin()]][0]]
+        raise UserError(f"{where}: the class of row {row} has one example, which cannot be in two splits; add more, or drop it")
     if not len(classes) <= count <= len(labelled) - len(classes):
         raise UserError(
             f"{where}: {count} of {len(labelled)} rows cannot hold each of {len(classes)} classes; change the fraction"

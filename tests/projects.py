@@ -128,8 +128,8 @@ def environment(folder: Path) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "nobody",
         "AWS_SECRET_ACCESS_KEY": "nothing",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": str(folder / ".dvc" / "tmp" / "aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / ".dvc" / "tmp" / "aws-credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 

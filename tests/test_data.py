@@ -220,7 +220,7 @@ def test_transfer_rows_stay_in_the_training_split():
 
 
 def test_a_class_with_one_example_cannot_be_cut():
-    with pytest.raises(UserError, match="splits.validation: class number 1 has one example, which cannot be in two splits"):
+    with pytest.raises(UserError, match="splits.validation: the class of row 50 has one example, which cannot be in two splits"):
         cut_splits({"train": some_rows([0] * 50 + [1])}, PLAN, 1)
 
 

@@ -30,7 +30,7 @@ LAYERS = (
 
 def script(command: str) -> Path:
     """The file that a stage's command runs."""
-    name = re.match(r"python -m (\S+)", command)[1]
+    name = re.match(r"exec python -m (\S+)", command)[1]
     file = ROOT / Path(*name.split(".")).with_suffix(".py")
     return file if file.exists() else ROOT / name / "__main__.py"
 
@@ -84,6 +84,10 @@ def test_no_output_persists_and_only_metrics_are_kept_from_the_cache() -> None:
     for stage in STAGES.values():
         assert all(isinstance(out, str) for out in stage.get("outs", []))
         assert all(next(iter(metric.values())) == {"cache": False} for metric in stage.get("metrics", []))
+
+
+def test_a_command_takes_the_place_of_its_shell_so_that_it_is_a_child_of_dvc_and_ends_with_it() -> None:
+    assert all(stage["cmd"].startswith("exec ") for stage in STAGES.values())
 
 
 def test_a_command_names_an_entry_and_no_setting_of_it() -> None:
