@@ -5,6 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: demo test lint bench clean
 
 demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was.
+	python -m distill check
 	dvc repro
 	@cat data/report/results.md
 	@echo "The report: $(CURDIR)/data/report/index.html"

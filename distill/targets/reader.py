@@ -138,7 +138,9 @@ class TargetStore:
         """
         if output not in self.manifests:
             layer = layer_of(output)
-            advice = f"add {layer} to `hidden` of targets.{self.folder.name}" if layer is not None else "run its stage again"
+            name = self.folder.name
+            add = f"add {layer} to `hidden` of targets.{name}" if layer is not None else f"run `dvc repro targets@{name}`"
+            advice = f"{add}, or get all of the set: `dvc pull targets@{name}`"
             raise UserError(f"{self.folder}: has no {output}, only {', '.join(self.manifests)}; {advice}")
         return self.manifests[output]
 
