@@ -41,7 +41,7 @@ def scores(logits: Array, labels: Array) -> dict[str, float]:
     predictions = logits.argmax(axis=1)
     probabilities = np.exp(log_softmax(logits))
     error = multiclass_calibration_error(
-        torch.from_numpy(probabilities), torch.from_numpy(labels), logits.shape[1], n_bins=CALIBRATION_BINS, norm="l1"
+        torch.from_numpy(probabilities), torch.tensor(labels), logits.shape[1], n_bins=CALIBRATION_BINS, norm="l1"
     )
     return {
         **{metric: score(metric, predictions, labels) for metric in METRICS},

@@ -25,10 +25,13 @@ from distill.devices import bf16_helps
 from distill.errors import UserError
 from distill.params.training import TrainingSettings
 from distill.prepared import Dataset
-from distill.tasks import cross_entropy, score
+from distill.tasks import cross_entropy, log_softmax, score
 
 Objective = Callable[[Any, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]]
 """(the model's outputs, the batch) → the loss, and its terms by name."""
+Array = np.ndarray[Any, np.dtype[Any]]
+TIE_BREAK = 1e-7
+"""How much a nat of validation log-loss weighs against the score: ties are common on small validation splits."""
 LOG_POINTS = 50
 """About how many points a training curve has."""
 
@@ -104,24 +107,22 @@ def train(
         data_collator=rows,
         train_dataset=RowNumbers(len(rows.rows)),
         eval_dataset=RowNumbers(len(validation.rows)),
-        compute_metrics=lambda prediction: {
-            "score": score(metric, np.argmax(prediction.predictions, axis=1), prediction.label_ids)
-        },
+        compute_metrics=lambda prediction: _validated(metric, prediction.predictions, prediction.label_ids),
         callbacks=[EpochLines(title)],
     )
     trainer.validation = validation
     trainer.remove_callback(PrinterCallback)
     if settings.patience is not None:
-        trainer.add_callback(EarlyStoppingCallback(settings.patience))
+        trainer.add_callback(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
     checkpoint = last_checkpoint(scratch)
     if checkpoint is not None:
         say(f"{title}: goes on from {Path(checkpoint).name}")
     trainer.started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     state = trainer.state
-    best_epoch = next(entry["epoch"] for entry in state.log_history if entry.get("eval_score") == state.best_metric)
+    best = next(entry for entry in state.log_history if entry.get("eval_selection") == state.best_metric)
     shutil.rmtree(scratch, ignore_errors=True)
-    return Trained(_history(state.log_history), best_epoch, float(state.best_metric), trainer.seconds)
+    return Trained(_history(state.log_history), best["epoch"], best["eval_score"], trainer.seconds)
 
 
 class DistillationTrainer(SafeCheckpoints):
@@ -202,6 +203,13 @@ class EpochLines(TrainerCallback):
             )
 
 
+def _validated(metric: str, logits: Array, labels: Array) -> dict[str, float]:
+    """The validation `score`, and the `selection` by which the best epoch is picked: of equal scores the lower log-loss wins."""
+    log_loss = -float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
+    value = score(metric, logits.argmax(axis=1), labels)
+    return {"score": value, "selection": value - TIE_BREAK * log_loss}
+
+
 def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) -> TrainingArguments:
     steps = math.ceil(rows / settings.batch_size / settings.gradient_accumulation) * settings.epochs
     on_cuda = torch.cuda.is_available()
@@ -223,7 +231,7 @@ def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) 
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model="score",
+        metric_for_best_model="selection",
         greater_is_better=True,
         restore_callback_states_from_checkpoint=True,
         logging_steps=max(1, steps // LOG_POINTS),

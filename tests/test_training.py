@@ -87,6 +87,12 @@ def test_the_model_ends_as_its_best_epoch_left_it(tmp_path, dataset, monkeypatch
     assert not torch.equal(states[1], states[2])
 
 
+def test_of_equally_good_epochs_the_one_with_the_lower_log_loss_is_kept(tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(training, "score", lambda *_: 0.5)
+    _, trained = run(dataset, tmp_path / "run", settings(epochs=2))
+    assert (trained.best_epoch, trained.best_score) == (2, 0.5)
+
+
 def test_the_same_seed_gives_the_same_student_and_another_a_different_one(tmp_path, dataset):
     first, second, other = (weights(run(dataset, tmp_path / str(i), seed=seed)[0]) for i, seed in enumerate((1, 1, 2)))
     assert torch.equal(first, second)

@@ -1,0 +1,117 @@
+"""A model is refused where it does not fit the data: labels, tokenizer, vocabulary, length, or what lies in its folder."""
+
+import shutil
+
+import pytest
+import torch
+
+from distill.encoders import (
+    config_fingerprint,
+    load_classifier,
+    require_positions,
+    require_vocabulary,
+    tokenizer_fingerprint,
+    weights_fingerprint,
+)
+from distill.errors import UserError
+from distill.models import load_for, save_model
+from distill.prepared import Dataset
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def dataset(prepared) -> Dataset:
+    return Dataset.open(prepared)
+
+
+def test_a_saved_model_is_the_same_when_it_is_loaded(tmp_path, dataset, tokenizer):
+    model = tiny.bert()
+    save_model(tmp_path, model, tokenizer)
+    loaded, _ = load_for(tmp_path, dataset)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+
+
+def test_two_saves_write_the_same_bytes(tmp_path, tokenizer):
+    for name in ("a", "b"):
+        save_model(tmp_path / name, tiny.bert(), tokenizer)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_another_label_order_is_refused_with_both_orders(teacher, dataset):
+    changed = Dataset(**{**vars(dataset), "labels": ("dog", "cat", "fish")})
+    with pytest.raises(UserError, match=r"labels are \['cat', 'dog', 'fish'\], the data set's are \['dog', 'cat', 'fish'\]"):
+        load_for(teacher, changed)
+
+
+def test_another_number_of_labels_is_refused(teacher, dataset):
+    changed = Dataset(**{**vars(dataset), "labels": ("cat", "dog")})
+    with pytest.raises(UserError, match="has no classification head for 2 labels .*; fine-tune it: epochs ≥ 1"):
+        load_for(teacher, changed)
+
+
+def test_a_checkpoint_without_a_head_is_refused_unless_a_new_head_is_wanted(tmp_path, tokenizer):
+    tiny.bert().bert.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="has no classification head for 3 labels"):
+        load_classifier(tmp_path, tiny.LABELS, new_head=False)
+    fresh = load_classifier(tmp_path, ("a", "b"), new_head=True)
+    assert fresh.config.num_labels == 2
+    assert fresh.config.id2label == {0: "a", 1: "b"}
+
+
+def test_another_tokenizer_is_refused_with_both_fingerprints(tmp_path, dataset):
+    other = tiny.tokenizer([f"x{i}" for i in range(40)])
+    folder = tiny.save(tiny.bert(), tmp_path / "other", other)
+    own = tokenizer_fingerprint(other)
+    with pytest.raises(UserError, match=f"its tokenizer is {own[:12]}, the rows of .* were made with {dataset.tokenizer[:12]}"):
+        load_for(folder, dataset)
+
+
+def test_a_tokenizers_fingerprint_does_not_depend_on_how_it_was_last_used():
+    fresh, used = tiny.tokenizer(), tiny.tokenizer()
+    used(["w1 w2", "w3"], padding=True, truncation=True, max_length=3)
+    assert tokenizer_fingerprint(fresh) == tokenizer_fingerprint(used)
+    assert tokenizer_fingerprint(fresh) != tokenizer_fingerprint(tiny.tokenizer(["other"]))
+
+
+def test_a_vocabulary_larger_than_the_embedding_is_refused():
+    with pytest.raises(UserError, match="here: embeds 44 tokens, the data set's tokenizer has 45"):
+        require_vocabulary(tiny.bert(), 45, "here")
+    require_vocabulary(tiny.bert(), 44, "here")
+
+
+def test_rows_longer_than_the_positions_are_refused():
+    with pytest.raises(UserError, match="here: takes 32 tokens, the data set's max_length is 33; lower it"):
+        require_positions(tiny.bert(), 33, "here")
+    with pytest.raises(UserError, match="here: takes 30 tokens"):
+        require_positions(tiny.bert(model_type="roberta"), 31, "here")
+
+
+@pytest.mark.parametrize(("file", "what"), [("model.safetensors", "model"), ("config.json", "no model")])
+def test_a_missing_file_is_one_clear_line(tmp_path, teacher, dataset, file, what):
+    shutil.copytree(teacher, tmp_path / "broken")
+    (tmp_path / "broken" / file).unlink()
+    with pytest.raises(UserError, match=what) as caught:
+        load_for(tmp_path / "broken", dataset)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_truncated_file_is_one_clear_line(tmp_path, teacher, dataset, file):
+    shutil.copytree(teacher, tmp_path / "broken")
+    path = tmp_path / "broken" / file
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="broken: ") as caught:
+        load_for(tmp_path / "broken", dataset)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_fingerprints_tell_weights_and_configs_apart(tmp_path, tokenizer):
+    folders = [tiny.save(tiny.bert(seed=seed), tmp_path / str(seed), tokenizer) for seed in (0, 1)]
+    same = tiny.save(tiny.bert(seed=0), tmp_path / "again", tokenizer)
+    assert weights_fingerprint(folders[0]) == weights_fingerprint(same) != weights_fingerprint(folders[1])
+    assert config_fingerprint(folders[0]) == config_fingerprint(same)
+    with pytest.raises(UserError, match="no model.safetensors"):
+        weights_fingerprint(tmp_path)
