@@ -86,27 +86,8 @@ def write_dataset(
     Returns:
         What dataset.json says.
     """
-    described = {}
-    for split, part in rows.items():
-        encoded = encode(tokenizer, part.texts, part.texts_pair, max_length, split)
-        texts = {"text": part.texts} | ({"text_pair": part.texts_pair} if part.texts_pair is not None else {})
-        fingerprint = write_split(folder / f"{split}.arrow", encoded.columns, part.labels, texts)
-        described[split] = {
-            "rows": len(part),
-            "transfer_rows": int((part.labels == UNLABELLED).sum()),
-            "rows_a_label": {name: int((part.labels == i).sum()) for i, name in enumerate(labels)},
-            "tokens": int(encoded.lengths.sum()),
-            "truncated_rows": encoded.truncated_rows,
-            "truncated_tokens": encoded.truncated_tokens,
-            "fingerprint": fingerprint,
-        }
+    described = {split: _write_split(folder / f"{split}.arrow", rows[split], labels, tokenizer, max_length) for split in rows}
     tokenizer.save_pretrained(folder / "tokenizer")
-    joined = {
-        split: part.texts
-        if part.texts_pair is None
-        else [" ".join(pair) for pair in zip(part.texts, part.texts_pair, strict=True)]
-        for split, part in rows.items()
-    }
     description = {
         "task": task,
         "labels": list(labels),
@@ -116,7 +97,30 @@ def write_dataset(
         "vocabulary": len(tokenizer),
         "pad_token": tokenizer.pad_token_id,
         "splits": described,
-        "duplicates": across_splits(joined, near_duplicate),
+        "duplicates": across_splits({split: _whole_texts(part) for split, part in rows.items()}, near_duplicate),
     }
     write_description(folder, description)
     return description
+
+
+def _write_split(
+    path: Path, rows: Rows, labels: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> dict[str, Any]:
+    encoded = encode(tokenizer, rows.texts, rows.texts_pair, max_length, path.stem)
+    texts = {"text": rows.texts} | ({"text_pair": rows.texts_pair} if rows.texts_pair is not None else {})
+    return {
+        "rows": len(rows),
+        "transfer_rows": int((rows.labels == UNLABELLED).sum()),
+        "rows_a_label": {name: int((rows.labels == i).sum()) for i, name in enumerate(labels)},
+        "tokens": int(encoded.lengths.sum()),
+        "truncated_rows": encoded.truncated_rows,
+        "truncated_tokens": encoded.truncated_tokens,
+        "fingerprint": write_split(path, encoded.columns, rows.labels, texts),
+    }
+
+
+def _whole_texts(rows: Rows) -> list[str]:
+    """A text a row; pairs are joined."""
+    if rows.texts_pair is None:
+        return rows.texts
+    return [" ".join(pair) for pair in zip(rows.texts, rows.texts_pair, strict=True)]

@@ -101,17 +101,13 @@ def train(
     trainer = DistillationTrainer(
         objective,
         with_hidden,
-        rows.rows.lengths,
+        rows,
+        validation,
         model=model,
         args=_arguments(settings, len(rows.rows), seed, scratch),
-        data_collator=rows,
-        train_dataset=RowNumbers(len(rows.rows)),
-        eval_dataset=RowNumbers(len(validation.rows)),
         compute_metrics=lambda prediction: _validated(metric, prediction.predictions, prediction.label_ids),
         callbacks=[EpochLines(title)],
     )
-    trainer.validation = validation
-    trainer.remove_callback(PrinterCallback)
     if settings.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
     checkpoint = last_checkpoint(scratch)
@@ -128,12 +124,17 @@ def train(
 class DistillationTrainer(SafeCheckpoints):
     """A Trainer that takes its loss from an objective and logs the objective's terms."""
 
-    validation: Collator
-
-    def __init__(self, objective: Objective, with_hidden: bool, lengths: Any, **arguments: Any) -> None:
-        """Like transformers' Trainer, with an objective and the rows' lengths."""
-        super().__init__(**arguments)
-        self.objective, self.with_hidden, self.lengths = objective, with_hidden, lengths
+    def __init__(self, objective: Objective, with_hidden: bool, rows: Collator, validation: Collator, **arguments: Any) -> None:
+        """Like transformers' Trainer, with an objective, and collators that hold the rows which they batch."""
+        super().__init__(
+            data_collator=rows,
+            train_dataset=RowNumbers(len(rows.rows)),
+            eval_dataset=RowNumbers(len(validation.rows)),
+            **arguments,
+        )
+        self.remove_callback(PrinterCallback)
+        self.objective, self.with_hidden = objective, with_hidden
+        self.lengths, self.validation = rows.rows.lengths, validation
         self.loss_is_scaled_for_ga = False
         accepted = inspect.signature(self.model.forward).parameters
         self.inputs = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in accepted]
