@@ -17,6 +17,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from distill.prepared import Dataset
 from tests import tiny
 
 torch.set_num_threads(2)
@@ -37,6 +38,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     """A prepared data set: read only."""
     return tiny.prepare(tmp_path_factory.mktemp("data") / "prepared" / "tiny", tokenizer)
+
+
+@pytest.fixture(scope="session")
+def dataset(prepared: Path) -> Dataset:
+    """The same, opened."""
+    return Dataset.open(prepared)
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,7 @@ import torch
 
 from distill.birth import newborn
 from distill.errors import UserError
-from distill.prepared import Dataset
 from tests import tiny
-
-
-@pytest.fixture(scope="module")
-def dataset(prepared) -> Dataset:
-    return Dataset.open(prepared)
 
 
 def test_depth_layers_or_nothing_choose_what_is_copied(teacher, dataset):

@@ -14,11 +14,6 @@ from tests.stores import materialize
 
 
 @pytest.fixture(scope="module")
-def dataset(prepared) -> Dataset:
-    return Dataset.open(prepared)
-
-
-@pytest.fixture(scope="module")
 def store(tmp_path_factory, dataset) -> TargetStore:
     folder = tmp_path_factory.mktemp("store") / "tiny"
     return TargetStore.open(materialize(tiny.bert(layers=4), dataset, folder, Job()))

@@ -19,11 +19,6 @@ from distill.prepared import Dataset
 from tests import tiny
 
 
-@pytest.fixture(scope="module")
-def dataset(prepared) -> Dataset:
-    return Dataset.open(prepared)
-
-
 def test_a_saved_model_is_the_same_when_it_is_loaded(tmp_path, dataset, tokenizer):
     model = tiny.bert()
     save_model(tmp_path, model, tokenizer)

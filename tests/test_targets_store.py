@@ -24,11 +24,6 @@ def model():
     return tiny.bert(layers=3)
 
 
-@pytest.fixture(scope="module")
-def dataset(prepared):
-    return Dataset.open(prepared)
-
-
 def live(model, rows, positions, layer):
     logits, hidden = run_teacher(model, pad_batch(rows, positions), [layer], "fp32")
     return logits, hidden[layer]

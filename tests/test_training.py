@@ -11,7 +11,6 @@ from distill.distillation import distill_student, objective_of, recipe_terms, ta
 from distill.errors import UserError
 from distill.params.students import RECIPES
 from distill.params.training import TrainingSettings
-from distill.prepared import Dataset
 from distill.targets.reader import TargetStore
 from distill.targets.writer import Job
 from distill.training import run_key, train
@@ -27,11 +26,6 @@ def student_settings(recipe: str, **changed: object):
     entry = {"dataset": "tiny", "targets": "tiny", "init": {"from": "data/teachers/tiny", "depth": 2}}
     values = {"recipe": recipe, **entry, "epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32", **changed}
     return RECIPES[recipe].model_validate(values, strict=False)
-
-
-@pytest.fixture(scope="module")
-def dataset(prepared) -> Dataset:
-    return Dataset.open(prepared)
 
 
 @pytest.fixture(scope="module")
