@@ -21,7 +21,7 @@ class Targets(Protocol):
         """(n, 16) uint8 example ids → (n,) positions."""
 
     def gather(self, rows: Array) -> Tensor:
-        """(n,) positions → their vectors, (vectors, width) float32."""
+        """(n,) positions → what is kept of them, float32."""
 
 
 class RowNumbers(torch.utils.data.Dataset[int]):
@@ -45,7 +45,8 @@ class RowNumbers(torch.utils.data.Dataset[int]):
 class Collator:
     """Turns row numbers into a batch: the padded inputs, `labels`, and the teacher's `targets` of these rows.
 
-    `targets` maps `logits` to (batch, classes) and `hidden-NN` to (real tokens of the batch, hidden), both fp32.
+    `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden), `cls-NN` to
+    (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32.
     """
 
     def __init__(self, rows: PreparedRows, targets: Mapping[str, Targets] | None = None) -> None:

@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from distill.batches import Collator
 from distill.models import load_for, save_model
+from distill.objectives import Objective
 from distill.params.students import StudentSettings
 from distill.prepared import Dataset
 from distill.recipes.base import Shapes, Step, Term, total
 from distill.recipes.catalogue import terms_of
+from distill.targets.maps import PROBABILITIES
 from distill.targets.reader import TargetStore
-from distill.training import Objective, Trained, run_key, train
+from distill.targets.schema import kind_of
+from distill.training import Trained, run_key, train
 
 
 def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: TargetStore) -> tuple[Term, ...]:
@@ -23,9 +26,16 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
     Raises:
         UserError: a term cannot compare the two, or reads what the store lacks.
     """
-    widths = [store.manifests[name].width for name in store.manifests if name.startswith("hidden")]
+    width = {kind_of(name)[0]: manifest.width for name, manifest in store.manifests.items()}
+    config = student.config
     shapes = Shapes(
-        student.config.num_hidden_layers, student.config.hidden_size, store.teacher_layers, widths[0] if widths else None
+        student_layers=config.num_hidden_layers,
+        student_width=config.hidden_size,
+        teacher_layers=store.teacher_layers,
+        teacher_width=width.get("hidden"),
+        student_heads=config.num_attention_heads,
+        teacher_heads=width.get("attention"),
+        teacher_scores=all(manifest.codec != PROBABILITIES for manifest in store.manifests.values()),
     )
     terms = terms_of(settings, shapes)
     for term in terms:
@@ -37,17 +47,24 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
 def objective_of(terms: tuple[Term, ...]) -> Objective:
     """The loss of a batch from its outputs and targets."""
 
-    def objective(outputs: Any, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         step = Step(
             logits=outputs.logits,
             labels=batch["labels"],
             targets=batch.get("targets", {}),
             hidden=outputs.hidden_states or (),
+            attention=attention,
             attention_mask=batch.get("attention_mask"),
         )
         return total(terms, step)
 
-    return objective
+    modules = {id(term.trains): term.trains for term in terms if term.trains is not None}
+    return Objective(
+        loss,
+        reads_hidden=any(term.reads_student_hidden for term in terms),
+        reads_attention=tuple(sorted({layer for term in terms for layer in term.reads_student_attention})),
+        trained=nn.ModuleList(modules.values()) if modules else None,
+    )
 
 
 def target_collator(dataset: Dataset, store: TargetStore, terms: tuple[Term, ...]) -> Collator:
@@ -71,7 +88,9 @@ def distill_student(
     scratch: Path,
     title: str,
 ) -> dict[int, Trained]:
-    """Train a student once a seed. The best on the validation split goes to `folder`, the others to `folder/seeds/SEED`.
+    """Train a student once a seed. The best goes to `folder`, the others to `folder/seeds/SEED`.
+
+    The best is that of the highest validation score; where no head is trained, that of the lowest training loss.
 
     Raises:
         UserError: student, data set, store and recipe do not fit each other, or the loss diverges.
@@ -82,20 +101,27 @@ def distill_student(
         set_seed(seed)
         student, tokenizer = load_for(newborn, dataset)
         terms = recipe_terms(settings, student, store)
+        rows = target_collator(dataset, store, terms)
+        key = run_key(settings, dataset, student, str([store.manifest(output) for output in rows.targets]))
         runs[seed] = train(
             student,
-            target_collator(dataset, store, terms),
+            rows,
             Collator(dataset.rows("validation")),
             settings,
             seed=seed,
             metric=dataset.metric,
-            scratch=scratch / f"{seed}-{run_key(settings, dataset, student)}",
+            scratch=scratch / f"{seed}-{key}",
             title=title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
             objective=objective_of(terms),
-            with_hidden=any(term.reads_student_hidden for term in terms),
+            keep="best" if settings.trains_head else "last",
         )
         models[seed] = (student.cpu(), tokenizer)
-    best = max(settings.seeds, key=lambda seed: runs[seed].best_score)
+    best = _best(runs, settings)
     for seed, (student, tokenizer) in models.items():
         save_model(folder if seed == best else folder / "seeds" / str(seed), student, tokenizer)
     return runs
+
+
+def _best(runs: Mapping[int, Trained], settings: StudentSettings) -> int:
+    """The first of the best seeds."""
+    return max(runs, key=lambda seed: runs[seed].best_score if settings.trains_head else -runs[seed].last_loss)

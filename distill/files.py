@@ -120,7 +120,7 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; expected {what}; run the stage that writes {path.parent}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is damaged ({error}); expected {what}; delete {path.parent} and run again") from None
 
 

@@ -7,33 +7,36 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from distill.attention import capture_attention
 from distill.batches import Collator, RowNumbers
 from distill.checkpointing import SafeCheckpoints, last_checkpoint
 from distill.console import say
 from distill.devices import bf16_helps
 from distill.errors import UserError
+from distill.objectives import SUPERVISED, Objective
 from distill.params.training import TrainingSettings
+from distill.prefetching import PrefetchingTrainer
 from distill.prepared import Dataset
-from distill.tasks import cross_entropy, log_softmax, score
+from distill.tasks import log_softmax, score
 
-Objective = Callable[[Any, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]]
-"""(the model's outputs, the batch) → the loss, and its terms by name."""
 Array = np.ndarray[Any, np.dtype[Any]]
 TIE_BREAK = 1e-7
 """How much a nat of validation log-loss weighs against the score: ties are common on small validation splits."""
 LOG_POINTS = 50
 """About how many points a training curve has."""
+TRAINED_ALONG = "trained_along"
+"""The name under which an objective's own module hangs in the model while it is trained."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +49,24 @@ class Trained:
     best_score: float
     seconds: float
 
+    @property
+    def last_loss(self) -> float:
+        """The training loss that was logged last; 0 if none was."""
+        return next((float(entry["loss"]) for entry in reversed(self.history) if "loss" in entry), 0.0)
+
     def record(self, seed: int) -> dict[str, Any]:
         """What data/runs/ keeps of it: JSON."""
         return {"seed": seed, **asdict(self)}
 
 
-def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel) -> str:
-    """A hash of what a run depends on: a checkpoint is resumed by the same run alone."""
+def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel, targets: str = "") -> str:
+    """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone."""
     digest = hashlib.sha256(settings.model_dump_json().encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
+    digest.update(targets.encode())
     for parameter in model.parameters():
         digest.update(parameter.detach().flatten()[:64].cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def supervised_objective(outputs: Any, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross-entropy with the hard labels."""
-    loss = cross_entropy(outputs.logits, batch["labels"])
-    return loss, {"hard_labels": loss}
 
 
 def train(
@@ -76,10 +79,10 @@ def train(
     metric: str,
     scratch: Path,
     title: str,
-    objective: Objective = supervised_objective,
-    with_hidden: bool = False,
+    objective: Objective = SUPERVISED,
+    keep: Literal["best", "last"] = "best",
 ) -> Trained:
-    """Train in place, resuming from `scratch` if an earlier run was interrupted; the model ends as its best epoch left it.
+    """Train in place, resuming from `scratch` if an earlier run was interrupted.
 
     Args:
         model: Teacher or student.
@@ -87,44 +90,47 @@ def train(
         validation: The validation rows.
         settings: Epochs, learning rate and so on.
         seed: Of shuffling and dropout.
-        metric: The data set's metric, which picks the best epoch.
+        metric: The data set's metric.
         scratch: Where checkpoints are kept until training has ended; it belongs to this run alone.
         title: Names the run on the screen.
         objective: The loss.
-        with_hidden: Whether the objective reads the student's hidden states.
+        keep: The epoch that the model ends as: that of the best validation score, or the last.
 
     Raises:
         UserError: the loss diverges.
     """
     if settings.epochs == 0:
         return Trained([], 0.0, 0.0, 0.0)
-    trainer = DistillationTrainer(
-        objective,
-        with_hidden,
-        rows,
-        validation,
-        model=model,
-        args=_arguments(settings, len(rows.rows), seed, scratch),
-        compute_metrics=lambda prediction: _validated(metric, prediction.predictions, prediction.label_ids),
-        callbacks=[EpochLines(title)],
-    )
-    if settings.patience is not None:
-        trainer.add_callback(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
-    checkpoint = last_checkpoint(scratch)
-    if checkpoint is not None:
-        say(f"{title}: goes on from {Path(checkpoint).name}")
-    trainer.started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with _hung(model, objective.trained):
+        trainer: DistillationTrainer = DistillationTrainer(
+            objective,
+            rows,
+            validation,
+            model=model,
+            args=_arguments(settings, len(rows.rows), seed, scratch),
+            compute_metrics=lambda prediction: _validated(
+                metric, prediction.predictions, prediction.label_ids, trainer.state.epoch if keep == "last" else None
+            ),
+            callbacks=[EpochLines(title)],
+        )
+        if settings.patience is not None:
+            trainer.add_callback(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
+        checkpoint = last_checkpoint(scratch)
+        if checkpoint is not None:
+            say(f"{title}: goes on from {Path(checkpoint).name}")
+        trainer.started = time.perf_counter()
+        with contextlib.closing(trainer):
+            trainer.train(resume_from_checkpoint=checkpoint)
     state = trainer.state
     best = next(entry for entry in state.log_history if entry.get("eval_selection") == state.best_metric)
     shutil.rmtree(scratch, ignore_errors=True)
     return Trained(_history(state.log_history), best["epoch"], best["eval_score"], trainer.seconds)
 
 
-class DistillationTrainer(SafeCheckpoints):
+class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints):
     """A Trainer that takes its loss from an objective and logs the objective's terms."""
 
-    def __init__(self, objective: Objective, with_hidden: bool, rows: Collator, validation: Collator, **arguments: Any) -> None:
+    def __init__(self, objective: Objective, rows: Collator, validation: Collator, **arguments: Any) -> None:
         """Like transformers' Trainer, with an objective, and collators that hold the rows which they batch."""
         super().__init__(
             data_collator=rows,
@@ -133,7 +139,7 @@ class DistillationTrainer(SafeCheckpoints):
             **arguments,
         )
         self.remove_callback(PrinterCallback)
-        self.objective, self.with_hidden = objective, with_hidden
+        self.objective = objective
         self.lengths, self.validation = rows.rows.lengths, validation
         self.loss_is_scaled_for_ga = False
         accepted = inspect.signature(self.model.forward).parameters
@@ -146,11 +152,13 @@ class DistillationTrainer(SafeCheckpoints):
     ) -> Any:
         """The objective when training, the hard labels' loss when validating."""
         training = model.training
-        outputs = model(
-            **{name: inputs[name] for name in self.inputs if name in inputs},
-            output_hidden_states=training and self.with_hidden,
-        )
-        loss, terms = (self.objective if training else supervised_objective)(outputs, inputs)
+        objective = self.objective if training else SUPERVISED
+        with capture_attention(self.model, objective.reads_attention) as attention:
+            outputs = model(
+                **{name: inputs[name] for name in self.inputs if name in inputs},
+                output_hidden_states=objective.reads_hidden,
+            )
+        loss, terms = objective(outputs, inputs, attention)
         if training:
             for name, value in terms.items():
                 self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value.detach()
@@ -204,11 +212,14 @@ class EpochLines(TrainerCallback):
             )
 
 
-def _validated(metric: str, logits: Array, labels: Array) -> dict[str, float]:
-    """The validation `score`, and the `selection` by which the best epoch is picked: of equal scores the lower log-loss wins."""
+def _validated(metric: str, logits: Array, labels: Array, epoch: float | None) -> dict[str, float]:
+    """The validation `score`, and the `selection` by which an epoch is kept: of equal scores the lower log-loss wins.
+
+    With `epoch`, the later one is kept.
+    """
     log_loss = -float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
     value = score(metric, logits.argmax(axis=1), labels)
-    return {"score": value, "selection": value - TIE_BREAK * log_loss}
+    return {"score": value, "selection": value - TIE_BREAK * log_loss if epoch is None else epoch}
 
 
 def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) -> TrainingArguments:
@@ -243,6 +254,7 @@ def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) 
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=on_cuda,
+        dataloader_num_workers=settings.workers,
         disable_tqdm=not sys.stderr.isatty(),
         report_to="none",
     )
@@ -257,6 +269,19 @@ def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         elif "eval_score" in entry:
             kept.append({"step": entry["step"], "epoch": entry["epoch"], "score": entry["eval_score"]})
     return kept
+
+
+@contextlib.contextmanager
+def _hung(model: nn.Module, module: nn.Module | None) -> Iterator[None]:
+    """Make a module a part of the model: thus it has its share of optimizer, gradient norm, device and checkpoints."""
+    if module is None:
+        yield
+        return
+    model.add_module(TRAINED_ALONG, module)
+    try:
+        yield
+    finally:
+        delattr(model, TRAINED_ALONG)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,40 +11,61 @@ from distill.files import SCRATCH, sole_writer, to_json, whole_folder, write_tex
 from distill.params.base import load_entry
 from distill.params.targets import TargetSettings
 
+if TYPE_CHECKING:
+    from distill.targets.engines import Crew
+
 
 @command
 @click.argument("name")
 def main(name: str) -> None:
-    """Keep what the teacher computes over a prepared data set as the target set NAME. A killed run goes on where it was."""
+    """Keep what the teacher computes over a prepared data set as the target set NAME. A killed run goes on where it was.
+
+    Started by `torchrun` or `accelerate launch`, its processes share the work.
+    """
+    from distill.targets.engines import crew
+
+    with crew() as others:
+        if others is not None and not others.leads:
+            others.follow()
+        else:
+            lead(name, others)
+
+
+def lead(name: str, others: "Crew | None") -> None:
+    """Do it all, with the help of the other processes."""
     settings = load_entry(PARAMS, "targets", name, TargetSettings)
-    from distill.devices import best_device
+    from distill.jobs import job_of
     from distill.prepared import Dataset
+    from distill.targets.base import refuse_foreign, remember, remembered
+    from distill.targets.engines import run
+    from distill.targets.fidelity import fidelity
+    from distill.targets.order import Order
+    from distill.targets.pool import open_pool
     from distill.targets.teacher import open_teacher
-    from distill.targets.writer import Job, Materializer, refuse_foreign
+    from distill.targets.writer import Materializer
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
-    out = Path("data/targets", name)
+    folder, out = Path("data/teachers", settings.teacher), Path("data/targets", name)
     scratch = SCRATCH / "targets" / name
     with sole_writer(scratch):
-        model, fingerprints = open_teacher(Path("data/teachers", settings.teacher), dataset)
-        refuse_foreign(out, fingerprints)
-        job = Job(
-            hidden=settings.hidden,
-            hidden_splits=settings.hidden_splits,
-            codec=settings.codec,
-            shard_bytes=settings.shard_megabytes * 2**20,
-            batch_tokens=settings.batch_tokens,
-            precision=settings.precision,
-        )
-        materializer = Materializer(model.to(best_device()), dataset, fingerprints, job, scratch)
+        teacher = open_teacher(folder, dataset)
+        refuse_foreign(out, teacher.fingerprints)
+        address = f"{settings.pool.rstrip('/')}/{name}" if settings.pool else None
+        pool = open_pool(scratch, address)
+        materializer = Materializer(teacher, dataset, job_of(settings), pool, remembered(scratch))
         start = time.perf_counter()
-        work = materializer.run()
+        order = Order.of(materializer, folder, dataset.folder, address)
+        work = run(materializer, order, settings.engine, settings.workers, others)
         seconds = time.perf_counter() - start
-        with whole_folder(out) as folder:
-            materializer.assemble(folder)
+        losses = fidelity(materializer)
+        with whole_folder(out) as whole:
+            materializer.assemble(whole)
+        remember(out, scratch)
+        pool.forget()
     size = {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(out.iterdir())}
     record = {"seconds": seconds, "tokens_computed": work.tokens_computed, "tokens": work.tokens, "bytes": size}
     write_text(Path("data/runs/targets", f"{name}.json"), to_json(record))
+    write_text(Path("data/metrics/targets", f"{name}.json"), to_json(losses))
     say(f"targets {name}: {work.tokens_computed} of {work.tokens} tokens read by the teacher in {seconds:.1f} s")
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from distill.prepared import Dataset
+from distill.targets.outputs import Job
+from distill.targets.reader import TargetStore
 from distill.targets.schema import Fingerprints
-from distill.targets.writer import Job, Materializer
+from distill.targets.teacher import Teacher
+from distill.targets.writer import Materializer
 
 
 def fingerprints(dataset: Dataset, **changed: object) -> Fingerprints:
@@ -20,9 +23,23 @@ def fingerprints(dataset: Dataset, **changed: object) -> Fingerprints:
     return Fingerprints(**{**values, **changed})
 
 
-def materialize(model: PreTrainedModel, dataset: Dataset, folder: Path, job: Job, scratch: Path | None = None) -> Path:
+def materializer(
+    model: PreTrainedModel, dataset: Dataset, job: Job, scratch: Path, base: TargetStore | None = None, **changed: object
+) -> Materializer:
+    """A materializer of a tiny teacher, whose fingerprints are made up."""
+    return Materializer(Teacher(model, fingerprints(dataset, **changed)), dataset, job, scratch, base)
+
+
+def materialize(
+    model: PreTrainedModel,
+    dataset: Dataset,
+    folder: Path,
+    job: Job,
+    scratch: Path | None = None,
+    base: TargetStore | None = None,
+) -> Path:
     """Compute and assemble a target set."""
-    made = Materializer(model, dataset, fingerprints(dataset), job, scratch or folder.parent / f"{folder.name}-scratch")
+    made = materializer(model, dataset, job, scratch or folder.parent / f"{folder.name}-scratch", base)
     made.run()
     folder.mkdir(parents=True)
     made.assemble(folder)

@@ -16,13 +16,15 @@ FOREACH = {name: stage["foreach"] for name, stage in PIPELINE.items() if "foreac
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
 MODULES = sorted(file for file in (ROOT / "distill").rglob("*.py") if file.stat().st_size)
 LAYERS = (
-    ("errors", "checkpointing", "devices", "duplicates", "tokenization", "losses"),
-    ("console", "files", "places", "params"),
-    ("prepared", "encoders", "sources"),
+    ("errors", "checkpointing", "devices", "duplicates", "tokenization", "losses", "prefetching"),
+    ("console", "files", "places", "layers", "attention"),
+    ("params", "remote"),
+    ("prepared", "encoders", "sources", "shapes"),
     ("padding", "tasks", "models", "students", "data"),
-    ("batches", "evaluation", "targets", "birth", "preparation"),
-    ("training", "recipes", "measuring"),
-    ("distillation", "report"),
+    ("batches", "evaluation", "targets", "birth", "preparation", "objectives"),
+    ("training", "recipes", "measuring", "jobs"),
+    ("distillation", "report", "planning"),
+    ("commands",),
     ("__main__",),
 )
 """The parts of distill/ from the ground up: a part imports from the layers below its own, and from itself."""
@@ -80,10 +82,11 @@ def test_all_outputs_and_all_inputs_but_the_code_stand_under_data() -> None:
             assert path.startswith("data/") or path == "${item.init.from}"  # which params/students.py holds to data/
 
 
-def test_no_output_persists_and_only_metrics_are_kept_from_the_cache() -> None:
-    for stage in STAGES.values():
+def test_no_output_persists_and_only_scores_are_kept_from_the_cache() -> None:
+    for name, stage in STAGES.items():
         assert all(isinstance(out, str) for out in stage.get("outs", []))
-        assert all(next(iter(metric.values())) == {"cache": False} for metric in stage.get("metrics", []))
+        uncached = [next(iter(metric.values())) for metric in stage.get("metrics", []) if isinstance(metric, dict)]
+        assert uncached == ([{"cache": False}] if name.startswith("evaluate") else [])
 
 
 def test_a_command_takes_the_place_of_its_shell_so_that_it_is_a_child_of_dvc_and_ends_with_it() -> None:
@@ -124,8 +127,8 @@ def test_losses_import_nothing_of_the_project(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", [file for file in MODULES if part(file) == "params"], ids=module)
-def test_params_import_only_params_and_errors(file: Path) -> None:
-    assert {part(other) for other in imported(file)} <= {"params", "errors"}
+def test_params_import_only_params_layers_and_errors(file: Path) -> None:
+    assert {part(other) for other in imported(file)} <= {"params", "errors", "layers"}
 
 
 @pytest.mark.parametrize("file", [file for file in MODULES if part(file) == "targets"], ids=module)

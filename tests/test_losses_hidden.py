@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from distill.losses.hidden import cosine_distance
+from distill.losses.hidden import cosine_distance, hidden_mse
 
 
 def test_parallel_states_have_no_loss_and_opposite_ones_two():
@@ -30,3 +30,22 @@ def test_its_gradient_is_that_of_finite_differences():
     cosine_distance(single, teacher.float()).backward()
     loss(student).backward()
     torch.testing.assert_close(single.grad, student.grad.float(), rtol=1e-4, atol=1e-6)
+
+
+def test_equal_states_have_no_squared_difference():
+    states = torch.randn(9, 8)
+    assert hidden_mse(states, states) == 0
+
+
+def test_the_squared_difference_is_the_formula():
+    student, teacher = 3 * torch.randn(9, 8), torch.randn(9, 8)
+    s, t = student.double().numpy(), teacher.double().numpy()
+    np.testing.assert_allclose(hidden_mse(student, teacher).item(), ((s - t) ** 2).sum() / 9 / 8, rtol=1e-5)
+
+
+def test_the_gradient_of_the_squared_difference_is_twice_the_difference_over_their_number():
+    student, teacher = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4)
+    hidden_mse(student, teacher).backward()
+    torch.testing.assert_close(student.grad, (2 * (student - teacher) / 12).detach())
+    double = student.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda states: ((states - teacher.double()) ** 2).mean(), double)

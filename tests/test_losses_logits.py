@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill.losses.logits import soft_target_kl
+from distill.losses.logits import soft_cross_entropy, soft_target_kl
 
 
 def reference(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
@@ -50,3 +50,37 @@ def test_gradients_keep_their_size_when_the_temperature_grows():
     soft_target_kl(student, teacher, 1000.0).backward()
     centred = (student - student.mean(1, keepdim=True) - teacher + teacher.mean(1, keepdim=True)).detach()
     torch.testing.assert_close(student.grad, centred / 4 / 3, rtol=1e-2, atol=1e-4)
+
+
+def entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    p = (logits / temperature).softmax(-1)
+    return -(p * p.log()).sum(-1).mean()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_the_soft_cross_entropy_of_equals_is_their_entropy_where_its_gradient_vanishes(temperature):
+    logits = (torch.randn(6, 5) * 3).requires_grad_()
+    loss = soft_cross_entropy(logits, logits.detach(), temperature)
+    torch.testing.assert_close(loss, entropy(logits, temperature))
+    loss.backward()
+    assert logits.grad.abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("shape", [(1, 2), (7, 3), (32, 150)])
+def test_the_soft_cross_entropy_is_the_formula(shape, temperature):
+    student, teacher = torch.randn(shape) * 2, torch.randn(shape) * 2
+    kl = reference(student.numpy(), teacher.numpy(), temperature) / temperature**2
+    expected = kl + entropy(teacher.double(), temperature).item()
+    np.testing.assert_allclose(soft_cross_entropy(student, teacher, temperature).item(), expected, rtol=1e-5)
+
+
+def test_the_gradient_of_the_soft_cross_entropy_has_no_factor_t_squared():
+    temperature = 3.0
+    student, teacher = torch.randn(4, 5, requires_grad=True), torch.randn(4, 5)
+    soft_cross_entropy(student, teacher, temperature).backward()
+    difference = (student.detach() / temperature).softmax(-1) - (teacher / temperature).softmax(-1)
+    torch.testing.assert_close(student.grad, difference / temperature / 4)
+    double = student.detach().double().requires_grad_()
+    target = (teacher.double() / temperature).softmax(-1)
+    assert torch.autograd.gradcheck(lambda z: -(target * (z / temperature).log_softmax(-1)).sum(-1).mean(), double)

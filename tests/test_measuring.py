@@ -7,8 +7,8 @@ from distill.errors import UserError
 from distill.files import to_json
 from distill.measuring import measure_student, measure_teacher, seed_folders
 from distill.prepared import Dataset
+from distill.targets.outputs import Job
 from distill.targets.reader import TargetStore
-from distill.targets.writer import Job
 from tests import tiny
 from tests.stores import materialize
 

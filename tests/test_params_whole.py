@@ -164,11 +164,6 @@ def test_a_recipe_that_reads_hidden_states_is_refused_logits_alone(tmp_path: Pat
     assert lines == ["students.deep.targets: distilbert reads hidden states, 'full/logits' is logits alone; write full"]
 
 
-def test_a_recipe_that_reads_hidden_states_is_refused_a_target_set_without(tmp_path: Path):
-    lines = refusal(tmp_path, changed("students.deep.targets", "plain"))
-    assert lines == ["students.deep.targets: distilbert reads the last hidden state; add `hidden: [-1]` to targets.plain"]
-
-
 def test_distilbert_without_its_cosine_term_is_content_with_logits(tmp_path: Path):
     content = changed("students.deep.targets", "plain/logits")
     content["students"]["deep"]["cosine_weight"] = 0

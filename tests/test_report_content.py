@@ -108,6 +108,13 @@ def test_a_teacher_of_another_data_set_has_no_scores_here(tmp_path: Path) -> Non
     assert verdict(wire) == "No student has learnt from wire yet."
 
 
+def test_a_student_whose_head_is_not_trained_has_no_scores(tmp_path: Path) -> None:
+    text = PARAMS.replace("soft: {recipe: hinton,", "soft: {recipe: tinybert, stage: intermediate,")
+    write_data(tmp_path / "data")
+    (found,) = gather(read_params(tmp_path, text), tmp_path / "data")
+    assert "soft" not in [student.name for student in found.students]
+
+
 @pytest.mark.parametrize(
     ("file", "stage"),
     [

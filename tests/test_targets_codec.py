@@ -1,72 +1,195 @@
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from distill.targets.codec import Codec, Encoded, calibrate
+from distill.errors import UserError
+from distill.targets.codec import (
+    BLOCK,
+    VECTOR_CODECS,
+    Codec,
+    VectorCodec,
+    bytes_a_vector,
+    calibrate,
+    needs_statistics,
+    relative_error,
+    vector_codec,
+)
 
-LOST = {"fp32": 0.0, "fp16": 1e-6, "int8": 2e-4}
+LOST = {"fp32": 0.0, "fp16": 2e-7, "bf16": 1e-5, "int8": 1e-4, "int4": 1.2e-2}
 """The most of the variance that a codec may lose."""
-
-
-def codec_of(name: str, sample: torch.Tensor) -> Codec:
-    return calibrate(sample) if name == "int8" else Codec(name)
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.int16, "int8": torch.int8, "int4": torch.uint8}
+WIDTHS = (1, 2, 31, 32, 33, 48, 384)
 
 
 def states(n: int = 500, width: int = 48) -> torch.Tensor:
-    """Like a BERT's: channels of very different size and offset."""
+    """Like a BERT's: channels of very different size and offset, one of them an outlier."""
     generator = torch.Generator().manual_seed(1)
     scale = torch.rand(width, generator=generator) * 3 + 0.05
-    offset = torch.randn(width, generator=generator) * 2
+    scale[width // 2] *= 50
+    offset = torch.randn(width, generator=generator)
     return torch.randn(n, width, generator=generator) * scale + offset
 
 
-@pytest.mark.parametrize("name", ["fp32", "fp16", "int8"])
-def test_little_of_the_variance_is_lost(name):
-    original = states()
-    codec = codec_of(name, original[:100])
-    encoded = codec.encode(original)
-    error = (codec.decode(encoded.values, encoded.scales) - original).pow(2).sum()
-    variance = (original - original.mean(0)).pow(2).sum()
-    assert error / variance <= LOST[name]
+def lengths(vectors: torch.Tensor) -> np.ndarray:
+    return np.array([len(vectors)])
 
 
-def test_int8_is_off_by_at_most_half_a_step_of_its_own_scale():
-    original = states()
-    codec = calibrate(original)
-    encoded = codec.encode(original)
-    step = encoded.scales.float()[:, None] * codec.deviation
-    error = (codec.decode(encoded.values, encoded.scales) - original).abs()
-    assert (error <= 0.5 * step * 1.08 + 1e-6).all()
+def round_trip(codec: VectorCodec, vectors: torch.Tensor) -> torch.Tensor:
+    return codec.decode(codec.encode(vectors, lengths(vectors)), lengths(vectors))
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype", "size"), [("fp32", torch.float32, 4), ("fp16", torch.float16, 2), ("int8", torch.int8, 1)]
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_little_of_the_variance_is_lost(name, width):
+    original = states(width=width)
+    decoded = round_trip(calibrate(name, original[:200]), original)
+    assert decoded.shape == original.shape
+    assert decoded.dtype == torch.float32
+    assert decoded.is_contiguous()
+    assert relative_error(original, decoded) <= LOST[name]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_a_vector_takes_as_many_bytes_as_promised(name, width):
+    vectors = states(7, width)
+    planes = calibrate(name, vectors).encode(vectors, lengths(vectors))
+    assert planes["values"].dtype == DTYPES[name]
+    assert set(planes) == ({"values", "scales"} if needs_statistics(name) else {"values"})
+    assert sum(plane.numpy().nbytes for plane in planes.values()) == 7 * bytes_a_vector(name, width)
+    assert all(plane.ndim == 2 and len(plane) == 7 for plane in planes.values())
+
+
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_a_vector_s_bytes_do_not_depend_on_its_neighbours(name):
+    original = states(2 * BLOCK // 384 + 10, 384)
+    codec = calibrate(name, original)
+    whole = codec.encode(original, lengths(original))
+    again = codec.encode(original, lengths(original))
+    for start, stop in ((0, 1), (3, 20), (BLOCK // 384 - 2, BLOCK // 384 + 2)):
+        part = codec.encode(original[start:stop].clone(), np.array([stop - start]))
+        for plane in whole:
+            assert torch.equal(part[plane], whole[plane][start:stop])
+    assert all(torch.equal(whole[plane], again[plane]) for plane in whole)
+
+
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_encoding_and_decoding_leave_their_input_alone(name):
+    original = states(20)
+    codec, kept = calibrate(name, original), original.clone()
+    planes = codec.encode(original, lengths(original))
+    stored = {plane: values.clone() for plane, values in planes.items()}
+    codec.decode(planes, lengths(original))
+    codec.error_bound(planes, lengths(original))
+    assert torch.equal(original, kept)
+    assert all(torch.equal(planes[plane], stored[plane]) for plane in planes)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(VECTOR_CODECS),
+    st.integers(1, 70),
+    st.integers(0, 5),
+    st.floats(1e-6, 1e3),
+    st.floats(-1e3, 1e3),
+    st.integers(0, 2**32 - 1),
 )
-def test_a_value_takes_as_many_bytes_as_promised(name, dtype, size):
-    encoded = codec_of(name, states()).encode(states())
-    assert encoded.values.dtype == dtype
-    assert encoded.values.element_size() == size
-    assert (encoded.scales is None) == (name != "int8")
+def test_no_value_is_off_by_more_than_its_bound(name, width, n, scale, offset, seed):
+    generator = torch.Generator().manual_seed(seed)
+    sample = torch.randn(20, width, generator=generator) * scale + offset
+    vectors = torch.randn(n, width, generator=generator) * scale * 5 + offset
+    codec = calibrate(name, sample)
+    planes = codec.encode(vectors, lengths(vectors))
+    bound = codec.error_bound(planes, lengths(vectors))
+    assert ((codec.decode(planes, lengths(vectors)).double() - vectors.double()).abs() <= bound).all()
 
 
-def test_constant_channels_and_zero_vectors_survive():
+@pytest.mark.parametrize(("name", "share"), [("fp16", 4e-3), ("bf16", 2e-2), ("int8", 0.03), ("int4", 0.4)])
+def test_the_bound_is_tight_enough_to_notice_another_vector(name, share):
+    original = torch.randn(100, 64)
+    codec = calibrate(name, original)
+    assert codec.error_bound(codec.encode(original, lengths(original)), lengths(original)).max() < share
+
+
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_constant_channels_and_zero_vectors_survive(name):
     original = torch.zeros(4, 3)
     original[:, 1] = 5.0
-    codec = calibrate(original)
-    encoded = codec.encode(original)
-    torch.testing.assert_close(codec.decode(encoded.values, encoded.scales), original)
+    original[0, 2] = 1.0
+    assert round_trip(calibrate(name, original), original)[:, :2].equal(original[:, :2])
+    zero = torch.zeros(4, 40)
+    assert round_trip(calibrate(name, zero), zero).equal(zero)
+    assert relative_error(zero, zero) == 0
 
 
-def test_a_vector_far_outside_the_sample_keeps_its_direction():
-    sample = states()
-    codec = calibrate(sample)
-    far = states()[:5] * 100
-    encoded = codec.encode(far)
-    decoded = codec.decode(encoded.values, encoded.scales)
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_one_token_and_none_are_encoded(name):
+    codec = calibrate(name, states())
+    assert round_trip(codec, states(1)).shape == (1, 48)
+    assert round_trip(codec, torch.empty(0, 48)).shape == (0, 48)
+    alone = calibrate(name, states(1))
+    torch.testing.assert_close(round_trip(alone, states(1)), states(1), rtol=1e-2, atol=1e-2)
+    assert np.isfinite(relative_error(states(1), round_trip(alone, states(1))))
+
+
+@pytest.mark.parametrize("name", ["fp32", "fp16", "bf16", "int8"])
+def test_a_vector_far_outside_the_sample_keeps_its_direction(name):
+    far = states(5) * 100
+    decoded = round_trip(calibrate(name, states()), far)
     assert (torch.nn.functional.cosine_similarity(decoded, far, dim=1) > 0.999).all()
 
 
-def test_one_row_and_no_rows_are_encoded():
-    codec = Codec("int8", torch.zeros(4), torch.ones(4))
-    assert codec.encode(torch.randn(1, 4)).values.shape == (1, 4)
-    empty: Encoded = codec.encode(torch.empty(0, 4))
-    assert codec.decode(empty.values, empty.scales).shape == (0, 4)
+@pytest.mark.parametrize("name", ["fp16", "bf16", "int8", "int4"])
+@pytest.mark.parametrize("value", [3.4e38, torch.inf, -torch.inf, torch.nan])
+def test_what_a_codec_cannot_keep_is_refused(name, value):
+    vectors = states(5)
+    vectors[3, 7] = value
+    with pytest.raises(UserError, match=f"codec {name}: .* use "):
+        calibrate(name, states()).encode(vectors, lengths(vectors))
+
+
+def test_fp16_is_refused_beyond_its_range_and_int8_is_not():
+    vectors = torch.full((2, 3), 70_000.0)
+    with pytest.raises(UserError, match="65504.*bf16 or int8"):
+        vector_codec("fp16").encode(vectors, lengths(vectors))
+    torch.testing.assert_close(round_trip(calibrate("int8", vectors), vectors), vectors)
+
+
+def test_a_foreign_name_and_missing_statistics_are_refused():
+    with pytest.raises(UserError, match="int2.*fp32, fp16, bf16, int8, int4"):
+        vector_codec("int2")
+    with pytest.raises(UserError, match="deviation.*mean"):
+        vector_codec("int8", {"mean": torch.zeros(3)})
+    with pytest.raises(UserError, match=r"expected \[\]"):
+        vector_codec("fp32", {"mean": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_every_plane_has_an_entry_a_token(name):
+    codec = calibrate(name, states())
+    assert isinstance(codec, Codec)
+    counts = codec.counts(np.array([3, 5]))
+    planes = codec.encode(states(8), np.array([3, 5]))
+    assert {plane: int(owned.sum()) for plane, owned in counts.items()} == {
+        plane: len(values) for plane, values in planes.items()
+    }
+
+
+@pytest.mark.parametrize("name", VECTOR_CODECS)
+def test_statistics_are_all_that_decoding_needs(name):
+    codec = calibrate(name, states())
+    planes = codec.encode(states(9), np.array([9]))
+    other = vector_codec(name, dict(codec.statistics))
+    assert torch.equal(other.decode(planes, np.array([9])), codec.decode(planes, np.array([9])))
+    assert dataclasses.replace(codec, statistics=other.statistics).name == name
+
+
+def test_relative_error_is_the_fraction_of_variance_lost():
+    original, noise = torch.randn(4000, 8) * 3 + 100, torch.randn(4000, 8) * 0.3
+    assert relative_error(original, original + noise) == pytest.approx(0.01, rel=0.1)
+    mean = original.mean(dim=0, keepdim=True).expand_as(original)
+    assert relative_error(original, mean) == pytest.approx(1, rel=1e-5)

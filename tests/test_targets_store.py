@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from distill.attention import capture_attention
 from distill.errors import UserError
 from distill.padding import pad_batch
 from distill.prepared import Dataset
+from distill.targets.base import refuse_foreign
 from distill.targets.forward import run_teacher
+from distill.targets.outputs import Job
 from distill.targets.reader import TargetStore
-from distill.targets.writer import Job
 from tests import tiny
 from tests.stores import fingerprints, materialize
 
-CLOSE = {"fp32": 1e-6, "fp16": 2e-3, "int8": 2e-2}
+CLOSE = {"fp32": 1e-6, "fp16": 2e-3, "bf16": 1e-2, "int8": 2e-2, "int4": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,10 @@ def live(model, rows, positions, layer):
     return logits, hidden[layer]
 
 
-@pytest.mark.parametrize("codec", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("codec", sorted(CLOSE))
 @pytest.mark.parametrize("layer", [0, 2, 3])
 def test_shuffled_rows_are_what_the_live_teacher_says(tmp_path, model, dataset, codec, layer):
-    folder = materialize(model, dataset, tmp_path / "set", Job(hidden=(layer,), codec=codec))
+    folder = materialize(model, dataset, tmp_path / "set", Job(hidden=(layer,), cls=(layer,), embeddings="stored", codec=codec))
     store, rows = TargetStore.open(folder), dataset.rows("train")
     order = np.random.default_rng(0).permutation(len(rows))[:17]
     logits, hidden = live(model, rows, order, layer)
@@ -42,6 +44,52 @@ def test_shuffled_rows_are_what_the_live_teacher_says(tmp_path, model, dataset, 
     gathered = states.gather(states.locate(rows.ids[order]))
     assert gathered.shape == hidden.shape
     torch.testing.assert_close(gathered, hidden, atol=CLOSE[codec] * 4, rtol=CLOSE[codec])
+    firsts = store.output(f"cls-{layer:02d}", "train")
+    starts = np.cumsum(rows.lengths[order]) - rows.lengths[order]
+    torch.testing.assert_close(
+        firsts.gather(firsts.locate(rows.ids[order])), hidden[starts], atol=CLOSE[codec] * 4, rtol=CLOSE[codec]
+    )
+
+
+def test_embeddings_are_replayed_exactly_and_cost_no_shard(tmp_path, model, dataset):
+    folder = materialize(model, dataset, tmp_path / "set", Job(hidden=(0,)))
+    assert sorted(path.name for path in (folder / "hidden-00").iterdir()) == ["heads.safetensors", "manifest.json"]
+    rows, order = dataset.rows("train"), np.arange(17)[::-1].copy()
+    reader = TargetStore.open(folder).output("hidden-00", "train")
+    torch.testing.assert_close(
+        reader.gather(reader.locate(rows.ids[order])), live(model, rows, order, 0)[1], atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("attention_as", "codec", "close"),
+    [("replay", "fp32", 1e-5), ("replay", "int8", 2e-2), ("scores-u8", "int8", 1e-2), ("scores-fp16", "int8", 1e-3)],
+)
+@pytest.mark.parametrize("layer", [1, 3])
+def test_attention_scores_are_those_of_the_live_teacher(tmp_path, model, dataset, attention_as, codec, close, layer):
+    folder = materialize(model, dataset, tmp_path / "set", Job(attention=(layer,), attention_as=attention_as, codec=codec))
+    store, rows, order = TargetStore.open(folder), dataset.rows("train"), np.arange(25)
+    batch = pad_batch(rows, order)
+    with torch.no_grad(), capture_attention(model, [layer]) as captured:
+        model(**batch)
+        expected = captured.scores(layer)
+    real = batch["attention_mask"].bool()
+    pairs = (real[:, :, None] & real[:, None, :])[:, None].expand_as(expected)
+    reader = store.output(f"attention-{layer:02d}", "train")
+    found = reader.gather(reader.locate(rows.ids[order]))
+    torch.testing.assert_close(found[pairs], expected[pairs], atol=close, rtol=close)
+    assert not found[~pairs].any()
+
+
+def test_stored_probabilities_are_those_of_the_live_teacher(tmp_path, model, dataset):
+    folder = materialize(model, dataset, tmp_path / "set", Job(attention=(-1,), attention_as="probabilities-u8"))
+    rows, order = dataset.rows("train"), np.arange(25)
+    exact = TargetStore.open(materialize(model, dataset, tmp_path / "exact", Job(attention=(-1,), codec="fp32")))
+    readers = [store.output("attention-03", "train") for store in (TargetStore.open(folder), exact)]
+    stored, replayed = (reader.gather(reader.locate(rows.ids[order])) for reader in readers)
+    for found, expected, length in zip(stored, replayed, rows.lengths[order].tolist(), strict=True):
+        real = found[:, :length, :length].softmax(-1), expected[:, :length, :length].softmax(-1)
+        torch.testing.assert_close(*real, atol=2e-2, rtol=0)
 
 
 def test_many_small_shards_hold_the_same_as_one(tmp_path, model, dataset):
@@ -100,7 +148,7 @@ def test_no_path_and_no_time_is_in_a_manifest(tmp_path, model, dataset):
 
 
 def test_a_layer_that_the_teacher_lacks_is_refused(tmp_path, model, dataset):
-    with pytest.raises(UserError, match=r"no hidden state 4; expected 0 \(embeddings\) to 3"):
+    with pytest.raises(UserError, match=r"no layer 4; expected 0 \(embeddings\) to 3"):
         materialize(model, dataset, tmp_path / "set", Job(hidden=(4,)))
     with pytest.raises(UserError, match="names a layer twice"):
         materialize(model, dataset, tmp_path / "set", Job(hidden=(3, -1)))
@@ -108,7 +156,7 @@ def test_a_layer_that_the_teacher_lacks_is_refused(tmp_path, model, dataset):
 
 def test_a_layer_that_the_store_lacks_is_named_with_what_to_add(tmp_path, model, dataset):
     store = TargetStore.open(materialize(model, dataset, tmp_path / "set", Job(hidden=(1,))))
-    with pytest.raises(UserError, match=r"has no hidden-02, only hidden-01, logits; add 2 to `hidden` of targets.set"):
+    with pytest.raises(UserError, match=r"has no hidden-02, only hidden-01, logits, tokens; add 2 to `hidden` of targets.set"):
         store.output("hidden-02", "train")
 
 
@@ -144,8 +192,6 @@ class TestRefusals:
             reader.locate(other.rows("train").ids)
 
     def test_a_changed_teacher_is_never_mixed_in(self, folder, dataset):
-        from distill.targets.writer import refuse_foreign
-
         refuse_foreign(folder, fingerprints(dataset))
         for part in ("teacher", "config"):
             with pytest.raises(UserError, match=f"made from something else: {part} is {'n' * 12}, the store was made with "):
@@ -186,14 +232,14 @@ class TestRefusals:
 
     def test_a_manifest_of_another_version(self, folder):
         path = folder / "logits/manifest.json"
-        path.write_text(path.read_text().replace('"version": 1', '"version": 99'))
-        with pytest.raises(UserError, match=r"is \('distill/targets', 99\), expected \('distill/targets', 1\)"):
+        path.write_text(path.read_text().replace('"version": 2', '"version": 99'))
+        with pytest.raises(UserError, match=r"is \('distill/targets', 99\), expected \('distill/targets', 2\)"):
             TargetStore.open(folder)
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "distill/targets", "version": 1}'])
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "distill/targets", "version": 2}', "[" * 100_000])
     def test_a_damaged_manifest(self, folder, text):
         (folder / "logits/manifest.json").write_text(text)
-        with pytest.raises(UserError, match="manifest.json: is "):
+        with pytest.raises(UserError, match="manifest.json: (is|its content)"):
             TargetStore.open(folder)
 
     def test_an_empty_folder(self, tmp_path):

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distill.layers import resolve_layers
 from distill.prepared import Dataset
-from distill.targets.writer import Job, Materializer, cut_units, resolve_layers, unique_rows
+from distill.targets.layout import cut, unique_rows
+from distill.targets.outputs import Job, resolve
 from tests import tiny
-from tests.stores import fingerprints, materialize
+from tests.stores import materialize, materializer
 
 ROOT = Path(__file__).parent.parent
 RUN = """
@@ -23,17 +25,17 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from distill.prepared import Dataset
-from distill.targets.writer import Job, Materializer
+from distill.targets.outputs import Job
 from tests import tiny
-from tests.stores import fingerprints
+from tests.stores import materializer
 prepared, scratch, out = map(Path, sys.argv[1:])
 dataset = Dataset.open(prepared)
-made = Materializer(tiny.bert(layers=3), dataset, fingerprints(dataset), Job(hidden=(1, -1), shard_bytes=1500), scratch)
+made = materializer(tiny.bert(layers=3), dataset, Job(hidden=(1, -1), shard_bytes=1500), scratch)
 print("ready", flush=True)
 def unit():
     print("unit", flush=True)
     time.sleep(0.02)
-work = made.run(unit)
+work = made.run(after_unit=unit)
 out.mkdir()
 made.assemble(out)
 print("done", work.tokens_computed, flush=True)
@@ -80,10 +82,9 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes_and_repeats_at
 
 def test_a_second_run_reads_nothing_through_the_teacher(tmp_path, prepared):
     dataset, job = Dataset.open(prepared), Job(hidden=(1,), shard_bytes=2000)
-    first = Materializer(tiny.bert(layers=2), dataset, fingerprints(dataset), job, tmp_path)
-    work = first.run()
+    work = materializer(tiny.bert(layers=2), dataset, job, tmp_path).run()
     assert work.tokens_computed == work.tokens
-    again = Materializer(tiny.bert(layers=2), dataset, fingerprints(dataset), job, tmp_path).run()
+    again = materializer(tiny.bert(layers=2), dataset, job, tmp_path).run()
     assert again.tokens_computed == 0
     assert again.tokens == sum(
         int(dataset.rows(split).lengths[unique_rows(dataset.rows(split))].sum()) for split in dataset.splits
@@ -93,13 +94,13 @@ def test_a_second_run_reads_nothing_through_the_teacher(tmp_path, prepared):
 @pytest.mark.parametrize("change", ["teacher", "codec", "rows"])
 def test_what_the_bytes_depend_on_is_computed_again(tmp_path, prepared, tokenizer, change):
     dataset, job = Dataset.open(prepared), Job(hidden=(1,), codec="fp32")
-    Materializer(tiny.bert(layers=2), dataset, fingerprints(dataset), job, tmp_path).run()
-    prints = fingerprints(dataset, teacher="x" * 64) if change == "teacher" else fingerprints(dataset)
+    materializer(tiny.bert(layers=2), dataset, job, tmp_path).run()
+    changed = {"teacher": "x" * 64} if change == "teacher" else {}
     if change == "codec":
         job = Job(hidden=(1,), codec="fp16")
     if change == "rows":
         dataset = Dataset.open(tiny.prepare_rows(tmp_path / "other", tokenizer, *tiny.rows(60, 9)))
-    assert Materializer(tiny.bert(layers=2), dataset, prints, job, tmp_path).run().tokens_computed > 0
+    assert materializer(tiny.bert(layers=2), dataset, job, tmp_path, **changed).run().tokens_computed > 0
 
 
 def test_adding_a_layer_leaves_the_other_shards_as_they_are(tmp_path, prepared):
@@ -112,23 +113,30 @@ def test_adding_a_layer_leaves_the_other_shards_as_they_are(tmp_path, prepared):
     assert any(name.startswith("hidden-02/") for name in after)
 
 
-def test_units_of_former_versions_are_forgotten_once_a_set_is_whole(tmp_path, prepared):
-    dataset, scratch = Dataset.open(prepared), tmp_path / "scratch"
-    materialize(tiny.bert(layers=2), dataset, tmp_path / "one", Job(hidden=(1,), codec="fp32"), scratch)
-    before = set(scratch.iterdir())
-    materialize(tiny.bert(layers=2), dataset, tmp_path / "two", Job(hidden=(1,), codec="fp16"), scratch)
-    assert len(list(scratch.iterdir())) == len(before)
-    assert set(scratch.iterdir()) != before
-
-
-def test_units_hold_every_row_once_and_in_order(prepared):
+@pytest.mark.parametrize("size", [1, 300, 10**6])
+def test_units_hold_every_row_once_and_a_part_is_cut_as_the_whole_was(prepared, size):
     rows = Dataset.open(prepared).rows("train")
-    for tokens in (1, 30, 10**6):
-        units = cut_units(rows, np.arange(len(rows)), tokens)
-        np.testing.assert_array_equal(np.concatenate(units), np.arange(len(rows)))
-        longest = int(rows.lengths.max())
-        assert all(rows.lengths[unit].sum() <= tokens + longest for unit in units)
+    positions = unique_rows(rows)
+    lengths = rows.lengths[positions]
+    units = list(cut(positions, 10 * lengths, size, lengths, None))
+    np.testing.assert_array_equal(np.concatenate(units), positions)
+    assert all(10 * rows.lengths[unit].sum() >= size for unit in units[:-1])
+    for number in range(len(units)):
+        rest = np.concatenate(units[number:])
+        again = list(cut(rest, 10 * rows.lengths[rest], size, rows.lengths[rest], None))
+        assert [unit.tolist() for unit in again] == [unit.tolist() for unit in units[number:]]
 
 
 def test_layers_may_be_counted_from_the_end():
-    assert resolve_layers((-1, 0, 2), 6) == (0, 2, 6)
+    assert resolve_layers("hidden", (-1, 0, 2), 0, 6) == (0, 2, 6)
+
+
+def test_attention_brings_the_states_that_it_is_replayed_from():
+    outputs = resolve(Job(hidden=(-1,), attention=(1, 3, -1)), 6)
+    assert outputs.stored == {"logits": "fp32", "tokens": "tokens", "hidden-02": "int8", "hidden-05": "int8", "hidden-06": "int8"}
+    assert outputs.replayed == {
+        "attention-01": "hidden-00",
+        "attention-03": "hidden-02",
+        "attention-06": "hidden-05",
+        "hidden-00": "tokens",
+    }

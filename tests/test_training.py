@@ -1,18 +1,22 @@
 import json
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from transformers import TrainerCallback
+from safetensors.torch import load_file
+from transformers import Trainer, TrainerCallback
 
-from distill import training
+from distill import distillation, training
 from distill.batches import Collator
 from distill.distillation import distill_student, objective_of, recipe_terms, target_collator
 from distill.errors import UserError
 from distill.params.students import RECIPES
 from distill.params.training import TrainingSettings
+from distill.prefetching import PrefetchingTrainer
+from distill.targets.outputs import Job
 from distill.targets.reader import TargetStore
-from distill.targets.writer import Job
 from distill.training import run_key, train
 from tests import tiny
 from tests.stores import materialize
@@ -20,6 +24,9 @@ from tests.stores import materialize
 
 def settings(**changed: object) -> TrainingSettings:
     return TrainingSettings(**{"epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32", **changed})
+
+
+INTERMEDIATE, PREDICTION = {"stage": "intermediate", "layer_map": (1, 3)}, {"stage": "prediction"}
 
 
 def student_settings(recipe: str, **changed: object):
@@ -31,7 +38,14 @@ def student_settings(recipe: str, **changed: object):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, dataset) -> TargetStore:
     folder = tmp_path_factory.mktemp("store") / "tiny"
-    return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), dataset, folder, Job(hidden=(-1,))))
+    job = Job(hidden=(0, 1, -1), attention=(1, -1))
+    return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), dataset, folder, job))
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 def run(dataset, scratch, chosen=None, seed=1, model=None):
@@ -47,6 +61,27 @@ def run(dataset, scratch, chosen=None, seed=1, model=None):
         title="test",
     )
     return model, trained
+
+
+def distil(dataset, store, scratch, chosen, student=None, seed=1):
+    """Train a student from the store; with the weights of what was trained along with it."""
+    student = student or tiny.bert(layers=2, seed=4)
+    torch.manual_seed(seed)
+    terms = recipe_terms(chosen, student, store)
+    objective = objective_of(terms)
+    trained = train(
+        student,
+        target_collator(dataset, store, terms),
+        Collator(dataset.rows("validation")),
+        chosen,
+        seed=seed,
+        metric="accuracy",
+        scratch=scratch,
+        title=chosen.recipe,
+        objective=objective,
+        keep="best" if chosen.trains_head else "last",
+    )
+    return student, objective, trained
 
 
 def weights(model) -> torch.Tensor:
@@ -159,27 +194,127 @@ def test_a_run_key_tells_runs_apart(dataset):
     assert key == run_key(settings(), dataset, tiny.bert())
     assert key != run_key(settings(epochs=4), dataset, tiny.bert())
     assert key != run_key(settings(), dataset, tiny.bert(seed=3))
+    assert key != run_key(settings(), dataset, tiny.bert(), "of another teacher")
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_the_loss_of_every_recipe_falls(tmp_path, dataset, store, recipe):
-    student = tiny.bert(layers=2, seed=4)
-    terms = recipe_terms(student_settings(recipe), student, store)
-    trained = train(
-        student,
-        target_collator(dataset, store, terms),
-        Collator(dataset.rows("validation")),
-        student_settings(recipe, epochs=8),
-        seed=1,
-        metric="accuracy",
-        scratch=tmp_path / "run",
-        title=recipe,
-        objective=objective_of(terms),
-        with_hidden=True,
-    )
+@pytest.mark.parametrize(
+    ("recipe", "changed"),
+    [("supervised", {}), ("hinton", {}), ("distilbert", {}), ("tinybert", INTERMEDIATE), ("tinybert", PREDICTION)],
+)
+def test_the_loss_of_every_recipe_falls(tmp_path, dataset, store, recipe, changed):
+    chosen = student_settings(recipe, epochs=8, **changed)
+    student, _, trained = distil(dataset, store, tmp_path / "run", chosen)
     losses = [entry["loss"] for entry in trained.history if "loss" in entry]
-    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-    assert {term.name for term in terms} <= set(trained.history[0])
+    # a soft cross-entropy does not fall below the teacher's entropy
+    floor = 0.0
+    if changed == PREDICTION:
+        log_p = store.output("logits", "train").gather(np.arange(60)).log_softmax(-1)
+        floor = -float((log_p.exp() * log_p).sum(-1).mean())
+    assert sum(losses[-5:]) / 5 - floor < 0.8 * (sum(losses[:5]) / 5 - floor)
+    assert {term.name for term in recipe_terms(chosen, student, store)} <= set(trained.history[0])
+
+
+def test_a_projection_is_trained_and_resumed_with_the_student_and_is_no_part_of_it(tmp_path, dataset, store, monkeypatch):
+    chosen = student_settings("tinybert", **INTERMEDIATE)
+    newborn = lambda: tiny.bert(layers=2, width=8, seed=4, hidden_dropout_prob=0.1)  # noqa: E731
+    torch.manual_seed(1)
+    fresh = weights(objective_of(recipe_terms(chosen, newborn(), store)).trained)
+    undisturbed, whole_objective, whole = distil(dataset, store, tmp_path / "a", chosen, newborn())
+    original = training.EpochLines
+
+    class Stopping(original, Interrupt):
+        pass
+
+    monkeypatch.setattr(training, "EpochLines", Stopping)
+    with pytest.raises(KeyboardInterrupt):
+        distil(dataset, store, tmp_path / "b", chosen, newborn())
+    (checkpoint,) = (tmp_path / "b").glob("checkpoint-*")
+    assert all(path.suffix in {".json", ".safetensors"} for path in checkpoint.iterdir())
+    kept = {name for name in load_file(checkpoint / "model.safetensors") if name.startswith(training.TRAINED_ALONG)}
+    assert len(kept) == 2
+    monkeypatch.setattr(training, "EpochLines", original)
+    resumed, objective, rest = distil(dataset, store, tmp_path / "b", chosen, newborn())
+    assert torch.equal(weights(resumed), weights(undisturbed))
+    assert torch.equal(weights(objective.trained), weights(whole_objective.trained))
+    assert not torch.equal(weights(objective.trained), fresh)
+    assert rest.history == whole.history
+    assert set(resumed.state_dict()) == set(newborn().state_dict())
+
+
+def test_where_no_head_is_trained_the_last_epoch_is_kept_and_the_seed_of_the_lowest_loss(
+    tmp_path, dataset, store, tokenizer, monkeypatch
+):
+    newborn = tiny.save(tiny.bert(layers=2), tmp_path / "newborn", tokenizer)
+    projections = []
+    original = distillation.train
+
+    def remember(*arguments, **options):
+        projections.append(weights(options["objective"].trained))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(distillation, "train", remember)
+    monkeypatch.setattr(training, "score", lambda *_: next(scores))
+    chosen = student_settings("tinybert", seeds=[1, 2], **INTERMEDIATE)
+    ends = []
+    for place in ("a", "b"):
+        scores = iter([0.9, 0.5, 0.3, 0.2, 0.1, 0.1])
+        runs = distill_student(newborn, dataset, store, chosen, tmp_path / place, tmp_path / "scratch", "test")
+        ends.append(load_file(tmp_path / place / "model.safetensors"))
+    assert [run.best_epoch for run in runs.values()] == [3, 3]
+    other = max(runs, key=lambda seed: runs[seed].last_loss)
+    assert [path.name for path in (tmp_path / "a" / "seeds").iterdir()] == [str(other)]
+    assert not torch.equal(projections[0], projections[1])
+    assert torch.equal(projections[0], projections[2])
+    assert not any(training.TRAINED_ALONG in name for name in ends[0])
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+@pytest.mark.parametrize(("accumulation", "grouped"), [(1, True), (3, False)])
+def test_gathering_ahead_changes_nothing(tmp_path, dataset, store, monkeypatch, accumulation, grouped):
+    chosen = student_settings("distilbert", epochs=2, gradient_accumulation=accumulation, group_by_length=grouped)
+    newborn = lambda: tiny.bert(layers=2, seed=4, hidden_dropout_prob=0.1)  # noqa: E731
+    ahead, _, first = distil(dataset, store, tmp_path / "a", chosen, newborn())
+    monkeypatch.setattr(PrefetchingTrainer, "get_batch_samples", Trainer.get_batch_samples)
+    plain, _, second = distil(dataset, store, tmp_path / "b", chosen, newborn())
+    assert torch.equal(weights(ahead), weights(plain))
+    assert first.history == second.history
+
+
+@pytest.mark.slow
+def test_worker_processes_change_nothing(tmp_path, dataset, store):
+    chosen = student_settings("distilbert", epochs=1)
+    alone, *_ = distil(dataset, store, tmp_path / "a", chosen)
+    helped, *_ = distil(dataset, store, tmp_path / "b", chosen.model_copy(update={"workers": 2}))
+    assert torch.equal(weights(alone), weights(helped))
+
+
+@pytest.mark.parametrize("batch", [0, 1, 4])
+def test_an_error_of_the_thread_that_gathers_reaches_the_user(tmp_path, dataset, batch, monkeypatch):
+    original, calls = Collator.__call__, []
+
+    def failing(self, indices):
+        calls.append(threading.current_thread().name)
+        if len(calls) == batch + 1:
+            raise UserError("the shard is gone")
+        return original(self, indices)
+
+    monkeypatch.setattr(Collator, "__call__", failing)
+    with pytest.raises(UserError, match=r"^the shard is gone$"):
+        run(dataset, tmp_path / "run")
+    assert (batch < 2) == (calls[-1] == "MainThread")
+
+
+def test_a_step_is_computed_while_the_next_batch_is_gathered(tmp_path, dataset, monkeypatch):
+    original, names = Collator.__call__, []
+
+    def watched(self, indices):
+        names.append(threading.current_thread().name.partition("_")[0])
+        return original(self, indices)
+
+    monkeypatch.setattr(Collator, "__call__", watched)
+    run(dataset, tmp_path / "run", settings(epochs=1))
+    batches = 8  # of 60 rows; the first two are waited for, and the validation split's one batch is
+    assert names == ["MainThread"] * 2 + ["prefetch"] * (batches - 2) + ["MainThread"]
 
 
 def test_every_seed_is_a_run_and_the_best_is_the_student(tmp_path, dataset, store, tokenizer):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -118,3 +119,42 @@ def distilbert(layers: int) -> PreTrainedModel:
             "distilbert", vocab_size=44, dim=16, n_layers=layers, n_heads=2, hidden_dim=32, num_labels=3, pad_token_id=0
         )
     ).eval()
+
+
+FAMILIES = ("bert", "roberta", "electra", "distilbert", "mobilebert")
+
+
+def family(model_type: str, head: str = "SequenceClassification", attention: str = "sdpa", **config: object) -> PreTrainedModel:
+    """A random 3-layer model of a family with any head of transformers, its weights and biases far from 0."""
+    torch.manual_seed(0)
+    size = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 32}
+    own = {
+        "distilbert": {"dim": 24, "n_layers": 3, "n_heads": 4, "hidden_dim": 32},
+        "mobilebert": {**size, "embedding_size": 8, "intra_bottleneck_size": 16},
+        "electra": {**size, "embedding_size": 16},
+        "modernbert": {**size, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+    }.get(model_type, size)
+    settings = AutoConfig.for_model(
+        model_type,
+        vocab_size=len(WORDS) + len(SPECIAL),
+        max_position_embeddings=32,
+        num_labels=2 if head == "QuestionAnswering" else len(LABELS),
+        pad_token_id=0,
+        **{**own, **config},
+    )
+    model = getattr(transformers, f"AutoModelFor{head}").from_config(settings, attn_implementation=attention).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            spread = torch.randn_like(parameter) * (0.17 if model_type == "mobilebert" else 0.3)
+            parameter.copy_(spread + ("norm" in name.lower() and name.endswith("weight")))
+        model.get_input_embeddings().weight[0] = 0
+    return model
+
+
+def padded(lengths: list[int], *, types: bool = False, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A padded batch of random rows of these lengths."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    ids = torch.randint(len(SPECIAL), len(WORDS) + len(SPECIAL), mask.shape, generator=generator) * mask
+    batch = {"input_ids": ids, "attention_mask": mask.long()}
+    return batch | ({"token_type_ids": torch.randint(0, 2, mask.shape, generator=generator) * mask} if types else {})

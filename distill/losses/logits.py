@@ -19,3 +19,13 @@ def soft_target_kl(
         log_target=True,
     )
     return divergence * temperature**2
+
+
+def soft_cross_entropy(
+    student: Float[Tensor, "rows classes"], teacher: Float[Tensor, "rows classes"], temperature: float
+) -> Float[Tensor, ""]:
+    """−Σ softmax(z_t/T)·log softmax(z_s/T) over classes, averaged over rows; at its least the teacher's entropy, not 0.
+
+    Jiao et al. 2020 (arXiv 1909.10351), eq. 10, which has no factor T².
+    """
+    return functional.cross_entropy(student.float() / temperature, functional.softmax(teacher.float() / temperature, dim=-1))

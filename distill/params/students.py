@@ -1,5 +1,6 @@
 """`students`: how each is born, from which targets it learns, and by which recipe."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,19 @@ from distill.params.training import TrainingSettings
 
 Weight = Annotated[float, Field(ge=0)]
 Temperature = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a student reads of its teacher while it is trained: layer numbers of the teacher, sorted."""
+
+    logits: bool = False
+    hidden: tuple[int, ...] = ()
+    """Hidden states at all tokens: 0 is the embedding output, i the output of layer i."""
+    cls: tuple[int, ...] = ()
+    """Hidden states at the first token alone."""
+    attention: tuple[int, ...] = ()
+    """Scores of layers, counted from 1."""
 
 
 class InitSettings(Strict):
@@ -57,10 +71,23 @@ class StudentSettings(TrainingSettings):
             raise ValueError("seeds: expected each seed once")
         return self
 
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """What the recipe's terms read, those of weight 0 left out.
+
+        Raises:
+            UserError: the recipe cannot pair the layers of a student and a teacher of these depths.
+        """
+        return Needs()
+
     @property
     def reads_hidden(self) -> bool:
-        """Whether the recipe reads hidden states from the store."""
+        """Whether the recipe reads more than logits from the store."""
         return False
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the logits are learnt. If not, the validation score says nothing of training, and the last epoch is kept."""
+        return True
 
 
 class Supervised(StudentSettings):
@@ -77,6 +104,10 @@ class Hinton(StudentSettings):
     """The weight of the hard labels."""
     temperature: Temperature = 4.0
 
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Logits."""
+        return Needs(logits=self.alpha < 1)
+
 
 class DistilBert(StudentSettings):
     """Sanh et al. 2019, for a task: soft_weight·T²·KL + hard_weight·CE + cosine_weight·(1−cos of the last hidden states)."""
@@ -86,6 +117,10 @@ class DistilBert(StudentSettings):
     soft_weight: Weight = 5.0
     hard_weight: Weight = 2.0
     cosine_weight: Weight = 1.0
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Logits and the last hidden state."""
+        return Needs(logits=self.soft_weight > 0, hidden=(teacher_layers,) if self.cosine_weight else ())
 
     @property
     def reads_hidden(self) -> bool:
@@ -99,7 +134,89 @@ class DistilBert(StudentSettings):
         return self
 
 
-RECIPES: dict[str, type[StudentSettings]] = {"supervised": Supervised, "hinton": Hinton, "distilbert": DistilBert}
+INTERMEDIATE_KEYS = ("attention_weight", "hidden_weight", "embedding_weight", "layer_map")
+PREDICTION_KEYS = ("soft_weight", "hard_weight", "temperature")
+
+
+class TinyBert(StudentSettings):
+    """Jiao et al. 2020, in two stages, each a student of its own: the second is born `from: data/students/` the first.
+
+    `intermediate` fits attention scores, hidden states and embedding output; the head is not trained, so the last epoch is kept
+    and `patience` does nothing. `prediction` fits the logits. Published: intermediate with `learning_rate: 5e-5`,
+    `schedule: constant`, `batch_size: 32`, 10 to 20 epochs; prediction with `learning_rate: 3e-5`, `schedule: linear`,
+    `warmup: 0.1`, 3 epochs.
+    """
+
+    recipe: Literal["tinybert"]
+    stage: Literal["intermediate", "prediction"]
+    layer_map: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(default=None, min_length=1)
+    """Intermediate: the teacher's layer for each of the student's, counted from 1; by default evenly, g(i) = i·N/M."""
+    attention_weight: Weight = 1.0
+    hidden_weight: Weight = 1.0
+    embedding_weight: Weight = 1.0
+    soft_weight: Weight = 1.0
+    """Prediction: of the soft cross-entropy."""
+    hard_weight: Weight = 0.0
+    """Prediction: of the hard labels."""
+    temperature: Temperature = 1.0
+
+    @property
+    def trains_head(self) -> bool:
+        """The intermediate stage trains no head."""
+        return self.stage == "prediction"
+
+    @property
+    def reads_hidden(self) -> bool:
+        """The intermediate stage reads hidden states and attention."""
+        return self.stage == "intermediate"
+
+    def layer_pairs(self, student_layers: int, teacher_layers: int) -> tuple[tuple[int, int], ...]:
+        """The student's layers and the teacher's that each learns from, counted from 1.
+
+        Raises:
+            UserError: the depths do not divide, or the map does not fit them.
+        """
+        if self.layer_map is None:
+            if teacher_layers % student_layers:
+                raise UserError(
+                    f"tinybert: {student_layers} layers of a student do not spread evenly over the teacher's {teacher_layers}; "
+                    f"give layer_map: {student_layers} of the teacher's layers, counted from 1"
+                )
+            step = teacher_layers // student_layers
+            return tuple((layer, layer * step) for layer in range(1, student_layers + 1))
+        if len(self.layer_map) != student_layers or max(self.layer_map) > teacher_layers:
+            raise UserError(
+                f"tinybert: layer_map: got {list(self.layer_map)}, expected {student_layers} numbers, one for each of the "
+                f"student's layers, from 1 to the teacher's {teacher_layers}"
+            )
+        return tuple(enumerate(self.layer_map, start=1))
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Scores and hidden states of the mapped layers, and the embedding output; or logits."""
+        if self.stage == "prediction":
+            return Needs(logits=self.soft_weight > 0)
+        mapped = tuple(sorted({teacher for _, teacher in self.layer_pairs(student_layers, teacher_layers)}))
+        hidden = ((0,) if self.embedding_weight else ()) + (mapped if self.hidden_weight else ())
+        return Needs(hidden=hidden, attention=mapped if self.attention_weight else ())
+
+    @model_validator(mode="after")
+    def _one_stage(self) -> "TinyBert":
+        own, other = (INTERMEDIATE_KEYS, PREDICTION_KEYS)[:: 1 if self.stage == "intermediate" else -1]
+        foreign = sorted(self.model_fields_set & set(other))
+        if foreign:
+            raise ValueError(f"{', '.join(foreign)}: not of stage {self.stage}, which takes {', '.join(own)}")
+        weights = [key for key in own if key.endswith("_weight")]
+        if not any(getattr(self, key) for key in weights):
+            raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
+        return self
+
+
+RECIPES: dict[str, type[StudentSettings]] = {
+    "supervised": Supervised,
+    "hinton": Hinton,
+    "distilbert": DistilBert,
+    "tinybert": TinyBert,
+}
 
 
 def load_student(path: Path, name: str) -> StudentSettings:

@@ -10,18 +10,32 @@ Split = Literal["train", "validation", "test"]
 
 
 class TargetSettings(Strict):
-    """One target set: task logits in fp32 for every split, and the hidden states that are asked for."""
+    """One target set: task logits in fp32 for every split, and the hidden states and attention maps that are asked for."""
 
     teacher: str
     dataset: str
     hidden: tuple[int, ...] = ()
     """Hidden states to keep: 0 is the embedding output, i the output of layer i, -1 the last."""
+    cls: tuple[int, ...] = ()
+    """Hidden states to keep at the first token alone."""
+    attention: tuple[int, ...] = ()
+    """Layers, counted from 1, whose attention scores students can read; -1 is the last."""
+    attention_as: Literal["replay", "probabilities-u8", "scores-u8", "scores-fp16"] = "replay"
+    """`replay` keeps the hidden state below the layer and computes scores again while students train; the others keep maps."""
+    embeddings: Literal["replay", "stored"] = "replay"
+    """How hidden state 0 is kept: computed again, exactly, from the token ids and the embedding tables, or stored by `codec`."""
     hidden_splits: tuple[Split, ...] = ("train",)
-    """The splits whose hidden states are kept."""
-    codec: Literal["fp32", "fp16", "int8"] = "int8"
-    """How hidden states are written: 4, 2 or about 1 byte a value."""
+    """The splits of which hidden states and attention are kept."""
+    codec: Literal["fp32", "fp16", "bf16", "int8", "int4"] = "int8"
+    """How hidden states are written: 4, 2, 2, about 1 or about 0.56 bytes a value."""
     shard_megabytes: Annotated[int, Field(ge=16, le=64)] = 32
     """The size that a shard is closed at, and the most that a killed run computes again."""
     batch_tokens: Annotated[int, Field(gt=0)] = 4096
     """Tokens a forward pass of the teacher, padding included."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    engine: Literal["local", "ray"] = "local"
+    """`local`: this process, or those of `torchrun` and `accelerate launch`. `ray`: actors on a Ray cluster (extra `ray`)."""
+    workers: Annotated[int, Field(gt=0)] | None = None
+    """Ray actors, each with a teacher of its own; by default as many as the cluster has GPUs, or CPUs."""
+    pool: str | None = None
+    """Where finished units wait for one another: a folder or any fsspec URL that all machines reach; by default data/.scratch."""

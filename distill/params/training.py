@@ -31,3 +31,5 @@ class TrainingSettings(Strict):
     """`auto` is bf16 autocast where the hardware multiplies bf16: GPUs from Ampere on, CPUs with AVX512-BF16 or AMX."""
     group_by_length: bool = True
     """Batch rows of like length, so that little is padded."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that gather batches. At 0 a thread gathers the next ones while a step computes, which hides most of the cost."""

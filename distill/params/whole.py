@@ -146,7 +146,7 @@ def _dangling(params: Params, path: Path) -> list[str]:
 
 
 def _unfed(params: Params, path: Path, name: str, student: StudentSettings) -> list[str]:
-    """A student whose target set cannot feed its recipe."""
+    """A student whose target set cannot feed its recipe, whatever layers it keeps; distill/params/needs.py looks at those."""
     target_set, _, part = student.targets.partition("/")
     targets = params.targets.get(target_set)
     if targets is None:
@@ -156,8 +156,6 @@ def _unfed(params: Params, path: Path, name: str, student: StudentSettings) -> l
         return [f"{where}: '{target_set}' was computed on '{targets.dataset}', the student learns on '{student.dataset}'"]
     if student.reads_hidden and part:
         return [f"{where}: {student.recipe} reads hidden states, '{student.targets}' is logits alone; write {target_set}"]
-    if student.reads_hidden and not targets.hidden:
-        return [f"{where}: {student.recipe} reads the last hidden state; add `hidden: [-1]` to targets.{target_set}"]
     return []
 
 

@@ -1,12 +1,12 @@
 """What a recipe is: a sum of weighted terms, and what they read from the store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from distill.targets.schema import LOGITS, hidden_output
+from distill.targets.schema import LOGITS, attention_output, hidden_output
 from distill.tasks import cross_entropy
 
 
@@ -17,9 +17,11 @@ class Step:
     logits: Float[Tensor, "batch classes"]
     labels: Int[Tensor, " batch"]
     targets: Mapping[str, Tensor]
-    """By output: `logits` (batch, classes), `hidden-NN` (tokens, hidden)."""
+    """By output: `logits` (batch, classes), `hidden-NN` (tokens, hidden), `attention-NN` (batch, heads, seq, seq)."""
     hidden: Sequence[Float[Tensor, "batch seq width"]] = ()
     """The student's hidden states, 0 = embedding output; empty if no term asks for them."""
+    attention: Mapping[int, Float[Tensor, "batch heads seq seq"]] = field(default_factory=dict)
+    """The student's scores before mask and softmax, by layer, counted from 1; those that terms ask for."""
     attention_mask: Int[Tensor, "batch seq"] | None = None
     """None if nothing is padded."""
 
@@ -39,6 +41,10 @@ class Step:
         """The teacher's hidden state of a layer at real tokens."""
         return self.targets[hidden_output(layer)]
 
+    def teacher_attention(self, layer: int) -> Float[Tensor, "batch heads seq seq"]:
+        """The teacher's scores of a layer, counted from 1; anything at padding."""
+        return self.targets[attention_output(layer)]
+
 
 @dataclass(frozen=True)
 class Term:
@@ -50,6 +56,10 @@ class Term:
     reads: tuple[str, ...] = ()
     """The store's outputs that it needs."""
     reads_student_hidden: bool = False
+    reads_student_attention: tuple[int, ...] = ()
+    """The student's layers, counted from 1, whose scores it needs."""
+    trains: nn.Module | None = None
+    """A module of its own, such as a projection, that is trained with the student and not saved in it; terms may share one."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,11 @@ class Shapes:
     teacher_layers: int
     teacher_width: int | None
     """None if the store keeps no hidden states."""
+    student_heads: int | None = None
+    teacher_heads: int | None = None
+    """None if the store keeps no attention."""
+    teacher_scores: bool = True
+    """False if the store keeps attention as probabilities: scores up to a constant a query."""
 
 
 def hard_labels(weight: float) -> Term:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from distill.params.students import StudentSettings
-from distill.recipes import distilbert, hinton, supervised
+from distill.recipes import distilbert, hinton, supervised, tinybert
 from distill.recipes.base import Shapes, Term
 
 TERMS: dict[str, Callable[[Any, Shapes], tuple[Term, ...]]] = {
     "supervised": supervised.terms,
     "hinton": hinton.terms,
     "distilbert": distilbert.terms,
+    "tinybert": tinybert.terms,
 }
 
 

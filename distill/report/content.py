@@ -115,6 +115,8 @@ class DataSet:
 def gather(params: Params, data: Path) -> tuple[DataSet, ...]:
     """Read data/metrics and data/runs for every entry, in the order of params.yaml.
 
+    Students whose head is not trained yet (an intermediate stage) are left out: their scores say nothing.
+
     Args:
         params: All entries.
         data: The folder `data`.
@@ -141,7 +143,7 @@ def _data_set(params: Params, data: Path, name: str) -> DataSet:
         students=tuple(
             _student(data, key, entry, params.targets[entry.targets.partition("/")[0]].teacher)
             for key, entry in params.students.items()
-            if entry.dataset == name
+            if entry.dataset == name and entry.trains_head
         ),
     )
 

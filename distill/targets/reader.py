@@ -1,4 +1,4 @@
-"""Reading a target set: rows by `example_id`, gathered from the memory map into torch tensors.
+"""A target set, opened.
 
 store = TargetStore.open(Path("data/targets/bbc"))
 logits = store.output("logits", "train")
@@ -7,88 +7,28 @@ logits.gather(rows[:32])                  # (32, classes) float32
 store.output("hidden-06", "train").gather(rows[:32])   # (tokens of those rows, hidden) float32, no padding
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from distill.errors import UserError
 from distill.files import sha256
 from distill.prepared import Dataset
-from distill.targets.codec import STORED, Codec
-from distill.targets.schema import LOGITS, Fingerprints, Manifest, differences, layer_of
-from distill.targets.shards import Batch, map_shard
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class OutputReader:
-    """One output of one split. Buffers are resolved once, when it is opened."""
-
-    def __init__(self, batches: Sequence[Batch], codec: Codec, name: str) -> None:
-        """Index the rows of all record batches."""
-        self.name = name
-        self.codec = codec
-        self._batches = batches
-        self._which = np.concatenate([np.full(len(batch.ids), i) for i, batch in enumerate(batches)])
-        self._start = np.concatenate([batch.starts[:-1] for batch in batches])
-        self._stop = np.concatenate([batch.starts[1:] for batch in batches])
-        keys = np.ascontiguousarray(np.concatenate([batch.ids for batch in batches])).view(">u8")
-        self._order = np.lexsort((keys[:, 1], keys[:, 0]))
-        self._keys = keys[self._order]
-        self.width = int(batches[0].vectors.shape[1])
-
-    def __len__(self) -> int:
-        return len(self._which)
-
-    @property
-    def lengths(self) -> Array:
-        """Vectors a row: its tokens, or 1 for logits. (rows,) int64"""
-        lengths: Array = self._stop - self._start
-        return lengths
-
-    def locate(self, ids: Array) -> Array:
-        """The positions of example ids, (n, 16) uint8 → (n,) int64.
-
-        Raises:
-            UserError: the store lacks a row.
-        """
-        keys = np.ascontiguousarray(ids).view(">u8").reshape(-1, 2)
-        first = np.searchsorted(self._keys[:, 0], keys[:, 0])
-        found = np.minimum(first, len(self) - 1)
-        missing = np.flatnonzero((self._keys[found] != keys).any(axis=1))
-        if len(missing):
-            row = int(missing[0])
-            raise UserError(
-                f"{self.name}: has no targets for row {row} (example {bytes(ids[row]).hex()}), nor for {len(missing) - 1} more; "
-                "the data set changed after the targets were computed: run `dvc repro` of the targets stage"
-            )
-        positions: Array = self._order[found]
-        return positions
-
-    def gather(self, rows: Array) -> Float32[Tensor, "n width"]:
-        """The vectors of these rows, one row after the other, decoded."""
-        starts, stops = self._start[rows], self._stop[rows]
-        ends = np.cumsum(stops - starts)
-        total = int(ends[-1]) if len(ends) else 0
-        values = torch.empty((total, self.width), dtype=STORED[self.codec.name])
-        scales = torch.empty(total, dtype=torch.float16) if self.codec.name == "int8" else None
-        target, target_scales = values.numpy(), None if scales is None else scales.numpy()
-        at = 0
-        for which, start, stop, end in zip(
-            self._which[rows].tolist(), starts.tolist(), stops.tolist(), ends.tolist(), strict=True
-        ):
-            batch = self._batches[which]
-            target[at:end] = batch.vectors[start:stop]
-            if target_scales is not None and batch.scales is not None:
-                target_scales[at:end] = batch.scales[start:stop]
-            at = end
-        return self.codec.decode(values, scales)
+from distill.targets.codec import Codec
+from distill.targets.gather import OutputReader, ReplayedAttention, ReplayedEmbeddings, StoredOutput
+from distill.targets.mirror import Mirror
+from distill.targets.outputs import codec_of
+from distill.targets.replay import AttentionHeads, EmbeddingHeads
+from distill.targets.schema import LOGITS, REPLAY, File, Manifest, Shard, differences, kind_of
+from distill.targets.shards import DAMAGE, MappedShard, map_shard
 
 
 @dataclass(frozen=True)
@@ -98,18 +38,23 @@ class TargetStore:
     folder: Path
     manifests: dict[str, Manifest]
     verify: bool
+    mirror: Mirror | None = None
+    """Of a set at a URL: where its files come from; `folder` has the manifests alone."""
 
     @classmethod
-    def open(cls, folder: Path, *, verify: bool = True) -> "TargetStore":
+    def open(cls, folder: Path | str, *, verify: bool = True, cache: Path | None = None) -> "TargetStore":
         """Read the manifests.
 
         Args:
-            folder: data/targets/NAME, or data/targets/NAME/logits.
-            verify: Check each shard's SHA-256 when it is first opened. Without it only its size is checked.
+            folder: data/targets/NAME, or data/targets/NAME/logits; or a URL of either, such as s3://bucket/targets/NAME.
+            verify: Check each file's SHA-256 when it is first opened. Without it only its size is checked.
+            cache: Where files of a URL are kept; by default $DISTILL_CACHE, or ~/.cache/distill/targets.
 
         Raises:
-            UserError: nothing is there, or a manifest is damaged.
+            UserError: nothing is there, it cannot be reached, or a manifest is damaged.
         """
+        mirror = Mirror.open(folder, cache) if isinstance(folder, str) and "://" in folder else None
+        folder = Path(folder) if mirror is None else mirror.folder
         alone = (folder / "manifest.json").exists()
         outputs = [folder] if alone else sorted(path.parent for path in folder.glob("*/manifest.json"))
         if not outputs:
@@ -118,17 +63,12 @@ class TargetStore:
         for name, manifest in manifests.items():
             if manifest.output != name:
                 raise UserError(f"{folder}: the folder {name} holds {manifest.output}; put it back in its place")
-        return cls(folder.parent if alone else folder, manifests, verify)
+        return cls(folder.parent if alone else folder, manifests, verify, mirror)
 
     @property
     def teacher_layers(self) -> int:
         """How many layers the teacher has."""
         return next(iter(self.manifests.values())).teacher_layers
-
-    @property
-    def hidden_layers(self) -> tuple[int, ...]:
-        """The hidden states that are kept."""
-        return tuple(layer for name in self.manifests if (layer := layer_of(name)) is not None)
 
     def manifest(self, output: str) -> Manifest:
         """An output's manifest.
@@ -137,9 +77,9 @@ class TargetStore:
             UserError: the store has no such output.
         """
         if output not in self.manifests:
-            layer = layer_of(output)
+            kind, layer = kind_of(output)
             name = self.folder.name
-            add = f"add {layer} to `hidden` of targets.{name}" if layer is not None else f"run `dvc repro targets@{name}`"
+            add = f"run `dvc repro targets@{name}`" if layer is None else f"add {layer} to `{kind}` of targets.{name}"
             advice = f"{add}, or get all of the set: `dvc pull targets@{name}`"
             raise UserError(f"{self.folder}: has no {output}, only {', '.join(self.manifests)}; {advice}")
         return self.manifests[output]
@@ -152,7 +92,9 @@ class TargetStore:
         """
         manifest = self.manifest(output)
         found = manifest.fingerprints
-        own = Fingerprints(found.teacher, found.config, dataset.tokenizer, dataset.labels, dataset.max_length)
+        own = found.model_copy(
+            update={"tokenizer": dataset.tokenizer, "labels": dataset.labels, "max_length": dataset.max_length}
+        )
         problems = differences(own, found, ("tokenizer", "labels", "max_length"))
         for split in splits:
             if split not in manifest.splits:
@@ -166,34 +108,125 @@ class TargetStore:
             )
 
     def output(self, output: str, split: str) -> OutputReader:
-        """Map an output of a split into memory.
+        """Open an output of a split.
 
         Raises:
-            UserError: there is none, or a shard is missing, truncated, changed or swapped.
+            UserError: there is none, or a file is missing, truncated, changed or swapped.
         """
         manifest = self.manifest(output)
         where = f"{self.folder}/{output}/{split}"
         if split not in manifest.splits:
             raise UserError(f"{where}: not in the store, which has {', '.join(manifest.splits)}; see hidden_splits")
-        batches: list[Batch] = []
-        codecs = []
-        for shard in manifest.splits[split].shards:
-            path = self.folder / output / shard.file
-            self._check(path, shard.bytes, shard.sha256)
-            views, codec = map_shard(path, output)
-            if codec.name != manifest.codec or any(view.vectors.shape[1] != manifest.width for view in views):
-                raise UserError(f"{path}: is not what its manifest says; run `dvc repro targets@{self.folder.name}`")
-            batches += views
-            codecs.append(codec)
-        if not batches:
-            raise UserError(f"{where}: has no shards; run `dvc repro targets@{self.folder.name}`")
-        return OutputReader(batches, codecs[0], where)
+        if manifest.codec == REPLAY:
+            return self._replayed(manifest, split, where)
+        return self._stored(manifest, manifest.splits[split].shards, where)
 
-    def _check(self, path: Path, size: int, checksum: str) -> None:
-        again = f"run `dvc repro --force targets@{self.folder.name}`, or `dvc pull --force {self.folder}`"
+    def part(self, output: str, entry: Shard) -> StoredOutput:
+        """Open one shard of an output.
+
+        Raises:
+            UserError: it is missing, truncated, changed or swapped.
+        """
+        return self._stored(self.manifest(output), [entry], f"{self.folder}/{output}/{entry.file}")
+
+    def file(self, output: str, entry: File) -> Path:
+        """A file of an output, once it has been found to be whole.
+
+        Raises:
+            UserError: it is missing, truncated, changed or swapped.
+        """
+        if self.mirror is not None:
+            return self.mirror.file(output, entry, verify=self.verify)
+        path = self.folder / output / entry.file
         if not path.is_file():
-            raise UserError(f"{path}: is missing; {again}")
-        if path.stat().st_size != size:
-            raise UserError(f"{path}: has {path.stat().st_size} bytes, expected {size}: truncated or changed; {again}")
-        if self.verify and sha256(path) != checksum:
-            raise UserError(f"{path}: its content is not that of its checksum {checksum[:12]}: damaged or swapped; {again}")
+            raise self._damaged(path, "is missing")
+        if path.stat().st_size != entry.bytes:
+            raise self._damaged(path, f"has {path.stat().st_size} bytes, expected {entry.bytes}: truncated or changed")
+        if self.verify and sha256(path) != entry.sha256:
+            raise self._damaged(path, f"its content is not that of its checksum {entry.sha256[:12]}: damaged or swapped")
+        return path
+
+    def _stored(self, manifest: Manifest, entries: Sequence[Shard], where: str) -> StoredOutput:
+        if len(entries) == 1:
+            shards = [self._shard(manifest, entries[0])]
+        else:
+            with ThreadPoolExecutor() as threads:
+                shards = list(threads.map(lambda entry: self._shard(manifest, entry), entries))
+        try:
+            if len({_bytes(shard.statistics) for shard in shards}) > 1:
+                raise ValueError("its shards have different statistics")
+            reader = StoredOutput(shards, self._codec(manifest, shards[0].statistics), where)
+            one_vector = kind_of(manifest.output)[0] in (LOGITS, "cls")
+            if reader.lengths.min() < 1 or (one_vector and reader.lengths.max() > 1):
+                raise ValueError(f"a row of {reader.lengths.min()} to {reader.lengths.max()} vectors")
+        except (KeyError, ValueError) as error:
+            raise self._damaged(Path(where), f"is not what its manifest says ({error})") from None
+        found = (len(reader), None if one_vector else int(reader.lengths.sum()))
+        said = (sum(entry.rows for entry in entries), None if one_vector else sum(entry.tokens for entry in entries))
+        if found != said:
+            raise self._damaged(Path(where), f"has {found} rows and tokens, its manifest says {said}")
+        return reader
+
+    def _shard(self, manifest: Manifest, entry: File) -> MappedShard:
+        path = self.file(manifest.output, entry)
+        shard = map_shard(path)
+        if shard.output != manifest.output:
+            raise self._damaged(path, f"holds {shard.output[:40]!r}, expected {manifest.output}: put in a foreign place")
+        if shard.codec != manifest.codec or any(len(tensor) != manifest.width for tensor in shard.statistics.values()):
+            raise self._damaged(path, f"is kept as {shard.codec[:40]!r}, expected {manifest.codec} of width {manifest.width}")
+        planes = _kinds(self._codec(manifest, shard.statistics), manifest)
+        found = [
+            {name: (column.values.dtype, column.values.shape[1]) for name, column in batch.columns.items()}
+            for batch in shard.batches
+        ]
+        if not found or any(each != planes for each in found):
+            raise self._damaged(path, f"is not what its manifest says: has {found[:1]}, expected {planes}")
+        return shard
+
+    def _codec(self, manifest: Manifest, statistics: Mapping[str, Tensor]) -> Codec:
+        try:
+            return codec_of(manifest.output, manifest.codec, manifest.width, statistics)
+        except UserError as error:
+            raise self._damaged(self.folder / manifest.output, str(error)) from None
+
+    def _replayed(self, manifest: Manifest, split: str, where: str) -> OutputReader:
+        if manifest.heads is None or manifest.source is None:
+            raise self._damaged(self.folder / manifest.output, "lacks what it is replayed from")
+        path = self.file(manifest.output, manifest.heads)
+        source = self.output(manifest.source, split)
+        attention = kind_of(manifest.output)[0] == "attention"
+        reader: OutputReader
+        try:
+            tensors = load_file(path)
+            if attention:
+                reader = ReplayedAttention(source, AttentionHeads.from_tensors(tensors, str(path)), where)
+            else:
+                reader = ReplayedEmbeddings(source, EmbeddingHeads.from_tensors(tensors, str(path)), where)
+            if attention and int(tensors["heads"]) != manifest.width:
+                raise ValueError(f"{int(tensors['heads'])} heads")
+            length = int(reader.lengths[0])
+            expected = (1, manifest.width, length, length) if attention else (length, manifest.width)
+            found = tuple(reader.gather(np.zeros(1, np.int64)).shape)
+            if found != expected:
+                raise ValueError(f"gives {found} for the first row, expected {expected}")
+        except (SafetensorError, RuntimeError, *DAMAGE) as error:
+            what = " ".join(str(error).split())[:200]
+            raise self._damaged(path, f"does not fit {manifest.source} ({what})") from None
+        return reader
+
+    def _damaged(self, path: Path, what: str) -> UserError:
+        name = self.folder.name
+        return UserError(f"{path}: {what}; run `python -m distill verify {name} --repair`, or `dvc pull --force targets@{name}`")
+
+
+def _bytes(statistics: Mapping[str, Tensor]) -> bytes:
+    return b"".join(tensor.numpy().tobytes() for _, tensor in sorted(statistics.items()))
+
+
+def _kinds(codec: Codec, manifest: Manifest) -> dict[str, tuple[np.dtype[Any], int]]:
+    """The planes that a codec writes: dtype and entries' size."""
+    kind, _ = kind_of(manifest.output)
+    shape = (0, manifest.width, 0, 0) if kind == "attention" else (0, manifest.width)
+    dtype = torch.int64 if kind == "tokens" else torch.float32
+    planes = codec.encode(torch.zeros(shape, dtype=dtype), np.zeros(0, np.int64))
+    return {name: (plane.numpy().dtype, plane.shape[1]) for name, plane in planes.items()}

@@ -2,30 +2,47 @@
 
     data/targets/NAME/OUTPUT/manifest.json
     data/targets/NAME/OUTPUT/SPLIT/part-00000.arrow
+    data/targets/NAME/OUTPUT/heads.safetensors      of a replayed output, which has no shards
 
-OUTPUT is `logits` or `hidden-03` (hidden state 3; 0 is the embedding output). Each output describes itself, so that a student
-that depends on `NAME/logits` alone neither downloads hidden states nor is rerun when they are added.
+OUTPUT is `logits`, `tokens` (what the teacher read), `hidden-03` (hidden state 3; 0 is the embedding output), `cls-03` (the same
+at the first token alone) or `attention-03` (scores of layer 3, which reads hidden state 2). Each output describes itself, so that
+a student that depends on `NAME/logits` alone neither downloads hidden states nor is rerun when they are added.
 """
 
+import hashlib
 import platform
 import re
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from distill.errors import UserError
 from distill.files import read_json, to_json, write_text
 
 FORMAT = "distill/targets"
-VERSION = 1
+VERSION = 2
 LOGITS = "logits"
+TOKENS = "tokens"
+REPLAY = "replay"
+"""The codec of an output that is computed again from another one."""
+HEADS = "heads.safetensors"
 ROWS_A_BATCH = 256
 """Rows of an Arrow record batch."""
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(gt=0)]
 
-@dataclass(frozen=True)
-class Fingerprints:
+
+class Described(BaseModel):
+    """A part of a manifest: nothing missing, nothing more, no type but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Fingerprints(Described):
     """What the numbers of a store depend on. Hashes are SHA-256, in hexadecimal."""
 
     teacher: str
@@ -37,63 +54,106 @@ class Fingerprints:
     max_length: int
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One Arrow file, by its path below the output's folder."""
+class File(Described):
+    """A file by its path below the output's folder."""
 
-    file: str
-    rows: int
-    tokens: int
-    bytes: int
-    sha256: str
+    file: Annotated[str, Field(pattern=r"^([a-z]+/part-\d{5,9}\.arrow|heads\.safetensors)$")]
+    bytes: Count
+    sha256: Sha256
 
 
-@dataclass(frozen=True)
-class SplitShards:
+class Shard(File):
+    """One Arrow file."""
+
+    rows: Some
+    tokens: Some
+
+
+class SplitShards(Described):
     """A split of an output, and the fingerprint of the prepared rows that it was computed from."""
 
     dataset: str
     shards: tuple[Shard, ...]
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Described):
     """What an output's manifest.json says. No times and no absolute paths: two runs write the same bytes."""
 
-    output: str
+    output: Annotated[str, Field(pattern=r"^(logits|tokens|(hidden|cls|attention)-\d{2,4})$")]
     codec: str
-    width: int
-    """Numbers a vector: classes of logits, or the hidden size."""
-    teacher_layers: int
+    width: Annotated[int, Field(gt=0, le=2**24)]
+    """Classes of logits, the hidden size, the heads of an attention; 1 for tokens."""
+    source: str | None
+    """The output that this one is replayed from."""
+    teacher_layers: Count
     """How many layers the teacher has: `hidden-NN` of this number is the last."""
+    precision: str
+    """Of the teacher's pass: fp32 or bf16."""
     fingerprints: Fingerprints
-    splits: dict[str, SplitShards]
+    heads: File | None
+    """The frozen matrices of a replayed output."""
+    splits: Annotated[dict[str, SplitShards], Field(min_length=1)]
     libraries: dict[str, str]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        kind, layer = kind_of(self.output)
+        if layer is not None and not (kind == "attention") <= layer <= self.teacher_layers:
+            raise ValueError(f"{self.output} of a teacher with {self.teacher_layers} layers")
+        if kind == TOKENS and (self.width > 2 or self.codec != TOKENS):
+            raise ValueError(f"tokens are kept as {self.codec} of width {self.width}, expected {TOKENS} of width 1 or 2")
+        replayed = self.codec == REPLAY
+        source = {"attention": hidden_output((layer or 1) - 1), "hidden": TOKENS if layer == 0 else None}.get(kind)
+        if self.source != (source if replayed else None) or replayed != (self.source is not None):
+            raise ValueError(f"{self.output} is kept as {self.codec} and replayed from {self.source}")
+        if (self.heads is not None and self.heads.file) != (replayed and HEADS):
+            raise ValueError(f"{self.output} is kept as {self.codec}, its heads are {self.heads}")
+        for split, part in self.splits.items():
+            files = [shard.file for shard in part.shards]
+            if len(set(files)) < len(files) or replayed != (not files) or {file.partition("/")[0] for file in files} - {split}:
+                raise ValueError(f"the split {split!r} of {self.output}, kept as {self.codec}, has the shards {files[:3]}")
+        return self
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read an output's manifest.
+        """Read an output's manifest; a single changed byte is found.
 
         Raises:
             UserError: it is missing, damaged, or of another version.
         """
         path = folder / "manifest.json"
+        again = f"run `dvc repro targets@{folder.parent.name}`"
         content = read_json(path, "the manifest of a target set's output")
-        if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
-            got = (content.get("format"), content.get("version")) if isinstance(content, dict) else type(content).__name__
-            raise UserError(f"{path}: is {got}, expected {(FORMAT, VERSION)}; run `dvc repro targets@{folder.parent.name}`")
+        found = (content.get("format"), content.get("version")) if isinstance(content, dict) else type(content).__name__
+        if found != (FORMAT, VERSION):
+            raise UserError(f"{path}: is {found}, expected {(FORMAT, VERSION)}; {again}")
+        body = {key: value for key, value in content.items() if key not in ("format", "version", "checksum")}
         try:
-            return cls(
-                **{key: content[key] for key in ("output", "codec", "width", "teacher_layers", "libraries")},
-                fingerprints=_fingerprints(content["fingerprints"]),
-                splits={split: _split(entry) for split, entry in content["splits"].items()},
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UserError(f"{path}: is damaged ({error!r}); run `dvc repro targets@{folder.parent.name}`") from None
+            if path.read_bytes() != _text(body).encode():
+                raise UserError(f"{path}: its content is not that of its checksum: damaged or edited; {again}")
+            return cls.model_validate_json(to_json(body))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "".join(f"{part}: " for part in first["loc"])
+            raise UserError(f"{path}: {place}{first['msg']}; {again}") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: is damaged ({error}); {again}") from None
 
     def write(self, folder: Path) -> None:
         """Write manifest.json."""
-        write_text(folder / "manifest.json", to_json({"format": FORMAT, "version": VERSION, **asdict(self)}))
+        write_text(folder / "manifest.json", _text(self.model_dump(mode="json")))
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All files of the output but the manifest itself."""
+        shards = [shard for split in self.splits.values() for shard in split.shards]
+        return (*shards, *([] if self.heads is None else [self.heads]))
+
+
+def _text(body: dict[str, Any]) -> str:
+    """A manifest's only spelling: its body and the body's SHA-256."""
+    checksum = hashlib.sha256(to_json(body).encode()).hexdigest()
+    return to_json({"format": FORMAT, "version": VERSION, "checksum": checksum, **body})
 
 
 def hidden_output(layer: int) -> str:
@@ -101,10 +161,20 @@ def hidden_output(layer: int) -> str:
     return f"hidden-{layer:02d}"
 
 
-def layer_of(output: str) -> int | None:
-    """The hidden state that an output holds; None for logits."""
-    match = re.fullmatch(r"hidden-(\d+)", output)
-    return int(match[1]) if match else None
+def cls_output(layer: int) -> str:
+    """The name of a hidden state at the first token: `cls-03`."""
+    return f"cls-{layer:02d}"
+
+
+def attention_output(layer: int) -> str:
+    """The name of a layer's attention scores: `attention-03`; layers are counted from 1."""
+    return f"attention-{layer:02d}"
+
+
+def kind_of(output: str) -> tuple[str, int | None]:
+    """`("hidden", 3)` of `hidden-03`, `("logits", None)` of `logits`."""
+    match = re.fullmatch(r"([a-z]+)-(\d+)", output)
+    return (match[1], int(match[2])) if match else (output, None)
 
 
 def libraries() -> dict[str, str]:
@@ -125,11 +195,3 @@ def differences(expected: Fingerprints, found: Fingerprints, parts: tuple[str, .
 
 def _short(value: Any) -> str:
     return value[:12] if isinstance(value, str) else str(list(value) if isinstance(value, tuple) else value)
-
-
-def _fingerprints(content: dict[str, Any]) -> Fingerprints:
-    return Fingerprints(**{**content, "labels": tuple(content["labels"])})
-
-
-def _split(content: dict[str, Any]) -> SplitShards:
-    return SplitShards(content["dataset"], tuple(Shard(**shard) for shard in content["shards"]))

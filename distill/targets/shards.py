@@ -1,10 +1,13 @@
 """One shard: an Arrow IPC file, uncompressed, that holds rows of one output.
 
-Columns: `example_id` (16 bytes); then, for logits, `logits` (fixed-size list of float32), and for a hidden state `states`
-(large list of fixed-size lists: the row's real tokens, no padding) and, with int8, `scales` (large list of float16). Codec and
-channel statistics stand in the schema's metadata.
+Columns: `example_id` (16 bytes), then one column for each plane of the output's codec. A row owns one entry of a plane (a
+fixed-size list: logits, cls) or a stretch of entries (a large list: the real tokens of a hidden state, the pairs of tokens of a
+map; no padding). Codec, statistics and library versions stand in the schema's metadata.
 """
 
+import json
+import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from distill.errors import UserError
 from distill.files import whole_file
 from distill.prepared import ID_BYTES
-from distill.targets.codec import Codec, Encoded
-from distill.targets.schema import LOGITS, ROWS_A_BATCH
+from distill.targets.schema import ROWS_A_BATCH, libraries
 
 Array = np.ndarray[Any, np.dtype[Any]]
+STATISTICS = "statistics."
+DAMAGE = (OSError, pa.ArrowException, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
+"""What reading a damaged file can raise."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A plane of some rows: row i owns `values[starts[i]:starts[i + 1]]`."""
+
+    values: Array
+    """(entries, k)"""
+    starts: Array
+    """(rows + 1,) int64"""
 
 
 @dataclass(frozen=True)
@@ -28,96 +44,115 @@ class Batch:
 
     ids: Array
     """(rows, 16) uint8"""
-    starts: Array
-    """(rows + 1,) int64: row i owns vectors[starts[i]:starts[i + 1]]"""
-    vectors: Array
-    """(n, width)"""
-    scales: Array | None
-    """(n,) float16"""
+    columns: Mapping[str, Column]
 
 
-def write_shard(path: Path, output: str, ids: Array, lengths: Array, encoded: Encoded, codec: Codec) -> None:
+@dataclass(frozen=True)
+class MappedShard:
+    """A shard in memory: its pages are read when they are touched."""
+
+    batches: tuple[Batch, ...]
+    output: str
+    codec: str
+    statistics: Mapping[str, Tensor]
+    memory: mmap.mmap
+
+    def release(self) -> None:
+        """Give the pages back to the system; they are read again when they are touched."""
+        self.memory.madvise(mmap.MADV_DONTNEED)
+
+
+def write_shard(
+    path: Path, output: str, ids: Array, columns: Mapping[str, Column], codec: str, statistics: Mapping[str, Tensor]
+) -> None:
     """Write a shard whole.
 
     Args:
         path: The file.
-        output: `logits` or `hidden-NN`.
+        output: `logits`, `hidden-NN` …
         ids: (rows, 16) uint8.
-        lengths: (rows,) int64: vectors a row; 1 for logits.
-        encoded: The rows' vectors, one after the other.
-        codec: What encoded them.
+        columns: By plane.
+        codec: The name of what encoded them.
+        statistics: What decoding needs, by name, fp32.
     """
-    values = encoded.values.contiguous().numpy()
-    width = values.shape[1]
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width)
-    columns: dict[str, pa.Array] = {
-        "example_id": pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(ID_BYTES), len(ids), [None, pa.py_buffer(np.ascontiguousarray(ids))]
-        )
-    }
-    if output == LOGITS:
-        columns["logits"] = vectors
-    else:
-        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
-        columns["states"] = pa.LargeListArray.from_arrays(offsets, vectors)
-        if encoded.scales is not None:
-            columns["scales"] = pa.LargeListArray.from_arrays(offsets, pa.array(encoded.scales.numpy()))
-    metadata: dict[str, str | bytes] = {"output": output, "codec": codec.name}
-    if codec.mean is not None and codec.deviation is not None:
-        metadata |= {"mean": codec.mean.numpy().tobytes(), "deviation": codec.deviation.numpy().tobytes()}
-    table = pa.table(columns).replace_schema_metadata(metadata)
-    with (
-        whole_file(path) as temporary,
-        pa.OSFile(str(temporary), "wb") as sink,
-        pa.ipc.new_file(sink, table.schema) as writer,
-    ):
+    with whole_file(path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
+        write_rows(sink, output, ids, columns, codec, statistics)
+
+
+def write_rows(
+    sink: Any, output: str, ids: Array, columns: Mapping[str, Column], codec: str, statistics: Mapping[str, Tensor]
+) -> None:
+    """Write a shard's bytes to anything that Arrow writes to."""
+    identity = pa.py_buffer(np.ascontiguousarray(ids))
+    arrays = {"example_id": pa.FixedSizeBinaryArray.from_buffers(pa.binary(ID_BYTES), len(ids), [None, identity])}
+    arrays |= {plane: _array(column) for plane, column in columns.items()}
+    metadata: dict[str, str | bytes] = {"output": output, "codec": codec, "libraries": json.dumps(libraries(), sort_keys=True)}
+    metadata |= {f"{STATISTICS}{name}": tensor.numpy().tobytes() for name, tensor in sorted(statistics.items())}
+    table = pa.table(arrays).replace_schema_metadata(metadata)
+    with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=ROWS_A_BATCH)
 
 
-def map_shard(path: Path, output: str) -> tuple[list[Batch], Codec]:
+def map_shard(path: Path) -> MappedShard:
     """Map a shard into memory.
 
     Raises:
-        UserError: it is missing, damaged, or holds another output.
+        UserError: it is missing or damaged.
     """
     try:
-        file = pa.ipc.open_file(pa.memory_map(str(path)))
-        schema = file.schema
-        batches = [_view(file.get_batch(i), output) for i in range(file.num_record_batches)]
-    except (OSError, pa.ArrowException, KeyError, ValueError, IndexError) as error:
-        raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro targets@{path.parts[-4]}`") from None
-    metadata = {key.decode(): value for key, value in (schema.metadata or {}).items()}
-    found = metadata.get("output", b"?").decode()
-    if found != output:
-        raise UserError(f"{path}: holds {found}, expected {output}; a shard was put in a foreign place")
-    statistics = {
-        name: torch.from_numpy(np.frombuffer(metadata[name], np.float32).copy())
-        for name in ("mean", "deviation")
-        if name in metadata
-    }
-    return batches, Codec(metadata["codec"].decode(), **statistics)
+        with path.open("rb") as file:
+            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(memory)))
+        metadata = {key.decode(): value for key, value in (reader.schema.metadata or {}).items()}
+        statistics = {
+            name.removeprefix(STATISTICS): torch.from_numpy(np.frombuffer(value, np.float32).copy())
+            for name, value in metadata.items()
+            if name.startswith(STATISTICS)
+        }
+        batches = tuple(_view(reader.get_batch(i)) for i in range(reader.num_record_batches))
+        return MappedShard(batches, metadata["output"].decode(), metadata["codec"].decode(), statistics, memory)
+    except DAMAGE as error:
+        what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        name = path.parent.parent.parent.name
+        raise UserError(f"{path}: damaged or missing ({what}); run `dvc repro --force targets@{name}`") from None
 
 
-def _view(batch: pa.RecordBatch, output: str) -> Batch:
+def _array(column: Column) -> pa.Array:
+    values = np.ascontiguousarray(column.values)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+    if np.array_equal(column.starts, np.arange(len(column.starts))):
+        return vectors
+    return pa.LargeListArray.from_arrays(pa.array(column.starts, pa.int64()), vectors)
+
+
+def _view(batch: pa.RecordBatch) -> Batch:
+    batch.validate(full=True)
     identity = batch.column("example_id")
+    if identity.type != pa.binary(ID_BYTES):
+        raise ValueError(f"example_id is {identity.type}")
     ids = np.frombuffer(identity.buffers()[1], np.uint8)[identity.offset * ID_BYTES :][: len(batch) * ID_BYTES]
-    if output == LOGITS:
-        lists, starts = batch.column("logits"), np.arange(len(batch) + 1)
-        first, last = lists.offset, lists.offset + len(batch)
-        scales = None
-    else:
-        states = batch.column("states")
-        offsets = states.offsets.to_numpy()
+    planes = {name: _column(batch.column(name)) for name in batch.schema.names if name != "example_id"}
+    return Batch(ids.reshape(-1, ID_BYTES), planes)
+
+
+def _column(array: pa.Array) -> Column:
+    if array.null_count:
+        raise ValueError("a row has no value")
+    if isinstance(array, pa.LargeListArray):
+        offsets = array.offsets.to_numpy() if len(array) else np.zeros(1, np.int64)
         first, last = int(offsets[0]), int(offsets[-1])
-        starts, lists = offsets - first, states.values
-        scales = batch.column("scales").values.to_numpy()[first:last] if "scales" in batch.schema.names else None
-        first, last = lists.offset + first, lists.offset + last
+        return Column(_flat(array.values, first, last), offsets - first)
+    return Column(_flat(array, 0, len(array)), np.arange(len(array) + 1))
+
+
+def _flat(lists: pa.FixedSizeListArray, first: int, last: int) -> Array:
+    """Entries `first` to `last` of a list column, (entries, k), without a copy."""
+    if not isinstance(lists, pa.FixedSizeListArray):
+        raise TypeError(f"a column of {lists.type}")
+    if lists.null_count or lists.values.null_count:
+        raise ValueError("a value is missing")
     width = lists.type.list_size
-    flat = _flat(lists)
-    return Batch(ids.reshape(-1, ID_BYTES), starts, flat[first * width : last * width].reshape(-1, width), scales)
-
-
-def _flat(lists: pa.FixedSizeListArray) -> Array:
-    """All numbers under a list column, whatever part of it the batch shows."""
     dtype: np.dtype[Any] = np.dtype(lists.type.value_type.to_pandas_dtype())
-    return np.frombuffer(lists.buffers()[-1], dtype)
+    flat: Array = np.frombuffer(lists.buffers()[-1], dtype)
+    first, last = lists.offset + first, lists.offset + last
+    return flat[first * width : last * width].reshape(-1, width)

@@ -1,23 +1,44 @@
-"""Opening the teacher whose targets are to be kept. Only the `targets` stage does."""
+"""The teacher whose targets are to be kept. Only the `targets` stage, `verify --live` and the workers of a cluster open it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from distill.devices import best_device
 from distill.encoders import config_fingerprint, weights_fingerprint
 from distill.models import load_for
 from distill.prepared import Dataset
+from distill.targets.layout import TeacherShape
 from distill.targets.schema import Fingerprints
 
 
-def open_teacher(folder: Path, dataset: Dataset) -> tuple[PreTrainedModel, Fingerprints]:
-    """The fine-tuned teacher, in eval mode, and what its targets will depend on.
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher in eval mode, and what its targets depend on."""
+
+    model: PreTrainedModel
+    fingerprints: Fingerprints
+
+    @property
+    def shape(self) -> TeacherShape:
+        """Depth, width, heads, classes."""
+        config = self.model.config
+        return TeacherShape(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.num_labels)
+
+
+def open_teacher(folder: Path, dataset: Dataset) -> Teacher:
+    """The fine-tuned teacher, on the best device.
 
     Raises:
         UserError: tokenizer, labels, vocabulary or length do not fit the data set, or the folder holds no model.
     """
     model, _ = load_for(folder, dataset)
     fingerprints = Fingerprints(
-        weights_fingerprint(folder), config_fingerprint(folder), dataset.tokenizer, dataset.labels, dataset.max_length
+        teacher=weights_fingerprint(folder),
+        config=config_fingerprint(folder),
+        tokenizer=dataset.tokenizer,
+        labels=dataset.labels,
+        max_length=dataset.max_length,
     )
-    return model.eval(), fingerprints
+    return Teacher(model.eval().to(best_device()), fingerprints)

@@ -1,58 +1,53 @@
-"""Materializing a target set: once, resumably, byte for byte the same however often it was interrupted.
+"""Materializing a target set: once, resumably, byte for byte the same however often it was interrupted and whoever shares it.
 
-Rows are cut into units. A unit is one stretch of the teacher's work: once it has run, a file for each output goes to the scratch
-folder under a key of everything that its bytes depend on. A killed run finds those files again; a finished one links them into
-the target set. Logits, which are tiny, are joined into larger shards.
+Once the teacher has read a unit, a file for each output goes to the pool under a key of everything that its bytes depend on. A
+killed run finds those files again, and so do other processes; a finished one links them into the target set, small ones joined
+into larger shards. What an earlier version of the set holds already is taken from there.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
-import torch
+from safetensors.torch import save_file
+from torch import Tensor
 from tqdm import tqdm
-from transformers import PreTrainedModel
 
-from distill.errors import UserError
-from distill.files import link_or_copy, sha256
-from distill.prepared import Dataset, PreparedRows
-from distill.targets.codec import Codec, Encoded, calibrate
-from distill.targets.forward import encode_unit, hidden_sample
+from distill.files import link_or_copy, sha256, whole_file
+from distill.prepared import Dataset
+from distill.targets.base import Base, Kept
+from distill.targets.codec import Codec, calibrate, needs_statistics
+from distill.targets.forward import encode_unit, sample
+from distill.targets.layout import Layout, Unit, lay_out, unique_rows
+from distill.targets.outputs import Job, codec_of, resolve
+from distill.targets.packing import fast_inference
+from distill.targets.pool import Pool
+from distill.targets.reader import TargetStore
+from distill.targets.replay import attention_heads, embedding_heads
 from distill.targets.schema import (
-    LOGITS,
+    HEADS,
+    REPLAY,
+    TOKENS,
     VERSION,
-    Fingerprints,
+    File,
     Manifest,
     Shard,
     SplitShards,
-    differences,
-    hidden_output,
+    kind_of,
     libraries,
 )
-from distill.targets.shards import map_shard, write_shard
+from distill.targets.shards import Column, map_shard, write_shard
+from distill.targets.teacher import Teacher
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Statistics = Mapping[str, Mapping[str, Tensor]]
 CALIBRATION_ROWS = 512
-"""Rows of the first split whose hidden states give the int8 codec its channel statistics."""
-LOGITS_ONLY_TOKENS = 65_536
-"""Tokens of a unit where no hidden state is kept."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be materialized, and how."""
-
-    hidden: tuple[int, ...] = ()
-    """Hidden states, from 0 (the embedding output) on; negative from the last."""
-    hidden_splits: tuple[str, ...] = ("train",)
-    codec: str = "int8"
-    shard_bytes: int = 32 * 2**20
-    batch_tokens: int = 4096
-    precision: str = "fp32"
+"""Rows, those of the lowest example ids, whose hidden states give a codec its channel statistics."""
 
 
 @dataclass(frozen=True)
@@ -63,179 +58,241 @@ class Work:
     tokens: int
 
 
-@dataclass(frozen=True)
-class Unit:
-    """Rows of a split that are computed together, and the outputs that are kept of them."""
-
-    split: str
-    positions: Array
-    outputs: tuple[str, ...]
-
-
-def resolve_layers(hidden: Sequence[int], depth: int) -> tuple[int, ...]:
-    """Hidden states as numbers from 0 to `depth`, sorted.
-
-    Raises:
-        UserError: a layer that the teacher lacks, or one that is named twice.
-    """
-    for layer in hidden:
-        if not -depth - 1 <= layer <= depth:
-            raise UserError(
-                f"hidden: the teacher has no hidden state {layer}; expected 0 (embeddings) to {depth}, or -1 for the last"
-            )
-    layers = sorted(layer % (depth + 1) for layer in hidden)
-    if len(set(layers)) < len(layers):
-        raise UserError(f"hidden: {list(hidden)} names a layer twice; give each once")
-    return tuple(layers)
-
-
-def unique_rows(rows: PreparedRows) -> Array:
-    """Positions of the first row of each example id, in order: equal rows have equal targets."""
-    _, first = np.unique(rows.ids, axis=0, return_index=True)
-    return np.sort(first)
-
-
-def cut_units(rows: PreparedRows, positions: Array, unit_tokens: int) -> list[Array]:
-    """Cut rows into stretches of about so many tokens, at least one row each."""
-    ends = np.cumsum(rows.lengths[positions])
-    return np.split(positions, np.flatnonzero(np.diff((ends - 1) // unit_tokens)) + 1)
-
-
-def plan_units(dataset: Mapping[str, PreparedRows], job: Job, layers: Sequence[int], width: int) -> list[Unit]:
-    """All units of a target set."""
-    token_bytes = width * {"fp32": 4, "fp16": 2, "int8": 1}[job.codec]
-    units = []
-    for split, rows in dataset.items():
-        kept = tuple(map(hidden_output, layers)) if split in job.hidden_splits else ()
-        tokens = max(1, job.shard_bytes // token_bytes) if kept else LOGITS_ONLY_TOKENS
-        units += [Unit(split, stretch, (LOGITS, *kept)) for stretch in cut_units(rows, unique_rows(rows), tokens)]
-    return units
-
-
 class Materializer:
     """Runs a teacher over prepared rows and assembles the target set."""
 
-    def __init__(self, model: PreTrainedModel, dataset: Dataset, fingerprints: Fingerprints, job: Job, scratch: Path) -> None:
-        """Resolve layers, cut units, and measure the codec's statistics.
+    def __init__(
+        self,
+        teacher: Teacher,
+        dataset: Dataset,
+        job: Job,
+        pool: Pool | Path,
+        base: TargetStore | None = None,
+        statistics: Statistics | None = None,
+    ) -> None:
+        """Resolve layers, and measure the codecs' statistics.
 
         Args:
-            model: The teacher; it is put into eval mode.
+            teacher: Whose outputs are kept.
             dataset: The prepared rows.
-            fingerprints: Of the teacher and its data.
             job: What to keep.
-            scratch: Where finished units wait; it belongs to this target set alone.
+            pool: Where finished units wait, or the folder that is to be the pool; it belongs to this target set alone.
+            base: An earlier version of the set, of which all that fits is taken over.
+            statistics: By output, where another process has measured them already.
+
+        Raises:
+            UserError: the teacher lacks a layer, or its attention cannot be replayed.
         """
-        self.model = model.eval()
-        self.depth = int(model.config.num_hidden_layers)
-        self.fingerprints, self.job, self.scratch = fingerprints, job, scratch
-        self.layers = resolve_layers(job.hidden, self.depth)
+        self.teacher, self.job, self.pool = teacher, job, pool if isinstance(pool, Pool) else Pool(pool)
+        self.outputs = resolve(job, teacher.shape.layers)
+        self.fast = fast_inference(teacher.model, job.precision)
         self.rows = {split: dataset.rows(split) for split in dataset.splits}
         self.datasets = {split: str(entry["fingerprint"]) for split, entry in dataset.splits.items()}
-        self.units = plan_units(self.rows, job, self.layers, int(model.config.hidden_size))
-        self.codecs = self._calibrate()
-        self.libraries = libraries()
-        scratch.mkdir(parents=True, exist_ok=True)
+        self.base = Base(base, teacher.fingerprints, job.precision)
+        attention = [output for output in self.outputs.names if kind_of(output)[0] == "attention"]
+        self.attention = {output: attention_heads(teacher.model, int(kind_of(output)[1] or 0)) for output in attention}
+        self.codecs = self._codecs(self._measured() if statistics is None else statistics)
 
-    def run(self, after_unit: Callable[[], None] = lambda: None) -> Work:
-        """Compute what the scratch folder lacks. `after_unit` is called when a unit's files have been written."""
-        everything = sum(int(self.rows[unit.split].lengths[unit.positions].sum()) for unit in self.units)
-        computed = 0
-        with tqdm(total=everything, desc="targets", unit="token", unit_scale=True, disable=None) as bar:
-            for unit in self.units:
-                rows = self.rows[unit.split]
-                lacking = {output: self.codecs[output] for output in unit.outputs if not self._file(unit, output).exists()}
-                tokens = int(rows.lengths[unit.positions].sum())
-                if not lacking:
-                    bar.update(tokens)
-                    continue
-                encoded = encode_unit(
-                    self.model, rows, unit.positions, lacking, self.job.batch_tokens, self.job.precision, bar.update
-                )
-                for output, part in encoded.items():
-                    lengths = np.ones(len(unit.positions), np.int64) if output == LOGITS else rows.lengths[unit.positions]
-                    write_shard(self._file(unit, output), output, rows.ids[unit.positions], lengths, part, self.codecs[output])
-                computed += tokens
+    @cached_property
+    def layout(self) -> Layout:
+        """All rows, cut into units."""
+        return lay_out(self.rows, self.job, self.outputs, self.teacher.shape, self.base)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the codecs have measured, by output."""
+        return {output: codec.statistics for output, codec in self.codecs.items() if codec.statistics}
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows of the set, each row once."""
+        return sum(int(rows.lengths[unique_rows(rows)].sum()) for rows in self.rows.values())
+
+    def missing(self) -> list[Unit]:
+        """What is yet to be done: units, each with the outputs that the pool lacks."""
+        there = self.pool.names()
+
+        def lacking(unit: Unit, outputs: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(output for output in outputs if self.file(unit, output).name not in there)
+
+        rest = [replace(u, compute=lacking(u, u.compute), copy=lacking(u, u.copy)) for u in self.layout.units]
+        return [unit for unit in rest if unit.outputs]
+
+    def read(self, unit: Unit) -> int:
+        """How many tokens the teacher has to read for a unit."""
+        return int(self.rows[unit.split].lengths[unit.positions].sum()) if set(unit.compute) - {TOKENS} else 0
+
+    def run(self, units: Sequence[Unit] | None = None, after_unit: Callable[[], None] = lambda: None) -> Work:
+        """Do these units, or all that are missing. `after_unit` is called when one has been written."""
+        units = self.missing() if units is None else units
+        computed = sum(map(self.read, units))
+        with progress(computed) as bar:
+            for unit in units:
+                self.compute(unit, bar.update)
                 after_unit()
-        return Work(computed, everything)
+        return Work(computed, self.tokens)
+
+    def compute(self, unit: Unit, advance: Callable[[int], object] = lambda _: None) -> None:
+        """Write a file for each output of a unit."""
+        rows, ids = self.rows[unit.split], self.rows[unit.split].ids[unit.positions]
+        wanted = {output: self.codecs[output] for output in unit.compute}
+        columns = encode_unit(
+            self.fast, rows, unit.positions, wanted, self.attention, self.job.batch_tokens, self.job.precision, advance
+        )
+        columns |= {output: self.base.copy(unit.split, output, self.codecs[output], ids) for output in unit.copy}
+        for output, planes in columns.items():
+            codec, path = self.codecs[output], self.file(unit, output)
+            write_shard(path, output, ids, planes, codec.name, codec.statistics)
+            self.pool.keep(path)
 
     def assemble(self, folder: Path) -> None:
-        """Build the target set in an empty folder from the finished units, and forget units of former versions."""
+        """Build the target set in an empty folder from the finished units and what stays of the base."""
+        self.pool.fetch(self.file(unit, output).name for unit in self.layout.units for output in unit.outputs)
+        splits: dict[str, dict[str, SplitShards]] = {output: {} for output in self.outputs.names}
+        for split in self.rows:
+            for output in self.outputs.of_split(split, self.job):
+                shards = tuple(self._shards(folder / output, split, output))
+                splits[output][split] = SplitShards(dataset=self.datasets[split], shards=shards)
+        for output, source in sorted(self.outputs.replayed.items(), key=lambda entry: entry[0]):
+            own = [split for split in self.rows if split in self.job.hidden_splits]
+            splits[output] = {split: SplitShards(dataset=self.datasets[split], shards=()) for split in own}
+            self._write_heads(folder / output, output, source)
+        for output in self.outputs.names:
+            self._manifest(folder / output, output, splits[output]).write(folder / output)
+
+    def file(self, unit: Unit, output: str) -> Path:
+        """Where a unit's output waits: the name is a hash of all that its bytes depend on."""
+        key = self._keys[output].copy()
+        key.update(self.rows[unit.split].ids[unit.positions].tobytes())
+        return self.pool.folder / f"{key.hexdigest()}.arrow"
+
+    @cached_property
+    def _keys(self) -> dict[str, Any]:
+        """For each output, the hash of all that its bytes depend on but the rows."""
+        prints, keys = self.teacher.fingerprints, {}
         for output, codec in self.codecs.items():
-            splits = {}
-            for split in self.rows:
-                units = [unit for unit in self.units if unit.split == split and output in unit.outputs]
-                if units:
-                    shards = self._shards(folder / output, split, output, units)
-                    splits[split] = SplitShards(self.datasets[split], tuple(shards))
-            width = int(self.model.config.num_labels if output == LOGITS else self.model.config.hidden_size)
-            Manifest(output, codec.name, width, self.depth, self.fingerprints, splits, self.libraries).write(folder / output)
-        current = {self._file(unit, output) for unit in self.units for output in unit.outputs}
-        for file in self.scratch.glob("*.arrow"):
-            if file not in current:
-                file.unlink()
+            statistics = [codec.statistics[name].numpy().tobytes() for name in sorted(codec.statistics)]
+            what = {
+                "version": VERSION,
+                "teacher": (prints.teacher, prints.config),
+                "libraries": libraries(),
+                "output": output,
+                "codec": (codec.name, hashlib.sha256(b"".join(statistics)).hexdigest()),
+                "forward": (self.job.batch_tokens, self.job.precision, str(self.teacher.model.device.type)),
+            }
+            keys[output] = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+        return keys
 
-    def _shards(self, folder: Path, split: str, output: str, units: Sequence[Unit]) -> Iterator[Shard]:
-        groups = [[unit] for unit in units] if output != LOGITS else self._joined(units)
-        for number, group in enumerate(groups):
+    def _shards(self, folder: Path, split: str, output: str) -> Iterator[Shard]:
+        """Link or join the shards of an output, ordered by their first example ids."""
+        units = [unit for unit in self.layout.units if unit.split == split and output in unit.outputs]
+        sources: list[tuple[bytes, Kept | list[Unit]]] = [(kept.first, kept) for kept in self.layout.kept[split, output]]
+        sources += [(self._first(group[0]), group) for group in self._joined(units, output)]
+        for number, (_, source) in enumerate(sorted(sources, key=lambda entry: entry[0])):
             name = f"{split}/part-{number:05d}.arrow"
-            path, lengths = folder / name, [self.rows[split].lengths[unit.positions] for unit in group]
-            if len(group) == 1:
-                link_or_copy(self._file(group[0], output), path)
+            path = folder / name
+            if isinstance(source, Kept):
+                link_or_copy(source.path, path)
+                yield source.entry.model_copy(update={"file": name})
+                continue
+            if len(source) == 1:
+                link_or_copy(self.file(source[0], output), path)
             else:
-                self._join(path, output, group)
+                self._join(path, output, source)
+            lengths = [self.rows[split].lengths[unit.positions] for unit in source]
             rows, tokens = sum(map(len, lengths)), int(sum(part.sum() for part in lengths))
-            yield Shard(name, rows, tokens, path.stat().st_size, sha256(path))
+            yield Shard(file=name, rows=rows, tokens=tokens, bytes=path.stat().st_size, sha256=sha256(path))
 
-    def _joined(self, units: Sequence[Unit]) -> list[list[Unit]]:
-        """Units of logits, in groups of about a shard's size."""
-        row_bytes = 4 * int(self.model.config.num_labels) + 16
-        sizes = np.cumsum([len(unit.positions) * row_bytes for unit in units])
-        cuts = np.flatnonzero(np.diff((sizes - 1) // self.job.shard_bytes)) + 1
-        return [[units[i] for i in part] for part in np.split(np.arange(len(units)), cuts)]
+    def _first(self, unit: Unit) -> bytes:
+        return bytes(self.rows[unit.split].ids[unit.positions[0]])
+
+    def _joined(self, units: Sequence[Unit], output: str) -> list[list[Unit]]:
+        """Consecutive units of the same kind, in groups of about a shard's size."""
+        groups: list[list[Unit]] = []
+        size = self.job.shard_bytes
+        for unit in units:
+            if size >= self.job.shard_bytes or groups[-1][-1].outputs != unit.outputs:
+                groups.append([])
+                size = 0
+            groups[-1].append(unit)
+            size += self.file(unit, output).stat().st_size
+        return groups
 
     def _join(self, path: Path, output: str, group: Sequence[Unit]) -> None:
-        batches = [batch for unit in group for batch in map_shard(self._file(unit, output), output)[0]]
-        ids = np.concatenate([batch.ids for batch in batches])
-        values = torch.from_numpy(np.concatenate([batch.vectors for batch in batches]))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_shard(path, output, ids, np.ones(len(ids), np.int64), Encoded(values, None), self.codecs[output])
-
-    def _calibrate(self) -> dict[str, Codec]:
-        """The codec of each output; int8 is calibrated on the first rows."""
-        codecs = {LOGITS: Codec("fp32")} | {hidden_output(layer): Codec(self.job.codec) for layer in self.layers}
-        if self.layers and self.job.codec == "int8":
-            split = next(split for split in self.rows if split in self.job.hidden_splits)
-            sample = unique_rows(self.rows[split])[:CALIBRATION_ROWS]
-            states = hidden_sample(self.model, self.rows[split], sample, self.layers, self.job.batch_tokens, self.job.precision)
-            codecs |= {hidden_output(layer): calibrate(states[layer]) for layer in self.layers}
-        return codecs
-
-    def _file(self, unit: Unit, output: str) -> Path:
-        """Where a unit's output waits: the name is a hash of all that its bytes depend on."""
+        batches = [batch for unit in group for batch in map_shard(self.file(unit, output)).batches]
         codec = self.codecs[output]
-        statistics = [part.numpy().tobytes() for part in (codec.mean, codec.deviation) if part is not None]
-        what = {
-            "version": VERSION,
-            "teacher": (self.fingerprints.teacher, self.fingerprints.config),
-            "libraries": self.libraries,
-            "output": output,
-            "codec": (codec.name, hashlib.sha256(b"".join(statistics)).hexdigest()),
-            "forward": (self.job.batch_tokens, self.job.precision, str(self.model.device.type)),
-            "rows": hashlib.sha256(self.rows[unit.split].ids[unit.positions].tobytes()).hexdigest(),
-        }
-        return self.scratch / f"{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.arrow"
+        columns = {}
+        for plane in batches[0].columns:
+            parts = [batch.columns[plane] for batch in batches]
+            counts = np.concatenate([np.diff(part.starts) for part in parts])
+            columns[plane] = Column(np.concatenate([p.values for p in parts]), np.concatenate([[0], np.cumsum(counts)]))
+        ids = np.concatenate([batch.ids for batch in batches])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_shard(path, output, ids, columns, codec.name, codec.statistics)
+
+    def _write_heads(self, folder: Path, output: str, source: str) -> None:
+        if source == TOKENS:
+            used = np.unique(np.concatenate([self.rows[split].tokens for split in self.rows if split in self.job.hidden_splits]))
+            tensors = embedding_heads(self.teacher.model, used).tensors()
+        else:
+            tensors = self.attention[output].tensors()
+        with whole_file(folder / HEADS) as temporary:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+
+    def _manifest(self, folder: Path, output: str, splits: dict[str, SplitShards]) -> Manifest:
+        shape, kind = self.teacher.shape, kind_of(output)[0]
+        heads = folder / HEADS
+        return Manifest(
+            output=output,
+            codec=self.outputs.stored.get(output, REPLAY),
+            width=self._width(output) if kind != "attention" else shape.heads,
+            source=self.outputs.replayed.get(output),
+            teacher_layers=shape.layers,
+            precision=self.job.precision,
+            fingerprints=self.teacher.fingerprints,
+            heads=File(file=HEADS, bytes=heads.stat().st_size, sha256=sha256(heads)) if heads.exists() else None,
+            splits=splits,
+            libraries=libraries(),
+        )
+
+    def _width(self, output: str) -> int:
+        shape, kind = self.teacher.shape, kind_of(output)[0]
+        types = any(rows.token_types is not None for rows in self.rows.values())
+        return {"logits": shape.classes, TOKENS: 1 + types, "attention": shape.heads}.get(kind, shape.width)
+
+    def _codecs(self, statistics: Statistics) -> dict[str, Codec]:
+        """The codec of each stored output."""
+        stored = self.outputs.stored
+        return {name: codec_of(name, codec, self._width(name), statistics.get(name, {})) for name, codec in stored.items()}
+
+    def _measured(self) -> Statistics:
+        """What the codecs need to know: the base's statistics, or those of the first rows."""
+        found: dict[str, Mapping[str, Tensor]] = {}
+        unknown = []
+        for output, codec in self.outputs.stored.items():
+            statistics = self.base.statistics(output, codec)
+            if statistics is not None:
+                found[output] = statistics
+            elif kind_of(output)[0] in ("hidden", "cls") and needs_statistics(codec):
+                unknown.append(output)
+        if unknown:
+            vectors = self._sample(unknown)
+            found |= {output: calibrate(self.job.codec, vectors[output]).statistics for output in unknown}
+        return found
+
+    def _sample(self, outputs: Sequence[str]) -> dict[str, Tensor]:
+        """Vectors of the first rows: the base's, where it has them exactly, else the teacher's."""
+        split = next(split for split in self.rows if split in self.job.hidden_splits)
+        rows = self.rows[split]
+        first = unique_rows(rows)[:CALIBRATION_ROWS]
+        there = {output: self.base.vectors(split, output, rows.ids[first]) for output in outputs}
+        known = {output: vectors for output, vectors in there.items() if vectors is not None}
+        asked = [output for output in outputs if output not in known]
+        if not asked:
+            return known
+        return known | sample(self.fast, rows, first, asked, self.job.batch_tokens, self.job.precision)
 
 
-def refuse_foreign(folder: Path, fingerprints: Fingerprints) -> None:
-    """Refuse to replace a target set that another teacher, tokenizer, label order or length made.
-
-    Raises:
-        UserError: what differs, with both fingerprints.
-    """
-    for path in sorted(folder.glob("*/manifest.json")):
-        found = Manifest.read(path.parent).fingerprints
-        problems = differences(fingerprints, found, ("teacher", "config", "tokenizer", "labels", "max_length"))
-        if problems:
-            raise UserError(
-                f"{folder}: was made from something else: {'; '.join(problems)}; delete it, or give the new set another name"
-            )
+def progress(tokens: int) -> "tqdm[NoReturn]":
+    """A bar of tokens that the teacher reads; none where nobody looks."""
+    return tqdm(total=tokens, desc="targets", unit="token", unit_scale=True, disable=None)

@@ -14,11 +14,11 @@ OUT = Path("data/metrics/bench.json")
 def main() -> None:
     """Run every benchmark, one after the other: two at once would measure each other."""
     quiet_libraries()
-    from tests.benchmarks import materialization, repro, training
+    from tests.benchmarks import materialization, memory, processes, reading, repro, sizes, training
 
     torch.manual_seed(0)
     figures = {}
-    for benchmark in (repro, materialization, training):
+    for benchmark in (repro, sizes, reading, memory, materialization, processes, training):
         with tempfile.TemporaryDirectory(dir=".") as folder:
             figures |= benchmark.measure(Path(folder))
     width = max(map(len, figures))

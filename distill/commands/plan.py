@@ -1,0 +1,131 @@
+"""`python -m distill plan`: what target sets keep, lack and take on disk, before the teacher runs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.console import PARAMS, command
+
+
+@command
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(names: tuple[str, ...], as_json: bool) -> None:
+    """What the target sets NAMES, by default all, keep, lack and take on disk. Nothing is computed.
+
+    Exits with 1 if a student asks for what its target set lacks, and says what to add to params.yaml.
+    """
+    from distill.errors import UserError
+    from distill.files import to_json
+    from distill.params.base import nearest
+    from distill.params.needs import unfed
+    from distill.params.whole import load_params
+    from distill.shapes import find_config, require_shape
+
+    params = load_params(PARAMS)
+    for name in names:
+        if name not in params.targets:
+            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, params.targets)}")
+    wanted = dict.fromkeys(names or params.targets)
+    teachers = dict.fromkeys(params.targets[name].teacher for name in wanted)
+    configs = {
+        name: find_config(**params.teachers[name].checkpoint.model_dump(), trained=Path("data/teachers", name))
+        for name in teachers
+    }
+    shapes = {name: require_shape(config) for name, config in configs.items()}
+    depths = {name: shape.layers for name, shape in shapes.items()}
+    problems = [line for name in wanted for line in unfed(params, name, PARAMS, depths)]
+    from distill.planning import plan
+
+    plans = {}
+    for name in wanted:
+        try:
+            plans[name] = plan(params, name, shapes, configs[params.targets[name].teacher])
+        except UserError as error:
+            problems += [] if any(str(error) in line for line in problems) else [str(error)]
+    click.echo(to_json({"targets": plans, "problems": problems}) if as_json else "\n\n".join(map(text, plans, plans.values())))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def text(name: str, content: Mapping[str, Any]) -> str:
+    """A target set's plan, for people."""
+    teacher, dataset, codec = content["teacher"], content["dataset"], content["codec"]
+    rows = ", ".join(f"{count:,} {split}" for split, count in dataset["rows"].items())
+    lines = [
+        f"targets.{name}: teacher {teacher['name']} ({teacher['layers']} layers, {teacher['width']} wide, "
+        f"{teacher['heads']} heads), data set {dataset['name']}{f' ({rows} rows, equal ones once)' if rows else ''}",
+        "",
+        *_table([("student", "reads", "lacks"), *_students(content["students"])]),
+        "",
+        *_table(_outputs(content["outputs"], tuple(dataset["rows"]))),
+        "",
+        f"codec {codec['name']}: {codec['bytes_a_value']:.3f} bytes a value of hidden states, of whose variance it loses "
+        f"{codec['variance_lost']:g}",
+        *_attention(content["attention"], codec["name"]),
+    ]
+    if content["unread"]:
+        lines.append(f"no student reads {', '.join(content['unread'])}; targets.{name} could do without")
+    if not rows:
+        lines.append(f"data/prepared/{dataset['name']} is not there: run `dvc repro prepare@{dataset['name']}` for bytes")
+    return "\n".join(lines)
+
+
+def _students(students: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (name, *((", ".join(found[key]) or "-") for key in ("reads", "lacks"))) if found else (name, "not known", "")
+        for name, found in students.items()
+    ] or [("none", "", "")]
+
+
+def _outputs(outputs: Mapping[str, Any], splits: Sequence[str]) -> list[tuple[str, ...]]:
+    """What is kept, and its bytes by file or split."""
+    from distill.targets.schema import HEADS
+
+    columns = (*splits, HEADS) if splits else ()
+    rows = [("output", "codec", "from", *columns, *(["total"] if splits else []))]
+    for name, output in outputs.items():
+        sizes = output["bytes"] or {}
+        cells = [_size(sizes[column]) if column in sizes else "" for column in columns]
+        rows.append((name, output["codec"], output["source"] or "", *cells, *([_size(sum(sizes.values()))] if splits else [])))
+    if splits:
+        sums = [sum(output["bytes"].get(column, 0) for output in outputs.values()) for column in columns]
+        rows.append(("total", "", "", *map(_size, sums), _size(sum(sums))))
+    return rows
+
+
+def _attention(attention: Mapping[str, Any], codec: str) -> list[str]:
+    """The ways to keep attention, the smallest marked."""
+    from distill.targets.plan import KL_LOST
+
+    sizes = attention["bytes"]
+    if not sizes:
+        return []
+    rows = [("attention_as", "bytes", "KL (nats)", "")]
+    for kind, size in sizes.items():
+        lost = "" if kind == "replay" and codec != "int8" else f"{KL_LOST[kind]:.0e}"
+        rows.append((kind, _size(size), lost, "smallest" if size == min(sizes.values()) else ""))
+    layers = ", ".join(map(str, attention["layers"]))
+    note = "replay adds to the time of a training step (`make bench` measures it), stored maps do not"
+    return ["", f"what attention of layers {layers} adds to the set:", *_table(rows), note]
+
+
+def _size(count: int) -> str:
+    from tqdm import tqdm
+
+    return f"{tqdm.format_sizeof(count)}B" if count else ""
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows in aligned columns, those of numbers to the right."""
+    columns = []
+    for head, *cells in zip(*rows, strict=True):
+        width, numbers = max(map(len, (head, *cells))), all(cell[:1].isdigit() for cell in cells if cell)
+        columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in (head, *cells)])
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""How the rows of a target set are cut into units of work, so that the same rows always end in the same shards.
+
+Rows are taken in the order of their example ids, whatever their order in the data set. A unit is one stretch of the teacher's
+work: rows for which the same outputs are missing, closed when its largest output has reached a shard's size.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from distill.prepared import PreparedRows
+from distill.targets.base import COMPUTE, COPY, KEEP, Base, Kept
+from distill.targets.codec import bytes_a_vector
+from distill.targets.maps import bytes_a_row
+from distill.targets.outputs import Job, Outputs
+from distill.targets.schema import LOGITS, TOKENS, kind_of
+
+Array = np.ndarray[Any, np.dtype[Any]]
+SMALL = (LOGITS, TOKENS, "cls")
+SMALL_UNIT_TOKENS = 65_536
+"""The most tokens of a unit, where all that is kept of it is small: what a killed run may have to compute again."""
+
+
+@dataclass(frozen=True)
+class TeacherShape:
+    """What sizes depend on."""
+
+    layers: int
+    width: int
+    heads: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Rows of a split that are worked on together."""
+
+    split: str
+    positions: Array
+    compute: tuple[str, ...]
+    """Outputs that the teacher has to be asked for."""
+    copy: tuple[str, ...]
+    """Outputs whose bytes the base has."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All outputs of the unit."""
+        return (*self.compute, *self.copy)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that is to be done, and what stays of the base: (split, output) → shards."""
+
+    units: tuple[Unit, ...]
+    kept: Mapping[tuple[str, str], tuple[Kept, ...]]
+
+
+def lay_out(dataset: Mapping[str, PreparedRows], job: Job, outputs: Outputs, shape: TeacherShape, base: Base) -> Layout:
+    """Cut all rows of all splits into units."""
+    units: list[Unit] = []
+    kept: dict[tuple[str, str], tuple[Kept, ...]] = {}
+    for split, rows in dataset.items():
+        names = outputs.of_split(split, job)
+        positions = unique_rows(rows)
+        states = np.empty((len(positions), len(names)), np.uint8)
+        for column, output in enumerate(names):
+            states[:, column], shards = base.state(split, output, outputs.stored[output], rows.ids[positions])
+            kept[split, output] = tuple(shards)
+        for pattern in np.unique(states, axis=0):
+            compute, copy = (tuple(np.array(names)[pattern == state].tolist()) for state in (COMPUTE, COPY))
+            if (pattern == KEEP).all():
+                continue
+            chosen = positions[(states == pattern).all(axis=1)]
+            sizes = largest_row(rows.lengths[chosen], rows.token_types is not None, (*compute, *copy), outputs, shape)
+            small = all(kind_of(output)[0] in SMALL for output in (*compute, *copy))
+            stretches = cut(chosen, sizes, job.shard_bytes, rows.lengths[chosen], SMALL_UNIT_TOKENS if small else None)
+            units += [Unit(split, stretch, compute, copy) for stretch in stretches]
+    return Layout(tuple(units), kept)
+
+
+def unique_rows(rows: PreparedRows) -> Array:
+    """Positions of the first row of each example id, in the order of the ids: equal rows have equal targets."""
+    _, first = np.unique(rows.ids, axis=0, return_index=True)
+    positions: Array = first
+    return positions
+
+
+def cut(positions: Array, sizes: Array, unit_bytes: int, lengths: Array, unit_tokens: int | None) -> Iterator[Array]:
+    """Stretches of rows, each closed once it has so many bytes, or so many tokens.
+
+    A stretch depends on where it begins alone, so that rows which are cut again give the same stretches.
+    """
+    filled, read = np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([[0], np.cumsum(lengths)])
+    start = 0
+    while start < len(positions):
+        stop = int(np.searchsorted(filled, filled[start] + unit_bytes))
+        if unit_tokens is not None:
+            stop = min(stop, int(np.searchsorted(read, read[start] + unit_tokens)))
+        yield positions[start:stop]
+        start = stop
+
+
+def row_bytes(output: str, codec: str, lengths: Array, types: bool, shape: TeacherShape) -> Array:
+    """What the rows' values of a stored output take, (rows,) int64."""
+    kind, _ = kind_of(output)
+    if kind == "attention":
+        return bytes_a_row(codec, shape.heads, lengths)
+    if kind == TOKENS:
+        return lengths * (5 if types else 4)
+    if kind == LOGITS:
+        return np.full(len(lengths), bytes_a_vector(codec, shape.classes))
+    return bytes_a_vector(codec, shape.width) * (np.ones_like(lengths) if kind == "cls" else lengths)
+
+
+def largest_row(lengths: Array, types: bool, names: Sequence[str], outputs: Outputs, shape: TeacherShape) -> Array:
+    """Bytes a row of the largest of some outputs."""
+    sizes = [row_bytes(output, outputs.stored[output], lengths, types, shape) for output in names]
+    return max(sizes, key=lambda rows: int(rows.sum()))

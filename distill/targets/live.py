@@ -1,0 +1,168 @@
+"""Whether a target set says what its teacher says: rows drawn at random are computed again and compared.
+
+Each number may differ by what its codec can lose, plus a slack for other hardware, threads and batches, which change last bits:
+1e-4 + 5e-5·|x| for a teacher in fp32, 200 times that in bf16. Logits: 1e-4 times their spread, if that is above 1. A replayed
+attention is compared with what the teacher's own matrices make of the kept states, for these are compared themselves.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from distill.devices import bf16_helps
+from distill.padding import length_batches, pad_batch
+from distill.prepared import Dataset, PreparedRows
+from distill.targets.codec import VectorCodec
+from distill.targets.forward import run_teacher, token_inputs
+from distill.targets.gather import OutputReader, StoredOutput
+from distill.targets.layout import unique_rows
+from distill.targets.maps import PROBABILITIES
+from distill.targets.packing import fast_inference
+from distill.targets.reader import TargetStore
+from distill.targets.replay import attention_heads
+from distill.targets.schema import LOGITS, TOKENS, Manifest, kind_of
+from distill.targets.teacher import Teacher
+
+Array = np.ndarray[Any, np.dtype[Any]]
+ABSOLUTE, RELATIVE = 1e-4, 5e-5
+SLACK = {"fp32": 1.0, "bf16": 200.0}
+"""Of a teacher's precision."""
+
+
+@dataclass
+class Live:
+    """How far an output is from the live teacher."""
+
+    output: str
+    rows: int = 0
+    worst: float = 0.0
+    """The largest difference as a multiple of its bound: beyond 1 it is wrong."""
+    split: str = ""
+    example: str = ""
+    """Where that is: the example id, in hexadecimal."""
+
+
+def compare(store: TargetStore, teacher: Teacher, dataset: Dataset, rows: int, batch_tokens: int = 4096) -> list[Live]:
+    """Compare some rows of all splits, which the set's content decides, so that the same set gives the same rows.
+
+    Args:
+        store: The target set.
+        teacher: That of the set.
+        dataset: Its rows.
+        rows: How many to compare, at most.
+        batch_tokens: Tokens a forward pass.
+
+    Raises:
+        UserError: the set is not of this data set, lacks a row, or is damaged.
+    """
+    some = next(iter(store.manifests))
+    store.require(dataset, tuple(store.manifests[some].splits), some)
+    content = "".join(manifest.model_dump_json() for _, manifest in sorted(store.manifests.items()))
+    dice = np.random.default_rng(int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]))
+    candidates = [(split, row) for split in dataset.splits for row in unique_rows(dataset.rows(split)).tolist()]
+    chosen = [candidates[i] for i in dice.choice(len(candidates), min(rows, len(candidates)), replace=False)]
+    found = {output: Live(output) for output in sorted(store.manifests)}
+    model = fast_inference(teacher.model, store.manifests[some].precision)
+    for split in dataset.splits:
+        positions = np.array([row for other, row in chosen if other == split], np.int64)
+        prepared = dataset.rows(split)
+        readers = {output: store.output(output, split) for output, m in store.manifests.items() if split in m.splits}
+        for batch in length_batches(prepared.lengths[positions], batch_tokens) if len(positions) else ():
+            for output, ratios in _compare_batch(store, model, teacher, prepared, positions[batch], readers):
+                _note(found[output], ratios, split, prepared.ids[positions[batch]])
+    return list(found.values())
+
+
+def _compare_batch(
+    store: TargetStore,
+    model: PreTrainedModel,
+    teacher: Teacher,
+    prepared: PreparedRows,
+    positions: Array,
+    readers: Mapping[str, OutputReader],
+) -> Iterator[tuple[str, Tensor]]:
+    """For each output: the largest difference of each row, as a multiple of its bound, (rows,)."""
+    ids, lengths = prepared.ids[positions], prepared.lengths[positions]
+    ones = np.ones_like(lengths)
+    layers = sorted({layer - (kind == "attention") for kind, layer in map(kind_of, readers) if layer is not None})
+    precision = next(iter(store.manifests.values())).precision
+    logits, hidden = run_teacher(model, pad_batch(prepared, positions), layers, precision)
+    for output, reader in readers.items():
+        manifest, rows = store.manifests[output], reader.locate(ids)
+        kind, layer = kind_of(output)
+        if output == TOKENS:
+            same = (reader.gather(rows) == token_inputs(prepared, positions)).all(dim=1)
+            yield output, _largest(torch.where(same, 0.0, torch.inf)[:, None], lengths)
+        elif output == LOGITS or layer is None:
+            yield output, _vector_ratios(reader, rows, logits.cpu(), ones, manifest)
+        elif kind == "attention":
+            below = hidden[layer - 1] if manifest.source is None else _kept(store, manifest.source, reader, rows)
+            scores = attention_heads(teacher.model, layer).scores(below.to(teacher.model.device), lengths).cpu()
+            # Where bf16 products are fast, int8 states are replayed by weights in bf16.
+            rounded = manifest.source is not None and store.manifests[manifest.source].codec == "int8" and bf16_helps()
+            yield output, _attention_ratios(reader, rows, scores, manifest, "bf16" if rounded else precision)
+        elif kind == "cls":
+            yield output, _vector_ratios(reader, rows, hidden[layer].cpu()[np.cumsum(lengths) - lengths], ones, manifest)
+        else:
+            yield output, _vector_ratios(reader, rows, hidden[layer].cpu(), lengths, manifest)
+
+
+def _note(live: Live, ratios: Tensor, split: str, ids: Array) -> None:
+    live.rows += len(ratios)
+    worst = int(ratios.nan_to_num(nan=torch.inf).argmax())
+    if not ratios[worst] <= live.worst or not live.split:
+        live.worst, live.split, live.example = float(ratios[worst]), split, bytes(ids[worst]).hex()
+
+
+def _kept(store: TargetStore, source: str, reader: OutputReader, rows: Array) -> Tensor:
+    """What an output is replayed from, of the same rows."""
+    split = reader.name.rpartition("/")[2]
+    below = store.output(source, split)
+    return below.gather(below.locate(reader.ids[rows]))
+
+
+def _largest(ratios: Tensor, lengths: Array) -> Tensor:
+    """The largest number of each row's vectors, (rows,)."""
+    return torch.stack([part.max() for part in torch.split(ratios, lengths.tolist())])
+
+
+def _slack(live: Tensor, precision: str) -> Tensor:
+    return (ABSOLUTE + RELATIVE * live.abs()) * SLACK[precision]
+
+
+def _vector_ratios(reader: OutputReader, rows: Array, live: Tensor, lengths: Array, manifest: Manifest) -> Tensor:
+    """The largest difference of each row, as a multiple of its bound, (rows,)."""
+    if manifest.output == LOGITS:
+        bound = torch.full_like(live, ABSOLUTE * SLACK[manifest.precision]) * max(1.0, float(live.max() - live.min()))
+    else:
+        bound = _slack(live, manifest.precision)
+    if isinstance(reader, StoredOutput) and isinstance(reader.codec, VectorCodec):
+        bound = bound + reader.codec.error_bound(reader.planes(rows), lengths)
+    ratios = (reader.gather(rows) - live).abs() / bound
+    return _largest(ratios, lengths)
+
+
+def _attention_ratios(reader: OutputReader, rows: Array, scores: Tensor, manifest: Manifest, precision: str) -> Tensor:
+    """The same for maps. probabilities-u8 is compared in its fourth roots, which it keeps in steps of 1/255."""
+    ratios = []
+    for row, padded, length in zip(rows, scores, reader.lengths[rows].tolist(), strict=True):
+        kept, live = reader.gather(row[None])[0, :, :length, :length], padded[:, :length, :length]
+        if manifest.codec == PROBABILITIES:
+            difference = (kept / 4).exp() - torch.softmax(live, dim=-1).pow(0.25)
+            bound = 0.5 / 255 + _slack(torch.ones(()), precision)
+        else:
+            difference, bound = kept - live, _slack(live.abs().max(), precision)
+        if manifest.codec == "scores-fp16":
+            bound = bound + live.abs() * 2.0**-11
+        if manifest.codec == "scores-u8":
+            # Half a step, and what 255 steps can fall short of the range when a step is rounded to fp16.
+            step = (kept.amax(dim=-1, keepdim=True) - kept.amin(dim=-1, keepdim=True)) / 255
+            bound = bound + step * (0.5 + 255 * 2.0**-11)
+        ratios.append((difference.abs() / bound).max())
+    return torch.stack(ratios)

@@ -1,0 +1,112 @@
+"""What a target set will take on disk, from the lengths of its rows, before the teacher runs.
+
+Shards are written in full, with zeros for values, to a sink that counts and keeps nothing: Arrow's own framing is thereby exact.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import PreTrainedModel
+
+from distill.prepared import ID_BYTES, PreparedRows
+from distill.targets.codec import needs_statistics
+from distill.targets.layout import TeacherShape, cut, row_bytes, unique_rows
+from distill.targets.outputs import Job, codec_of, resolve
+from distill.targets.replay import attention_heads, embedding_heads
+from distill.targets.schema import HEADS, LOGITS, REPLAY, TOKENS, kind_of
+from distill.targets.shards import Column, write_rows
+
+Array = np.ndarray[Any, np.dtype[Any]]
+VARIANCE_LOST = {"fp32": 0.0, "fp16": 5e-8, "bf16": 3e-6, "int8": 6e-5, "int4": 1e-2}
+"""The fraction of a trained BERT's hidden states' variance that a codec loses."""
+KL_LOST = {REPLAY: 1e-4, "probabilities-u8": 1e-4, "scores-u8": 2e-4, "scores-fp16": 1e-7}
+"""Nats between a trained BERT's attention distributions and those that are read back; `replay` is from int8 states."""
+
+
+class Plan:
+    """Bytes of the outputs of any job over a data set. Equal rows are stored once."""
+
+    def __init__(self, dataset: Mapping[str, PreparedRows], model: PreTrainedModel, classes: int) -> None:
+        """Look at the rows of each split. Of the teacher's `model` shapes alone are read: it may lie on the meta device."""
+        config = model.config
+        self.shape = TeacherShape(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, classes)
+        self.rows, self.model = dataset, model
+        self.lengths = {split: rows.lengths[unique_rows(rows)] for split, rows in dataset.items()}
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def outputs(self, job: Job) -> dict[str, dict[str, int]]:
+        """Bytes of each output by split, and of `heads.safetensors` of a replayed one; manifests, some kB each, are left out.
+
+        Raises:
+            UserError: a layer that the teacher lacks, or one that cannot be replayed.
+        """
+        outputs = resolve(job, self.shape.layers)
+        found = {
+            output: {
+                split: self._split(output, codec, split, job.shard_bytes)
+                for split in self.lengths
+                if output in outputs.of_split(split, job)
+            }
+            for output, codec in outputs.stored.items()
+        }
+        for output, source in outputs.replayed.items():
+            found[output] = {HEADS: self._heads(output, source, job.hidden_splits)}
+        return dict(sorted(found.items()))
+
+    def total(self, job: Job) -> int:
+        """Bytes of the whole set."""
+        return sum(sum(sizes.values()) for sizes in self.outputs(job).values())
+
+    def attention(self, job: Job) -> dict[str, int]:
+        """What a job's attention adds to its set, by the ways to keep it."""
+        rest = self.total(replace(job, attention=()))
+        return {kind: self.total(replace(job, attention_as=kind)) - rest for kind in KL_LOST}
+
+    def _split(self, output: str, codec: str, split: str, shard_bytes: int) -> int:
+        kind, lengths = kind_of(output)[0], self.lengths[split]
+        key = (kind, codec, split, shard_bytes)
+        if key not in self._known:
+            types = self.rows[split].token_types is not None
+            sizes = row_bytes(output, codec, lengths, types, self.shape)
+            width = {LOGITS: self.shape.classes, TOKENS: 1 + types, "attention": self.shape.heads}.get(kind, self.shape.width)
+            shards = cut(np.arange(len(lengths)), sizes, shard_bytes, lengths, None)
+            self._known[key] = sum(file_bytes(output, codec, width, lengths[rows]) for rows in shards)
+        return self._known[key]
+
+    def _heads(self, output: str, source: str, splits: tuple[str, ...]) -> int:
+        """The frozen matrices of a replayed output: their numbers, and some 90 bytes of header for each."""
+        key = (output, splits)
+        if key not in self._known:
+            if source == TOKENS:
+                used = np.flatnonzero(
+                    np.bincount(np.concatenate([self.rows[split].tokens for split in self.rows if split in splits]))
+                )
+                tensors = embedding_heads(self.model, used).tensors()
+            else:
+                tensors = attention_heads(self.model, kind_of(output)[1] or 0).tensors()
+            self._known[key] = sum(tensor.nbytes + 90 for tensor in tensors.values())
+        return self._known[key]
+
+
+def file_bytes(output: str, codec: str, width: int, lengths: Array) -> int:
+    """An Arrow file of rows of these lengths."""
+    kind = kind_of(output)[0]
+    statistics = {}
+    if kind in ("hidden", "cls") and needs_statistics(codec):
+        statistics = {"mean": torch.zeros(width), "deviation": torch.ones(width)}
+    keeper = codec_of(output, codec, width, statistics)
+    shape = (0, width, 0, 0) if kind == "attention" else (0, width)
+    planes = keeper.encode(torch.zeros(shape, dtype=torch.int64 if kind == TOKENS else torch.float32), lengths[:0])
+    counts = keeper.counts(np.ones_like(lengths) if kind in (LOGITS, "cls") else lengths)
+    columns = {}
+    for name, plane in planes.items():
+        starts = np.concatenate([[0], np.cumsum(counts[name])])
+        columns[name] = Column(np.zeros((int(starts[-1]), plane.shape[1]), plane.numpy().dtype), starts)
+    ids = np.zeros((len(lengths), ID_BYTES), np.uint8)
+    sink = pa.MockOutputStream()
+    write_rows(sink, output, ids, columns, codec, statistics)
+    return int(sink.size())

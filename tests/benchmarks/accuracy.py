@@ -1,0 +1,60 @@
+"""`python -m tests.benchmarks.accuracy STUDENT`: whether students can tell int8 targets from fp32, over five seeds.
+
+Run it in a project whose teacher has been trained (`make demo`). The student of params.yaml is trained from a store in fp32 and
+from one in int8, the same seeds each; the test is a paired t-test of the scores on the test split. Prints a table.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from scipy.stats import ttest_rel
+
+from distill.console import PARAMS, quiet_libraries
+from distill.params.students import load_student
+
+
+def main(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4, 5)) -> None:
+    """Train ten students, and compare them in pairs."""
+    quiet_libraries()
+    from distill.devices import best_device
+    from distill.distillation import distill_student
+    from distill.evaluation import predict
+    from distill.jobs import job_of
+    from distill.models import load_for
+    from distill.params.base import load_entry
+    from distill.params.targets import TargetSettings
+    from distill.prepared import Dataset
+    from distill.targets.reader import TargetStore
+    from distill.targets.teacher import open_teacher
+    from distill.targets.writer import Materializer
+    from distill.tasks import score
+
+    student = load_student(PARAMS, name).model_copy(update={"seeds": seeds})
+    targets = load_entry(PARAMS, "targets", student.targets.partition("/")[0], TargetSettings)
+    dataset = Dataset.open(Path("data/prepared", student.dataset))
+    test = dataset.rows("test")
+    scores: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(dir="data") as temporary:
+        for codec in ("fp32", "int8"):
+            folder = Path(temporary, codec)
+            job = job_of(targets.model_copy(update={"codec": codec}))
+            made = Materializer(open_teacher(Path("data/teachers", targets.teacher), dataset), dataset, job, folder / "scratch")
+            made.run()
+            made.assemble(folder / "set")
+            store, out = TargetStore.open(folder / "set"), folder / "students"
+            distill_student(Path("data/inits", name), dataset, store, student, out, folder / "training", f"{name} {codec}")
+            best = {path.name: path for path in (out / "seeds").iterdir()}
+            for seed in seeds:
+                model, _ = load_for(best.get(str(seed), out), dataset)
+                logits = predict(model.to(best_device()), test, f"{codec} {seed}")
+                scores.setdefault(codec, []).append(score(dataset.metric, logits.argmax(axis=1), test.labels))
+    for codec, values in scores.items():
+        print(f"{codec}: {' '.join(f'{value:.4f}' for value in values)}  mean {sum(values) / len(values):.4f}")
+    difference = ttest_rel(scores["int8"], scores["fp32"])
+    mean = sum(a - b for a, b in zip(scores["int8"], scores["fp32"], strict=True)) / len(seeds)
+    print(f"{dataset.metric}, int8 − fp32: {mean:+.4f}, paired t-test over {len(seeds)} seeds: p = {difference.pvalue:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,198 @@
+"""`python -m distill plan`, and what `check` refuses with it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
+
+from distill.__main__ import main
+
+STUDENT = {"dataset": "tiny", "targets": "tiny"}
+HALF = {"from": "data/teachers/big", "depth": 2}
+TINYBERT = {**STUDENT, "recipe": "tinybert", "stage": "intermediate", "init": HALF}
+DISTILBERT = {**STUDENT, "recipe": "distilbert", "init": HALF}
+SECTIONS = ("sources", "datasets", "teachers", "targets", "students")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: Path, prepared: Path) -> dict[str, Any]:
+    """A file of a 4-layer teacher's set and no student; its data is prepared."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(prepared, "data/prepared/tiny")
+    return {
+        "defaults": {section: {} for section in SECTIONS},
+        "sources": {"tiny": {"path": "rows.csv"}},
+        "datasets": {"tiny": {"source": "tiny", "tokenizer": {"path": str(teacher)}}},
+        "teachers": {"big": {"dataset": "tiny", "checkpoint": {"path": str(teacher)}}},
+        "targets": {"tiny": {"teacher": "big", "dataset": "tiny"}},
+        "students": {},
+    }
+
+
+def run(content: dict[str, Any], *arguments: str) -> Result:
+    with Path("params.yaml").open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(content, file)
+    return CliRunner().invoke(main, arguments)
+
+
+def planned(content: dict[str, Any]) -> dict[str, Any]:
+    done = run(content, "plan", "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)["targets"]["tiny"]
+
+
+def refused(content: dict[str, Any]) -> list[str]:
+    """The problems, which `plan` and `check` agree on."""
+    checked, done = run(content, "check"), run(content, "plan", "--json")
+    assert (checked.exit_code, done.exit_code) == (1, 1)
+    assert checked.stderr == done.stderr
+    found = json.loads(done.stdout)["problems"]
+    assert [f"error: {line}" for line in found] == done.stderr.splitlines()
+    return found
+
+
+def test_a_student_that_reads_what_its_set_lacks_is_refused_with_what_to_add(project: dict[str, Any]):
+    project["targets"]["tiny"] |= {"hidden": [-1], "attention": [1]}
+    project["students"]["small"] = TINYBERT
+    (line,) = refused(project)
+    assert line == (
+        "params.yaml: students.small.targets: tinybert reads hidden-02, attention-02, attention-04, which targets.tiny does not "
+        "keep; add to targets.tiny: hidden: [2, 4], attention: [1, 2, 4]"
+    )
+
+
+def test_what_is_to_be_added_feeds_all_students_of_the_set(project: dict[str, Any]):
+    project["students"] = {"small": TINYBERT, "last": DISTILBERT, "soft": {**STUDENT, "recipe": "hinton", "init": HALF}}
+    lines = refused(project)
+    assert [line.split(".")[2] for line in lines] == ["small", "last"] or len(lines) == 2
+    assert {line.partition("add to targets.tiny: ")[2] for line in lines} == {"hidden: [0, 2, 4], attention: [2, 4]"}
+    project["targets"]["tiny"] |= {"hidden": [0, 2, 4], "attention": [2, 4]}
+    assert planned(project)["students"]["small"]["lacks"] == []
+    assert run(project, "check").exit_code == 0
+
+
+def test_the_states_that_attention_is_replayed_from_count_as_kept(project: dict[str, Any]):
+    project["targets"]["tiny"] |= {"hidden": [0, 2, 4], "attention": [3]}
+    project["students"]["second"] = {**TINYBERT, "layer_map": [2, 3], "attention_weight": 0.0}
+    assert len(refused(project)) == 1
+    project["students"]["second"]["layer_map"] = [2, 4]
+    content = planned(project)
+    assert content["outputs"]["attention-03"]["source"] == "hidden-02"
+    assert content["unread"] == ["attention-03"]
+    project["targets"]["tiny"]["attention_as"] = "scores-u8"
+    assert planned(project)["outputs"]["attention-03"]["source"] is None
+
+
+@pytest.mark.parametrize(
+    ("init", "attention"),
+    [
+        ({"from": "data/teachers/big", "layers": [0]}, ["attention-04"]),
+        ({"from": "data/teachers/big"}, ["attention-01", "attention-02", "attention-03", "attention-04"]),
+        ({"from": "data/students/first"}, ["attention-02", "attention-04"]),
+        ({"from": "data/inits/first"}, ["attention-02", "attention-04"]),
+        ({"from": "data/prepared/tiny", "architecture": {"num_hidden_layers": 1}}, ["attention-04"]),
+        (
+            {"from": "data/prepared/tiny", "architecture": {"model_type": "distilbert", "n_layers": 2}},
+            ["attention-02", "attention-04"],
+        ),
+    ],
+)
+def test_a_students_depth_is_followed_to_its_birth(project: dict[str, Any], init: dict[str, Any], attention: list[str]):
+    project["targets"]["tiny"] |= {"hidden": [0, 1, 2, 3, 4], "attention": [1, 2, 3, 4]}
+    project["students"] = {"first": {**DISTILBERT, "init": HALF}, "second": {**TINYBERT, "init": init}}
+    reads = planned(project)["students"]["second"]["reads"]
+    assert [name for name in reads if name.startswith("attention")] == attention
+
+
+def test_an_architecture_that_does_not_say_its_depth_is_let_pass(project: dict[str, Any]):
+    project["targets"]["tiny"]["hidden"] = [0]
+    project["students"]["odd"] = {**TINYBERT, "init": {"from": "data/prepared/tiny", "architecture": {}}}
+    assert planned(project)["students"]["odd"] is None
+    assert "not known" in run(project, "plan").stdout
+
+
+def test_depths_that_cannot_be_paired_are_refused(project: dict[str, Any]):
+    project["targets"]["tiny"]["hidden"] = [0]
+    project["students"]["odd"] = {**TINYBERT, "init": {"from": "data/teachers/big", "depth": 3}}
+    (line,) = refused(project)
+    assert line.startswith("params.yaml: students.odd: tinybert: 3 layers of a student ")
+
+
+def test_a_layer_that_the_teacher_lacks_is_refused(project: dict[str, Any]):
+    project["targets"]["tiny"]["hidden"] = [5]
+    (line,) = refused(project)
+    assert (
+        line == "params.yaml: targets.tiny.hidden: the teacher has no layer 5; expected 0 (embeddings) to 4, or -1 for the last"
+    )
+
+
+def test_hidden_states_of_other_splits_do_not_feed_a_student(project: dict[str, Any]):
+    project["targets"]["tiny"] |= {"hidden": [4], "hidden_splits": ["test"]}
+    project["students"]["last"] = DISTILBERT
+    (line,) = refused(project)
+    assert line.endswith("reads hidden states of train; add train to hidden_splits of targets.tiny")
+
+
+def test_check_lets_pass_what_it_cannot_know_and_refuses_what_no_depth_would_mend(project: dict[str, Any]):
+    project["teachers"]["big"]["checkpoint"] = {"hub": "nobody/nothing"}
+    project["students"]["small"] = TINYBERT
+    done = run(project, "check")
+    assert (
+        "tinybert reads hidden states, which targets.tiny does not keep; `python -m distill plan tiny` says which" in done.stderr
+    )
+    project["targets"]["tiny"]["hidden"] = [1]
+    assert run(project, "check").exit_code == 0
+
+
+def test_a_hub_that_does_not_answer_is_replaced_by_the_trained_teacher(project: dict[str, Any], teacher: Path):
+    project["teachers"]["big"]["checkpoint"] = {"hub": "nobody/nothing"}
+    done = run(project, "plan")
+    assert done.exit_code == 1
+    assert "hub: config of 'nobody/nothing' is not cached here" in done.stderr
+    shutil.copytree(teacher, "data/teachers/big")
+    assert planned(project)["teacher"]["layers"] == 4
+
+
+def test_a_checkpoint_that_is_no_encoder_is_refused(project: dict[str, Any]):
+    Path("other").mkdir()
+    project["teachers"]["big"]["checkpoint"] = {"path": "other"}
+    assert "other: has no config.json" in run(project, "plan").stderr
+    Path("other/config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    assert "other/config.json: expected the number of layers and heads" in run(project, "plan").stderr
+
+
+def test_data_that_is_not_prepared_leaves_out_bytes_alone(project: dict[str, Any]):
+    project["students"]["soft"] = {**STUDENT, "recipe": "hinton", "init": HALF}
+    project["targets"]["tiny"] |= {"hidden": [-1], "attention": [2]}
+    shutil.rmtree("data")
+    done = run(project, "plan")
+    assert done.exit_code == 0, done.stderr
+    assert "data/prepared/tiny is not there: run `dvc repro prepare@tiny` for bytes" in done.stdout
+    assert "no student reads hidden-04, attention-02" in done.stdout
+    assert planned(project)["outputs"]["attention-02"] == {"codec": "replay", "source": "hidden-01", "bytes": None}
+
+
+def test_the_table_has_every_output_and_marks_the_smallest_attention(project: dict[str, Any]):
+    project["targets"]["tiny"] |= {"hidden": [0, 2, 4], "attention": [2, 4]}
+    project["students"]["small"] = TINYBERT
+    lines = run(project, "plan").stdout.splitlines()
+    assert lines[0].startswith("targets.tiny: teacher big (4 layers, 16 wide, 2 heads), data set tiny (")
+    table = {line.split()[0]: line.split() for line in lines if line}
+    assert {"hidden-00", "hidden-01", "hidden-02", "hidden-03", "hidden-04", "attention-02", "attention-04", "tokens"} < set(
+        table
+    )
+    assert table["attention-02"][1:3] == ["replay", "hidden-01"]
+    content = planned(project)
+    smallest = min(content["attention"]["bytes"], key=content["attention"]["bytes"].get)
+    assert [name for name, cells in table.items() if cells[-1] == "smallest"] == [smallest]
+    assert content["codec"] == {"name": "int8", "variance_lost": 6e-5, "bytes_a_value": 1.125}
+
+
+def test_only_the_named_sets_are_planned(project: dict[str, Any]):
+    project["targets"]["other"] = {"teacher": "big", "dataset": "tiny"}
+    assert set(json.loads(run(project, "plan", "other", "--json").stdout)["targets"]) == {"other"}
+    assert run(project, "plan", "othr").stderr == "error: params.yaml: targets.othr: no such entry; did you mean 'other'?\n"
