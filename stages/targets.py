@@ -37,6 +37,7 @@ def lead(name: str, others: "Crew | None") -> None:
     from distill.jobs import job_of
     from distill.prepared import Dataset
     from distill.targets.base import refuse_foreign, remember, remembered
+    from distill.targets.committed import committed
     from distill.targets.engines import run
     from distill.targets.fidelity import fidelity
     from distill.targets.order import Order
@@ -52,7 +53,8 @@ def lead(name: str, others: "Crew | None") -> None:
         refuse_foreign(out, teacher.fingerprints)
         address = f"{settings.pool.rstrip('/')}/{name}" if settings.pool else None
         pool = open_pool(scratch, address)
-        materializer = Materializer(teacher, dataset, job_of(settings), pool, remembered(scratch))
+        base = remembered(scratch) or committed(out, teacher.fingerprints, scratch / "base")
+        materializer = Materializer(teacher, dataset, job_of(settings), pool, base)
         start = time.perf_counter()
         order = Order.of(materializer, folder, dataset.folder, address)
         work = run(materializer, order, settings.engine, settings.workers, others)

@@ -154,6 +154,18 @@ def test_a_student_that_reads_hidden_states_needs_the_whole_target_set_pulled(lo
     assert_no_teacher(clone, local_team.publisher)
 
 
+def test_a_set_grows_in_a_clean_clone_from_the_version_that_is_committed(local_team: Team, tmp_path: Path) -> None:
+    clone = local_team.teammate(tmp_path / "clone")
+    edit_params(clone, targets={"tiny": {"shard_megabytes": 16}})
+    output = run(clone, "dvc repro --pull --allow-missing targets@tiny")
+    assert stages_run(output) == {"check", "targets@tiny"}
+    assert "fetching the version that dvc.lock names" in output
+    assert "targets tiny: 0 of " in output
+    own, theirs = clone / "data/targets/tiny", local_team.publisher / "data/targets/tiny"
+    for file in (file for file in theirs.rglob("*") if file.is_file()):
+        assert (own / file.relative_to(theirs)).read_bytes() == file.read_bytes()
+
+
 def test_a_random_student_needs_prepared_data_and_logits_alone_and_comes_back_to_the_publisher_who_makes_the_report(
     tried: Path, tmp_path: Path
 ) -> None:
