@@ -1,13 +1,14 @@
 """`python -m tests.benchmarks.accuracy STUDENT`: whether students can tell int8 targets from fp32, over five seeds.
 
 Run it in a project whose teacher has been trained (`make demo`). The student of params.yaml is trained from a store in fp32 and
-from one in int8, the same seeds each; the test is a paired t-test of the scores on the test split. Prints a table.
+from one in int8, the same seeds each; the test is a paired t-test of the measures on the test split. Prints a table.
 """
 
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from scipy.stats import ttest_rel
 
 from distill.console import PARAMS, quiet_libraries
@@ -19,7 +20,7 @@ def main(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4, 5)) -> None:
     quiet_libraries()
     from distill.devices import best_device
     from distill.distillation import distill_student
-    from distill.evaluation import predict
+    from distill.evaluation import predict, scores
     from distill.jobs import job_of
     from distill.models import load_for
     from distill.params.base import load_entry
@@ -28,15 +29,14 @@ def main(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4, 5)) -> None:
     from distill.targets.reader import TargetStore
     from distill.targets.teacher import open_teacher
     from distill.targets.writer import Materializer
-    from distill.tasks import score
 
     student = load_student(PARAMS, name).model_copy(update={"seeds": seeds})
     targets = load_entry(PARAMS, "targets", student.targets.partition("/")[0], TargetSettings)
     dataset = Dataset.open(Path("data/prepared", student.dataset))
     test = dataset.rows("test")
-    scores: dict[str, list[float]] = {}
+    found: dict[str, dict[str, list[float]]] = {"fp32": {}, "int8": {}}
     with tempfile.TemporaryDirectory(dir="data") as temporary:
-        for codec in ("fp32", "int8"):
+        for codec, measures in found.items():
             folder = Path(temporary, codec)
             job = job_of(targets.model_copy(update={"codec": codec}))
             made = Materializer(open_teacher(Path("data/teachers", targets.teacher), dataset), dataset, job, folder / "scratch")
@@ -48,12 +48,14 @@ def main(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4, 5)) -> None:
             for seed in seeds:
                 model, _ = load_for(best.get(str(seed), out), dataset)
                 logits = predict(model.to(best_device()), test, f"{codec} {seed}")
-                scores.setdefault(codec, []).append(score(dataset.metric, logits.argmax(axis=1), test.labels))
-    for codec, values in scores.items():
-        print(f"{codec}: {' '.join(f'{value:.4f}' for value in values)}  mean {sum(values) / len(values):.4f}")
-    difference = ttest_rel(scores["int8"], scores["fp32"])
-    mean = sum(a - b for a, b in zip(scores["int8"], scores["fp32"], strict=True)) / len(seeds)
-    print(f"{dataset.metric}, int8 − fp32: {mean:+.4f}, paired t-test over {len(seeds)} seeds: p = {difference.pvalue:.2f}")
+                for measure, value in scores(logits, test.labels).items():
+                    measures.setdefault(measure, []).append(value)
+    for measure in (dataset.metric, "log_loss"):
+        for codec, measures in found.items():
+            print(f"{measure} {codec}: {' '.join(f'{value:.5f}' for value in measures[measure])}")
+        int8, fp32 = (np.array(found[codec][measure]) for codec in ("int8", "fp32"))
+        p_value = ttest_rel(int8, fp32).pvalue if (int8 != fp32).any() else 1.0
+        print(f"{measure}, int8 − fp32: {(int8 - fp32).mean():+.5f}, paired t-test over {len(seeds)} seeds: p = {p_value:.2f}\n")
 
 
 if __name__ == "__main__":
