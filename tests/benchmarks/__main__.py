@@ -26,9 +26,9 @@ def main() -> None:
     print(f"| {'-' * width} | -------: | ------- | --- | --------------- |")
     for name, figure in figures.items():
         met = "yes" if figure.met else "no"
-        print(f"| {name:{width}} | {figure.value:8.3f} | {figure.goal:7} | {met:3} | {figure.unit:15} |")
+        print(f"| {name:{width}} | {figure.value:8.4g} | {figure.goal:7} | {met:3} | {figure.unit:15} |")
     content = {
-        name: {"value": round(figure.value, 4), "goal": figure.goal, "met": figure.met, "unit": figure.unit}
+        name: {"value": float(f"{figure.value:.4g}"), "goal": figure.goal, "met": figure.met, "unit": figure.unit}
         for name, figure in figures.items()
     }
     write_text(OUT, to_json(content))
