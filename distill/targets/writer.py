@@ -240,14 +240,13 @@ class Materializer:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
 
     def _manifest(self, folder: Path, output: str, splits: dict[str, SplitShards]) -> Manifest:
-        shape, kind = self.teacher.shape, kind_of(output)[0]
         heads = folder / HEADS
         return Manifest(
             output=output,
             codec=self.outputs.stored.get(output, REPLAY),
-            width=self._width(output) if kind != "attention" else shape.heads,
+            width=self._width(output),
             source=self.outputs.replayed.get(output),
-            teacher_layers=shape.layers,
+            teacher_layers=self.teacher.shape.layers,
             precision=self.job.precision,
             fingerprints=self.teacher.fingerprints,
             heads=File(file=HEADS, bytes=heads.stat().st_size, sha256=sha256(heads)) if heads.exists() else None,
