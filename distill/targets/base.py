@@ -18,7 +18,7 @@ from distill.targets.outputs import codec_of
 from distill.targets.pool import Pool
 from distill.targets.reader import TargetStore
 from distill.targets.schema import Fingerprints, Manifest, Shard, differences
-from distill.targets.shards import Column, MappedShard, map_shard
+from distill.targets.shards import Column, MappedShard, map_shard, row_keys
 
 Array = np.ndarray[Any, np.dtype[Any]]
 COMPUTE, COPY, KEEP = 0, 1, 2
@@ -81,7 +81,7 @@ class Base:
         kept, copied = [], []
         for entry, mapped in self._intact(output, split):
             own = np.concatenate([batch.ids for batch in mapped.batches])
-            wanted = np.isin(_keys(ids), _keys(own))
+            wanted = np.isin(row_keys(ids), row_keys(own))
             if manifest.codec == codec and wanted.sum() >= WORTH_KEEPING * len(own):
                 assert self.store is not None
                 kept.append(Kept(self.store.folder / output / entry.file, entry, own[0].tobytes()))
@@ -142,11 +142,6 @@ def refuse_foreign(folder: Path, fingerprints: Fingerprints) -> None:
             raise UserError(
                 f"{folder}: was made from something else: {'; '.join(problems)}; delete it, or give the new set another name"
             )
-
-
-def _keys(ids: Array) -> Array:
-    keys: Array = np.ascontiguousarray(ids).view(np.dtype((np.void, ids.shape[1]))).ravel()
-    return keys
 
 
 def remember(folder: Path, scratch: Path) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from distill.errors import UserError
 from distill.targets.reader import TargetStore
 from distill.targets.schema import LOGITS, REPLAY, TOKENS, File, Manifest, Shard, differences, kind_of
+from distill.targets.shards import row_keys
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MANIFEST = "manifest.json"
@@ -211,9 +212,9 @@ def _compare_rows(checked: Checked, parts: Mapping[tuple[str, str], list[_Part]]
     for split in sorted({split for split, _ in parts}):
         own = {output: shards for (other, output), shards in parts.items() if other == split}
         reference = next((output for output in (TOKENS, LOGITS) if output in own), next(iter(own)))
-        ids = {output: _keys(np.concatenate([part.ids for part in shards])) for output, shards in own.items()}
+        ids = {output: row_keys(np.concatenate([part.ids for part in shards])) for output, shards in own.items()}
         known = (wanted or {}).get(checked.manifests[reference].splits[split].dataset)
-        expected, whose = (ids[reference], reference) if known is None else (_keys(known), "the data set")
+        expected, whose = (ids[reference], reference) if known is None else (row_keys(known), "the data set")
         for output, found in ids.items():
             lacking = int((~np.isin(expected, found)).sum())
             surplus = 0 if known is not None else int((~np.isin(found, expected)).sum())
@@ -225,13 +226,13 @@ def _compare_rows(checked: Checked, parts: Mapping[tuple[str, str], list[_Part]]
 
 
 def _compare_lengths(checked: Checked, own: Mapping[str, list[_Part]], reference: str) -> None:
-    keys = _keys(np.concatenate([part.ids for part in own[reference]]))
+    keys = row_keys(np.concatenate([part.ids for part in own[reference]]))
     lengths = np.concatenate([part.lengths for part in own[reference]])
     order = np.argsort(keys)
     for output, shards in own.items():
         for part in shards:
-            places = np.minimum(np.searchsorted(keys, _keys(part.ids), sorter=order), len(keys) - 1)
-            known = keys[order[places]] == _keys(part.ids)
+            places = np.minimum(np.searchsorted(keys, row_keys(part.ids), sorter=order), len(keys) - 1)
+            known = keys[order[places]] == row_keys(part.ids)
             expected = lengths[order[places]]
             one_vector = kind_of(output)[0] in (LOGITS, "cls")
             differ = 0 if one_vector else int((expected != part.lengths)[known].sum())
@@ -263,8 +264,3 @@ def _chain(manifests: Mapping[str, Manifest], output: str | None) -> Iterator[st
     while output is not None:
         yield output
         output = manifests[output].source if output in manifests else None
-
-
-def _keys(ids: Array) -> Array:
-    keys: Array = np.ascontiguousarray(ids).view("S16").ravel()
-    return keys
