@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.padding import pad_batch
+from distill.padding import pad_batch, pad_labels
 from distill.prepared import PreparedRows
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -63,7 +63,7 @@ class Collator:
         """Gather a batch."""
         chosen = np.asarray(indices)
         batch: dict[str, Any] = dict(pad_batch(self.rows, chosen))
-        batch["labels"] = torch.from_numpy(self.rows.labels[chosen])
+        batch["labels"] = pad_labels(self.rows, chosen)
         if self.targets:
             batch["targets"] = {name: reader.gather(self.positions[name][chosen]) for name, reader in self.targets.items()}
         return batch

@@ -1,8 +1,7 @@
-"""Raw tables into rows: columns mapped, labels numbered, splits cut. Nothing here knows of tokens."""
+"""Raw tables into texts and raw labels: columns mapped, each value looked at. Nothing here knows of tokens or of numbers."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,54 @@ import pyarrow as pa
 from distill.errors import UserError
 from distill.prepared import UNLABELLED
 
-SPLITS = ("train", "validation", "test")
-DEFAULT_FRACTION = 0.1
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The given answers to a question, and the character of the context at which each begins; none if it cannot be answered."""
+
+    texts: tuple[str, ...]
+    starts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one split; `texts_pair` is None unless the task has pairs. `numbers` are row numbers in the raw file."""
+    """The rows of one split: texts, lists of words (token classification), or questions with their contexts as pairs.
 
-    texts: list[str]
+    `numbers` are row numbers in the raw file, `ids` the ids that it gives.
+    """
+
+    texts: list[Any]
     texts_pair: list[str] | None
-    labels: np.ndarray[Any, np.dtype[np.int64]]
-    numbers: np.ndarray[Any, np.dtype[np.int64]]
+    labels: Array
+    """(rows,): int64 classes, UNLABELLED for transfer rows; float32 scores, NaN for them; or objects, None for them: lists of tag
+    numbers, or Answers. Zeros for masked LM."""
+    numbers: Array
+    ids: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, positions: np.ndarray[Any, np.dtype[Any]]) -> "Rows":
+    @property
+    def labelled(self) -> Array:
+        """Which rows are no transfer rows, (rows,) bool."""
+        match self.labels.dtype.kind:
+            case "O":
+                return np.array([label is not None for label in self.labels], bool)
+            case "f":
+                return ~np.isnan(self.labels)
+        return np.asarray(self.labels != UNLABELLED)
+
+    def without_empty(self) -> "Rows":
+        """The rows whose texts are not empty."""
+        pairs = self.texts_pair or self.texts
+        return self.take(np.array([i for i, text in enumerate(self.texts) if text.strip() and pairs[i].strip()], np.int64))
+
+    def take(self, positions: Array) -> "Rows":
         """The rows at these positions, in this order."""
-        pair = None if self.texts_pair is None else [self.texts_pair[i] for i in positions]
-        return Rows([self.texts[i] for i in positions], pair, self.labels[positions], self.numbers[positions])
+        lists = {name: [part[i] for i in positions] for name in ("texts", "texts_pair", "ids") if (part := getattr(self, name))}
+        return replace(self, **{"texts": [], **lists}, labels=self.labels[positions], numbers=self.numbers[positions])
 
 
 def read_raw(folder: Path) -> dict[str, pa.Table]:
@@ -48,190 +75,118 @@ def read_raw(folder: Path) -> dict[str, pa.Table]:
 
 
 def map_columns(
-    table: pa.Table, where: str, text: str, text_pair: str | None, label: str, identity: str | None
+    table: pa.Table, where: str, text: str, text_pair: str | None, label: str, identity: str | None, blank: bool = False
 ) -> tuple[list[str], list[str] | None, list[Any]]:
     """The texts, their pairs and the raw labels (None where there is none) of a table.
 
     Raises:
-        UserError: a column is missing, a text is empty or no text, a row has several labels, an id is repeated.
+        UserError: a column is missing, a text is empty (unless `blank`) or no text, a row has several labels, an id is repeated.
     """
-
-    def column(name: str, part: str) -> list[Any]:
-        if name not in table.column_names:
-            from distill.params.base import nearest
-
-            raise UserError(f"{where}: no column '{name}' for columns.{part}{nearest(name, table.column_names)}")
-        values: list[Any] = table.column(name).to_pylist()
-        return values
-
-    def texts(name: str, part: str) -> list[str]:
-        values = column(name, part)
-        for row, value in enumerate(values):
-            if not isinstance(value, str):
-                raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; mend or drop the row")
-            if not value.strip():
-                raise UserError(f"{where}: row {row}: column '{name}' is empty; mend or drop the row")
-        return values
-
-    if identity is not None:
-        _refuse_duplicates(column(identity, "id"), where, identity)
-    pair = texts(text_pair, "text_pair") if text_pair is not None else None
-    given = column(label, "label") if label in table.column_names or label != "label" else [None] * table.num_rows
+    map_ids(table, where, identity)
+    pair = _texts(table, where, text_pair, "text_pair", blank) if text_pair is not None else None
+    given = _optional(table, where, label, "label")
     for row, value in enumerate(given):
         if isinstance(value, (list, dict)):
             raise UserError(f"{where}: row {row}: column '{label}' holds {value!r:.40}, expected one label a row")
-    return texts(text, "text"), pair, [None if value == "" else value for value in given]
+    return _texts(table, where, text, "text", blank), pair, [None if value == "" else value for value in given]
 
 
-def class_names(table: pa.Table, label: str) -> tuple[str, ...] | None:
-    """The class names that a hub data set carries in its schema, if it does."""
-    metadata = (table.schema.metadata or {}).get(b"huggingface")
-    if metadata is None:
-        return None
-    feature = json.loads(metadata).get("info", {}).get("features", {}).get(label, {})
-    return tuple(feature["names"]) if isinstance(feature, dict) and "names" in feature else None
-
-
-def label_names(train_labels: Sequence[Any], carried: Sequence[str] | None, given: Sequence[str] | None) -> tuple[str, ...]:
-    """The label names in the model's order: those given, else those the source carries, else the sorted values.
+def map_corpus(table: pa.Table, where: str, text: str) -> list[str]:
+    """The texts of a corpus, some of them empty: in many corpora such rows part paragraphs.
 
     Raises:
-        UserError: the training split shows fewer than two classes.
+        UserError: the column is missing, or a value is no text.
     """
-    if given or carried:
-        return tuple(given or carried or ())
-    values = {value for value in train_labels if value is not None}
-    numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-    names = tuple(str(value) for value in (sorted(values) if numbers else sorted(map(str, values))))
-    if len(names) < 2:
-        raise UserError(f"the training split has the labels {list(names)}; expected at least two classes; see columns.label")
-    if numbers and list(names) != [str(i) for i in range(len(names))]:
-        raise UserError(f"the labels are the numbers {', '.join(names)}, expected 0, 1, …; give their names in `labels`")
-    return names
+    return _texts(table, where, text, "text", blank=True)
 
 
-def number_labels(
-    values: Sequence[Any], names: Sequence[str], where: str, carried: Sequence[str] | None = None
-) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Labels as indices into `names`; UNLABELLED for None and for the hub's −1.
-
-    An integer is a position in `carried` (the source's own order) if these are the same names; else it is a name where names
-    are numbers, and a position in `names` where they are words.
+def map_words(table: pa.Table, where: str, tokens: str, tags: str) -> tuple[list[list[str]], list[list[Any] | None]]:
+    """The words of each row, and as many raw tags (None for a row that has none).
 
     Raises:
-        UserError: a label that is not among the names.
+        UserError: a column is missing, a row has no words, an empty one, or another number of tags.
     """
-    index: dict[Any, int] = {name: i for i, name in enumerate(names)}
-    positions = carried if carried and set(carried) == set(names) else names
-    names_are_numbers = not carried and any(name.isdigit() for name in names)
-
-    def number(row: int, value: Any) -> int:
-        if value is None or value == -1:
-            return UNLABELLED
-        if isinstance(value, int) and not isinstance(value, bool) and not names_are_numbers and 0 <= value < len(names):
-            return index[positions[value]]
-        if str(value) in index:
-            return index[str(value)]
-        raise UserError(
-            f"{where}: row {row}: label {value!r:.60} is unknown; expected one of {', '.join(names)} "
-            "(the training rows' labels, or the data set's `labels`)"
-        )
-
-    return np.array([number(row, value) for row, value in enumerate(values)], dtype=np.int64)
+    rows, given = _column(table, where, tokens, "tokens"), _optional(table, where, tags, "tags")
+    for row, (words, found) in enumerate(zip(rows, given, strict=True)):
+        if not isinstance(words, list) or not words:
+            raise UserError(f"{where}: row {row}: column '{tokens}' holds {words!r:.40}, expected a list of words")
+        wrong = next((word for word in words if not isinstance(word, str) or not word.strip()), None)
+        if wrong is not None or None in words:
+            raise UserError(f"{where}: row {row}: column '{tokens}' has the word {wrong!r:.40}; mend or drop it, and its tag")
+        if found is not None and not isinstance(found, list):
+            raise UserError(f"{where}: row {row}: column '{tags}' holds {found!r:.40}, expected a list of tags")
+        if found is not None and len(found) != len(words):
+            raise UserError(
+                f"{where}: row {row}: has {len(words)} tokens and {len(found)} tags; expected a tag a token; mend the row"
+            )
+    return rows, given
 
 
-def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
-    """Refuse a split that the source does not have.
+def map_questions(table: pa.Table, where: str, question: str, context: str, answers: str) -> tuple[list[str], list[str], Array]:
+    """Questions, contexts, and (rows,) objects: Answers, or None.
 
     Raises:
-        UserError: those that it has are named.
+        UserError: a column is missing, a text is empty, answers are not as SQuAD has them, or not where they are said to be.
     """
-    if name not in tables:
-        raise UserError(f"splits.{split}: the source has no '{name}'; it has {', '.join(tables)}")
+    questions, contexts = _texts(table, where, question, "question"), _texts(table, where, context, "context")
+    found = np.empty(len(questions), object)
+    for row, value in enumerate(_optional(table, where, answers, "answers")):
+        found[row] = None if value is None else _answers(value, contexts[row], f"{where}: row {row}: column '{answers}'")
+    return questions, contexts, found
 
 
-def cut_splits(tables: Mapping[str, Rows], plan: Mapping[str, str | float | None], seed: int) -> dict[str, Rows]:
-    """Train, validation and test rows: each a split of the source, or a stratified fraction of the training rows.
-
-    Transfer rows (without a label) stay in the training split.
+def map_ids(table: pa.Table, where: str, identity: str | None) -> list[str]:
+    """The given ids as text, or row numbers.
 
     Raises:
-        UserError: a split that is named does not exist or is empty, or a class is too small to be cut.
+        UserError: the column is missing, or an id is repeated.
     """
-    named = {split: plan[split] if plan[split] is not None else split for split in SPLITS}
-    require_split(tables, "train", str(named["train"]))
-    train = tables[str(named["train"])]
-    result, cuts = {}, {}
-    for split in SPLITS[1:]:
-        name = named[split]
-        if isinstance(name, str) and name in tables:
-            result[split] = tables[name]
-        elif isinstance(plan[split], str):
-            require_split(tables, split, str(name))
-        else:
-            cuts[split] = plan[split] if isinstance(plan[split], float) else DEFAULT_FRACTION
-    total = int((train.labels != UNLABELLED).sum())
-    for split, fraction in cuts.items():
-        kept, cut = _stratified(train, round(float(fraction or 0) * total), f"splits.{split}", seed)
-        result[split], train = train.take(cut), train.take(kept)
-    result["train"] = train
-    for split in SPLITS:
-        if len(result[split]) == 0:
-            raise UserError(f"splits.{split}: has no rows; give it a larger fraction, or another split of the source")
-    return {split: result[split] for split in SPLITS}
-
-
-def limit_rows(rows: Rows, most: int | None, seed: int) -> Rows:
-    """At most so many rows: a seeded sample in the old order, with each label's share (and that of transfer rows) kept."""
-    if most is None or len(rows) <= most:
-        return rows
-    dice = np.random.default_rng(seed)
-    turn = np.empty(len(rows))
-    for label in np.unique(rows.labels):
-        members = dice.permutation(np.flatnonzero(rows.labels == label))
-        turn[members] = np.arange(len(members)) / len(members)
-    return rows.take(np.sort(np.argsort(turn, kind="stable")[:most]))
-
-
-def require_labels(rows: Rows, where: str) -> None:
-    """Refuse transfer rows in a split that models are scored on.
-
-    Raises:
-        UserError: the first row without a label.
-    """
-    missing = np.flatnonzero(rows.labels == UNLABELLED)
-    if len(missing):
-        raise UserError(
-            f"{where}: row {rows.numbers[missing[0]]}: has no label ({len(missing)} rows have none), and this split is scored; "
-            "label them, or take another split or a fraction (splits in params.yaml)"
-        )
-
-
-def _stratified(
-    rows: Rows, count: int, where: str, seed: int
-) -> tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[Any]]]:
-    from sklearn.model_selection import train_test_split
-
-    labelled = np.flatnonzero(rows.labels != UNLABELLED)
-    labels = rows.labels[labelled]
-    classes, counts = np.unique(labels, return_counts=True)
-    if len(counts) == 0:
-        raise UserError(f"{where}: no row has a label to cut by; give a split of the source that is labelled")
-    if counts.min() < 2:
-        row = rows.numbers[labelled[labels == classes[counts.argmin()]][0]]
-        raise UserError(f"{where}: the class of row {row} has one example, which cannot be in two splits; add more, or drop it")
-    if not len(classes) <= count <= len(labelled) - len(classes):
-        raise UserError(
-            f"{where}: {count} of {len(labelled)} rows cannot hold each of {len(classes)} classes; change the fraction"
-        )
-    kept, cut = train_test_split(labelled, test_size=count, random_state=seed, stratify=labels)
-    transfer = np.flatnonzero(rows.labels == UNLABELLED)
-    return np.sort(np.concatenate([kept, transfer])), np.sort(cut)
-
-
-def _refuse_duplicates(values: list[Any], where: str, column: str) -> None:
+    if identity is None:
+        return [str(row) for row in range(table.num_rows)]
     first: dict[Any, int] = {}
-    for row, value in enumerate(values):
+    for row, value in enumerate(_column(table, where, identity, "id")):
         if value in first:
-            raise UserError(f"{where}: rows {first[value]} and {row} have the same {column}, {value!r:.60}; ids must be unique")
+            raise UserError(f"{where}: rows {first[value]} and {row} have the same {identity}, {value!r:.60}; ids must be unique")
         first[value] = row
+    return [str(value) for value in first]
+
+
+def _column(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+    if name not in table.column_names:
+        from distill.params.base import nearest
+
+        raise UserError(f"{where}: no column '{name}' for columns.{part}{nearest(name, table.column_names)}")
+    values: list[Any] = table.column(name).to_pylist()
+    return values
+
+
+def _optional(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+    """A column of labels: if its name was not given (it is that of the part), a table may lack it."""
+    if name == part and name not in table.column_names:
+        return [None] * int(table.num_rows)
+    return _column(table, where, name, part)
+
+
+def _texts(table: pa.Table, where: str, name: str, part: str, blank: bool = False) -> list[str]:
+    values = _column(table, where, name, part)
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; mend or drop the row")
+        if not value.strip() and not blank:
+            raise UserError(f"{where}: row {row}: column '{name}' is empty; mend or drop the row")
+    return values
+
+
+def _answers(value: Any, context: str, where: str) -> Answers:
+    parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
+    if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
+        raise UserError(f"{where} holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD")
+    for text, start in zip(*parts, strict=True):
+        if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
+            raise UserError(f"{where}: the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at")
+        if context[start : start + len(text)] != text:
+            there = context[start : start + len(text)]
+            raise UserError(
+                f"{where}: the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
+            )
+    return Answers(tuple(parts[0]), tuple(parts[1]))

@@ -4,19 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from distill.batches import Collator
 from distill.models import load_for, save_model
 from distill.objectives import Objective
-from distill.params.students import StudentSettings
+from distill.params.students import Shapes, StudentSettings
 from distill.prepared import Dataset
-from distill.recipes.base import Shapes, Step, Term, total
-from distill.recipes.catalogue import terms_of
+from distill.recipes.base import Step, Term, terms_of, total
 from distill.targets.maps import PROBABILITIES
 from distill.targets.reader import TargetStore
-from distill.targets.schema import kind_of
+from distill.targets.schema import LOGITS, kind_of
+from distill.tasks.base import Gold, Task
+from distill.tasks.catalogue import task_of
+from distill.tasks.masked import MaskedLm
 from distill.training import Trained, run_key, train
 
 
@@ -32,7 +35,7 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
         student_layers=config.num_hidden_layers,
         student_width=config.hidden_size,
         teacher_layers=store.teacher_layers,
-        teacher_width=width.get("hidden"),
+        teacher_width=width.get("hidden", width.get("cls")),
         student_heads=config.num_attention_heads,
         teacher_heads=width.get("attention"),
         teacher_scores=all(manifest.codec != PROBABILITIES for manifest in store.manifests.values()),
@@ -44,27 +47,45 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
     return terms
 
 
-def objective_of(terms: tuple[Term, ...]) -> Objective:
-    """The loss of a batch from its outputs and targets."""
+def objective_of(terms: tuple[Term, ...], task: Task, earlier_share: float | None = None) -> Objective:
+    """The loss of a batch from its outputs and targets.
+
+    Each term is a mean over what it compares (rows, real tokens, masked positions), so a batch that is split into parts has
+    the same gradient where the parts have equally many of them.
+    """
 
     def loss(outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
         step = Step(
-            logits=outputs.logits,
-            labels=batch["labels"],
+            task=task,
+            logits=task.align(task.raw(outputs), mask),
+            labels=task.align_labels(batch["labels"], mask),
             targets=batch.get("targets", {}),
+            mask=mask,
+            padded="attention_mask" in batch,
             hidden=outputs.hidden_states or (),
             attention=attention,
-            attention_mask=batch.get("attention_mask"),
+            turn=batch.get("turn"),
         )
         return total(terms, step)
 
     modules = {id(term.trains): term.trains for term in terms if term.trains is not None}
     return Objective(
+        task,
         loss,
         reads_hidden=any(term.reads_student_hidden for term in terms),
         reads_attention=tuple(sorted({layer for term in terms for layer in term.reads_student_attention})),
         trained=nn.ModuleList(modules.values()) if modules else None,
+        earlier_share=earlier_share,
     )
+
+
+def task_for(dataset: Dataset, store: TargetStore) -> Task:
+    """The data set's task; of masked-lm at every token, if the store keeps the teacher's logits of them all."""
+    task = task_of(dataset.task)
+    logits = store.manifests.get(LOGITS)
+    every_token = isinstance(task, MaskedLm) and logits is not None and logits.per == "token"
+    return MaskedLm(every_token=True) if every_token else task
 
 
 def target_collator(dataset: Dataset, store: TargetStore, terms: tuple[Term, ...]) -> Collator:
@@ -106,13 +127,13 @@ def distill_student(
         runs[seed] = train(
             student,
             rows,
-            Collator(dataset.rows("validation")),
+            Gold.of(dataset, "validation"),
             settings,
+            objective_of(terms, task_for(dataset, store), settings.earlier_share),
             seed=seed,
             metric=dataset.metric,
             scratch=scratch / f"{seed}-{key}",
             title=title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
-            objective=objective_of(terms),
             keep="best" if settings.trains_head else "last",
         )
         models[seed] = (student.cpu(), tokenizer)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 BLOCK = 1024
-"""Rows compared at once, so that memory stays flat."""
+PAIRS = 2**24
+"""Rows compared at once, and pairs of them with all rows of the other split, so that memory stays flat."""
 
 
 def normalized(text: str) -> str:
@@ -49,8 +50,9 @@ def _similar(first: Any, second: Any, threshold: float) -> list[tuple[int, int]]
     sizes = np.asarray(first.sum(axis=1)).ravel()
     transposed = first.T.tocsr()
     pairs = []
-    for start in range(0, second.shape[0], BLOCK):
-        block = second[start : start + BLOCK]
+    step = max(1, min(BLOCK, PAIRS // max(1, first.shape[0])))
+    for start in range(0, second.shape[0], step):
+        block = second[start : start + step]
         common = (block @ transposed).tocsr()
         block_sizes = np.asarray(block.sum(axis=1)).ravel()
         for row in range(common.shape[0]):

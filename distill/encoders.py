@@ -8,14 +8,7 @@ from typing import Any, cast
 
 import transformers
 from huggingface_hub.utils.tqdm import enable_progress_bars
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.errors import UserError
 from distill.files import sha256
@@ -64,39 +57,6 @@ def checkpoint_place(hub: str | None, path: str | None, package: str | None) -> 
         UserError: the folder or package does not exist.
     """
     return local_folder(path, package) or str(hub)
-
-
-def load_classifier(place: str | Path, labels: Sequence[str], *, new_head: bool, revision: str | None = None) -> PreTrainedModel:
-    """A checkpoint with a sequence classification head for these labels, fp32, `sdpa` attention where it has it.
-
-    With `new_head`, a head that is missing or of another size is newly made from torch's current random state. Without, the
-    checkpoint's own head must fit and its label order must be that of the data.
-
-    Raises:
-        UserError: the checkpoint is unusable, has no such head, or orders its labels differently.
-    """
-    model, report = load_or_explain(
-        place,
-        "model",
-        lambda: AutoModelForSequenceClassification.from_pretrained(
-            place,
-            revision=revision,
-            num_labels=len(labels),
-            dtype="float32",
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        ),
-    )
-    absent = sorted(set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]})
-    if new_head:
-        set_labels(model.config, labels)
-    elif absent:
-        raise UserError(f"{place}: has no classification head for {len(labels)} labels ({absent[0]}); fine-tune it: epochs ≥ 1")
-    else:
-        config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
-        require_same_labels(config, labels, str(place))
-        set_labels(model.config, labels)
-    return cast(PreTrainedModel, model)
 
 
 def require_same_labels(config: PretrainedConfig, labels: Sequence[str], where: str) -> None:

@@ -7,86 +7,83 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import bootstrap
-from sklearn.metrics import log_loss
-from torchmetrics.functional.classification import multiclass_calibration_error
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from distill.padding import length_batches, pad_batch
-from distill.prepared import PreparedRows
-from distill.tasks import log_softmax, score
+from distill.models import only_positions
+from distill.padding import length_batches, pad_batch, pad_labels
+from distill.prepared import UNLABELLED, PreparedRows
+from distill.tasks.base import Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
-METRICS = ("accuracy", "macro_f1", "mcc")
-CALIBRATION_BINS = 15
 RESAMPLES = 2000
 BATCH_TOKENS = 8192
 
 
-def predict(model: PreTrainedModel, rows: PreparedRows, title: str) -> Array:
-    """A model's logits over all rows, (rows, classes) float32, in eval mode."""
+def predict(model: PreTrainedModel, task: Task, rows: PreparedRows, title: str) -> Array:
+    """What scoring needs of a model's logits over all rows, in their order, float32; in eval mode.
+
+    One line a row, a real token or a masked position, as `task.per` has it; (rows, classes) for classes of rows.
+    """
+    training = model.training
     model.eval()
-    logits = np.empty((len(rows), model.config.num_labels), np.float32)
-    bar = tqdm(total=len(rows), desc=title, unit="row", disable=None)
+    found: list[Array] = [np.empty(0)] * len(rows)
+    bar = tqdm(total=len(rows), desc=title, unit="row", disable=None, leave=False)
     with bar, torch.inference_mode():
         for chosen in length_batches(rows.lengths, BATCH_TOKENS):
-            batch = pad_batch(rows, chosen)
-            logits[chosen] = model(**{name: part.to(model.device) for name, part in batch.items()}).logits.float().cpu()
+            batch = {name: part.to(model.device) for name, part in pad_batch(rows, chosen).items()}
+            labels, mask = pad_labels(rows, chosen).to(model.device), batch.get("attention_mask")
+            with only_positions(model, task.positions(labels, mask)):
+                logits = task.raw(model(**batch)).float()
+            vectors = task.kept(task.vectors(logits, mask), labels, mask).cpu().numpy()
+            for row, part in zip(chosen.tolist(), by_row(vectors, task, rows, chosen), strict=True):
+                found[row] = part
             bar.update(len(chosen))
-    return logits
+    model.train(training)
+    return np.concatenate(found)
 
 
-def scores(logits: Array, labels: Array) -> dict[str, float]:
-    """Accuracy, macro-F1, Matthews' correlation, log-loss (nats), and expected calibration error (15 bins, L1; Guo 2017)."""
-    predictions = logits.argmax(axis=1)
-    probabilities = np.exp(log_softmax(logits))
-    error = multiclass_calibration_error(
-        torch.from_numpy(probabilities), torch.tensor(labels), logits.shape[1], n_bins=CALIBRATION_BINS, norm="l1"
-    )
-    return {
-        **{metric: score(metric, predictions, labels) for metric in METRICS},
-        "log_loss": float(log_loss(labels, probabilities, labels=np.arange(logits.shape[1]))),
-        "calibration_error": float(error),
-    }
+def by_row(vectors: Array, task: Task, rows: PreparedRows, chosen: Array) -> list[Array]:
+    """The vectors of a batch, cut into its rows."""
+    if task.per == "row":
+        return list(vectors[:, None])
+    counts = rows.lengths[chosen] if task.per == "token" else np.array([len(masked(rows, row)) for row in chosen.tolist()])
+    return np.split(vectors, np.cumsum(counts)[:-1])
 
 
-def agreement(student: Array, teacher: Array) -> dict[str, float]:
-    """How far a student follows its teacher: the share of rows with the same top class, and KL(teacher ‖ student) in nats."""
-    own, theirs = log_softmax(student), log_softmax(teacher)
-    return {
-        "agreement": float((student.argmax(axis=1) == teacher.argmax(axis=1)).mean()),
-        "kl_from_teacher": float((np.exp(theirs) * (theirs - own)).sum(axis=1).mean()),
-    }
+def masked(rows: PreparedRows, row: int) -> Array:
+    """The places in a row at which a token is to be predicted."""
+    return np.flatnonzero(rows.labels[rows.offsets[row] : rows.offsets[row + 1]] != UNLABELLED)
 
 
-def retention(metric: str, students: Array, teacher: Array, labels: Array, seed: int = 1) -> dict[str, float]:
+def retention(task: Task, metric: str, students: Array, teacher: Array, seed: int = 1) -> dict[str, float]:
     """The student's score, the mean over its seeds, over the teacher's; with a 95% interval from a paired bootstrap of the rows.
 
     Args:
-        metric: `accuracy`, `macro_f1` or `mcc`.
-        students: Predicted class numbers, (seeds, rows).
-        teacher: The same of the teacher.
-        labels: The true ones.
+        task: What is scored.
+        metric: One of the task's.
+        students: What `task.judge` says of the student, (seeds, units, …).
+        teacher: The same of the teacher, (units, …).
         seed: Of the resampling.
 
     Returns:
-        `retention`, `retention_low`, `retention_high`; none if the teacher scores 0.
+        `retention`, `retention_low`, `retention_high`; none if the teacher scores 0 or less.
     """
-    if score(metric, teacher, labels) == 0:
+    if task.score(metric, teacher) <= 0:
         return {}
 
-    def ratio(rows: Array) -> float:
-        reference = score(metric, teacher[rows], labels[rows])
-        own = float(np.mean([score(metric, student[rows], labels[rows]) for student in students]))
+    def ratio(units: Array) -> float:
+        reference = task.score(metric, teacher[units])
+        own = float(np.mean([task.score(metric, student[units]) for student in students]))
         return own / reference if reference else 1.0
 
-    rows = np.arange(len(labels))
+    units = np.arange(len(teacher))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         interval = bootstrap(
-            (rows,), ratio, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
+            (units,), ratio, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
         ).confidence_interval
-    return {"retention": ratio(rows), "retention_low": float(interval.low), "retention_high": float(interval.high)}
+    return {"retention": ratio(units), "retention_low": float(interval.low), "retention_high": float(interval.high)}
 
 
 def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:

@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 
 from distill.devices import best_device
-from distill.evaluation import agreement, over_seeds, predict, retention, scores, size
+from distill.evaluation import over_seeds, predict, retention, size
 from distill.models import load_for
-from distill.prepared import Dataset
+from distill.padding import pad_batch, pad_labels
+from distill.prepared import Dataset, PreparedRows
+from distill.targets.gather import OutputReader
 from distill.targets.reader import TargetStore
 from distill.targets.schema import LOGITS
+from distill.tasks.base import Gold, Task
+from distill.tasks.catalogue import task_of
+
+Array = np.ndarray[Any, np.dtype[Any]]
+STORED_ROWS = 64
+"""Rows read from the store at once: a vocabulary's logits are large."""
 
 
 def measure_teacher(folder: Path, dataset: Dataset) -> dict[str, Any]:
@@ -21,9 +29,9 @@ def measure_teacher(folder: Path, dataset: Dataset) -> dict[str, Any]:
         UserError: the model does not fit the data set.
     """
     model, _ = load_for(folder, dataset)
-    rows = dataset.rows("test")
-    logits = predict(model.to(best_device()), rows, f"evaluate {folder.name}")
-    return {"metric": dataset.metric, "rows": len(rows), **size(model, folder), **scores(logits, rows.labels)}
+    task, gold = task_of(dataset.task), Gold.of(dataset, "test")
+    kept = predict(model.to(best_device()), task, gold.rows, f"evaluate {folder.name}")
+    return {**_about(dataset, task.judge(kept, gold)), **size(model, folder), **task.measures(kept, gold)}
 
 
 def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]) -> dict[str, Any]:
@@ -33,27 +41,45 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         UserError: the student or the store does not fit the data set.
     """
     store.require(dataset, ["test"])
-    rows = dataset.rows("test")
-    reader = store.output(LOGITS, "test")
-    teacher = reader.gather(reader.locate(rows.ids)).numpy()
-    runs, predictions = {}, []
+    task, gold = task_of(dataset.task), Gold.of(dataset, "test")
+    teacher = stored(store.output(LOGITS, "test"), task, gold.rows)
+    runs, judged = {}, []
     for seed, place in seed_folders(folder, seeds).items():
         model, _ = load_for(place, dataset)
-        logits = predict(model.to(best_device()), rows, f"evaluate {folder.name}")
-        predictions.append(logits.argmax(axis=1))
-        runs[seed] = {**scores(logits, rows.labels), **agreement(logits, teacher)}
+        kept = predict(model.to(best_device()), task, gold.rows, f"evaluate {folder.name}")
+        judged.append(task.judge(kept, gold))
+        runs[seed] = {**task.measures(kept, gold), **task.relation(kept, teacher, gold)}
         sizes = size(model, place)
     return {
-        "metric": dataset.metric,
-        "rows": len(rows),
+        **_about(dataset, judged[0]),
         **sizes,
         **over_seeds(list(runs.values())),
-        **retention(dataset.metric, np.array(predictions), teacher.argmax(axis=1), rows.labels),
+        **retention(task, dataset.metric, np.array(judged), task.judge(teacher, gold)),
         "seeds": {str(seed): values[dataset.metric] for seed, values in runs.items()},
     }
+
+
+def stored(reader: OutputReader, task: Task, rows: PreparedRows) -> Array:
+    """What scoring needs of the teacher's logits over all rows, from the store; in the form of `predict`.
+
+    Raises:
+        UserError: the store lacks a row.
+    """
+    places = reader.locate(rows.ids)
+    parts = []
+    for start in range(0, len(rows), STORED_ROWS):
+        chosen = np.arange(start, min(start + STORED_ROWS, len(rows)))
+        mask = pad_batch(rows, chosen).get("attention_mask")
+        parts.append(task.kept(reader.gather(places[chosen]), pad_labels(rows, chosen), mask).numpy())
+    return np.concatenate(parts)
 
 
 def seed_folders(folder: Path, seeds: Sequence[int]) -> dict[int, Path]:
     """Where each seed's model is: the best on validation at the root, the others under `seeds/`."""
     places = {seed: folder / "seeds" / str(seed) for seed in seeds}
     return {seed: place if place.exists() else folder for seed, place in places.items()}
+
+
+def _about(dataset: Dataset, judged: Array) -> dict[str, Any]:
+    """What is measured, and over how many rows or questions."""
+    return {"task": dataset.task, "metric": dataset.metric, "rows": len(judged)}

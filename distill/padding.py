@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.prepared import PreparedRows
+from distill.prepared import UNLABELLED, PreparedRows
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FULL_BATCH = 1024
@@ -46,3 +46,14 @@ def pad_batch(rows: PreparedRows, positions: Array) -> dict[str, Tensor]:
     if not real.all():
         batch["attention_mask"] = torch.from_numpy(real.astype(np.int64))
     return batch
+
+
+def pad_labels(rows: PreparedRows, positions: Array) -> Tensor:
+    """The labels of a batch: (batch,), (batch, 2), or (batch, seq) where each token has one, −100 at padding."""
+    if len(rows.labels) == len(rows):
+        return torch.from_numpy(rows.labels[positions])
+    lengths = rows.lengths[positions]
+    real = np.arange(int(lengths.max())) < lengths[:, None]
+    padded = np.full(real.shape, UNLABELLED, np.int64)
+    padded[real] = np.concatenate([rows.labels[rows.offsets[i] : rows.offsets[i + 1]] for i in positions])
+    return torch.from_numpy(padded)

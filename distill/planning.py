@@ -1,12 +1,13 @@
 """What target sets keep, lack and take on disk, from params.yaml, configs and token lengths: nothing is computed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+import transformers
+from transformers import AutoConfig, PreTrainedModel
 
 from distill.encoders import load_or_explain
 from distill.errors import UserError
@@ -21,6 +22,8 @@ from distill.targets.codec import bytes_a_vector
 from distill.targets.outputs import Job, resolve
 from distill.targets.plan import VARIANCE_LOST, Plan
 from distill.targets.schema import REPLAY
+from distill.tasks.base import Task
+from distill.tasks.catalogue import task_of
 
 
 def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, data: Path = Path("data")) -> dict[str, Any]:
@@ -38,11 +41,12 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
     """
     settings = params.targets[name]
     shape, job = shapes[settings.teacher], job_of(settings)
-    kept, outputs = keeps(settings, shape.layers), resolve(job, shape.layers)
+    task = params.datasets[params.origin(settings.dataset)].task
+    kept, outputs = keeps(settings, shape.layers), resolve(job, shape.layers, task)
     asked = {student: _reads(params, student, shapes) for student in readers(params, name)}
     known = [needs for needs in asked.values() if needs is not None]
     wished = together([lists(settings, shape.layers), *known])
-    wanted = replace(job, hidden=wished.hidden, cls=wished.cls, attention=wished.attention)
+    wanted = replace(job, hidden=wished.hidden, cls=wished.cls, attention=wished.attention, relations=wished.relations)
     rows, bytes_of, attention = _sizes(data / "prepared" / settings.dataset, config, job, wanted)
     return {
         "teacher": {"name": settings.teacher, **asdict(shape)},
@@ -81,21 +85,23 @@ def _sizes(folder: Path, config: Path, job: Job, wanted: Job) -> tuple[dict[str,
         return {}, {}, {}
     dataset = Dataset.open(folder)
     splits = [split for split in get_args(Split) if split in dataset.splits]
-    sizes = Plan({split: dataset.rows(split) for split in splits}, hollow_model(config), len(dataset.labels))
+    model = hollow_model(config, task_of(dataset.task), dataset.labels)
+    sizes = Plan({split: dataset.rows(split) for split in splits}, model, dataset.task)
     rows = {split: len(lengths) for split, lengths in sizes.lengths.items()}
     return rows, sizes.outputs(job), sizes.attention(wanted) if wanted.attention else {}
 
 
-def hollow_model(config: Path) -> PreTrainedModel:
-    """A model of a config whose weights have shapes and no numbers.
+def hollow_model(config: Path, task: Task, labels: Sequence[str]) -> PreTrainedModel:
+    """A model of a config, with a task's head for these labels, whose weights have shapes and no numbers.
 
     Raises:
         UserError: transformers cannot build it.
     """
 
     def build() -> Any:
+        settings = AutoConfig.from_pretrained(config.parent, **({"num_labels": len(labels)} if labels else {}))
         with torch.device("meta"):
-            return AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(config.parent))
+            return getattr(transformers, task.auto).from_config(settings)
 
     model: PreTrainedModel = load_or_explain(config.parent, "config", build)
     return model

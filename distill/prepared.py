@@ -2,10 +2,14 @@
 
     dataset.json                 task, labels, metric, max_length, fingerprints, counts, duplicates
     tokenizer/                   the tokenizer that made the rows
-    train.arrow, validation.arrow, test.arrow    Arrow IPC, memory-mapped, one row an example
+    seen_tokenizer/              the teacher's, if the data set names another
+    seen_tokenizer/              the teacher's, if it is another
+    train.arrow, validation.arrow, test.arrow    Arrow IPC, memory-mapped
+    train.examples.arrow, …      question answering: the questions that the rows are windows of
 
-Columns: `example_id` (16 bytes: a hash of what the teacher sees), `input_ids` (list of int32), `token_type_ids` (list of
-int8, pairs only), `label` (int64, −100 for none), `text`, `text_pair` (pairs only).
+A row is an example, a window of a context (question answering), or a masked chunk of a text (masked LM). Columns:
+`example_id` (16 bytes: a hash of what the teacher sees), `input_ids` (list of int32), `token_type_ids` (list of int8, pairs
+only), the labels (see `PreparedRows`), `text`, `text_pair` or `words` for other tools, and for windows `example` and `spans`.
 """
 
 import hashlib
@@ -21,10 +25,14 @@ from distill.errors import UserError
 from distill.files import read_json, to_json, write_text
 
 FORMAT = "distill/prepared"
-VERSION = 1
+VERSION = 2
 ID_BYTES = 16
 UNLABELLED = -100
-"""The label of a transfer row; the index that torch's cross-entropy ignores."""
+"""The label of a transfer row, or of a token that is not to be predicted; the index that torch's cross-entropy ignores."""
+TEXTS = {"text": pa.string(), "text_pair": pa.string(), "words": pa.list_(pa.string())}
+"""Columns that nothing here reads back, and their types."""
+EXAMPLES = pa.schema([(name, pa.string()) for name in ("id", "question", "context")] + [("answers", pa.list_(pa.string()))])
+"""The columns of SPLIT.examples.arrow; `answers` is empty where the context has none."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,6 +44,7 @@ class Dataset:
     folder: Path
     task: str
     labels: tuple[str, ...]
+    """Class names, tag names, `("score",)` for regression, `("start", "end")` for question answering, `()` for masked LM."""
     metric: str
     max_length: int
     tokenizer: str
@@ -44,6 +53,12 @@ class Dataset:
     """How many token ids the tokenizer makes."""
     pad_token: int
     """The id that pads a batch."""
+    seen_tokenizer: str
+    """Fingerprint of the tokenizer whose tokens `example_id` hashes: the teacher's, if the data set names one, else its own."""
+    seen_max_length: int
+    """The `max_length` that goes with it."""
+    unanswerable: bool
+    """Whether some training question has no answer."""
     splits: dict[str, dict[str, Any]]
 
     @classmethod
@@ -60,15 +75,28 @@ class Dataset:
                 f"{folder}/dataset.json: is {found[0]} version {found[1]}, expected {FORMAT} version {VERSION}; "
                 f"run `dvc repro prepare@{folder.name}`"
             )
-        keys = ("task", "labels", "metric", "max_length", "tokenizer", "vocabulary", "pad_token", "splits")
+        keys = [key for key in cls.__dataclass_fields__ if key != "folder"]
         missing = [key for key in keys if key not in content]
         if missing:
             raise UserError(f"{folder}/dataset.json: lacks '{missing[0]}'; run `dvc repro prepare@{folder.name}`")
         return cls(folder=folder, **{key: content[key] for key in keys} | {"labels": tuple(content["labels"])})
 
+    @property
+    def classes(self) -> int:
+        """How many numbers the logits of one prediction are: masked LM chooses among the vocabulary."""
+        return self.vocabulary if self.task == "masked-lm" else len(self.labels)
+
     def rows(self, split: str) -> "PreparedRows":
         """Map the rows of a split into memory."""
         return PreparedRows.open(self.folder / f"{split}.arrow", self.pad_token)
+
+    def examples(self, split: str) -> pa.Table:
+        """The questions that a split's rows are windows of: the columns of EXAMPLES.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        return _read(examples_path(self.folder / f"{split}.arrow"))
 
 
 @dataclass(frozen=True)
@@ -78,17 +106,24 @@ class PreparedRows:
     ids: Array
     """(rows, 16) uint8"""
     tokens: Array
-    """(all tokens,) int32"""
+    """(all tokens,) int32: as the teacher sees them, so masked for masked LM"""
     offsets: Array
     """(rows + 1,) int64: row i is tokens[offsets[i]:offsets[i + 1]]"""
     token_types: Array | None
     """(all tokens,) int8"""
     labels: Array
-    """(rows,) int64"""
+    """Sequence classification: (rows,) int64, UNLABELLED for transfer rows. Regression: (rows,) float32, NaN for transfer rows.
+    Question answering: (rows, 2) int64, the first and last token of the answer in the row, (0, 0) where this window has none,
+    UNLABELLED twice for transfer rows. Token classification and masked LM: (all tokens,) int64, the tag, or the id that was
+    masked; UNLABELLED where nothing is to be predicted."""
     pad_token: int = 0
+    examples: Array | None = None
+    """Question answering: (rows,) int64, the row of `Dataset.examples` that a window is of"""
+    spans: Array | None = None
+    """Question answering: (all tokens, 2) int32, the characters of the context that a token covers, (−1, −1) outside it"""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.ids)
 
     @property
     def lengths(self) -> Array:
@@ -102,62 +137,122 @@ class PreparedRows:
         Raises:
             UserError: it is missing or damaged.
         """
-        try:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro prepare@{path.parent.name}`") from None
-        names = [name for name in table.column_names if name not in ("text", "text_pair")]
-        if not {"example_id", "input_ids", "label"} <= set(names):
+        table = _read(path)
+        names = [name for name in table.column_names if name not in TEXTS]
+        if not {"example_id", "input_ids"} <= set(names) or not {"label", "labels"} & set(names):
             raise UserError(f"{path}: has the columns {', '.join(names)}; run `dvc repro prepare@{path.parent.name}`")
         column = {name: table.column(name).combine_chunks() for name in names}
         ids = np.frombuffer(column["example_id"].buffers()[1], np.uint8)[: len(table) * ID_BYTES]
-        types = column["token_type_ids"].values.to_numpy() if "token_type_ids" in column else None
         return cls(
             ids=ids.reshape(-1, ID_BYTES),
             tokens=column["input_ids"].values.to_numpy(),
             offsets=column["input_ids"].offsets.to_numpy().astype(np.int64),
-            token_types=types,
-            labels=column["label"].to_numpy(),
+            token_types=column["token_type_ids"].values.to_numpy() if "token_type_ids" in column else None,
+            labels=_labels(column),
             pad_token=pad_token,
+            examples=column["example"].to_numpy() if "example" in column else None,
+            spans=column["spans"].values.flatten().to_numpy().reshape(-1, 2) if "spans" in column else None,
         )
 
 
-def example_id(input_ids: Sequence[int], token_types: Sequence[int] | None) -> bytes:
-    """A hash of what the teacher sees: equal rows, however they came about, have equal targets."""
+def example_id(
+    input_ids: Sequence[int] | Array, token_types: Sequence[int] | Array | None, positions: Array | None = None
+) -> bytes:
+    """A hash of what the teacher sees: equal rows, however they came about, have equal targets.
+
+    Args:
+        input_ids: The tokens.
+        token_types: Of pairs.
+        positions: Masked LM: where targets are wanted. The tokens do not tell, for some are left as they were.
+    """
     content = np.asarray(input_ids, "<i4").tobytes()
     if token_types is not None:
         content += b"|" + np.asarray(token_types, "<i1").tobytes()
+    if positions is not None:
+        content += b"#" + np.asarray(positions, "<i4").tobytes()
     return hashlib.sha256(content).digest()[:ID_BYTES]
 
 
-def write_split(path: Path, encoded: Mapping[str, list[Any]], labels: Array, texts: Mapping[str, list[str]]) -> str:
+def write_split(
+    path: Path,
+    encoded: Mapping[str, Sequence[Any]],
+    labels: Array | Sequence[Any],
+    texts: Mapping[str, Sequence[Any]],
+    ids: Sequence[bytes] | None = None,
+) -> str:
     """Write a split's rows.
 
     Args:
         path: The file.
-        encoded: `input_ids`, and `token_type_ids` for pairs: a list a row.
-        labels: (rows,) int64
-        texts: `text`, and `text_pair` for pairs.
+        encoded: `input_ids`; `token_type_ids` for pairs; `example` and `spans` for windows: one thing a row.
+        labels: (rows,) int64 or float32, (rows, 2) int64, or for each row a label a token.
+        texts: `text`, and `text_pair` for pairs; or `words`.
+        ids: Example ids, if the tokens alone do not give them.
 
     Returns:
         The split's fingerprint: SHA-256 over its example ids in order.
     """
     types = encoded.get("token_type_ids")
-    ids = [example_id(row, types[i] if types else None) for i, row in enumerate(encoded["input_ids"])]
+    ids = ids or [example_id(row, types[i] if types else None) for i, row in enumerate(encoded["input_ids"])]
     columns: dict[str, pa.Array] = {
         "example_id": pa.array(ids, pa.binary(ID_BYTES)),
-        "input_ids": pa.array(encoded["input_ids"], pa.list_(pa.int32())),
+        "input_ids": _ragged(encoded["input_ids"], np.int32),
     }
     if types:
-        columns["token_type_ids"] = pa.array(types, pa.list_(pa.int8()))
-    columns["label"] = pa.array(labels, pa.int64())
-    columns |= {name: pa.array(values, pa.string()) for name, values in texts.items()}
-    table = pa.table(columns)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=2**31 - 1)
+        columns["token_type_ids"] = _ragged(types, np.int8)
+    if "spans" in encoded:
+        columns["example"] = pa.array(encoded["example"], pa.int64())
+        columns["spans"] = _ragged(encoded["spans"], np.int32, width=2)
+    if not isinstance(labels, np.ndarray):
+        columns["labels"] = _ragged(labels, np.int32)
+    elif labels.ndim == 2:
+        columns["label"] = pa.FixedSizeListArray.from_arrays(pa.array(labels.ravel(), pa.int64()), labels.shape[1])
+    else:
+        columns["label"] = pa.array(labels, pa.float32() if labels.dtype.kind == "f" else pa.int64())
+    columns |= {name: pa.array(values, TEXTS[name]) for name, values in texts.items()}
+    _write(path, pa.table(columns))
     return hashlib.sha256(b"".join(ids)).hexdigest()
+
+
+def write_examples(path: Path, examples: Mapping[str, Sequence[Any]]) -> None:
+    """Write the questions of the split at `path` beside it: the columns of EXAMPLES."""
+    _write(examples_path(path), pa.table(dict(examples), schema=EXAMPLES))
+
+
+def examples_path(path: Path) -> Path:
+    """train.arrow → train.examples.arrow"""
+    return path.with_suffix(".examples.arrow")
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Write dataset.json."""
     write_text(folder / "dataset.json", to_json({"format": FORMAT, "version": VERSION, **description}))
+
+
+def _labels(column: Mapping[str, pa.Array]) -> Array:
+    if "labels" in column:
+        return np.asarray(column["labels"].values.to_numpy().astype(np.int64))
+    if pa.types.is_fixed_size_list(column["label"].type):
+        return np.asarray(column["label"].flatten().to_numpy().reshape(-1, column["label"].type.list_size))
+    return np.asarray(column["label"].to_numpy())
+
+
+def _ragged(rows: Sequence[Any], dtype: type[np.generic], width: int = 1) -> pa.ListArray:
+    """Lists of numbers, or of tuples of `width` numbers, by way of one flat array: lists of Python numbers take long."""
+    parts = [np.asarray(row, dtype).reshape(-1, width) for row in rows]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    values = pa.array(np.concatenate([np.empty((0, width), dtype), *parts]).ravel())
+    items = values if width == 1 else pa.FixedSizeListArray.from_arrays(values, width)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro prepare@{path.parent.name}`") from None
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2**31 - 1)

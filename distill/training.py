@@ -24,15 +24,18 @@ from distill.checkpointing import SafeCheckpoints, last_checkpoint
 from distill.console import say
 from distill.devices import bf16_helps
 from distill.errors import UserError
-from distill.objectives import SUPERVISED, Objective
+from distill.evaluation import predict
+from distill.models import only_positions
+from distill.objectives import Objective
 from distill.params.training import TrainingSettings
 from distill.prefetching import PrefetchingTrainer
 from distill.prepared import Dataset
-from distill.tasks import log_softmax, score
+from distill.progressive import ProgressiveTrainer
+from distill.tasks.base import Gold, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TIE_BREAK = 1e-7
-"""How much a nat of validation log-loss weighs against the score: ties are common on small validation splits."""
+"""How much the validation loss weighs against the score: ties are common on small validation splits."""
 LOG_POINTS = 50
 """About how many points a training curve has."""
 TRAINED_ALONG = "trained_along"
@@ -72,14 +75,14 @@ def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel
 def train(
     model: PreTrainedModel,
     rows: Collator,
-    validation: Collator,
+    validation: Gold,
     settings: TrainingSettings,
+    objective: Objective,
     *,
     seed: int,
     metric: str,
     scratch: Path,
     title: str,
-    objective: Objective = SUPERVISED,
     keep: Literal["best", "last"] = "best",
 ) -> Trained:
     """Train in place, resuming from `scratch` if an earlier run was interrupted.
@@ -89,11 +92,11 @@ def train(
         rows: The training rows, with targets if the objective reads any.
         validation: The validation rows.
         settings: Epochs, learning rate and so on.
+        objective: The loss.
         seed: Of shuffling and dropout.
         metric: The data set's metric.
         scratch: Where checkpoints are kept until training has ended; it belongs to this run alone.
         title: Names the run on the screen.
-        objective: The loss.
         keep: The epoch that the model ends as: that of the best validation score, or the last.
 
     Raises:
@@ -105,12 +108,9 @@ def train(
         trainer: DistillationTrainer = DistillationTrainer(
             objective,
             rows,
-            validation,
+            Examiner(validation, metric, latest=keep == "last"),
             model=model,
             args=_arguments(settings, len(rows.rows), seed, scratch),
-            compute_metrics=lambda prediction: _validated(
-                metric, prediction.predictions, prediction.label_ids, trainer.state.epoch if keep == "last" else None
-            ),
             callbacks=[EpochLines(title)],
         )
         if settings.patience is not None:
@@ -127,43 +127,55 @@ def train(
     return Trained(_history(state.log_history), best["epoch"], best["eval_score"], trainer.seconds)
 
 
-class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints):
+class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints, ProgressiveTrainer):
     """A Trainer that takes its loss from an objective and logs the objective's terms."""
 
-    def __init__(self, objective: Objective, rows: Collator, validation: Collator, **arguments: Any) -> None:
-        """Like transformers' Trainer, with an objective, and collators that hold the rows which they batch."""
+    control: Any
+
+    def __init__(self, objective: Objective, rows: Collator, examiner: "Examiner", **arguments: Any) -> None:
+        """Like transformers' Trainer, with an objective, a collator that holds the rows which it batches, and an examiner."""
+        size = len(rows.rows)
         super().__init__(
-            data_collator=rows,
-            train_dataset=RowNumbers(len(rows.rows)),
-            eval_dataset=RowNumbers(len(validation.rows)),
-            **arguments,
+            data_collator=rows, train_dataset=RowNumbers(size), eval_dataset=RowNumbers(len(examiner.gold.rows)), **arguments
         )
         self.remove_callback(PrinterCallback)
-        self.objective = objective
-        self.lengths, self.validation = rows.rows.lengths, validation
+        self.objective, self.examiner = objective, examiner
+        self.lengths = rows.rows.lengths
         self.loss_is_scaled_for_ga = False
         accepted = inspect.signature(self.model.forward).parameters
         self.inputs = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in accepted]
         self.sums: dict[str, Tensor] = {}
         self.batches = 0
+        if objective.earlier_share is not None:
+            self.progress(objective.earlier_share, TRAINED_ALONG)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The objective when training, the hard labels' loss when validating."""
-        training = model.training
-        objective = self.objective if training else SUPERVISED
-        with capture_attention(self.model, objective.reads_attention) as attention:
+        """The objective of a batch, and its terms noted for the log."""
+        turn = self.take_turn()
+        where = self.objective.task.positions(inputs["labels"], inputs.get("attention_mask"))
+        with (
+            capture_attention(self.model, self.objective.reads_attention, values=True) as attention,
+            only_positions(self.model, where),
+        ):
             outputs = model(
                 **{name: inputs[name] for name in self.inputs if name in inputs},
-                output_hidden_states=objective.reads_hidden,
+                output_hidden_states=self.objective.reads_hidden,
             )
-        loss, terms = objective(outputs, inputs, attention)
-        if training:
-            for name, value in terms.items():
-                self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value.detach()
-            self.batches += 1
-        return (loss, {"logits": outputs.logits}) if return_outputs else loss
+        loss, terms = self.objective(outputs, {**inputs, "turn": turn}, attention)
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value.detach()
+        self.batches += 1
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """Score the validation rows; every process scores all of them."""
+        metrics = self.examiner.examine(self.model, self.objective.task, float(self.state.epoch or 0))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """Add the terms' means to what is logged.
@@ -178,19 +190,27 @@ class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints):
             self.sums, self.batches = {}, 0
         super().log(logs, start_time)
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """Batches of validation rows, which carry no targets."""
-        with _swapped(self, "data_collator", self.validation):
-            return super().get_eval_dataloader(eval_dataset)
-
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return LengthGroupedSampler(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        return torch.utils.data.SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+@dataclass(frozen=True)
+class Examiner:
+    """Scores a model on the validation split, and says by what number the best epoch is known."""
+
+    gold: Gold
+    metric: str
+    latest: bool
+    """Whether the last epoch is the best, whatever its score."""
+
+    def examine(self, model: PreTrainedModel, task: Task, epoch: float) -> dict[str, float]:
+        """The validation `score`, and the `selection` by which an epoch is kept: of equal scores the lower loss wins."""
+        kept = predict(model, task, self.gold.rows, "validate")
+        score = task.score(self.metric, task.judge(kept, self.gold))
+        return {"score": score, "selection": epoch if self.latest else score - TIE_BREAK * task.loss(kept, self.gold)}
 
 
 class EpochLines(TrainerCallback):
@@ -210,16 +230,6 @@ class EpochLines(TrainerCallback):
                 f"{self.title}: epoch {state.epoch:.0f} of {state.num_train_epochs}: "
                 f"loss {self.loss:.4f}, validation score {logs['eval_score']:.4f}"
             )
-
-
-def _validated(metric: str, logits: Array, labels: Array, epoch: float | None) -> dict[str, float]:
-    """The validation `score`, and the `selection` by which an epoch is kept: of equal scores the lower log-loss wins.
-
-    With `epoch`, the later one is kept.
-    """
-    log_loss = -float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
-    value = score(metric, logits.argmax(axis=1), labels)
-    return {"score": value, "selection": value - TIE_BREAK * log_loss if epoch is None else epoch}
 
 
 def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) -> TrainingArguments:
@@ -282,13 +292,3 @@ def _hung(model: nn.Module, module: nn.Module | None) -> Iterator[None]:
         yield
     finally:
         delattr(model, TRAINED_ALONG)
-
-
-@contextlib.contextmanager
-def _swapped(owner: Any, name: str, value: Any) -> Any:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

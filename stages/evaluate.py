@@ -8,8 +8,8 @@ import click
 from distill.console import PARAMS, command, say
 from distill.files import to_json, write_text
 from distill.params.base import load_entry
-from distill.params.students import load_student
 from distill.params.teachers import TeacherSettings
+from distill.recipes.catalogue import load_student
 
 
 def measured_teacher(name: str) -> dict[str, Any]:

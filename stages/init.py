@@ -6,7 +6,7 @@ import click
 
 from distill.console import PARAMS, command, say
 from distill.files import whole_folder
-from distill.params.students import load_student
+from distill.recipes.catalogue import load_student
 
 
 @command
@@ -21,7 +21,16 @@ def main(name: str) -> None:
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     init = settings.init
-    student = newborn(Path(init.source), dataset, init.layers, init.depth, init.architecture, init.seed)
+    student = newborn(
+        Path(init.source),
+        dataset,
+        seed=init.seed,
+        layers=init.layers,
+        depth=init.depth,
+        family=init.family,
+        architecture=init.architecture,
+        embeddings=init.copy_embeddings,
+    )
     with whole_folder(Path("data/inits", name)) as folder:
         save_model(folder, student, load_tokenizer(dataset.folder / "tokenizer"))
     parameters = sum(parameter.numel() for parameter in student.parameters())

@@ -6,7 +6,7 @@ import click
 
 from distill.console import PARAMS, command, say
 from distill.files import SCRATCH, to_json, whole_folder, write_text
-from distill.params.students import load_student
+from distill.recipes.catalogue import load_student
 
 
 @command

@@ -18,9 +18,12 @@ def main(name: str) -> None:
     from transformers import set_seed
 
     from distill.batches import Collator
-    from distill.encoders import checkpoint_place, load_classifier, load_tokenizer, require_positions, require_vocabulary
-    from distill.models import save_model
+    from distill.encoders import checkpoint_place, load_tokenizer
+    from distill.models import load_model, require_fit, save_model
+    from distill.objectives import supervised
     from distill.prepared import Dataset
+    from distill.tasks.base import Gold
+    from distill.tasks.catalogue import task_of
     from distill.training import run_key, train
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
@@ -28,14 +31,15 @@ def main(name: str) -> None:
     place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
     with whole_folder(Path("data/teachers", name)) as folder:
         set_seed(settings.seed)
-        model = load_classifier(place, dataset.labels, new_head=settings.epochs > 0, revision=checkpoint.revision)
-        require_vocabulary(model, dataset.vocabulary, str(place))
-        require_positions(model, dataset.max_length, str(place))
+        task = task_of(dataset.task)
+        model = load_model(place, task, dataset.labels, new_head=settings.epochs > 0, revision=checkpoint.revision)
+        require_fit(model, dataset, str(place))
         trained = train(
             model,
             Collator(dataset.rows("train")),
-            Collator(dataset.rows("validation")),
+            Gold.of(dataset, "validation"),
             settings,
+            supervised(task),
             seed=settings.seed,
             metric=dataset.metric,
             scratch=SCRATCH / "training" / f"teachers-{name}-{run_key(settings, dataset, model)}",

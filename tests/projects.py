@@ -22,17 +22,21 @@ PARAMS = """\
 defaults:
   sources: {}
   datasets: {tokenizer: {path: ORIGIN/checkpoint}}
+  augmentations: {}
   teachers: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
   targets: {}
+  ensembles: {}
   students: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
 sources:
   tiny: {path: ORIGIN/rows}
 datasets:
   tiny: {source: tiny, max_length: 16}
+augmentations: {}
 teachers:
   tiny: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}}
 targets:
   tiny: {teacher: tiny, dataset: tiny, hidden: [-1]}
+ensembles: {}
 students:
   supervised:
     recipe: supervised

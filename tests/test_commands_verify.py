@@ -25,10 +25,12 @@ from tests.commands import contents
 from tests.damage import flip
 
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, teachers: {}, targets: {}, students: {}}
+defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}
 sources: {}
 datasets: {}
+augmentations: {}
 teachers: {}
+ensembles: {}
 targets:
   tiny: {teacher: tiny, dataset: tiny, hidden: [0, 2], attention: [1], cls: [-1]}
 students: {}

@@ -61,9 +61,10 @@ def test_a_split_of_punctuation_alone_does_no_harm():
     assert across_splits({"train": ["..."], "test": ["some words here now"]}, 0.5)["train-test"]["exact"] == 0
 
 
+@pytest.mark.parametrize("bound", [("BLOCK", 7), ("PAIRS", 200), ("PAIRS", 1)])
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
-def test_random_texts_give_what_brute_force_gives(monkeypatch: pytest.MonkeyPatch, threshold: float):
-    monkeypatch.setattr(duplicates, "BLOCK", 7)
+def test_random_texts_give_what_brute_force_gives(monkeypatch: pytest.MonkeyPatch, threshold: float, bound: tuple[str, int]):
+    monkeypatch.setattr(duplicates, *bound)
     dice = random.Random(5)
     first = [" ".join(dice.choices("abcdef", k=dice.randint(2, 14))) for _ in range(60)]
     second = [" ".join(dice.choices("abcdef", k=dice.randint(2, 14))) for _ in range(20)]

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from distill.losses.hidden import cosine_distance, hidden_mse
+from distill.losses.hidden import cosine_distance, hidden_mse, normalized_mse
 
 
 def test_parallel_states_have_no_loss_and_opposite_ones_two():
@@ -49,3 +49,35 @@ def test_the_gradient_of_the_squared_difference_is_twice_the_difference_over_the
     torch.testing.assert_close(student.grad, (2 * (student - teacher) / 12).detach())
     double = student.detach().double().requires_grad_()
     assert torch.autograd.gradcheck(lambda states: ((states - teacher.double()) ** 2).mean(), double)
+
+
+def normalized_difference(student: np.ndarray, teacher: np.ndarray) -> float:
+    """The formula itself, in float64."""
+    unit = [states / np.sqrt((states**2).sum(axis=1, keepdims=True)) for states in (student, teacher)]
+    return float(((unit[0] - unit[1]) ** 2).sum() / student.size)
+
+
+def test_the_normalized_difference_does_not_see_lengths():
+    states = torch.randn(9, 8)
+    assert normalized_mse(states, states) == 0
+    assert normalized_mse(states, 7 * states) < 1e-12
+    torch.testing.assert_close(normalized_mse(states, -states), torch.tensor(4 / 8))
+
+
+def test_the_normalized_difference_is_the_formula():
+    student, teacher = 3 * torch.randn(9, 8), torch.randn(9, 8)
+    expected = normalized_difference(student.double().numpy(), teacher.double().numpy())
+    np.testing.assert_allclose(normalized_mse(student, teacher).item(), expected, rtol=1e-5)
+
+
+def test_the_gradient_of_the_normalized_difference_is_that_of_finite_differences_of_the_formula():
+    student, teacher = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4)
+    normalized_mse(student, teacher).backward()
+    s, t, step = student.detach().double().numpy(), teacher.double().numpy(), 1e-6
+    differences = np.zeros_like(s)
+    for place in np.ndindex(s.shape):
+        up, down = s.copy(), s.copy()
+        up[place] += step
+        down[place] -= step
+        differences[place] = (normalized_difference(up, t) - normalized_difference(down, t)) / (2 * step)
+    np.testing.assert_allclose(student.grad.numpy(), differences, rtol=1e-4, atol=1e-7)

@@ -10,12 +10,13 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from distill.__main__ import main
+from tests import tiny
 
 STUDENT = {"dataset": "tiny", "targets": "tiny"}
 HALF = {"from": "data/teachers/big", "depth": 2}
 TINYBERT = {**STUDENT, "recipe": "tinybert", "stage": "intermediate", "init": HALF}
 DISTILBERT = {**STUDENT, "recipe": "distilbert", "init": HALF}
-SECTIONS = ("sources", "datasets", "teachers", "targets", "students")
+SECTIONS = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
 
 
 @pytest.fixture
@@ -27,8 +28,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: Path, prep
         "defaults": {section: {} for section in SECTIONS},
         "sources": {"tiny": {"path": "rows.csv"}},
         "datasets": {"tiny": {"source": "tiny", "tokenizer": {"path": str(teacher)}}},
+        "augmentations": {},
         "teachers": {"big": {"dataset": "tiny", "checkpoint": {"path": str(teacher)}}},
         "targets": {"tiny": {"teacher": "big", "dataset": "tiny"}},
+        "ensembles": {},
         "students": {},
     }
 
@@ -196,3 +199,25 @@ def test_only_the_named_sets_are_planned(project: dict[str, Any]):
     project["targets"]["other"] = {"teacher": "big", "dataset": "tiny"}
     assert set(json.loads(run(project, "plan", "other", "--json").stdout)["targets"]) == {"other"}
     assert run(project, "plan", "othr").stderr == "error: params.yaml: targets.othr: no such entry; did you mean 'other'?\n"
+
+
+def test_a_masked_lm_and_its_relations_are_planned(project: dict[str, Any]):
+    shutil.rmtree("data/prepared/tiny")
+    tiny.prepare_task(Path("data/prepared/tiny"), "masked-lm", sizes=(30, 8, 8))
+    project["datasets"]["tiny"]["task"] = "masked-lm"
+    project["targets"]["tiny"]["relations"] = [-1]
+    outputs = planned(project)["outputs"]
+    assert outputs["logits"]["source"] == "transform"
+    assert list(outputs["logits"]["bytes"]) == ["heads.safetensors"]
+    assert set(outputs["transform"]["bytes"]) == {"train", "validation", "test"}
+    assert {name: output["source"] for name, output in outputs.items() if name.endswith("-04")} == dict.fromkeys(
+        ("queries-04", "keys-04", "values-04"), "hidden-03"
+    )
+
+
+def test_logits_of_a_masked_lm_alone_are_refused(project: dict[str, Any]):
+    project["datasets"]["tiny"]["task"] = "masked-lm"
+    project["students"]["soft"] = {**STUDENT, "targets": "tiny/logits", "recipe": "hinton", "init": HALF}
+    done = run(project, "check")
+    assert done.exit_code == 1
+    assert "students.soft.targets: logits of masked-lm are replayed, 'tiny/logits' lacks" in done.stderr

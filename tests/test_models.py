@@ -7,16 +7,20 @@ import torch
 
 from distill.encoders import (
     config_fingerprint,
-    load_classifier,
     require_positions,
     require_vocabulary,
     tokenizer_fingerprint,
     weights_fingerprint,
 )
 from distill.errors import UserError
-from distill.models import load_for, save_model
+from distill.models import load_for, load_model, save_model
 from distill.prepared import Dataset
+from distill.tasks.catalogue import TASKS, task_of
 from tests import tiny
+
+SEQUENCE = task_of("sequence-classification")
+LABELS = {"sequence-classification": ("a", "b"), "regression": ("score",), "token-classification": ("O", "B-x"), "masked-lm": ()}
+LABELS["question-answering"] = ("start", "end")
 
 
 def test_a_saved_model_is_the_same_when_it_is_loaded(tmp_path, dataset, tokenizer):
@@ -43,17 +47,32 @@ def test_another_label_order_is_refused_with_both_orders(teacher, dataset):
 
 def test_another_number_of_labels_is_refused(teacher, dataset):
     changed = Dataset(**{**vars(dataset), "labels": ("cat", "dog")})
-    with pytest.raises(UserError, match="has no classification head for 2 labels .*; fine-tune it: epochs ≥ 1"):
+    with pytest.raises(UserError, match="has no sequence-classification head for 2 labels .*; fine-tune it: epochs ≥ 1"):
         load_for(teacher, changed)
 
 
 def test_a_checkpoint_without_a_head_is_refused_unless_a_new_head_is_wanted(tmp_path, tokenizer):
     tiny.bert().bert.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="has no classification head for 3 labels"):
-        load_classifier(tmp_path, tiny.LABELS, new_head=False)
-    fresh = load_classifier(tmp_path, ("a", "b"), new_head=True)
+    with pytest.raises(UserError, match="has no sequence-classification head for 3 labels"):
+        load_model(tmp_path, SEQUENCE, tiny.LABELS, new_head=False)
+    fresh = load_model(tmp_path, SEQUENCE, ("a", "b"), new_head=True)
     assert fresh.config.num_labels == 2
     assert fresh.config.id2label == {0: "a", 1: "b"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("family", [*tiny.FAMILIES, "modernbert"])
+def test_a_trunk_takes_any_tasks_head_which_is_there_when_it_is_loaded_again(tmp_path, family, task):
+    tiny.family(family).base_model.save_pretrained(tmp_path / "trunk")
+    made = load_model(tmp_path / "trunk", task_of(task), LABELS[task], new_head=True)
+    made.save_pretrained(tmp_path / "whole")
+    again = load_model(tmp_path / "whole", task_of(task), LABELS[task], new_head=False)
+    for name, tensor in made.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    assert task_of(task).raw(again(**tiny.padded([4, 3]))).shape[0] == 2
+    other = "masked-lm" if task == "question-answering" else "question-answering"
+    with pytest.raises(UserError, match=f"whole: has no {other} head"):
+        load_model(tmp_path / "whole", task_of(other), LABELS[other], new_head=False)
 
 
 def test_another_tokenizer_is_refused_with_both_fingerprints(tmp_path, dataset):

@@ -8,13 +8,13 @@ from distill.errors import UserError
 from distill.params.base import Strict, load_entry, nearest, read_yaml
 from distill.params.datasets import DatasetSettings
 from distill.params.sources import Source
-from distill.params.students import load_student
 from distill.params.targets import TargetSettings
 from distill.params.teachers import TeacherSettings
 from distill.params.training import TrainingSettings
+from distill.recipes.catalogue import load_student
 
-DEFAULTS = "defaults: {sources: {}, datasets: {}, teachers: {}, targets: {}, students: {}}\n"
-EMPTY = "sources: {}\ndatasets: {}\nteachers: {}\ntargets: {}\nstudents: {}\n"
+DEFAULTS = "defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}\n"
+EMPTY = "sources: {}\ndatasets: {}\naugmentations: {}\nteachers: {}\ntargets: {}\nensembles: {}\nstudents: {}\n"
 
 
 def params_file(folder: Path, text: str) -> Path:
@@ -173,8 +173,8 @@ def test_a_recipe_whose_weights_are_all_zero_is_refused(tmp_path: Path):
 def test_an_entry_inherits_defaults_and_overrides_them(tmp_path: Path):
     path = params_file(
         tmp_path,
-        "defaults: {sources: {}, datasets: {}, teachers: {epochs: 7, batch_size: 9}, targets: {}, students: {}}\n"
-        "teachers: {x: {dataset: d, checkpoint: {hub: t}, batch_size: 4}}",
+        DEFAULTS.replace("teachers: {}", "teachers: {epochs: 7, batch_size: 9}")
+        + "teachers: {x: {dataset: d, checkpoint: {hub: t}, batch_size: 4}}",
     )
     loaded = load_entry(path, "teachers", "x", TeacherSettings)
     assert (loaded.epochs, loaded.batch_size) == (7, 4)
@@ -184,8 +184,7 @@ def test_an_entry_inherits_defaults_and_overrides_them(tmp_path: Path):
 def test_a_mistyped_default_is_refused_where_it_is_inherited(tmp_path: Path):
     path = params_file(
         tmp_path,
-        "defaults: {sources: {}, datasets: {}, teachers: {epochs: lots}, targets: {}, students: {}}\n"
-        "teachers: {x: {dataset: d, checkpoint: {hub: t}}}",
+        DEFAULTS.replace("teachers: {}", "teachers: {epochs: lots}") + "teachers: {x: {dataset: d, checkpoint: {hub: t}}}",
     )
     assert refusal(path, "teachers", "x", TeacherSettings).startswith("teachers.x.epochs: expected valid integer")
 

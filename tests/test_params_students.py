@@ -8,7 +8,8 @@ import pytest
 
 from distill.errors import UserError
 from distill.params.base import validate
-from distill.params.students import RECIPES, Needs, StudentSettings
+from distill.params.students import Needs, StudentSettings
+from distill.recipes.catalogue import RECIPES
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,11 +54,14 @@ def test_depths_that_do_not_divide_ask_for_a_layer_map():
     assert student("tinybert", stage="prediction").needs(5, 12) == Needs(logits=True)
 
 
-def test_only_the_intermediate_stage_trains_no_head():
-    heads = {name: student(name).trains_head for name in RECIPES if name != "tinybert"}
-    assert all(heads.values())
-    assert student("tinybert", stage="prediction").trains_head
-    assert not student("tinybert", stage="intermediate").trains_head
+def test_hints_and_relations_and_intermediate_stages_train_no_head():
+    stages = {"tinybert": ("intermediate", "prediction"), "mobilebert": ("transfer", "distill")}
+    headless = set()
+    for name in RECIPES:
+        for stage in stages.get(name, (None,)):
+            if not student(name, **({} if stage is None else {"stage": stage})).trains_head:
+                headless.add((name, stage))
+    assert headless == {("tinybert", "intermediate"), ("mobilebert", "transfer"), ("fitnets", None), ("minilm", None)}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +88,7 @@ def test_settings_that_make_no_sense_are_refused(settings, complaint):
 
 
 def test_needs_are_known_without_torch():
-    code = "import sys, distill.params.students; print({'torch', 'numpy', 'transformers'} & set(sys.modules))"
+    modules = "distill.params.whole, distill.recipes.catalogue"
+    code = f"import sys, {modules}; print({{'torch', 'numpy', 'transformers'}} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"

@@ -8,10 +8,12 @@ import huggingface_hub.errors as hub
 import pytest
 from huggingface_hub import constants
 
-from distill.encoders import load_classifier, load_tokenizer
+from distill.encoders import load_tokenizer
 from distill.errors import UserError
+from distill.models import load_model
 from distill.places import from_hub, local_folder, package_folder
 from distill.sources import fetch_hub
+from distill.tasks.catalogue import task_of
 
 
 @pytest.fixture
@@ -155,7 +157,7 @@ def test_a_full_disk_is_not_taken_for_a_broken_network(pauses: list[float]):
         ("tokenizer 'google-bert/bert-base-uncased'", lambda: load_tokenizer("google-bert/bert-base-uncased")),
         (
             "model 'google-bert/bert-base-uncased'",
-            lambda: load_classifier("google-bert/bert-base-uncased", ["a", "b"], new_head=True),
+            lambda: load_model("google-bert/bert-base-uncased", task_of("sequence-classification"), ["a", "b"], new_head=True),
         ),
     ],
 )

@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from distill.data import Rows
+from distill.encoders import load_tokenizer
 from distill.errors import UserError
 from distill.files import read_json
 from distill.preparation import make_rows, write_dataset
 from distill.prepared import UNLABELLED, Dataset
+from tests import tiny
 
 COLUMNS = {"text": "text", "text_pair": None, "label": "label", "id": None}
 OWN = {"train": "train", "validation": None, "test": None}
@@ -88,6 +91,7 @@ def test_what_is_counted_is_right_and_stands_in_dataset_json(tmp_path: Path, tok
         "tokens": 6 + 3 + 3 + 6,
         "truncated_rows": 1,
         "truncated_tokens": 2,
+        "counts": {},
     }
     assert description["duplicates"]["train-validation"]["exact"] == 1
     assert description["duplicates"]["train-test"] == {"exact": 1, "near": 0, "examples": [{"train": 3, "test": 0}]}
@@ -145,3 +149,26 @@ def test_numbers_that_are_named_by_numbers_are_not_taken_for_positions():
     rows, _ = make(stars, labels=["1", "2", "3"])
     assert rows["train"].labels.tolist() == [0, 1, 2]
     assert rows["validation"].labels.tolist() == [2]
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_rows_join_the_targets_of_a_teacher_with_another_tokenizer(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, pairs: bool
+):
+    other = tiny.tokenizer([f"w{i}" for i in range(39, -1, -1)])
+    columns = {**COLUMNS, "text_pair": "text" if pairs else None}
+    rows, names = make({split: tiny.raw("sequence-classification", 30, i) for i, split in enumerate(OWN)}, columns=columns)
+    for name in ("teacher", "student"):
+        (tmp_path / name).mkdir()
+    settings = {"task": "sequence-classification", "metric": "f1", "near_duplicate": 0.8}
+    write_dataset(tmp_path / "teacher", rows, names, tokenizer, max_length=6, **settings)
+    seen = {"teacher_tokenizer": tokenizer, "teacher_max_length": 6}
+    write_dataset(tmp_path / "student", rows, names, other, max_length=9, **seen, **settings)
+    teacher, student = Dataset.open(tmp_path / "teacher"), Dataset.open(tmp_path / "student")
+    assert (student.seen_tokenizer, student.seen_max_length) == (teacher.tokenizer, 6) == (teacher.seen_tokenizer, 6)
+    assert load_tokenizer(tmp_path / "student" / "seen_tokenizer").get_vocab() == tokenizer.get_vocab()
+    assert (student.max_length, student.tokenizer != teacher.tokenizer) == (9, True)
+    for split in teacher.splits:
+        np.testing.assert_array_equal(student.rows(split).ids, teacher.rows(split).ids)
+        assert student.splits[split]["fingerprint"] == teacher.splits[split]["fingerprint"]
+        assert not np.array_equal(student.rows(split).lengths, teacher.rows(split).lengths)

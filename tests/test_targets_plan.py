@@ -19,7 +19,7 @@ from distill.targets.outputs import Job
 from distill.targets.plan import KL_LOST, VARIANCE_LOST, Plan
 from distill.targets.schema import HEADS
 from tests import tiny
-from tests.stores import materialize
+from tests.stores import materialize, teacher_for
 
 SPLITS = {"train": 1000, "validation": 60, "test": 40}
 JOBS = {
@@ -64,7 +64,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeniz
 def planned(dataset: Dataset, model_type: str = "bert") -> Plan:
     with torch.device("meta"):
         hollow = tiny.bert(width=64, model_type=model_type)
-    return Plan({split: dataset.rows(split) for split in SPLITS}, hollow, len(dataset.labels))
+    return Plan({split: dataset.rows(split) for split in SPLITS}, hollow, dataset.task)
 
 
 def written(folder: Path) -> dict[str, dict[str, int]]:
@@ -80,6 +80,21 @@ def written(folder: Path) -> dict[str, dict[str, int]]:
 @pytest.mark.parametrize("name", JOBS)
 def test_what_is_written_is_what_was_predicted(mixed: Dataset, tmp_path: Path, name: str):
     require_prediction(mixed, tmp_path, JOBS[name])
+
+
+@pytest.mark.parametrize(
+    ("task", "positions"),
+    [("token-classification", "masked"), ("question-answering", "masked"), ("masked-lm", "masked"), ("masked-lm", "all")],
+)
+def test_tokens_and_projections_are_predicted_too(tmp_path: Path, task: str, positions: str):
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", task, sizes=(400, 60, 60)))
+    model, job = teacher_for(dataset, "mobilebert"), Job(relations=(1, 3), positions=positions, shard_bytes=2**18)
+    found = written(materialize(model, dataset, tmp_path / "set", job))
+    expected = Plan({split: dataset.rows(split) for split in SPLITS}, model.to("meta"), task).outputs(job)
+    assert {output: set(sizes) for output, sizes in expected.items()} == {output: set(sizes) for output, sizes in found.items()}
+    for output, sizes in found.items():
+        for part, size in sizes.items():
+            assert expected[output][part] == pytest.approx(size, rel=0.02, abs=200), (output, part)  # headers of tiny matrices
 
 
 def test_pairs_are_predicted_with_their_token_types(tmp_path: Path, tokenizer: PreTrainedTokenizerFast):

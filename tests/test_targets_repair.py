@@ -133,7 +133,7 @@ def test_a_set_that_has_grown_is_whole_again_after_repair(tmp_path, model, datas
     ("change", "message"),
     [
         ({"teacher": "x" * 64}, "teacher is xxxxxxxxxxxx, the store was made with tttttttttttt"),
-        ({"codec": "fp16"}, r"params.yaml asks for cls-01 as \('fp16', 'fp32'\), the store has \('int8', 'fp32'\)"),
+        ({"codec": "fp16"}, r"params.yaml asks for cls-01 as \('fp16', 'row', 'fp32'\), the store has \('int8', 'row', 'fp32'\)"),
         ({"rows": 9}, "the rows of train are .*, here .*"),
     ],
 )

@@ -178,7 +178,7 @@ class TestRefusals:
         [("tokenizer", "0" * 64), ("labels", ("dog", "cat", "fish")), ("max_length", 11)],
     )
     def test_a_changed_tokenizer_label_order_or_length_is_named(self, folder, dataset, part, value):
-        changed = Dataset(**{**vars(dataset), part: value})
+        changed = Dataset(**{**vars(dataset), part: value, f"seen_{part}" if part != "labels" else part: value})
         with pytest.raises(UserError, match=rf"does not fit .*: {part} is .*, the store was made with "):
             TargetStore.open(folder).require(changed, ["train"])
 
@@ -232,11 +232,11 @@ class TestRefusals:
 
     def test_a_manifest_of_another_version(self, folder):
         path = folder / "logits/manifest.json"
-        path.write_text(path.read_text().replace('"version": 2', '"version": 99'))
-        with pytest.raises(UserError, match=r"is \('distill/targets', 99\), expected \('distill/targets', 2\)"):
+        path.write_text(path.read_text().replace('"version": 3', '"version": 99'))
+        with pytest.raises(UserError, match=r"is \('distill/targets', 99\), expected \('distill/targets', 3\)"):
             TargetStore.open(folder)
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "distill/targets", "version": 2}', "[" * 100_000])
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "distill/targets", "version": 3}', "[" * 100_000])
     def test_a_damaged_manifest(self, folder, text):
         (folder / "logits/manifest.json").write_text(text)
         with pytest.raises(UserError, match="manifest.json: (is|its content)"):

@@ -132,7 +132,7 @@ def test_layers_may_be_counted_from_the_end():
 
 
 def test_attention_brings_the_states_that_it_is_replayed_from():
-    outputs = resolve(Job(hidden=(-1,), attention=(1, 3, -1)), 6)
+    outputs = resolve(Job(hidden=(-1,), attention=(1, 3, -1)), 6, "sequence-classification")
     assert outputs.stored == {"logits": "fp32", "tokens": "tokens", "hidden-02": "int8", "hidden-05": "int8", "hidden-06": "int8"}
     assert outputs.replayed == {
         "attention-01": "hidden-00",

@@ -1,9 +1,12 @@
 """Tiny stand-ins: a word tokenizer, random models, a data set whose labels can be learnt from its words."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import transformers
 from tokenizers import Tokenizer
@@ -13,7 +16,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
 
 from distill.data import Rows
-from distill.preparation import write_dataset
+from distill.preparation import make_rows, write_dataset
 from distill.prepared import UNLABELLED
 
 LABELS = ("cat", "dog", "fish")
@@ -21,9 +24,9 @@ WORDS = [f"w{i}" for i in range(40)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
-def tokenizer(words: list[str] | None = None) -> PreTrainedTokenizerFast:
+def tokenizer(words: list[str] | None = None, **more: str) -> PreTrainedTokenizerFast:
     """One token a word, framed by [CLS] and [SEP]."""
-    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *(words or WORDS)])}
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *(words or WORDS), *more.values()])}
     core = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     core.pre_tokenizer = Whitespace()
     core.post_processor = TemplateProcessing(
@@ -38,7 +41,13 @@ def tokenizer(words: list[str] | None = None) -> PreTrainedTokenizerFast:
         cls_token="[CLS]",
         sep_token="[SEP]",
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **more,
     )
+
+
+def masking_tokenizer() -> PreTrainedTokenizerFast:
+    """The same, and [MASK] as the last of 45 ids."""
+    return tokenizer(mask_token="[MASK]")
 
 
 def rows(count: int, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[list[str], list[str]]:
@@ -136,11 +145,9 @@ def family(model_type: str, head: str = "SequenceClassification", attention: str
     }.get(model_type, size)
     settings = AutoConfig.for_model(
         model_type,
-        vocab_size=len(WORDS) + len(SPECIAL),
         max_position_embeddings=32,
-        num_labels=2 if head == "QuestionAnswering" else len(LABELS),
         pad_token_id=0,
-        **{**own, **config},
+        **{"vocab_size": len(WORDS) + len(SPECIAL), "num_labels": 2 if head == "QuestionAnswering" else 3, **own, **config},
     )
     model = getattr(transformers, f"AutoModelFor{head}").from_config(settings, attn_implementation=attention).eval()
     with torch.no_grad():
@@ -158,3 +165,78 @@ def padded(lengths: list[int], *, types: bool = False, seed: int = 0) -> dict[st
     ids = torch.randint(len(SPECIAL), len(WORDS) + len(SPECIAL), mask.shape, generator=generator) * mask
     batch = {"input_ids": ids, "attention_mask": mask.long()}
     return batch | ({"token_type_ids": torch.randint(0, 2, mask.shape, generator=generator) * mask} if types else {})
+
+
+TASKS = ("sequence-classification", "regression", "token-classification", "question-answering", "masked-lm")
+METRIC = {"regression": "pearson", "token-classification": "entity_f1", "question-answering": "f1"}
+LENGTH = {"question-answering": 16}
+"""Tokens a row: 10, but for windows of contexts."""
+
+
+def raw(task: str, count: int, seed: int) -> pa.Table:
+    """Raw rows of a task, with columns of the usual names, whose labels can be learnt from their words."""
+    dice = random.Random(seed)
+    makers: dict[str, Callable[[random.Random], dict[str, Any]]] = {
+        "regression": _scored,
+        "token-classification": _tagged,
+        "question-answering": _asked,
+        "masked-lm": _told,
+    }
+    if task == "sequence-classification":
+        return pa.table(dict(zip(("text", "label"), rows(count, seed), strict=True)))
+    return pa.Table.from_pylist([makers[task](dice) for _ in range(count)])
+
+
+def prepare_task(
+    folder: Path,
+    task: str,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    sizes: tuple[int, int, int] = (60, 20, 20),
+    **how: Any,
+) -> Path:
+    """Write a prepared data set of any task; `how` goes to `write_dataset` (`stride`, `maskings`, `max_length` …)."""
+    tables = {
+        split: raw(task, count, i) for i, (split, count) in enumerate(zip(("train", "validation", "test"), sizes, strict=True))
+    }
+    own = dict.fromkeys(tables)
+    found, names = make_rows(tables, "tiny", {}, None, {**own, "train": "train"}, own, 1, task)
+    folder.mkdir(parents=True)
+    settings = {"metric": METRIC.get(task, "accuracy"), "max_length": LENGTH.get(task, 10), "near_duplicate": 0.8, **how}
+    write_dataset(folder, found, names, tokenizer or masking_tokenizer(), task=task, **settings)
+    return folder
+
+
+def _scored(dice: random.Random) -> dict[str, Any]:
+    """The score is the share of words of the first half of WORDS."""
+    share = dice.random()
+    words = [dice.choice(WORDS[:20] if dice.random() < share else WORDS[20:]) for _ in range(dice.randint(3, 8))]
+    return {"text": " ".join(words), "label": sum(word in WORDS[:20] for word in words) / len(words)}
+
+
+def _tagged(dice: random.Random) -> dict[str, Any]:
+    """w0 to w4 begin an animal, w5 to w9 go on with one after them, w10 to w14 begin a plant, all others are outside."""
+    words, tags = [], []
+    for _ in range(dice.randint(2, 6)):
+        kind = dice.random()
+        found = ["w%d", "w%d"] if kind < 0.2 else ["w%d"]
+        low = 0 if kind < 0.4 else 10 if kind < 0.6 else 15
+        words += [found[0] % (low + dice.randrange(5 if low < 15 else 25))] + [w % (5 + dice.randrange(5)) for w in found[1:]]
+        tags += [{0: "B-animal", 10: "B-plant", 15: "O"}[low], *["I-animal"] * (len(found) - 1)]
+    return {"tokens": words, "tags": tags}
+
+
+def _asked(dice: random.Random) -> dict[str, Any]:
+    """The question is one of w0 to w9, the answer the one or two words of w30 to w39 in the context; some have none."""
+    context = [dice.choice(WORDS[10:30]) for _ in range(dice.randint(4, 20))]
+    answer = " ".join(dice.choice(WORDS[30:]) for _ in range(dice.randint(1, 2)))
+    place = dice.randrange(len(context))
+    answerable = dice.random() < 0.8
+    whole = " ".join([*context[:place], answer, *context[place:]] if answerable else context)
+    answers = {"text": [answer], "answer_start": [whole.index(answer)]} if answerable else {"text": [], "answer_start": []}
+    return {"question": dice.choice(WORDS[:10]), "context": whole, "answers": answers}
+
+
+def _told(dice: random.Random) -> dict[str, Any]:
+    """Words count up from a first one by one step, so that a masked word follows from its neighbours."""
+    first = dice.randrange(40)
+    return {"text": " ".join(WORDS[(first + i) % 40] for i in range(dice.randint(4, 25)))}

@@ -8,22 +8,62 @@ from distill.params.base import Strict
 from distill.params.checkpoints import Checkpoint
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Task = Literal["sequence-classification", "regression", "token-classification", "question-answering", "masked-lm"]
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "sequence-classification": ("accuracy", "macro_f1", "f1", "mcc"),
+    "regression": ("pearson", "spearman"),
+    "token-classification": ("entity_f1",),
+    "question-answering": ("f1", "exact_match"),
+    "masked-lm": ("accuracy",),
+}
+"""The metrics of each task, the default first; all are the higher the better."""
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "sequence-classification": ("text", "text_pair", "label", "id"),
+    "regression": ("text", "text_pair", "label", "id"),
+    "token-classification": ("tokens", "tags", "id"),
+    "question-answering": ("question", "context", "answers", "id"),
+    "masked-lm": ("text", "id"),
+}
+"""What a task reads of `columns`."""
+KEYS: dict[str, tuple[str, ...]] = {
+    "labels": ("sequence-classification", "token-classification"),
+    "drop_empty": ("sequence-classification", "regression"),
+    "stride": ("question-answering",),
+    "maskings": ("masked-lm",),
+    "mask_probability": ("masked-lm",),
+    "teacher_tokenizer": ("sequence-classification", "regression"),
+    "teacher_max_length": ("sequence-classification", "regression"),
+}
+"""The tasks that a key belongs to, of those that do not belong to all."""
 
 
 class Columns(Strict):
-    """Which raw column plays which part."""
+    """Which raw column plays which part; each task has its own parts."""
 
     text: str = "text"
     text_pair: str | None = None
     """The second text of a pair."""
     label: str = "label"
-    """Empty (null) labels make transfer rows: the teacher's soft targets are all that is learnt from them."""
+    """A class, or for regression a number. Empty (null) labels make transfer rows: the teacher's soft targets are all that is
+    learnt from them; so with `tags` and `answers`."""
+    tokens: str = "tokens"
+    """Token classification: a list of words a row."""
+    tags: str = "tags"
+    """Token classification: a list of tags (O, B-type, I-type) a row, one a word."""
+    question: str = "question"
+    context: str = "context"
+    answers: str = "answers"
+    """Question answering: `{text: [...], answer_start: [...]}` as in SQuAD; empty lists if the context has no answer."""
     id: str | None = None
     """A column of unique ids, checked for duplicates."""
 
 
 class Splits(Strict):
-    """Each split is a split of the source, by name, or a fraction cut from the training rows, stratified by label."""
+    """Each split is a split of the source, by name, or a fraction cut from the training rows.
+
+    Fractions are stratified by label where labels are classes, keep questions on the same context together, and else random.
+    """
 
     train: str = "train"
     validation: str | Fraction | None = None
@@ -33,7 +73,7 @@ class Splits(Strict):
 
 
 class Limits(Strict):
-    """The most rows to keep of a split: a seeded, stratified sample."""
+    """The most rows to keep of a split: a seeded, stratified sample. Questions and texts count before they are cut to windows."""
 
     train: Annotated[int, Field(gt=0)] | None = None
     validation: Annotated[int, Field(gt=0)] | None = None
@@ -45,23 +85,57 @@ class DatasetSettings(Strict):
 
     source: str
     """The folder data/raw/SOURCE: an entry of `sources`, or data put there with `dvc add`."""
-    task: Literal["sequence-classification"] = "sequence-classification"
+    task: Task = "sequence-classification"
     tokenizer: Checkpoint
     columns: Columns = Columns()
     labels: tuple[str, ...] | None = None
-    """The label names in the model's order. Not given: those of the source, or the sorted names of the training rows."""
+    """The label (or tag) names in the model's order. Not given: those of the source, or the sorted ones of the training rows."""
+    drop_empty: bool = False
+    """Drop rows with an empty text instead of refusing them: GLUE's QQP has two. Masked LM always does."""
     splits: Splits = Splits()
     limit: Limits = Limits()
     max_length: Annotated[int, Field(ge=4)] = 128
-    """Tokens, special tokens included; longer rows are truncated, and counted."""
-    metric: Literal["accuracy", "macro_f1", "mcc"] = "accuracy"
-    """The score that picks the best epoch and that retention is measured in."""
+    """Tokens, special tokens included; longer rows are truncated, and counted. Long contexts and corpora are cut to windows."""
+    stride: Annotated[int, Field(ge=0)] | None = None
+    """Question answering: tokens that neighbouring windows of a context share. Not given: a third of max_length, 128 of 384."""
+    maskings: Annotated[int, Field(gt=0)] = 1
+    """Masked LM: how many fixed maskings the training split has of each chunk of text; the other splits have one."""
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Masked LM: the share of tokens that are to be predicted."""
+    teacher_tokenizer: Checkpoint | None = None
+    """The tokenizer of a teacher with another vocabulary. Rows then join the targets of the data set which that teacher saw
+    (same texts, this tokenizer, `teacher_max_length`); only logits of whole rows can be joined so."""
+    teacher_max_length: Annotated[int, Field(ge=4)] | None = None
+    """Not given: max_length."""
+    metric: str | None = None
+    """The score that picks the best epoch and that retention is measured in. Not given: the task's first of accuracy macro_f1
+    f1 mcc (classes), pearson spearman (regression), entity_f1 (tags), f1 exact_match (answers), accuracy (masked LM)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of word trigrams on."""
     seed: Annotated[int, Field(ge=0)] = 1
+
+    @property
+    def chosen_metric(self) -> str:
+        """The metric, or the task's default."""
+        return self.metric or METRICS[self.task][0]
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "DatasetSettings":
         if self.labels is not None and (len(set(self.labels)) < len(self.labels) or len(self.labels) < 2):
             raise ValueError("labels: expected at least two names, each once")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> "DatasetSettings":
+        """Refuse what another task alone reads, given here or inherited."""
+        for key, tasks in KEYS.items():
+            if key in self.model_fields_set and getattr(self, key) is not None and self.task not in tasks:
+                raise ValueError(f"{key}: belongs to {' and '.join(tasks)}, the task is {self.task}; remove it")
+        for part in sorted(self.columns.model_fields_set - set(COLUMNS[self.task])):
+            if getattr(self.columns, part) is not None:
+                raise ValueError(f"columns.{part}: {self.task} reads {', '.join(COLUMNS[self.task])}; remove it")
+        if self.metric is not None and self.metric not in METRICS[self.task]:
+            raise ValueError(f"metric: {self.task} has {', '.join(METRICS[self.task])}, got {self.metric!r:.60}")
+        if self.teacher_max_length is not None and self.teacher_tokenizer is None:
+            raise ValueError("teacher_max_length: goes with teacher_tokenizer; give that, or remove this")
         return self

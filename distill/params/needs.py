@@ -9,7 +9,11 @@ from distill.params.students import Needs
 from distill.params.targets import TargetSettings
 from distill.params.whole import Params
 
-KINDS = ("hidden", "cls", "attention")
+KINDS = ("hidden", "cls", "attention", "relations")
+OF_LAYERS = ("attention", "relations")
+"""Those that belong to layers, counted from 1; the others are hidden states, counted from 0."""
+OUTPUTS = {"relations": ("queries", "keys", "values")}
+"""What a target set calls the outputs of a kind, where that is not the kind's own name."""
 DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 """What the configs of transformers call the number of layers."""
 
@@ -59,12 +63,12 @@ def lists(targets: TargetSettings, depth: int) -> Needs:
     Raises:
         UserError: a layer that the teacher lacks, or one that is named twice.
     """
-    layers = {kind: resolve_layers(kind, getattr(targets, kind), int(kind == "attention"), depth) for kind in KINDS}
+    layers = {kind: resolve_layers(kind, getattr(targets, kind), int(kind in OF_LAYERS), depth) for kind in KINDS}
     return Needs(logits=True, **layers)
 
 
 def keeps(targets: TargetSettings, depth: int) -> Needs:
-    """What students can read of a target set: what it lists, and the states from which attention is replayed.
+    """What students can read of a target set: what it lists, and the states from which that is replayed.
 
     Raises:
         UserError: a layer that the teacher lacks, or one that is named twice.
@@ -74,8 +78,9 @@ def keeps(targets: TargetSettings, depth: int) -> Needs:
 
 
 def below(targets: TargetSettings, needs: Needs) -> Needs:
-    """The hidden states from which the attention among `needs` is replayed."""
-    return Needs(hidden=tuple(layer - 1 for layer in needs.attention) if targets.attention_as == "replay" else ())
+    """The hidden states from which the attention and the relations among `needs` are replayed."""
+    attention = needs.attention if targets.attention_as == "replay" else ()
+    return Needs(hidden=tuple(sorted({layer - 1 for layer in (*attention, *needs.relations)})))
 
 
 def without(left: Needs, right: Needs) -> Needs:
@@ -93,7 +98,8 @@ def together(parts: Iterable[Needs]) -> Needs:
 
 def names(needs: Needs) -> list[str]:
     """The outputs, as they are called in a target set."""
-    return ["logits"] * needs.logits + [f"{kind}-{layer:02d}" for kind in KINDS for layer in getattr(needs, kind)]
+    layers = [(name, layer) for kind in KINDS for layer in getattr(needs, kind) for name in OUTPUTS.get(kind, (kind,))]
+    return ["logits"] * needs.logits + [f"{name}-{layer:02d}" for name, layer in layers]
 
 
 def unfed(params: Params, target_set: str, path: Path, depths: Mapping[str, int]) -> list[str]:
@@ -126,7 +132,7 @@ def unfed(params: Params, target_set: str, path: Path, depths: Mapping[str, int]
                 add = to_add(targets, depth, [each for each in asked.values() if each is not None])
                 what = f"{where} {', '.join(lacking)}, which targets.{target_set} does not keep"
                 problems.append(f"{what}; add to targets.{target_set}: {add}")
-        elif deep and not (targets.hidden or targets.cls or targets.attention):
+        elif deep and not any(getattr(targets, kind) for kind in KINDS):
             which = f"`python -m distill plan {target_set}` says which layers to add"
             problems.append(f"{where} hidden states, which targets.{target_set} does not keep; {which}")
     return problems

@@ -10,7 +10,11 @@ Split = Literal["train", "validation", "test"]
 
 
 class TargetSettings(Strict):
-    """One target set: task logits in fp32 for every split, and the hidden states and attention maps that are asked for."""
+    """One target set: logits for every split, and the hidden states, attention maps and projections that are asked for.
+
+    Logits are kept in fp32, but those of masked-lm: a vocabulary is too wide, so they are replayed from what the teacher's head
+    makes of the last hidden state, kept by `codec`.
+    """
 
     teacher: str
     dataset: str
@@ -22,8 +26,14 @@ class TargetSettings(Strict):
     """Layers, counted from 1, whose attention scores students can read; -1 is the last."""
     attention_as: Literal["replay", "probabilities-u8", "scores-u8", "scores-fp16"] = "replay"
     """`replay` keeps the hidden state below the layer and computes scores again while students train; the others keep maps."""
+    relations: tuple[int, ...] = ()
+    """Layers, counted from 1, whose queries, keys and values students can read, replayed from the hidden state below; -1 is the
+    last."""
+    positions: Literal["masked", "all"] = "masked"
+    """masked-lm: keep the logits of masked tokens only, or of all."""
     embeddings: Literal["replay", "stored"] = "replay"
-    """How hidden state 0 is kept: computed again, exactly, from the token ids and the embedding tables, or stored by `codec`."""
+    """How hidden state 0 is kept: computed again, exactly, from the token ids and the embedding tables, or stored by `codec`, as
+    ModernBERT and other families with embeddings of their own need it."""
     hidden_splits: tuple[Split, ...] = ("train",)
     """The splits of which hidden states and attention are kept."""
     codec: Literal["fp32", "fp16", "bf16", "int8", "int4"] = "int8"

@@ -1,29 +1,43 @@
 """The whole of params.yaml: every entry checked, and that entries name what exists, before anything runs."""
 
 import graphlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Union
 
 from pydantic import TypeAdapter, create_model
 
 from distill.errors import UserError
+from distill.params.augmentations import AugmentationSettings
 from distill.params.base import SECTIONS, Strict, nearest, read_yaml, require_sections, validate, with_defaults
 from distill.params.datasets import DatasetSettings
+from distill.params.ensembles import EnsembleSettings
 from distill.params.sources import Source
-from distill.params.students import RECIPES, StudentSettings, read_student
+from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
 from distill.params.teachers import TeacherSettings
+from distill.recipes.catalogue import RECIPES, read_student
 
 MODELS: dict[str, type[Strict]] = {
     "sources": Source,
     "datasets": DatasetSettings,
+    "augmentations": AugmentationSettings,
     "teachers": TeacherSettings,
     "targets": TargetSettings,
+    "ensembles": EnsembleSettings,
     "students": StudentSettings,
 }
-INTERPOLATED = {"datasets": ("source",), "teachers": ("dataset",), "targets": ("teacher", "dataset")}
-INTERPOLATED["students"] = ("recipe", "dataset", "targets", "init")
+INTERPOLATED = {
+    "datasets": ("source",),
+    "augmentations": ("of", "masked_lm"),
+    "teachers": ("dataset",),
+    "targets": ("teacher", "dataset"),
+    "ensembles": ("first", "second"),
+    "students": ("recipe", "dataset", "targets", "init"),
+}
+PER_ROW = ("sequence-classification", "regression")
+"""Tasks of one answer a row: its words can be replaced, and another tokenizer's student can learn from its logits."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +46,24 @@ class Params:
 
     sources: dict[str, Source]
     datasets: dict[str, DatasetSettings]
+    augmentations: dict[str, AugmentationSettings]
     teachers: dict[str, TeacherSettings]
     targets: dict[str, TargetSettings]
+    ensembles: dict[str, EnsembleSettings]
     students: dict[str, StudentSettings]
+
+    def origin(self, dataset: str) -> str:
+        """The entry of `datasets` from which a prepared data set was made, through whatever augmentations."""
+        while dataset in self.augmentations:
+            dataset = self.augmentations[dataset].of
+        return dataset
+
+    def members(self, target_set: str) -> tuple[str, ...]:
+        """The entries of `targets` whose mean an ensemble is; a target set is its own."""
+        if target_set not in self.ensembles:
+            return (target_set,)
+        ensemble = self.ensembles[target_set]
+        return (*self.members(ensemble.first), *self.members(ensemble.second))
 
 
 def load_params(path: Path) -> Params:
@@ -61,7 +90,7 @@ def load_params(path: Path) -> Params:
     if problems:
         raise UserError("\n".join(problems))
     params = Params(**entries)
-    problems = [*_dangling(params, path), *_cycles(params, path)]
+    problems = [*_dangling(params, path), *_cycles(params, path)] or _misfits(params, path)
     if not any(content[section] for section in SECTIONS):
         problems.append(f"{path}: no entries at all; add one to sources, datasets, teachers, targets and students")
     if problems:
@@ -114,12 +143,30 @@ def _check_defaults(content: dict[str, Any], path: Path, section: str) -> list[s
     return problems
 
 
-def _dangling(params: Params, path: Path) -> list[str]:
-    def refer(where: str, section: Literal["datasets", "teachers", "targets"], name: str) -> None:
-        entries = getattr(params, section)
-        if name not in entries:
-            problems.append(f"{path}: {where}: no entry '{name}' in {section}{nearest(name, entries)}")
+def _references(params: Params) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Where an entry names another: its path, the name, and the sections that may hold it."""
+    prepared, sets = ("datasets", "augmentations"), ("targets", "ensembles")
+    for name, augmentation in params.augmentations.items():
+        yield f"augmentations.{name}.of", augmentation.of, prepared
+        yield f"augmentations.{name}.masked_lm", augmentation.masked_lm, ("teachers",)
+    for name, teacher in params.teachers.items():
+        yield f"teachers.{name}.dataset", teacher.dataset, prepared
+    for name, targets in params.targets.items():
+        yield f"targets.{name}.dataset", targets.dataset, prepared
+        yield f"targets.{name}.teacher", targets.teacher, ("teachers",)
+    for name, ensemble in params.ensembles.items():
+        yield f"ensembles.{name}.dataset", ensemble.dataset, prepared
+        yield f"ensembles.{name}.first", ensemble.first, sets
+        yield f"ensembles.{name}.second", ensemble.second, sets
+    for name, student in params.students.items():
+        yield f"students.{name}.dataset", student.dataset, prepared
+        yield f"students.{name}.targets", student.targets.partition("/")[0], sets
+        kind, _, origin = student.init.source.removeprefix("data/").partition("/")
+        yield f"students.{name}.init.from", origin, {"prepared": prepared, "inits": ("students",)}.get(kind, (kind,))
 
+
+def _dangling(params: Params, path: Path) -> list[str]:
+    """Names that no entry has, and those that two have whose outputs would be one folder."""
     problems: list[str] = []
     for name, dataset in params.datasets.items():
         raw = path.parent / "data" / "raw" / dataset.source
@@ -128,46 +175,94 @@ def _dangling(params: Params, path: Path) -> list[str]:
                 f"{path}: datasets.{name}.source: no entry '{dataset.source}' in sources and no folder "
                 f"data/raw/{dataset.source}{nearest(dataset.source, params.sources)}"
             )
-    for name, teacher in params.teachers.items():
-        refer(f"teachers.{name}.dataset", "datasets", teacher.dataset)
-    for name, targets in params.targets.items():
-        refer(f"targets.{name}.dataset", "datasets", targets.dataset)
-        refer(f"targets.{name}.teacher", "teachers", targets.teacher)
-    for name, student in params.students.items():
-        refer(f"students.{name}.dataset", "datasets", student.dataset)
-        refer(f"students.{name}.targets", "targets", student.targets.partition("/")[0])
-        problems += _unfed(params, path, name, student)
-        kind, _, origin = student.init.source.removeprefix("data/").partition("/")
-        section = {"prepared": "datasets", "inits": "students"}.get(kind, kind)
-        known = getattr(params, section)
-        if origin not in known:
-            problems.append(f"{path}: students.{name}.init.from: no entry '{origin}' in {section}{nearest(origin, known)}")
+    for where, name, sections in _references(params):
+        known = [entry for section in sections for entry in getattr(params, section)]
+        if name not in known:
+            among = " or ".join(section for section in sections if getattr(params, section)) or sections[0]
+            problems.append(f"{path}: {where}: no entry '{name}' in {among}{nearest(name, known)}")
+    for section, other, folder in (("augmentations", "datasets", "prepared"), ("ensembles", "targets", "targets")):
+        twice = [name for name in getattr(params, section) if name in getattr(params, other)]
+        both = f"{other} has it too, both would be data/{folder}"
+        problems += [f"{path}: {section}.{name}: {both}/{name}; rename one" for name in twice]
     return problems
 
 
-def _unfed(params: Params, path: Path, name: str, student: StudentSettings) -> list[str]:
-    """A student whose target set cannot feed its recipe, whatever layers it keeps; distill/params/needs.py looks at those."""
-    target_set, _, part = student.targets.partition("/")
-    targets = params.targets.get(target_set)
-    if targets is None:
-        return []
-    where = f"{path}: students.{name}.targets"
-    if targets.dataset != student.dataset:
-        return [f"{where}: '{target_set}' was computed on '{targets.dataset}', the student learns on '{student.dataset}'"]
-    if student.reads_hidden and part:
-        return [f"{where}: {student.recipe} reads hidden states, '{student.targets}' is logits alone; write {target_set}"]
-    return []
-
-
 def _cycles(params: Params, path: Path) -> list[str]:
-    """Students are born from students: that chain has to begin somewhere."""
+    """Data sets, teachers, target sets and students are made from one another: that has to begin somewhere."""
     graph: dict[str, set[str]] = {}
+    owners: dict[str, str] = {}
+    for name, augmentation in params.augmentations.items():
+        owners[f"data/prepared/{name}"] = f"augmentations.{name}"
+        graph[f"data/prepared/{name}"] = {f"data/prepared/{augmentation.of}", f"data/teachers/{augmentation.masked_lm}"}
+    for name, teacher in params.teachers.items():
+        graph[f"data/teachers/{name}"] = {f"data/prepared/{teacher.dataset}"}
+    for name, ensemble in params.ensembles.items():
+        owners[f"data/targets/{name}"] = f"ensembles.{name}"
+        graph[f"data/targets/{name}"] = {f"data/targets/{ensemble.first}", f"data/targets/{ensemble.second}"}
     for name, student in params.students.items():
-        graph[f"data/students/{name}"] = {f"data/inits/{name}"}
+        owners[f"data/inits/{name}"] = f"students.{name}.init.from"
         graph[f"data/inits/{name}"] = {student.init.source}
+        graph[f"data/students/{name}"] = {f"data/inits/{name}"}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
-        names = [node.removeprefix("data/inits/") for node in error.args[1] if node.startswith("data/inits/")]
-        return [f"{path}: students.{names[0]}.init.from: a cycle, no student is born first: {' <- '.join(error.args[1])}"]
+        where = next(owners[node] for node in error.args[1] if node in owners)
+        return [f"{path}: {where}: a cycle, none of these can be made first: {' <- '.join(error.args[1])}"]
+    return []
+
+
+def _misfits(params: Params, path: Path) -> list[str]:
+    """References that resolve, to something of the wrong kind."""
+    problems = []
+    for name, augmentation in params.augmentations.items():
+        where = f"{path}: augmentations.{name}"
+        task = params.datasets[params.origin(augmentation.of)].task
+        if task not in PER_ROW:
+            problems.append(f"{where}.of: '{augmentation.of}' is for {task}, expected one of: {', '.join(PER_ROW)}")
+        task = params.datasets[params.origin(params.teachers[augmentation.masked_lm].dataset)].task
+        if task != "masked-lm":
+            problems.append(
+                f"{where}.masked_lm: '{augmentation.masked_lm}' is a teacher of {task}, expected one of masked-lm; add a teacher "
+                "whose data set has the task masked-lm (`epochs: 0` keeps a checkpoint as it is)"
+            )
+    sets: dict[str, TargetSettings | EnsembleSettings] = {**params.targets, **params.ensembles}
+    for name, ensemble in params.ensembles.items():
+        if params.datasets[params.origin(ensemble.dataset)].task == "masked-lm":
+            problems.append(
+                f"{path}: ensembles.{name}: '{ensemble.dataset}' is for masked-lm, whose logits are not kept; take others"
+            )
+        for place in ("first", "second"):
+            member = getattr(ensemble, place)
+            if sets[member].dataset != ensemble.dataset:
+                problems.append(
+                    f"{path}: ensembles.{name}.{place}: '{member}' was computed on '{sets[member].dataset}', the ensemble is for "
+                    f"'{ensemble.dataset}'; compute the targets of both teachers on one data set"
+                )
+    for name, student in params.students.items():
+        where = f"{path}: students.{name}.targets"
+        problems += [f"{where}: {line}" for line in _unfed(params, student, sets[student.targets.partition("/")[0]].dataset)]
+    return problems
+
+
+def _unfed(params: Params, student: StudentSettings, dataset: str) -> list[str]:
+    """Why a target set of a data set cannot feed a student, whatever layers it keeps; distill/params/needs.py looks at those."""
+    target_set, _, part = student.targets.partition("/")
+    own = params.datasets[params.origin(student.dataset)]
+    if student.dataset != dataset and own.teacher_tokenizer is None:
+        return [
+            f"'{target_set}' was computed on '{dataset}', the student learns on '{student.dataset}'; make them the same, or, if "
+            f"'{student.dataset}' has the same rows for another tokenizer, give it teacher_tokenizer: that of '{dataset}'"
+        ]
+    if student.dataset != dataset and (student.reads_hidden or own.task not in PER_ROW):
+        reads = f"{student.recipe} reads {'hidden states' if student.reads_hidden else f'logits of {own.task}'}"
+        return [
+            f"{reads}, a vector a token, and the tokens of '{student.dataset}' are not those of '{dataset}'; take a student with "
+            "the teacher's tokenizer, or a recipe that reads logits of whole rows alone"
+        ]
+    if student.reads_hidden and target_set in params.ensembles:
+        return [f"{student.recipe} reads hidden states, '{target_set}' is an ensemble, of logits alone; name one of its sets"]
+    if own.task == "masked-lm" and part:
+        return [f"logits of masked-lm are replayed, '{student.targets}' lacks what they are replayed from; write {target_set}"]
+    if student.reads_hidden and part:
+        return [f"{student.recipe} reads hidden states, '{student.targets}' is logits alone; write {target_set}"]
     return []

@@ -1,24 +1,54 @@
-"""All recipes by name: a plain dict."""
+"""All recipes by name: a plain dict, and students read as their recipe's settings."""
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from distill.errors import UserError
+from distill.params.base import nearest, read_yaml, require_sections, validate, with_defaults
 from distill.params.students import StudentSettings
-from distill.recipes import distilbert, hinton, supervised, tinybert
-from distill.recipes.base import Shapes, Term
+from distill.recipes.distilbert import DistilBert
+from distill.recipes.fitnets import FitNets
+from distill.recipes.hinton import Hinton
+from distill.recipes.minilm import MiniLm
+from distill.recipes.mobilebert import MobileBert
+from distill.recipes.pkd import Pkd
+from distill.recipes.supervised import Supervised
+from distill.recipes.tinybert import TinyBert
 
-TERMS: dict[str, Callable[[Any, Shapes], tuple[Term, ...]]] = {
-    "supervised": supervised.terms,
-    "hinton": hinton.terms,
-    "distilbert": distilbert.terms,
-    "tinybert": tinybert.terms,
+RECIPES: dict[str, type[StudentSettings]] = {
+    "supervised": Supervised,
+    "hinton": Hinton,
+    "distilbert": DistilBert,
+    "tinybert": TinyBert,
+    "mobilebert": MobileBert,
+    "pkd": Pkd,
+    "fitnets": FitNets,
+    "minilm": MiniLm,
 }
 
 
-def terms_of(settings: StudentSettings, shapes: Shapes) -> tuple[Term, ...]:
-    """The terms of a student's recipe, those of weight 0 left out.
+def load_student(path: Path, name: str) -> StudentSettings:
+    """Read one student, as its recipe's settings.
 
     Raises:
-        UserError: a term cannot compare this student with this teacher.
+        UserError: the file, the entry or a setting is not usable.
     """
-    return tuple(term for term in TERMS[settings.recipe](settings, shapes) if term.weight > 0)
+    content = read_yaml(path)
+    require_sections(content, str(path))
+    return read_student(content, path, name)
+
+
+def read_student(content: dict[str, Any], path: Path, name: str) -> StudentSettings:
+    """One student of a file that has been read, as its recipe's settings.
+
+    Raises:
+        UserError: there is no such entry or recipe, or a setting is not usable.
+    """
+    where = f"{path}: students.{name}"
+    if name not in content["students"]:
+        raise UserError(f"{where}: no such entry{nearest(name, content['students'])}")
+    entry = with_defaults(content, "students", name)
+    recipe = entry.get("recipe")
+    if not isinstance(recipe, str) or recipe not in RECIPES:
+        raise UserError(f"{where}.recipe: got {recipe!r}, no such recipe{nearest(str(recipe), RECIPES)}")
+    return validate(RECIPES[recipe], entry, where)

@@ -1,41 +1,70 @@
-"""Sanh et al. 2019, "DistilBERT" (arXiv 1910.01108), section 3, with its training code's weights; for a task.
+"""Sanh et al. 2019, "DistilBERT" (arXiv 1910.01108), section 3, with its training code's weights; for any task.
 
 5·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)) + 2·CE(z_s, y) + 1·(1 − cos(h_s,last, h_t,last))
+
+On masked-lm data this is the paper's triple loss: KL and CE run over masked positions (KL over all tokens where the target set
+says `positions: all`), the cosine over all real tokens.
 """
 
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import model_validator
+
 from distill.errors import UserError
-from distill.losses.hidden import cosine_distance
-from distill.losses.logits import soft_target_kl
-from distill.params.students import DistilBert
-from distill.recipes.base import Shapes, Term, hard_labels
-from distill.targets.schema import LOGITS, hidden_output
+from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+
+if TYPE_CHECKING:
+    from distill.recipes.base import Term
 
 
-def terms(settings: DistilBert, shapes: Shapes) -> tuple[Term, ...]:
-    """The triple loss.
+class DistilBert(StudentSettings):
+    """Sanh et al. 2019, for a task: soft_weight·T²·KL + hard_weight·CE + cosine_weight·(1−cos of the last hidden states)."""
 
-    Raises:
-        UserError: the cosine term compares states of different widths.
-    """
-    temperature, last, teacher_last = settings.temperature, shapes.student_layers, shapes.teacher_layers
-    if settings.cosine_weight and shapes.teacher_width not in (None, shapes.student_width):
-        raise UserError(
-            f"distilbert: the cosine term compares hidden states, the student's are {shapes.student_width} wide, the teacher's "
-            f"{shapes.teacher_width}; set cosine_weight: 0, or take the student from the teacher's layers"
+    recipe: Literal["distilbert"]
+    temperature: Temperature = 2.0
+    soft_weight: Weight = 5.0
+    hard_weight: Weight = 2.0
+    cosine_weight: Weight = 1.0
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Logits and the last hidden state."""
+        return Needs(logits=self.soft_weight > 0, hidden=(teacher_layers,) if self.cosine_weight else ())
+
+    @property
+    def reads_hidden(self) -> bool:
+        """The cosine term reads the last hidden state."""
+        return self.cosine_weight > 0
+
+    @model_validator(mode="after")
+    def _some_term(self) -> "DistilBert":
+        if self.soft_weight == self.hard_weight == self.cosine_weight == 0:
+            raise ValueError("soft_weight, hard_weight, cosine_weight: all are 0, nothing would be learnt")
+        return self
+
+    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
+        """The triple loss.
+
+        Raises:
+            UserError: the cosine term compares states of different widths.
+        """
+        from distill.losses.hidden import cosine_distance
+        from distill.recipes.base import Term, hard_labels, soft_targets
+        from distill.targets.schema import hidden_output
+
+        last, teacher_last = shapes.student_layers, shapes.teacher_layers
+        if self.cosine_weight and shapes.teacher_width not in (None, shapes.student_width):
+            raise UserError(
+                f"distilbert: the cosine term compares hidden states, the student's are {shapes.student_width} wide, the "
+                f"teacher's {shapes.teacher_width}; set cosine_weight: 0, or take the student from the teacher's layers"
+            )
+        return (
+            soft_targets(self.soft_weight, self.temperature),
+            hard_labels(self.hard_weight),
+            Term(
+                "cosine",
+                self.cosine_weight,
+                lambda step: cosine_distance(step.real(last), step.teacher_hidden(teacher_last)),
+                reads=(hidden_output(teacher_last),),
+                reads_student_hidden=True,
+            ),
         )
-    return (
-        Term(
-            "soft_targets",
-            settings.soft_weight,
-            lambda step: soft_target_kl(step.logits, step.teacher_logits, temperature),
-            reads=(LOGITS,),
-        ),
-        hard_labels(settings.hard_weight),
-        Term(
-            "cosine",
-            settings.cosine_weight,
-            lambda step: cosine_distance(step.real(last), step.teacher_hidden(teacher_last)),
-            reads=(hidden_output(teacher_last),),
-            reads_student_hidden=True,
-        ),
-    )

@@ -3,21 +3,30 @@
 α·CE(z_s, y) + (1 − α)·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T))
 """
 
-from distill.losses.logits import soft_target_kl
-from distill.params.students import Hinton
-from distill.recipes.base import Shapes, Term, hard_labels
-from distill.targets.schema import LOGITS
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from distill.params.students import Needs, Shapes, StudentSettings, Temperature
+
+if TYPE_CHECKING:
+    from distill.recipes.base import Term
 
 
-def terms(settings: Hinton, shapes: Shapes) -> tuple[Term, ...]:
-    """Hard labels with weight α, soft targets with 1 − α."""
-    temperature = settings.temperature
-    return (
-        hard_labels(settings.alpha),
-        Term(
-            "soft_targets",
-            1 - settings.alpha,
-            lambda step: soft_target_kl(step.logits, step.teacher_logits, temperature),
-            reads=(LOGITS,),
-        ),
-    )
+class Hinton(StudentSettings):
+    """Hinton, Vinyals & Dean 2015: `alpha`·CE + (1−`alpha`)·T²·KL."""
+
+    recipe: Literal["hinton"]
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The weight of the hard labels."""
+    temperature: Temperature = 4.0
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Logits."""
+        return Needs(logits=self.alpha < 1)
+
+    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
+        """Hard labels with weight α, soft targets with 1 − α."""
+        from distill.recipes.base import hard_labels, soft_targets
+
+        return hard_labels(self.alpha), soft_targets(1 - self.alpha, self.temperature)

@@ -1,9 +1,20 @@
 """Hard labels alone: the baseline that every distilled student is compared with."""
 
-from distill.params.students import Supervised
-from distill.recipes.base import Shapes, Term, hard_labels
+from typing import TYPE_CHECKING, Literal
+
+from distill.params.students import Shapes, StudentSettings
+
+if TYPE_CHECKING:
+    from distill.recipes.base import Term
 
 
-def terms(settings: Supervised, shapes: Shapes) -> tuple[Term, ...]:
-    """CE(z_s, y)."""
-    return (hard_labels(1.0),)
+class Supervised(StudentSettings):
+    """Hard labels alone: the baseline of every distilled student. Targets are read when it is evaluated only."""
+
+    recipe: Literal["supervised"]
+
+    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
+        """The task's loss against the labels."""
+        from distill.recipes.base import hard_labels
+
+        return (hard_labels(1.0),)

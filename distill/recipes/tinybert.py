@@ -5,55 +5,113 @@ prediction:   −softmax(z_t/T)·log softmax(z_s/T)
 
 A are the attention scores before the softmax, H and E hidden states and embedding output. As in the paper's code, one linear
 map W with bias from the student's width to the teacher's serves all layers, also where the widths are equal. It is drawn anew
-for each run, trained with the student, and no part of it.
+for each run, trained with the student, and no part of it. General distillation is the intermediate stage on a corpus whose rows
+need no label and no masking.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from pydantic import Field, model_validator
 
 from distill.errors import UserError
-from distill.losses.attention import score_mse
-from distill.losses.hidden import hidden_mse
-from distill.losses.logits import soft_cross_entropy
-from distill.params.students import TinyBert
-from distill.recipes.base import Shapes, Step, Term, hard_labels
-from distill.targets.schema import LOGITS, attention_output, hidden_output
+from distill.layers import pair_layers
+from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from distill.recipes.base import Term
 
 Pairs = Sequence[tuple[int, int]]
 """The student's layers and the teacher's that each learns from."""
-INITIAL_DEVIATION = 0.02
-"""Of W's entries; its bias begins at 0."""
+INTERMEDIATE_KEYS = ("attention_weight", "hidden_weight", "embedding_weight", "layer_map")
+PREDICTION_KEYS = ("soft_weight", "hard_weight", "temperature")
 
 
-def terms(settings: TinyBert, shapes: Shapes) -> tuple[Term, ...]:
-    """The terms of the chosen stage.
+class TinyBert(StudentSettings):
+    """Jiao et al. 2020, in two stages, each a student of its own: the second is born `from: data/students/` the first.
 
-    Raises:
-        UserError: layers or heads cannot be paired.
+    `intermediate` fits attention scores, hidden states and embedding output; the head is not trained, so the last epoch is kept
+    and `patience` does nothing. `prediction` fits the logits. Published: intermediate with `learning_rate: 5e-5`,
+    `schedule: constant`, `batch_size: 32`, 10 to 20 epochs; prediction with `learning_rate: 3e-5`, `schedule: linear`,
+    `warmup: 0.1`, 3 epochs.
     """
-    if settings.stage == "prediction":
-        temperature = settings.temperature
+
+    recipe: Literal["tinybert"]
+    stage: Literal["intermediate", "prediction"]
+    layer_map: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(default=None, min_length=1)
+    """Intermediate: the teacher's layer for each of the student's, counted from 1; by default evenly, g(i) = i·N/M."""
+    attention_weight: Weight = 1.0
+    hidden_weight: Weight = 1.0
+    embedding_weight: Weight = 1.0
+    soft_weight: Weight = 1.0
+    """Prediction: of the soft cross-entropy."""
+    hard_weight: Weight = 0.0
+    """Prediction: of the hard labels."""
+    temperature: Temperature = 1.0
+
+    @property
+    def trains_head(self) -> bool:
+        """The intermediate stage trains no head."""
+        return self.stage == "prediction"
+
+    @property
+    def reads_hidden(self) -> bool:
+        """The intermediate stage reads hidden states and attention."""
+        return self.stage == "intermediate"
+
+    def layer_pairs(self, student_layers: int, teacher_layers: int) -> tuple[tuple[int, int], ...]:
+        """The student's layers and the teacher's that each learns from, counted from 1.
+
+        Raises:
+            UserError: the depths do not divide, or the map does not fit them.
+        """
+        return pair_layers("tinybert", self.layer_map, student_layers, teacher_layers)
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Scores and hidden states of the mapped layers, and the embedding output; or logits."""
+        if self.stage == "prediction":
+            return Needs(logits=self.soft_weight > 0)
+        mapped = tuple(sorted({teacher for _, teacher in self.layer_pairs(student_layers, teacher_layers)}))
+        hidden = ((0,) if self.embedding_weight else ()) + (mapped if self.hidden_weight else ())
+        return Needs(hidden=hidden, attention=mapped if self.attention_weight else ())
+
+    @model_validator(mode="after")
+    def _one_stage(self) -> "TinyBert":
+        own, other = (INTERMEDIATE_KEYS, PREDICTION_KEYS)[:: 1 if self.stage == "intermediate" else -1]
+        foreign = sorted(self.model_fields_set & set(other))
+        if foreign:
+            raise ValueError(f"{', '.join(foreign)}: not of stage {self.stage}, which takes {', '.join(own)}")
+        weights = [key for key in own if key.endswith("_weight")]
+        if not any(getattr(self, key) for key in weights):
+            raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
+        return self
+
+    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
+        """The terms of the chosen stage.
+
+        Raises:
+            UserError: layers or heads cannot be paired.
+        """
+        from distill.recipes.base import hard_labels, linear_map, soft_cross_entropy
+
+        if self.stage == "prediction":
+            return soft_cross_entropy(self.soft_weight, self.temperature), hard_labels(self.hard_weight)
+        pairs = self.layer_pairs(shapes.student_layers, shapes.teacher_layers)
+        projection = linear_map(shapes.student_width, shapes.teacher_width or shapes.student_width)
         return (
-            Term(
-                "soft_cross_entropy",
-                settings.soft_weight,
-                lambda step: soft_cross_entropy(step.logits, step.teacher_logits, temperature),
-                reads=(LOGITS,),
-            ),
-            hard_labels(settings.hard_weight),
+            _attention(self.attention_weight, pairs, shapes),
+            _states("hidden", self.hidden_weight, pairs, projection),
+            _states("embedding", self.embedding_weight, ((0, 0),), projection),
         )
-    pairs = settings.layer_pairs(shapes.student_layers, shapes.teacher_layers)
-    projection = _projection(shapes.student_width, shapes.teacher_width or shapes.student_width)
-    return (
-        _attention(settings.attention_weight, pairs, shapes),
-        _states("hidden", settings.hidden_weight, pairs, projection),
-        _states("embedding", settings.embedding_weight, ((0, 0),), projection),
-    )
 
 
-def _attention(weight: float, pairs: Pairs, shapes: Shapes) -> Term:
+def _attention(weight: float, pairs: Pairs, shapes: Shapes) -> "Term":
+    from distill.losses.attention import score_mse
+    from distill.recipes.base import Term, summed
+    from distill.targets.schema import attention_output
+
     own, theirs = shapes.student_heads, shapes.teacher_heads
     if weight and theirs not in (None, own):
         raise UserError(
@@ -65,37 +123,25 @@ def _attention(weight: float, pairs: Pairs, shapes: Shapes) -> Term:
             "tinybert: the attention term compares scores before the softmax, the target set keeps probabilities, which do not "
             "tell them; set attention_as: replay, scores-u8 or scores-fp16 in targets, or attention_weight: 0"
         )
-
-    def loss(step: Step) -> Float[Tensor, ""]:
-        parts = [score_mse(step.attention[s], step.teacher_attention(t), step.attention_mask) for s, t in pairs]
-        return sum(parts[1:], parts[0])
-
     return Term(
         "attention",
         weight,
-        loss,
+        summed(pairs, lambda step, s, t: score_mse(step.attention[s], step.teacher_attention(t), step.attention_mask)),
         reads=tuple(attention_output(teacher) for _, teacher in pairs),
         reads_student_attention=tuple(student for student, _ in pairs),
     )
 
 
-def _states(name: str, weight: float, pairs: Pairs, projection: nn.Module) -> Term:
-    def loss(step: Step) -> Float[Tensor, ""]:
-        parts = [hidden_mse(projection(step.real(s).float()), step.teacher_hidden(t)) for s, t in pairs]
-        return sum(parts[1:], parts[0])
+def _states(name: str, weight: float, pairs: Pairs, projection: "nn.Module") -> "Term":
+    from distill.losses.hidden import hidden_mse
+    from distill.recipes.base import Term, summed
+    from distill.targets.schema import hidden_output
 
     return Term(
         name,
         weight,
-        loss,
+        summed(pairs, lambda step, s, t: hidden_mse(projection(step.real(s).float()), step.teacher_hidden(t))),
         reads=tuple(hidden_output(teacher) for _, teacher in pairs),
         reads_student_hidden=True,
         trains=projection,
     )
-
-
-def _projection(student_width: int, teacher_width: int) -> nn.Linear:
-    projection = nn.Linear(student_width, teacher_width)
-    nn.init.normal_(projection.weight, std=INITIAL_DEVIATION)
-    nn.init.zeros_(projection.bias)
-    return projection

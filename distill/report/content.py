@@ -1,6 +1,6 @@
 """What the report tells: the metrics and run records under data/, gathered by data set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +10,8 @@ from distill.files import read_json
 from distill.params.students import StudentSettings
 from distill.params.whole import Params
 
-MEASURES = ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error")
-RELATIONS = ("agreement", "kl_from_teacher")
+ABOUT = ("task", "metric", "rows", "layers", "hidden_size", "parameters", "bytes", "seeds")
+"""What a metrics file says that is no measure."""
 SPLITS = ("train", "validation", "test")
 BASELINE = "supervised"
 """The recipe that reads no targets."""
@@ -97,7 +97,7 @@ class DataSet:
 
     name: str
     metric: str
-    """`accuracy`, `macro_f1` or `mcc`: what retention is measured in."""
+    """`accuracy`, `entity_f1` …: what retention is measured in."""
     labels: tuple[str, ...]
     max_length: int
     splits: tuple[Split, ...]
@@ -129,23 +129,28 @@ def gather(params: Params, data: Path) -> tuple[DataSet, ...]:
 
 def _data_set(params: Params, data: Path, name: str) -> DataSet:
     about = _read(data / "runs/datasets" / f"{name}.json", f"prepare@{name}", _described)
-    targets = {key: entry for key, entry in params.targets.items() if entry.dataset == name}
+    targets = {key: entry for key, entry in params.targets.items() if params.origin(entry.dataset) == name}
     teaching = {entry.teacher for entry in targets.values()}
     return DataSet(
         name=name,
         **about,
         teachers=tuple(
-            _teacher(data, key, entry.dataset if entry.dataset != name else "")
+            _teacher(data, key, entry.dataset if params.origin(entry.dataset) != name else "")
             for key, entry in params.teachers.items()
-            if entry.dataset == name or key in teaching
+            if params.origin(entry.dataset) == name or key in teaching
         ),
         targets=tuple(_target_set(data, key, entry.teacher) for key, entry in targets.items()),
         students=tuple(
-            _student(data, key, entry, params.targets[entry.targets.partition("/")[0]].teacher)
+            _student(data, key, entry, _teachers(params, entry.targets.partition("/")[0]))
             for key, entry in params.students.items()
-            if entry.dataset == name and entry.trains_head
+            if params.origin(entry.dataset) == name and entry.trains_head
         ),
     )
+
+
+def _teachers(params: Params, target_set: str) -> str:
+    """The teachers that a student learns from; of an ensemble all of them."""
+    return " + ".join(dict.fromkeys(params.targets[member].teacher for member in params.members(target_set)))
 
 
 def _described(record: Any) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def _teacher(data: Path, name: str, elsewhere: str) -> Model:
     """`elsewhere` is the data set that it was measured on, if that is another one: its scores compare with nothing here."""
 
     def build(record: Any) -> Model:
-        measured = {} if elsewhere else _metrics(record, MEASURES)
+        measured = {} if elsewhere else _metrics(record)
         recipe = f"teacher of {elsewhere}" if elsewhere else "teacher"
         return Model(name, "", recipe, _shape(record), measured, record["rows"], record["parameters"], record["bytes"], (run,))
 
@@ -179,7 +184,7 @@ def _teacher(data: Path, name: str, elsewhere: str) -> Model:
 
 def _student(data: Path, name: str, entry: StudentSettings, teacher: str) -> Model:
     def build(record: Any) -> Model:
-        measured = _metrics(record, (*MEASURES, *RELATIONS))
+        measured = _metrics(record)
         sizes = (record["rows"], record["parameters"], record["bytes"])
         return Model(name, teacher, entry.recipe, _shape(record), measured, *sizes, runs)
 
@@ -209,9 +214,8 @@ def _run(record: Any) -> Run:
     )
 
 
-def _metrics(record: Any, required: Sequence[str]) -> dict[str, float]:
-    optional = [f"{name}_sd" for name in required] + ["retention", "retention_low", "retention_high"]
-    return {name: record[name] for name in required} | {name: record[name] for name in optional if name in record}
+def _metrics(record: Any) -> dict[str, float]:
+    return {record["metric"]: record[record["metric"]]} | {name: record[name] for name in sorted(record) if name not in ABOUT}
 
 
 def _shape(record: Mapping[str, Any]) -> str:

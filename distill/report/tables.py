@@ -7,10 +7,31 @@ from typing import Generic, TypeVar
 
 from distill.report.content import DataSet, Duplicates, Model, Split, TargetSet
 
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "mcc": "MCC"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "f1": "F1",
+    "mcc": "MCC",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "entity_f1": "entity F1",
+    "exact_match": "exact match",
+    "entity_precision": "entity precision",
+    "entity_recall": "entity recall",
+    "token_accuracy": "token accuracy",
+}
 """As in a sentence; `title` is for headings."""
-FORMATS = {"accuracy": ".1%", "macro_f1": ".1%", "mcc": ".3f"}
+FORMATS = dict.fromkeys(METRIC_NAMES, ".1%") | dict.fromkeys(("mcc", "pearson", "spearman"), ".3f")
 """How scores are written, in the language that Python and d3 share."""
+OTHER_MEASURES = (
+    ("Log-loss", "log_loss", ".3f", -1),
+    ("Perplexity", "perplexity", ".2f", -1),
+    ("Mean squared error", "mean_squared_error", ".3f", -1),
+    ("Calibration error", "calibration_error", ".3f", -1),
+    ("Agreement with teacher", "agreement", ".1%", 1),
+    ("KL from teacher", "kl_from_teacher", ".3f", -1),
+)
+"""Headings, names, formats, and whether more is better (1) or less (−1)."""
 NONE = "–"
 Row = TypeVar("Row")
 
@@ -76,7 +97,8 @@ def to_markdown(table: Table) -> str:
 def results(data_set: DataSet) -> list[Table]:
     """Scores with sizes, then every other measure of each model. The best student of a column stands out."""
     metric = data_set.metric
-    others = [name for name in METRIC_NAMES if name != metric]
+    measured = {name for model in data_set.models for name in model.metrics}
+    others = [name for name in METRIC_NAMES if name != metric and name in measured]
     scores: list[Column[Model]] = [
         *_identity(),
         Column("Layers × width", lambda model: model.shape or NONE),
@@ -89,10 +111,7 @@ def results(data_set: DataSet) -> list[Table]:
     rest: list[Column[Model]] = [
         *_identity()[:1],
         *(_measure(title(name), name, FORMATS[name]) for name in others),
-        _measure("Log-loss", "log_loss", ".3f", sign=-1),
-        _measure("Calibration error", "calibration_error", ".3f", sign=-1),
-        _measure("Agreement with teacher", "agreement", ".1%"),
-        _measure("KL from teacher", "kl_from_teacher", ".3f", sign=-1),
+        *(_measure(*column) for column in OTHER_MEASURES if column[1] in measured),
     ]
     rows = next((model.rows for model in data_set.models if model.metrics), 0)
     return [
@@ -207,10 +226,10 @@ def _measure(title: str, name: str, form: str, sign: int = 1) -> Column[Model]:
         deviation = f" ± {model.metrics[f'{name}_sd']:{form}}" if f"{name}_sd" in model.metrics else ""
         return f"{model.metrics[name]:{form}}{deviation}"
 
-    return Column(title, text, rank=_students_only(lambda model: sign * model.metrics[name]))
+    return Column(title, text, rank=_students_only(lambda model: sign * model.metrics[name] if name in model.metrics else None))
 
 
-def _students_only(rank: Callable[[Model], float]) -> Callable[[Model], float | None]:
+def _students_only(rank: Callable[[Model], float | None]) -> Callable[[Model], float | None]:
     return lambda model: rank(model) if model.teacher else None
 
 

@@ -17,7 +17,7 @@ from distill.targets.gather import StoredOutput
 from distill.targets.outputs import codec_of
 from distill.targets.pool import Pool
 from distill.targets.reader import TargetStore
-from distill.targets.schema import Fingerprints, Manifest, Shard, differences
+from distill.targets.schema import Fingerprints, Manifest, Per, Shard, differences
 from distill.targets.shards import Column, MappedShard, map_shard, row_keys
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -42,15 +42,16 @@ class Kept:
 class Base:
     """An earlier version of a target set, or nothing."""
 
-    def __init__(self, store: TargetStore | None, fingerprints: Fingerprints, precision: str) -> None:
-        """Outputs of another teacher or precision are as good as absent."""
+    def __init__(self, store: TargetStore | None, fingerprints: Fingerprints, precision: str, per: Mapping[str, Per]) -> None:
+        """Outputs of another teacher or precision, or with vectors of something else, are as good as absent."""
         self.store = store
         usable = {} if store is None else store.manifests
         teacher = (fingerprints.teacher, fingerprints.config)
         self.manifests = {
             output: manifest
             for output, manifest in usable.items()
-            if (manifest.fingerprints.teacher, manifest.fingerprints.config) == teacher and manifest.precision == precision
+            if (manifest.fingerprints.teacher, manifest.fingerprints.config) == teacher
+            and (manifest.precision, manifest.per) == (precision, per.get(output))
         }
         self._copied: dict[tuple[str, str], StoredOutput] = {}
         self._whole: dict[tuple[str, str], list[tuple[Shard, MappedShard]]] = {}

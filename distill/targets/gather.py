@@ -13,8 +13,11 @@ from torch import Tensor
 
 from distill.errors import UserError
 from distill.targets.codec import Codec, Planes
+from distill.targets.frozen import Frozen
 from distill.targets.maps import AttentionCodec
-from distill.targets.replay import AttentionHeads, EmbeddingHeads
+from distill.targets.replay import AttentionHeads, ProjectionHeads
+from distill.targets.replay_embeddings import EmbeddingHeads
+from distill.targets.replay_logits import LinearHead
 from distill.targets.shards import Column, MappedShard
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -34,7 +37,7 @@ class OutputReader(Protocol):
 
     @property
     def lengths(self) -> Array:
-        """Tokens a row, (rows,) int64; 1 for logits and cls."""
+        """Vectors a row, (rows,) int64: 1, its tokens, or its masked positions, as the manifest's `per` says."""
 
     @property
     def ids(self) -> Array:
@@ -46,8 +49,10 @@ class OutputReader(Protocol):
     def gather(self, rows: Array) -> Tensor:
         """What the teacher said of these rows, fp32.
 
-        logits, cls: (n, width). hidden: (tokens of the rows, hidden), one row after the other, no padding. attention: scores
-        before the softmax, (n, heads, seq, seq), padded with 0. tokens: (tokens, 1 or 2) int64.
+        (vectors of the rows, width), one row after the other, no padding: of logits and cls of whole rows that is (n, width), of
+        hidden states, queries, keys, values and logits of tokens (tokens of the rows, width), of logits of masked positions
+        (positions of the rows, vocabulary). attention: scores before the softmax, (n, heads, seq, seq), padded with 0. tokens:
+        (tokens, 1 or 2) int64.
         """
 
 
@@ -124,20 +129,28 @@ class StoredOutput:
         return self.codec.decode(self.planes(rows), self.lengths[rows])
 
 
-class ReplayedAttention:
+class _Replayed:
+    """An output of the same rows, and of the same vectors a row, as what it is made of."""
+
+    def __init__(self, source: OutputReader, name: str) -> None:
+        self.name, self._source = name, source
+        self.lengths, self.ids, self.locate = source.lengths, source.ids, source.locate
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+
+class ReplayedAttention(_Replayed):
     """Attention scores of a layer, from the hidden state below it."""
 
     def __init__(self, below: OutputReader, heads: AttentionHeads, name: str) -> None:
         """`below` gives the layer's input."""
-        self.name, self._below, self._heads = name, below, heads
-        self.lengths, self.ids, self.locate = below.lengths, below.ids, below.locate
-
-    def __len__(self) -> int:
-        return len(self._below)
+        super().__init__(below, name)
+        self._heads = heads
 
     def gather(self, rows: Array) -> Tensor:
         """Scores, (n, heads, seq, seq) fp32, padded with 0."""
-        lengths, below = self.lengths[rows], self._below
+        lengths, below = self.lengths[rows], self._source
         if isinstance(below, StoredOutput):
             return replayed_scores(self._heads, below.planes(rows), below.codec, lengths)
         return self._heads.scores(below.gather(rows), lengths)
@@ -146,27 +159,78 @@ class ReplayedAttention:
 def replayed_scores(heads: AttentionHeads, planes: Planes, codec: Codec, lengths: Array) -> Tensor:
     """Attention scores from a hidden state as it is stored: int8 is not decoded where the machine can do without."""
     if codec.name == "int8":
-        mean, deviation = codec.statistics["mean"], codec.statistics["deviation"]
-        return heads.scores_from_int8(planes["values"], planes["scales"], mean, deviation, lengths)
+        return heads.scores_from_int8(**_int8(planes, codec), lengths=lengths)
     return heads.scores(codec.decode(planes, lengths), lengths)
 
 
-class ReplayedEmbeddings:
+def from_states(heads: Frozen, states: Tensor, lengths: Array) -> Tensor:
+    """What is replayed from decoded vectors: scores, a projection, or the vocabulary's logits."""
+    if isinstance(heads, AttentionHeads):
+        return heads.scores(states, lengths)
+    if isinstance(heads, ProjectionHeads):
+        return heads.projected(states)
+    assert isinstance(heads, LinearHead)
+    return heads.logits(states)
+
+
+class ReplayedProjection(_Replayed):
+    """Queries, keys or values of a layer, from the hidden state below it."""
+
+    def __init__(self, below: OutputReader, heads: ProjectionHeads, name: str) -> None:
+        """`below` gives the layer's input."""
+        super().__init__(below, name)
+        self._heads = heads
+
+    def gather(self, rows: Array) -> Tensor:
+        """Projections, (tokens, outputs) fp32, not cut into heads."""
+        below = self._source
+        if isinstance(below, StoredOutput) and below.codec.name == "int8":
+            return self._heads.projected_from_int8(**_int8(below.planes(rows), below.codec))
+        return self._heads.projected(below.gather(rows))
+
+
+def _int8(planes: Planes, codec: Codec) -> dict[str, Tensor]:
+    return {"values": planes["values"], "scales": planes["scales"], **codec.statistics}
+
+
+class ReplayedLogits(_Replayed):
+    """The vocabulary's logits, from what a masked language model multiplies with its output embedding."""
+
+    def __init__(self, transform: OutputReader, head: LinearHead, name: str) -> None:
+        """`transform` gives the vectors below the output embedding."""
+        super().__init__(transform, name)
+        self._head = head
+
+    def gather(self, rows: Array) -> Tensor:
+        """Logits, (positions, vocabulary) fp32."""
+        return self._head.logits(self._source.gather(rows))
+
+
+class ReplayedEmbeddings(_Replayed):
     """Hidden state 0, from the tokens."""
 
     def __init__(self, tokens: OutputReader, heads: EmbeddingHeads, name: str) -> None:
         """`tokens` gives what the teacher read."""
-        self.name, self._tokens, self._heads = name, tokens, heads
-        self.lengths, self.ids, self.locate = tokens.lengths, tokens.ids, tokens.locate
-
-    def __len__(self) -> int:
-        return len(self._tokens)
+        super().__init__(tokens, name)
+        self._heads = heads
 
     def gather(self, rows: Array) -> Tensor:
         """Embedding outputs, (tokens, hidden) fp32."""
-        inputs = self._tokens.gather(rows)
+        inputs = self._source.gather(rows)
         types = inputs[:, 1] if inputs.shape[1] > 1 else None
         return self._heads.states(inputs[:, 0], types, self.lengths[rows])
+
+
+def replayed(source: OutputReader, heads: Frozen, name: str) -> OutputReader:
+    """The reader of a replayed output, by the kind of its matrices."""
+    if isinstance(heads, AttentionHeads):
+        return ReplayedAttention(source, heads, name)
+    if isinstance(heads, ProjectionHeads):
+        return ReplayedProjection(source, heads, name)
+    if isinstance(heads, LinearHead):
+        return ReplayedLogits(source, heads, name)
+    assert isinstance(heads, EmbeddingHeads)
+    return ReplayedEmbeddings(source, heads, name)
 
 
 class _Plane:

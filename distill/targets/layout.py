@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from distill.prepared import PreparedRows
 from distill.targets.base import COMPUTE, COPY, KEEP, Base, Kept
 from distill.targets.codec import bytes_a_vector
+from distill.targets.counting import vectors_a_row
 from distill.targets.maps import bytes_a_row
 from distill.targets.outputs import Job, Outputs
-from distill.targets.schema import LOGITS, TOKENS, kind_of
+from distill.targets.replay_logits import vocabulary_shape
+from distill.targets.schema import LOGITS, TOKENS, TRANSFORM, kind_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SMALL = (LOGITS, TOKENS, "cls")
@@ -31,6 +34,20 @@ class TeacherShape:
     width: int
     heads: int
     classes: int
+    inner: int = 0
+    """The width of what a masked language model multiplies with its output embedding."""
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> "TeacherShape":
+        """A model's: of its weights only shapes are read. Classes of a masked language model are its vocabulary."""
+        config = model.config
+        classes, inner = vocabulary_shape(model) or (config.num_labels, 0)
+        return cls(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, classes, inner)
+
+    def width_of(self, output: str, types: bool) -> int:
+        """The width of an output, as its manifest has it; that of projections is the hidden size, unless their heads say else."""
+        widths = {LOGITS: self.classes, TOKENS: 1 + types, "attention": self.heads, TRANSFORM: self.inner}
+        return widths.get(kind_of(output)[0], self.width)
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ def lay_out(dataset: Mapping[str, PreparedRows], job: Job, outputs: Outputs, sha
             if (pattern == KEEP).all():
                 continue
             chosen = positions[(states == pattern).all(axis=1)]
-            sizes = largest_row(rows.lengths[chosen], rows.token_types is not None, (*compute, *copy), outputs, shape)
+            sizes = largest_row(rows, chosen, (*compute, *copy), outputs, shape)
             small = all(kind_of(output)[0] in SMALL for output in (*compute, *copy))
             stretches = cut(chosen, sizes, job.shard_bytes, rows.lengths[chosen], SMALL_UNIT_TOKENS if small else None)
             units += [Unit(split, stretch, compute, copy) for stretch in stretches]
@@ -103,19 +120,19 @@ def cut(positions: Array, sizes: Array, unit_bytes: int, lengths: Array, unit_to
         start = stop
 
 
-def row_bytes(output: str, codec: str, lengths: Array, types: bool, shape: TeacherShape) -> Array:
-    """What the rows' values of a stored output take, (rows,) int64."""
+def row_bytes(output: str, codec: str, vectors: Array, types: bool, shape: TeacherShape) -> Array:
+    """What the values of a stored output take of rows with so many vectors (of maps: tokens), (rows,) int64."""
     kind, _ = kind_of(output)
     if kind == "attention":
-        return bytes_a_row(codec, shape.heads, lengths)
+        return bytes_a_row(codec, shape.heads, vectors)
     if kind == TOKENS:
-        return lengths * (5 if types else 4)
-    if kind == LOGITS:
-        return np.full(len(lengths), bytes_a_vector(codec, shape.classes))
-    return bytes_a_vector(codec, shape.width) * (np.ones_like(lengths) if kind == "cls" else lengths)
+        return vectors * (5 if types else 4)
+    return vectors * bytes_a_vector(codec, shape.width_of(output, types))
 
 
-def largest_row(lengths: Array, types: bool, names: Sequence[str], outputs: Outputs, shape: TeacherShape) -> Array:
+def largest_row(rows: PreparedRows, positions: Array, names: Sequence[str], outputs: Outputs, shape: TeacherShape) -> Array:
     """Bytes a row of the largest of some outputs."""
-    sizes = [row_bytes(output, outputs.stored[output], lengths, types, shape) for output in names]
-    return max(sizes, key=lambda rows: int(rows.sum()))
+    types = rows.token_types is not None
+    vectors = {per: vectors_a_row(per, rows, positions) for per in {outputs.per[output] for output in names}}
+    sizes = [row_bytes(output, outputs.stored[output], vectors[outputs.per[output]], types, shape) for output in names]
+    return max(sizes, key=lambda sizes: int(sizes.sum()))

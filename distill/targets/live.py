@@ -1,8 +1,8 @@
 """Whether a target set says what its teacher says: rows drawn at random are computed again and compared.
 
 Each number may differ by what its codec can lose, plus a slack for other hardware, threads and batches, which change last bits:
-1e-4 + 5e-5·|x| for a teacher in fp32, 200 times that in bf16. Logits: 1e-4 times their spread, if that is above 1. A replayed
-attention is compared with what the teacher's own matrices make of the kept states, for these are compared themselves.
+1e-4 + 5e-5·|x| for a teacher in fp32, 200 times that in bf16. Logits: 1e-4 times their spread, if that is above 1. What is
+replayed from states is compared with what the teacher's own matrices make of the kept states, for these are compared themselves.
 """
 
 import hashlib
@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from distill.devices import bf16_helps
-from distill.padding import length_batches, pad_batch
+from distill.padding import length_batches
 from distill.prepared import Dataset, PreparedRows
 from distill.targets.codec import VectorCodec
-from distill.targets.forward import run_teacher, token_inputs
-from distill.targets.gather import OutputReader, StoredOutput
+from distill.targets.counting import vectors_a_row
+from distill.targets.forward import Reading, kept_of, layers_of, token_inputs
+from distill.targets.gather import OutputReader, StoredOutput, from_states
+from distill.targets.heads import heads_of
 from distill.targets.layout import unique_rows
 from distill.targets.maps import PROBABILITIES
 from distill.targets.packing import fast_inference
 from distill.targets.reader import TargetStore
-from distill.targets.replay import attention_heads
 from distill.targets.schema import LOGITS, TOKENS, Manifest, kind_of
 from distill.targets.teacher import Teacher
 
@@ -68,49 +68,54 @@ def compare(store: TargetStore, teacher: Teacher, dataset: Dataset, rows: int, b
     candidates = [(split, row) for split in dataset.splits for row in unique_rows(dataset.rows(split)).tolist()]
     chosen = [candidates[i] for i in dice.choice(len(candidates), min(rows, len(candidates)), replace=False)]
     found = {output: Live(output) for output in sorted(store.manifests)}
-    model = fast_inference(teacher.model, store.manifests[some].precision)
+    reading = _reading(store, teacher, batch_tokens)
     for split in dataset.splits:
         positions = np.array([row for other, row in chosen if other == split], np.int64)
         prepared = dataset.rows(split)
         readers = {output: store.output(output, split) for output, m in store.manifests.items() if split in m.splits}
         for batch in length_batches(prepared.lengths[positions], batch_tokens) if len(positions) else ():
-            for output, ratios in _compare_batch(store, model, teacher, prepared, positions[batch], readers):
+            for output, ratios in _compare_batch(store, reading, prepared, positions[batch], readers):
                 _note(found[output], ratios, split, prepared.ids[positions[batch]])
     return list(found.values())
 
 
+def _reading(store: TargetStore, teacher: Teacher, batch_tokens: int) -> Reading:
+    manifests = store.manifests
+    precision = next(iter(manifests.values())).precision
+    computed = [output for output, m in manifests.items() if m.source not in (None, TOKENS) or kind_of(output)[0] == "attention"]
+    return Reading(
+        model=fast_inference(teacher.model, precision),
+        per={output: manifest.per for output, manifest in manifests.items()},
+        batch_tokens=batch_tokens,
+        precision=precision,
+        frozen={output: heads_of(teacher.model, output) for output in computed},
+    )
+
+
 def _compare_batch(
-    store: TargetStore,
-    model: PreTrainedModel,
-    teacher: Teacher,
-    prepared: PreparedRows,
-    positions: Array,
-    readers: Mapping[str, OutputReader],
+    store: TargetStore, reading: Reading, prepared: PreparedRows, positions: Array, readers: Mapping[str, OutputReader]
 ) -> Iterator[tuple[str, Tensor]]:
     """For each output: the largest difference of each row, as a multiple of its bound, (rows,)."""
     ids, lengths = prepared.ids[positions], prepared.lengths[positions]
-    ones = np.ones_like(lengths)
-    layers = sorted({layer - (kind == "attention") for kind, layer in map(kind_of, readers) if layer is not None})
-    precision = next(iter(store.manifests.values())).precision
-    logits, hidden = run_teacher(model, pad_batch(prepared, positions), layers, precision)
+    said, hidden = reading.read(prepared, positions, layers_of(list(readers)))
     for output, reader in readers.items():
         manifest, rows = store.manifests[output], reader.locate(ids)
-        kind, layer = kind_of(output)
+        counts = vectors_a_row(manifest.per, prepared, positions)
         if output == TOKENS:
             same = (reader.gather(rows) == token_inputs(prepared, positions)).all(dim=1)
             yield output, _largest(torch.where(same, 0.0, torch.inf)[:, None], lengths)
-        elif output == LOGITS or layer is None:
-            yield output, _vector_ratios(reader, rows, logits.cpu(), ones, manifest)
-        elif kind == "attention":
-            below = hidden[layer - 1] if manifest.source is None else _kept(store, manifest.source, reader, rows)
-            scores = attention_heads(teacher.model, layer).scores(below.to(teacher.model.device), lengths).cpu()
-            # Where bf16 products are fast, int8 states are replayed by weights in bf16.
-            rounded = manifest.source is not None and store.manifests[manifest.source].codec == "int8" and bf16_helps()
-            yield output, _attention_ratios(reader, rows, scores, manifest, "bf16" if rounded else precision)
-        elif kind == "cls":
-            yield output, _vector_ratios(reader, rows, hidden[layer].cpu()[np.cumsum(lengths) - lengths], ones, manifest)
+            continue
+        if manifest.source in (None, TOKENS):
+            live, precision = kept_of(output, said, hidden, lengths, reading.frozen), reading.precision
         else:
-            yield output, _vector_ratios(reader, rows, hidden[layer].cpu(), lengths, manifest)
+            live = from_states(reading.frozen[output], _kept(store, manifest.source, reader, rows), lengths)
+            # Where bf16 products are fast, int8 states are replayed by weights in bf16.
+            rounded = output != LOGITS and store.manifests[manifest.source].codec == "int8" and bf16_helps()
+            precision = "bf16" if rounded else reading.precision
+        if kind_of(output)[0] == "attention":
+            yield output, _attention_ratios(reader, rows, live.cpu(), manifest, precision)
+        else:
+            yield output, _vector_ratios(reader, rows, live.cpu(), counts, precision)
 
 
 def _note(live: Live, ratios: Tensor, split: str, ids: Array) -> None:
@@ -136,12 +141,12 @@ def _slack(live: Tensor, precision: str) -> Tensor:
     return (ABSOLUTE + RELATIVE * live.abs()) * SLACK[precision]
 
 
-def _vector_ratios(reader: OutputReader, rows: Array, live: Tensor, lengths: Array, manifest: Manifest) -> Tensor:
+def _vector_ratios(reader: OutputReader, rows: Array, live: Tensor, lengths: Array, precision: str) -> Tensor:
     """The largest difference of each row, as a multiple of its bound, (rows,)."""
-    if manifest.output == LOGITS:
-        bound = torch.full_like(live, ABSOLUTE * SLACK[manifest.precision]) * max(1.0, float(live.max() - live.min()))
+    if f"/{LOGITS}/" in reader.name:
+        bound = torch.full_like(live, ABSOLUTE * SLACK[precision]) * max(1.0, float(live.max() - live.min()))
     else:
-        bound = _slack(live, manifest.precision)
+        bound = _slack(live, precision)
     if isinstance(reader, StoredOutput) and isinstance(reader.codec, VectorCodec):
         bound = bound + reader.codec.error_bound(reader.planes(rows), lengths)
     ratios = (reader.gather(rows) - live).abs() / bound

@@ -13,11 +13,11 @@ import torch
 from transformers import PreTrainedModel
 
 from distill.prepared import ID_BYTES, PreparedRows
-from distill.targets.codec import needs_statistics
+from distill.targets.counting import vectors_a_row
+from distill.targets.heads import NO_TOKENS, heads_of
 from distill.targets.layout import TeacherShape, cut, row_bytes, unique_rows
-from distill.targets.outputs import Job, codec_of, resolve
-from distill.targets.replay import attention_heads, embedding_heads
-from distill.targets.schema import HEADS, LOGITS, REPLAY, TOKENS, kind_of
+from distill.targets.outputs import Job, codec_of, is_measured, resolve
+from distill.targets.schema import HEADS, REPLAY, TOKENS, Per, kind_of
 from distill.targets.shards import Column, write_rows
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -30,10 +30,9 @@ KL_LOST = {REPLAY: 1e-4, "probabilities-u8": 1e-4, "scores-u8": 2e-4, "scores-fp
 class Plan:
     """Bytes of the outputs of any job over a data set. Equal rows are stored once."""
 
-    def __init__(self, dataset: Mapping[str, PreparedRows], model: PreTrainedModel, classes: int) -> None:
+    def __init__(self, dataset: Mapping[str, PreparedRows], model: PreTrainedModel, task: str) -> None:
         """Look at the rows of each split. Of the teacher's `model` shapes alone are read: it may lie on the meta device."""
-        config = model.config
-        self.shape = TeacherShape(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, classes)
+        self.shape, self.task = TeacherShape.of(model), task
         self.rows, self.model = dataset, model
         self.lengths = {split: rows.lengths[unique_rows(rows)] for split, rows in dataset.items()}
         self._known: dict[tuple[object, ...], int] = {}
@@ -44,10 +43,10 @@ class Plan:
         Raises:
             UserError: a layer that the teacher lacks, or one that cannot be replayed.
         """
-        outputs = resolve(job, self.shape.layers)
+        outputs = resolve(job, self.shape.layers, self.task)
         found = {
             output: {
-                split: self._split(output, codec, split, job.shard_bytes)
+                split: self._split(output, codec, outputs.per[output], split, job.shard_bytes)
                 for split in self.lengths
                 if output in outputs.of_split(split, job)
             }
@@ -66,47 +65,50 @@ class Plan:
         rest = self.total(replace(job, attention=()))
         return {kind: self.total(replace(job, attention_as=kind)) - rest for kind in KL_LOST}
 
-    def _split(self, output: str, codec: str, split: str, shard_bytes: int) -> int:
-        kind, lengths = kind_of(output)[0], self.lengths[split]
-        key = (kind, codec, split, shard_bytes)
+    def _split(self, output: str, codec: str, per: Per, split: str, shard_bytes: int) -> int:
+        rows, key = self.rows[split], (kind_of(output)[0], codec, per, split, shard_bytes)
         if key not in self._known:
-            types = self.rows[split].token_types is not None
-            sizes = row_bytes(output, codec, lengths, types, self.shape)
-            width = {LOGITS: self.shape.classes, TOKENS: 1 + types, "attention": self.shape.heads}.get(kind, self.shape.width)
-            shards = cut(np.arange(len(lengths)), sizes, shard_bytes, lengths, None)
-            self._known[key] = sum(file_bytes(output, codec, width, lengths[rows]) for rows in shards)
+            types = rows.token_types is not None
+            vectors = self._vectors(per, split)
+            sizes = row_bytes(output, codec, vectors, types, self.shape)
+            shards = cut(np.arange(len(sizes)), sizes, shard_bytes, self.lengths[split], None)
+            width = self.shape.width_of(output, types)
+            self._known[key] = sum(file_bytes(output, codec, width, vectors[chosen]) for chosen in shards)
         return self._known[key]
+
+    def _vectors(self, per: Per, split: str) -> Array:
+        """Vectors a row of an output that has one of each `per`."""
+        if per == "position":
+            return vectors_a_row(per, self.rows[split], unique_rows(self.rows[split]))
+        return self.lengths[split] if per == "token" else np.ones_like(self.lengths[split])
 
     def _heads(self, output: str, source: str, splits: tuple[str, ...]) -> int:
         """The frozen matrices of a replayed output: their numbers, and some 90 bytes of header for each."""
         key = (output, splits)
         if key not in self._known:
+            used = NO_TOKENS
             if source == TOKENS:
-                used = np.flatnonzero(
-                    np.bincount(np.concatenate([self.rows[split].tokens for split in self.rows if split in splits]))
-                )
-                tensors = embedding_heads(self.model, used).tensors()
-            else:
-                tensors = attention_heads(self.model, kind_of(output)[1] or 0).tensors()
-            self._known[key] = sum(tensor.nbytes + 90 for tensor in tensors.values())
+                tokens = [self.rows[split].tokens for split in self.rows if split in splits]
+                used = np.flatnonzero(np.bincount(np.concatenate(tokens)))
+            self._known[key] = sum(tensor.nbytes + 90 for tensor in heads_of(self.model, output, used).tensors().values())
         return self._known[key]
 
 
-def file_bytes(output: str, codec: str, width: int, lengths: Array) -> int:
-    """An Arrow file of rows of these lengths."""
+def file_bytes(output: str, codec: str, width: int, vectors: Array) -> int:
+    """An Arrow file of rows with so many vectors (of maps: tokens)."""
     kind = kind_of(output)[0]
     statistics = {}
-    if kind in ("hidden", "cls") and needs_statistics(codec):
+    if is_measured(output, codec):
         statistics = {"mean": torch.zeros(width), "deviation": torch.ones(width)}
     keeper = codec_of(output, codec, width, statistics)
     shape = (0, width, 0, 0) if kind == "attention" else (0, width)
-    planes = keeper.encode(torch.zeros(shape, dtype=torch.int64 if kind == TOKENS else torch.float32), lengths[:0])
-    counts = keeper.counts(np.ones_like(lengths) if kind in (LOGITS, "cls") else lengths)
+    planes = keeper.encode(torch.zeros(shape, dtype=torch.int64 if kind == TOKENS else torch.float32), vectors[:0])
+    counts = keeper.counts(vectors)
     columns = {}
     for name, plane in planes.items():
         starts = np.concatenate([[0], np.cumsum(counts[name])])
         columns[name] = Column(np.zeros((int(starts[-1]), plane.shape[1]), plane.numpy().dtype), starts)
-    ids = np.zeros((len(lengths), ID_BYTES), np.uint8)
+    ids = np.zeros((len(vectors), ID_BYTES), np.uint8)
     sink = pa.MockOutputStream()
     write_rows(sink, output, ids, columns, codec, statistics)
     return int(sink.size())

@@ -23,11 +23,21 @@ from distill.errors import UserError
 from distill.files import sha256
 from distill.prepared import Dataset
 from distill.targets.codec import Codec
-from distill.targets.gather import OutputReader, ReplayedAttention, ReplayedEmbeddings, StoredOutput
+from distill.targets.gather import OutputReader, StoredOutput, replayed
+from distill.targets.heads import heads_from
 from distill.targets.mirror import Mirror
 from distill.targets.outputs import codec_of
-from distill.targets.replay import AttentionHeads, EmbeddingHeads
-from distill.targets.schema import LOGITS, REPLAY, File, Manifest, Shard, differences, kind_of
+from distill.targets.schema import (
+    LOGITS,
+    PROJECTIONS,
+    REPLAY,
+    TRANSFORM,
+    File,
+    Manifest,
+    Shard,
+    differences,
+    kind_of,
+)
 from distill.targets.shards import DAMAGE, MappedShard, map_shard
 
 
@@ -79,7 +89,13 @@ class TargetStore:
         if output not in self.manifests:
             kind, layer = kind_of(output)
             name = self.folder.name
-            add = f"run `dvc repro targets@{name}`" if layer is None else f"add {layer} to `{kind}` of targets.{name}"
+            key = "relations" if kind in PROJECTIONS else kind
+            if output == TRANSFORM:
+                raise UserError(
+                    f"{self.folder}: logits are replayed from {TRANSFORM}, which is not here; write `targets: {name}`, not "
+                    f"`{name}/logits`, and get all of the set: `dvc pull targets@{name}`"
+                )
+            add = f"run `dvc repro targets@{name}`" if layer is None else f"add {layer} to `{key}` of targets.{name}"
             advice = f"{add}, or get all of the set: `dvc pull targets@{name}`"
             raise UserError(f"{self.folder}: has no {output}, only {', '.join(self.manifests)}; {advice}")
         return self.manifests[output]
@@ -87,14 +103,24 @@ class TargetStore:
     def require(self, dataset: Dataset, splits: Sequence[str], output: str = LOGITS) -> None:
         """Refuse a store that was not computed from this prepared data set.
 
+        What is kept for whole rows asks that the teacher's tokenizer has seen the same rows, whatever the student reads; what is
+        kept for tokens asks that the student reads the teacher's tokens.
+
         Raises:
             UserError: what differs, with both fingerprints.
         """
         manifest = self.manifest(output)
         found = manifest.fingerprints
-        own = found.model_copy(
-            update={"tokenizer": dataset.tokenizer, "labels": dataset.labels, "max_length": dataset.max_length}
-        )
+        seen, length = dataset.tokenizer, dataset.max_length
+        if manifest.per == "row":
+            seen, length = dataset.seen_tokenizer, dataset.seen_max_length
+        elif seen != found.tokenizer:
+            alone = "" if output == LOGITS else f"read logits alone ({self.folder}/logits with a recipe of logits), or "
+            raise UserError(
+                f"{self.folder}: {output} is kept for tokens of the tokenizer {found.tokenizer[:12]}, the rows of "
+                f"{dataset.folder} are of {seen[:12]}: tokens cannot align; {alone}prepare with the teacher's tokenizer"
+            )
+        own = found.model_copy(update={"tokenizer": seen, "labels": dataset.labels, "max_length": length})
         problems = differences(own, found, ("tokenizer", "labels", "max_length"))
         for split in splits:
             if split not in manifest.splits:
@@ -156,13 +182,14 @@ class TargetStore:
             if len({_bytes(shard.statistics) for shard in shards}) > 1:
                 raise ValueError("its shards have different statistics")
             reader = StoredOutput(shards, self._codec(manifest, shards[0].statistics), where)
-            one_vector = kind_of(manifest.output)[0] in (LOGITS, "cls")
-            if reader.lengths.min() < 1 or (one_vector and reader.lengths.max() > 1):
+            if reader.lengths.min() < 1 or (manifest.per == "row" and reader.lengths.max() > 1):
                 raise ValueError(f"a row of {reader.lengths.min()} to {reader.lengths.max()} vectors")
         except (KeyError, ValueError) as error:
             raise self._damaged(Path(where), f"is not what its manifest says ({error})") from None
-        found = (len(reader), None if one_vector else int(reader.lengths.sum()))
-        said = (sum(entry.rows for entry in entries), None if one_vector else sum(entry.tokens for entry in entries))
+        found, said = [len(reader)], [sum(entry.rows for entry in entries)]
+        if manifest.per == "token":
+            found.append(int(reader.lengths.sum()))
+            said.append(sum(entry.tokens for entry in entries))
         if found != said:
             raise self._damaged(Path(where), f"has {found} rows and tokens, its manifest says {said}")
         return reader
@@ -195,13 +222,11 @@ class TargetStore:
         path = self.file(manifest.output, manifest.heads)
         source = self.output(manifest.source, split)
         attention = kind_of(manifest.output)[0] == "attention"
-        reader: OutputReader
         try:
             tensors = load_file(path)
-            if attention:
-                reader = ReplayedAttention(source, AttentionHeads.from_tensors(tensors, str(path)), where)
-            else:
-                reader = ReplayedEmbeddings(source, EmbeddingHeads.from_tensors(tensors, str(path)), where)
+            reader = replayed(source, heads_from(manifest.output, tensors, str(path)), where)
+            if self.manifest(manifest.source).per != manifest.per:
+                raise ValueError(f"it has a vector a {self.manifest(manifest.source).per}")
             if attention and int(tensors["heads"]) != manifest.width:
                 raise ValueError(f"{int(tensors['heads'])} heads")
             length = int(reader.lengths[0])

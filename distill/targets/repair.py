@@ -52,7 +52,8 @@ class Repair(Materializer):
         self._store = TargetStore(checked.folder, whole, verify=False)
         super().__init__(teacher, dataset, job, pool, self._store)
         self._require_same()
-        fresh = lay_out(self.rows, job, self.outputs, teacher.shape, Base(None, teacher.fingerprints, job.precision)).units
+        nothing = Base(None, teacher.fingerprints, job.precision, {})
+        fresh = lay_out(self.rows, job, self.outputs, teacher.shape, nothing).units
         self._units = {split: [unit for unit in fresh if unit.split == split] for split in self.rows}
         self._parts: dict[tuple[str, str], list[Part] | None] = {}
         self.same_units = all(self._find(split, output) for split in self.rows for output in self.outputs.of_split(split, job))
@@ -144,9 +145,10 @@ class Repair(Materializer):
         for output, manifest in self.trusted.items():
             parts = ("teacher", "config", "tokenizer", "labels", "max_length")
             wrong = differences(self.teacher.fingerprints, manifest.fingerprints, parts)
-            asked = (self.outputs.stored.get(output, self.outputs.replayed.get(output) and REPLAY), self.job.precision)
-            if asked != (manifest.codec, manifest.precision):
-                wrong.append(f"params.yaml asks for {output} as {asked}, the store has {(manifest.codec, manifest.precision)}")
+            codec = self.outputs.stored.get(output, self.outputs.replayed.get(output) and REPLAY)
+            asked = (codec, self.outputs.per.get(output), self.job.precision)
+            if asked != (there := (manifest.codec, manifest.per, manifest.precision)):
+                wrong.append(f"params.yaml asks for {output} as {asked}, the store has {there}")
             for split, entry in manifest.splits.items():
                 if self.datasets.get(split) != entry.dataset:
                     wrong.append(f"the rows of {split} are {self.datasets.get(split, 'gone')[:12]}, here {entry.dataset[:12]}")

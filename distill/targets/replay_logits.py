@@ -1,6 +1,6 @@
 """The teacher's logits, computed again from its cached last hidden state, or from what its masked-language head makes of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,7 @@ TRANSFORMS = {
     "xlm-roberta": ("lm_head.dense", GELU, "lm_head.layer_norm"),
     "camembert": ("lm_head.dense", GELU, "lm_head.layer_norm"),
     "electra": ("generator_predictions",),
+    "modernbert": ("head",),
 }
 """What a masked-language head does before it multiplies with the output embedding."""
 
@@ -123,7 +124,16 @@ def vocabulary_head(model: PreTrainedModel) -> LinearHead:
     weight = copied(own.weight)
     if model.config.model_type == "mobilebert":
         weight = torch.cat([weight, copied(_part(model, "cls.predictions.dense").weight).t()], dim=1)
-    return LinearHead(weight, copied(own.bias))
+    return LinearHead(weight, weight.new_zeros(len(weight)) if own.bias is None else copied(own.bias))
+
+
+def vocabulary_shape(model: PreTrainedModel) -> tuple[int, int] | None:
+    """The size of a masked language model's vocabulary, and the width of what its output embedding reads; else None."""
+    own = model.get_output_embeddings()
+    if own is None:
+        return None
+    size, width = own.weight.shape
+    return int(size), model.config.hidden_size if model.config.model_type == "mobilebert" else int(width)
 
 
 def masked_lm_transform(model: PreTrainedModel) -> Callable[[Float[Tensor, "*batch hidden"]], Float[Tensor, "*batch inner"]]:
@@ -132,7 +142,7 @@ def masked_lm_transform(model: PreTrainedModel) -> Callable[[Float[Tensor, "*bat
     Raises:
         UserError: the model is of another kind or family.
     """
-    steps = [ACTIVATIONS[step] if isinstance(step, int) else _part(model, step) for step in _known(TRANSFORMS, model)]
+    steps = [ACTIVATIONS[step] if isinstance(step, int) else _part(model, step, TRANSFORMS) for step in _known(TRANSFORMS, model)]
 
     def transform(states: Tensor) -> Tensor:
         for step in steps:
@@ -150,23 +160,24 @@ def _linear_head(model: PreTrainedModel, name: str) -> LinearHead:
     return LinearHead(copied(own.weight), copied(own.bias))
 
 
-def _known(table: dict[str, Any], model: PreTrainedModel) -> Any:
+def _known(table: Mapping[str, Any], model: PreTrainedModel) -> Any:
     if model.config.model_type not in table:
-        raise _refusal(model)
+        raise _refusal(model, table)
     return table[model.config.model_type]
 
 
-def _part(model: PreTrainedModel, name: str) -> Any:
+def _part(model: PreTrainedModel, name: str, table: Mapping[str, Any] = CLASSIFIERS) -> Any:
     part: Any = model
     for attribute in name.split("."):
         part = getattr(part, attribute, None)
     if part is None:
-        raise _refusal(model)
+        raise _refusal(model, table)
     return part
 
 
-def _refusal(model: PreTrainedModel) -> UserError:
+def _refusal(model: PreTrainedModel, table: Mapping[str, Any] = CLASSIFIERS) -> UserError:
+    keep = "" if table is TRANSFORMS else "keep its logits, or "
     return UserError(
         f"the logits of a {type(model).__name__} ('{model.config.model_type}') cannot be replayed in this way; "
-        f"keep its logits, or choose a teacher of {', '.join(CLASSIFIERS)} with the head of the task"
+        f"{keep}choose a teacher of {', '.join(table)} with the head of the task"
     )

@@ -4,9 +4,13 @@
     data/targets/NAME/OUTPUT/SPLIT/part-00000.arrow
     data/targets/NAME/OUTPUT/heads.safetensors      of a replayed output, which has no shards
 
-OUTPUT is `logits`, `tokens` (what the teacher read), `hidden-03` (hidden state 3; 0 is the embedding output), `cls-03` (the same
-at the first token alone) or `attention-03` (scores of layer 3, which reads hidden state 2). Each output describes itself, so that
-a student that depends on `NAME/logits` alone neither downloads hidden states nor is rerun when they are added.
+OUTPUT is one of
+- `logits`; `tokens` (what the teacher read); `transform` (what a masked language model multiplies with its output embedding);
+- `hidden-03` (hidden state 3; 0 is the embedding output); `cls-03` (the same at the first token alone);
+- `attention-03`, `queries-03`, `keys-03`, `values-03` (scores and projections of layer 3, which reads hidden state 2).
+
+Each output describes itself, so that a student that depends on `NAME/logits` alone neither downloads hidden states nor is rerun
+when they are added. (Logits of a masked language model are replayed, so they need `NAME/transform` beside them.)
 """
 
 import hashlib
@@ -14,7 +18,7 @@ import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,15 +26,20 @@ from distill.errors import UserError
 from distill.files import read_json, to_json, write_text
 
 FORMAT = "distill/targets"
-VERSION = 2
+VERSION = 3
 LOGITS = "logits"
 TOKENS = "tokens"
+TRANSFORM = "transform"
+PROJECTIONS: dict[str, Literal["query", "key", "value"]] = {"queries": "query", "keys": "key", "values": "value"}
+"""Kinds of outputs that are projections of a layer."""
 REPLAY = "replay"
 """The codec of an output that is computed again from another one."""
 HEADS = "heads.safetensors"
 ROWS_A_BATCH = 256
 """Rows of an Arrow record batch."""
 
+Per = Literal["row", "token", "position"]
+"""What an output has one vector of: a row, a real token, or a token at which something is to be predicted (a masked one)."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(gt=0)]
@@ -79,10 +88,11 @@ class SplitShards(Described):
 class Manifest(Described):
     """What an output's manifest.json says. No times and no absolute paths: two runs write the same bytes."""
 
-    output: Annotated[str, Field(pattern=r"^(logits|tokens|(hidden|cls|attention)-\d{2,4})$")]
+    output: Annotated[str, Field(pattern=r"^(logits|tokens|transform|(hidden|cls|attention|queries|keys|values)-\d{2,4})$")]
     codec: str
+    per: Per
     width: Annotated[int, Field(gt=0, le=2**24)]
-    """Classes of logits, the hidden size, the heads of an attention; 1 for tokens."""
+    """Classes of logits, the hidden size, the heads of an attention; 1 for tokens, 2 with token types."""
     source: str | None
     """The output that this one is replayed from."""
     teacher_layers: Count
@@ -98,12 +108,16 @@ class Manifest(Described):
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":
         kind, layer = kind_of(self.output)
-        if layer is not None and not (kind == "attention") <= layer <= self.teacher_layers:
+        if layer is not None and not is_of_layer(kind) <= layer <= self.teacher_layers:
             raise ValueError(f"{self.output} of a teacher with {self.teacher_layers} layers")
         if kind == TOKENS and (self.width > 2 or self.codec != TOKENS):
             raise ValueError(f"tokens are kept as {self.codec} of width {self.width}, expected {TOKENS} of width 1 or 2")
         replayed = self.codec == REPLAY
-        source = {"attention": hidden_output((layer or 1) - 1), "hidden": TOKENS if layer == 0 else None}.get(kind)
+        source = {"hidden": TOKENS if layer == 0 else None, LOGITS: TRANSFORM}.get(kind)
+        if is_of_layer(kind):
+            source = hidden_output((layer or 1) - 1)
+        if self.per not in _pers(kind, replayed):
+            raise ValueError(f"{self.output}, kept as {self.codec}, has a vector a {self.per}")
         if self.source != (source if replayed else None) or replayed != (self.source is not None):
             raise ValueError(f"{self.output} is kept as {self.codec} and replayed from {self.source}")
         if (self.heads is not None and self.heads.file) != (replayed and HEADS):
@@ -150,6 +164,13 @@ class Manifest(Described):
         return (*shards, *([] if self.heads is None else [self.heads]))
 
 
+def _pers(kind: str, replayed: bool) -> tuple[str, ...]:
+    """What an output of a kind can have a vector of."""
+    if kind == LOGITS:
+        return ("position", "token") if replayed else ("row", "token")
+    return {"cls": ("row",), TRANSFORM: ("position", "token")}.get(kind, ("token",))
+
+
 def _text(body: dict[str, Any]) -> str:
     """A manifest's only spelling: its body and the body's SHA-256."""
     checksum = hashlib.sha256(to_json(body).encode()).hexdigest()
@@ -169,6 +190,22 @@ def cls_output(layer: int) -> str:
 def attention_output(layer: int) -> str:
     """The name of a layer's attention scores: `attention-03`; layers are counted from 1."""
     return f"attention-{layer:02d}"
+
+
+def projection_outputs(layer: int) -> tuple[str, str, str]:
+    """The names of a layer's projections, `queries-03 keys-03 values-03`; layers are counted from 1."""
+    return (f"queries-{layer:02d}", f"keys-{layer:02d}", f"values-{layer:02d}")
+
+
+def is_of_layer(kind: str) -> bool:
+    """Whether outputs of a kind belong to a layer, counted from 1, and not to a hidden state, counted from 0."""
+    return kind == "attention" or kind in PROJECTIONS
+
+
+def state_of(output: str) -> int | None:
+    """The hidden state that an output is, or is made of: 3 of `hidden-03`, `cls-03`, `attention-04` and `keys-04`."""
+    kind, layer = kind_of(output)
+    return None if layer is None else layer - is_of_layer(kind)
 
 
 def kind_of(output: str) -> tuple[str, int | None]:

@@ -6,7 +6,7 @@ from typing import Any
 from distill.errors import UserError
 from distill.files import read_json
 from distill.targets.reader import TargetStore
-from distill.targets.schema import LOGITS, Manifest, kind_of
+from distill.targets.schema import Manifest
 
 METRICS = Path("data/metrics/targets")
 COLUMNS = ("output", "kept as", "width", "split", "rows", "tokens", "shards", "bytes", "bytes a token")
@@ -48,6 +48,7 @@ def _output(manifest: Manifest) -> dict[str, Any]:
     }
     return {
         "codec": manifest.codec,
+        "per": manifest.per,
         "source": manifest.source,
         "width": manifest.width,
         "splits": splits,
@@ -91,7 +92,7 @@ def _rows(output: str, entry: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = []
     for number, (split, part) in enumerate(entry["splits"].items()):
         own = (output, entry["codec"], str(entry["width"])) if number == 0 else ("", "", "")
-        per_row = kind_of(output)[0] in (LOGITS, "cls")
+        per_row = entry["per"] == "row"
         density = f"{part['bytes'] / (part['rows'] if per_row else part['tokens']):.1f}{' a row' if per_row else ''}"
         sizes = [f"{part[key]:,}" for key in ("rows", "tokens", "shards", "bytes")]
         rows.append((*own, split, *sizes, density))

@@ -23,8 +23,7 @@ class Teacher:
     @property
     def shape(self) -> TeacherShape:
         """Depth, width, heads, classes."""
-        config = self.model.config
-        return TeacherShape(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.num_labels)
+        return TeacherShape.of(self.model)
 
 
 def open_teacher(folder: Path, dataset: Dataset) -> Teacher:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from distill.errors import UserError
 from distill.targets.reader import TargetStore
-from distill.targets.schema import LOGITS, REPLAY, TOKENS, File, Manifest, Shard, differences, kind_of
+from distill.targets.schema import LOGITS, REPLAY, TOKENS, File, Manifest, Shard, differences
 from distill.targets.shards import row_keys
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -68,7 +68,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class _Part:
-    """The rows of a shard: ids (rows, 16) uint8, and tokens a row (1 for logits and cls)."""
+    """The rows of a shard: ids (rows, 16) uint8, and vectors a row."""
 
     entry: Shard
     ids: Array
@@ -221,7 +221,7 @@ def _compare_rows(checked: Checked, parts: Mapping[tuple[str, str], list[_Part]]
             if lacking or surplus:
                 text = f"{split} lacks {lacking} rows that {whose} has, and has {surplus} that it lacks"
                 checked.add(output, MANIFEST, f"{checked.folder / output / MANIFEST}: {text}")
-        if kind_of(reference)[0] not in (LOGITS, "cls"):
+        if checked.manifests[reference].per == "token":
             _compare_lengths(checked, own, reference)
 
 
@@ -234,10 +234,11 @@ def _compare_lengths(checked: Checked, own: Mapping[str, list[_Part]], reference
             places = np.minimum(np.searchsorted(keys, row_keys(part.ids), sorter=order), len(keys) - 1)
             known = keys[order[places]] == row_keys(part.ids)
             expected = lengths[order[places]]
-            one_vector = kind_of(output)[0] in (LOGITS, "cls")
-            differ = 0 if one_vector else int((expected != part.lengths)[known].sum())
-            if differ:
-                text = f"{differ} rows have other numbers of tokens than in {reference}"
+            per = checked.manifests[output].per
+            wrong = expected != part.lengths if per == "token" else expected < part.lengths
+            if differ := int(wrong[known].sum()):
+                how = "other numbers of tokens than in" if per == "token" else "more vectors than tokens in"
+                text = f"{differ} rows have {how} {reference}"
                 checked.add(output, part.entry.file, f"{checked.folder / output / part.entry.file}: {text}")
             elif known.all() and expected.sum() != part.entry.tokens:
                 text = f"has {expected.sum()} tokens, its manifest says {part.entry.tokens}"

@@ -21,14 +21,15 @@ from tqdm import tqdm
 from distill.files import link_or_copy, sha256, whole_file
 from distill.prepared import Dataset
 from distill.targets.base import Base, Kept
-from distill.targets.codec import Codec, calibrate, needs_statistics
-from distill.targets.forward import encode_unit, sample
+from distill.targets.codec import Codec, calibrate
+from distill.targets.forward import Reading, encode_unit, sample
+from distill.targets.heads import heads_of
 from distill.targets.layout import Layout, Unit, lay_out, unique_rows
-from distill.targets.outputs import Job, codec_of, resolve
+from distill.targets.outputs import Job, codec_of, is_measured, kept_in, resolve
 from distill.targets.packing import fast_inference
 from distill.targets.pool import Pool
 from distill.targets.reader import TargetStore
-from distill.targets.replay import attention_heads, embedding_heads
+from distill.targets.replay import ProjectionHeads
 from distill.targets.schema import (
     HEADS,
     REPLAY,
@@ -47,7 +48,7 @@ from distill.targets.teacher import Teacher
 Array = np.ndarray[Any, np.dtype[Any]]
 Statistics = Mapping[str, Mapping[str, Tensor]]
 CALIBRATION_ROWS = 512
-"""Rows, those of the lowest example ids, whose hidden states give a codec its channel statistics."""
+"""Rows, those of the lowest example ids, whose vectors give a codec its channel statistics."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,17 @@ class Materializer:
             statistics: By output, where another process has measured them already.
 
         Raises:
-            UserError: the teacher lacks a layer, or its attention cannot be replayed.
+            UserError: the teacher lacks a layer, or cannot be replayed.
         """
         self.teacher, self.job, self.pool = teacher, job, pool if isinstance(pool, Pool) else Pool(pool)
-        self.outputs = resolve(job, teacher.shape.layers)
-        self.fast = fast_inference(teacher.model, job.precision)
+        self.outputs = resolve(job, teacher.shape.layers, dataset.task)
         self.rows = {split: dataset.rows(split) for split in dataset.splits}
         self.datasets = {split: str(entry["fingerprint"]) for split, entry in dataset.splits.items()}
-        self.base = Base(base, teacher.fingerprints, job.precision)
-        attention = [output for output in self.outputs.names if kind_of(output)[0] == "attention"]
-        self.attention = {output: attention_heads(teacher.model, int(kind_of(output)[1] or 0)) for output in attention}
+        self.base = Base(base, teacher.fingerprints, job.precision, self.outputs.per)
+        computed = {*self.outputs.replayed, *(name for name in self.outputs.stored if kind_of(name)[0] == "attention")}
+        self.frozen = {output: heads_of(teacher.model, output) for output in sorted(computed)}
+        fast = fast_inference(teacher.model, job.precision)
+        self.reading = Reading(fast, self.outputs.per, job.batch_tokens, job.precision, self.frozen)
         self.codecs = self._codecs(self._measured() if statistics is None else statistics)
 
     @cached_property
@@ -136,9 +138,7 @@ class Materializer:
         """Write a file for each output of a unit."""
         rows, ids = self.rows[unit.split], self.rows[unit.split].ids[unit.positions]
         wanted = {output: self.codecs[output] for output in unit.compute}
-        columns = encode_unit(
-            self.fast, rows, unit.positions, wanted, self.attention, self.job.batch_tokens, self.job.precision, advance
-        )
+        columns = encode_unit(self.reading, rows, unit.positions, wanted, advance)
         columns |= {output: self.base.copy(unit.split, output, self.codecs[output], ids) for output in unit.copy}
         for output, planes in columns.items():
             codec, path = self.codecs[output], self.file(unit, output)
@@ -154,7 +154,7 @@ class Materializer:
                 shards = tuple(self._shards(folder / output, split, output))
                 splits[output][split] = SplitShards(dataset=self.datasets[split], shards=shards)
         for output, source in sorted(self.outputs.replayed.items(), key=lambda entry: entry[0]):
-            own = [split for split in self.rows if split in self.job.hidden_splits]
+            own = [split for split in self.rows if kept_in(output, split, self.job)]
             splits[output] = {split: SplitShards(dataset=self.datasets[split], shards=()) for split in own}
             self._write_heads(folder / output, output, source)
         for output in self.outputs.names:
@@ -177,6 +177,7 @@ class Materializer:
                 "teacher": (prints.teacher, prints.config),
                 "libraries": libraries(),
                 "output": output,
+                "per": self.outputs.per[output],
                 "codec": (codec.name, hashlib.sha256(b"".join(statistics)).hexdigest()),
                 "forward": (self.job.batch_tokens, self.job.precision, str(self.teacher.model.device.type)),
             }
@@ -231,19 +232,19 @@ class Materializer:
         write_shard(path, output, ids, columns, codec.name, codec.statistics)
 
     def _write_heads(self, folder: Path, output: str, source: str) -> None:
+        heads = self.frozen[output]
         if source == TOKENS:
             used = np.unique(np.concatenate([self.rows[split].tokens for split in self.rows if split in self.job.hidden_splits]))
-            tensors = embedding_heads(self.teacher.model, used).tensors()
-        else:
-            tensors = self.attention[output].tensors()
+            heads = heads_of(self.teacher.model, output, used)
         with whole_file(folder / HEADS) as temporary:
-            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+            save_file({name: tensor.cpu().contiguous() for name, tensor in heads.tensors().items()}, temporary)
 
     def _manifest(self, folder: Path, output: str, splits: dict[str, SplitShards]) -> Manifest:
         heads = folder / HEADS
         return Manifest(
             output=output,
             codec=self.outputs.stored.get(output, REPLAY),
+            per=self.outputs.per[output],
             width=self._width(output),
             source=self.outputs.replayed.get(output),
             teacher_layers=self.teacher.shape.layers,
@@ -255,9 +256,10 @@ class Materializer:
         )
 
     def _width(self, output: str) -> int:
-        shape, kind = self.teacher.shape, kind_of(output)[0]
-        types = any(rows.token_types is not None for rows in self.rows.values())
-        return {"logits": shape.classes, TOKENS: 1 + types, "attention": shape.heads}.get(kind, shape.width)
+        heads = self.frozen.get(output)
+        if type(heads) is ProjectionHeads:
+            return len(heads.bias)
+        return self.teacher.shape.width_of(output, any(rows.token_types is not None for rows in self.rows.values()))
 
     def _codecs(self, statistics: Statistics) -> dict[str, Codec]:
         """The codec of each stored output."""
@@ -272,7 +274,7 @@ class Materializer:
             statistics = self.base.statistics(output, codec)
             if statistics is not None:
                 found[output] = statistics
-            elif kind_of(output)[0] in ("hidden", "cls") and needs_statistics(codec):
+            elif is_measured(output, codec):
                 unknown.append(output)
         if unknown:
             vectors = self._sample(unknown)
@@ -281,15 +283,13 @@ class Materializer:
 
     def _sample(self, outputs: Sequence[str]) -> dict[str, Tensor]:
         """Vectors of the first rows: the base's, where it has them exactly, else the teacher's."""
-        split = next(split for split in self.rows if split in self.job.hidden_splits)
+        split = next(split for split in self.rows if all(kept_in(output, split, self.job) for output in outputs))
         rows = self.rows[split]
         first = unique_rows(rows)[:CALIBRATION_ROWS]
-        there = {output: self.base.vectors(split, output, rows.ids[first]) for output in outputs}
-        known = {output: vectors for output, vectors in there.items() if vectors is not None}
+        there = ((output, self.base.vectors(split, output, rows.ids[first])) for output in outputs)
+        known = {output: vectors for output, vectors in there if vectors is not None}
         asked = [output for output in outputs if output not in known]
-        if not asked:
-            return known
-        return known | sample(self.fast, rows, first, asked, self.job.batch_tokens, self.job.precision)
+        return known | (sample(self.reading, rows, first, asked) if asked else {})
 
 
 def progress(tokens: int) -> "tqdm[NoReturn]":

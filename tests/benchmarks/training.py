@@ -10,11 +10,11 @@ from transformers import PreTrainedModel
 from distill.attention import capture_attention
 from distill.batches import Collator
 from distill.distillation import objective_of
-from distill.params.students import RECIPES
+from distill.params.students import Shapes
 from distill.prefetching import Prefetched
 from distill.prepared import PreparedRows
-from distill.recipes.base import Shapes, Term
-from distill.recipes.catalogue import terms_of
+from distill.recipes.base import Term, terms_of
+from distill.recipes.catalogue import RECIPES
 from distill.targets.forward import run_teacher
 from distill.targets.gather import OutputReader, ReplayedAttention
 from distill.targets.maps import AttentionCodec

@@ -1,0 +1,32 @@
+"""`augmentations`: training rows written anew with other words."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from distill.params.base import Strict
+from distill.params.training import Positive
+
+
+class AugmentationSettings(Strict):
+    """A data set with reworded copies of its training rows (Jiao 2020, algorithm 1). Whatever takes a `dataset` takes its name.
+
+    The copies have no label: a student learns from what its teacher says of them.
+    """
+
+    of: str
+    """The data set: an entry of `datasets`, or of `augmentations`."""
+    masked_lm: str
+    """The teacher that refills masked words; its data set's task is masked-lm. `epochs: 0` keeps a checkpoint as it is."""
+    vectors: str | None = None
+    """A text file of word vectors (GloVe's or word2vec's format), where words of several pieces find their neighbours. DVC does
+    not look into it: give other vectors another name. Not given: the input embeddings of `masked_lm`."""
+    copies: Positive = 20
+    """Of each row (N). Those that equal another row are dropped."""
+    candidates: Positive = 15
+    """How many words each word can be replaced by (M)."""
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """That a word is replaced (p)."""
+    limit: Positive | None = None
+    """The most training rows that are reworded, a seeded sample. The others stay in the data set as they are."""
+    seed: Annotated[int, Field(ge=0)] = 1

@@ -1,0 +1,139 @@
+"""Wang et al. 2020, "MiniLM" (arXiv 2002.10957), eq. 5–8, and Wang et al. 2021, "MiniLMv2" (arXiv 2012.15828), eq. 1–3.
+
+version 1: KL(A_t ‖ A_s) + KL(R_t(V) ‖ R_s(V))                          A = softmax(QKᵀ/√d), R(X) = softmax(XXᵀ/√d) a head
+version 2: KL(R_t(Q) ‖ R_s(Q)) + KL(R_t(K) ‖ R_s(K)) + KL(R_t(V) ‖ R_s(V))   X cut anew into `relation_heads` heads
+
+of the student's last layer and one of the teacher's, averaged over heads and real queries. A relation is a matrix of tokens by
+tokens, so that widths may differ and nothing has to be projected; in version 2, heads may differ too.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from distill.errors import UserError
+from distill.params.students import Needs, Shapes, StudentSettings, Weight
+
+if TYPE_CHECKING:
+    from distill.attention import Projection
+    from distill.recipes.base import Term
+
+TERMS = {1: ("attention_weight", "value_weight"), 2: ("query_weight", "key_weight", "value_weight")}
+"""By version: the weights of its terms."""
+
+
+class MiniLm(StudentSettings):
+    """Wang et al. 2020 and 2021: the last layer's attention, and relations among its values (queries, keys and values).
+
+    No head is trained, so the last epoch is kept and `patience` does nothing; a student of another recipe is born from this one.
+    """
+
+    recipe: Literal["minilm"]
+    version: Literal[1, 2] = 2
+    """1 needs a student with as many heads as the teacher, 2 takes any."""
+    teacher_layer: Annotated[int, Field(ge=1)] | None = None
+    """Counted from 1; by default the last. Published for version 2: 21 of BERT-large's 24, the last of BERT-base."""
+    relation_heads: Annotated[int, Field(ge=1)] | None = None
+    """Version 2: a divisor of both widths; by default the student's heads. Published: 48 of a width of 768, 64 of 1024."""
+    attention_weight: Weight = 1.0
+    """Version 1."""
+    query_weight: Weight = 1.0
+    """Version 2."""
+    key_weight: Weight = 1.0
+    """Version 2."""
+    value_weight: Weight = 1.0
+
+    @property
+    def trains_head(self) -> bool:
+        """No head is trained."""
+        return False
+
+    @property
+    def reads_hidden(self) -> bool:
+        """Attention and relations are replayed from hidden states."""
+        return True
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Attention scores, and projections, of one layer."""
+        layer = (self._layer(teacher_layers),)
+        reads_attention = self.version == 1 and self.attention_weight > 0
+        return Needs(attention=layer if reads_attention else (), relations=layer if self._relations() else ())
+
+    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
+        """The terms of the chosen version.
+
+        Raises:
+            UserError: heads or widths cannot be compared, or the teacher lacks the layer.
+        """
+        layer = self._layer(shapes.teacher_layers)
+        heads = self._heads(shapes)
+        relations = tuple(_relation(each, weight, shapes, layer, heads) for each, weight in self._relations().items())
+        return (self._attention(shapes, layer), *relations) if self.version == 1 else relations
+
+    def _layer(self, teacher_layers: int) -> int:
+        if (self.teacher_layer or 1) > teacher_layers:
+            raise UserError(
+                f"minilm: teacher_layer: got {self.teacher_layer}, expected 1 to {teacher_layers}, the layers of the teacher"
+            )
+        return self.teacher_layer or teacher_layers
+
+    def _relations(self) -> "dict[Projection, float]":
+        """The projections whose relations are compared, with their weights; those of weight 0 left out."""
+        weights: dict[Any, float] = {"query": self.query_weight, "key": self.key_weight, "value": self.value_weight}
+        return {each: weight for each, weight in weights.items() if weight and f"{each}_weight" in TERMS[self.version]}
+
+    def _heads(self, shapes: Shapes) -> int:
+        """Into how many heads projections are cut."""
+        own, theirs = shapes.student_heads, shapes.teacher_heads
+        if self.version == 1 and theirs not in (None, own):
+            raise UserError(
+                f"minilm: version 1 compares attention head by head, the student has {own} heads a layer, the teacher {theirs}; "
+                f"set version: 2, or give the student num_attention_heads: {theirs}"
+            )
+        heads = self.relation_heads or own or 1
+        for owner, width in (("student", shapes.student_width), ("teacher", shapes.teacher_width)):
+            if width is not None and width % heads:
+                raise UserError(
+                    f"minilm: relation_heads: {heads} do not divide the {owner}'s width of {width}; give a divisor of both widths"
+                )
+        return heads
+
+    def _attention(self, shapes: Shapes, layer: int) -> "Term":
+        from distill.losses.attention import attention_kl
+        from distill.recipes.base import Term
+        from distill.targets.schema import attention_output
+
+        last = shapes.student_layers
+        return Term(
+            "attention",
+            self.attention_weight,
+            lambda step: attention_kl(step.attention[last], step.teacher_attention(layer), step.attention_mask),
+            reads=(attention_output(layer),),
+            reads_student_attention=(last,),
+        )
+
+    @model_validator(mode="after")
+    def _one_version(self) -> "MiniLm":
+        own = TERMS[self.version]
+        keys = {key for weights in TERMS.values() for key in weights} - {*own} | (
+            {"relation_heads"} if self.version == 1 else set()
+        )
+        if foreign := sorted(self.model_fields_set & keys):
+            raise ValueError(f"{', '.join(foreign)}: not of version {self.version}, which takes {', '.join(own)}")
+        if not any(getattr(self, key) for key in own):
+            raise ValueError(f"{', '.join(own)}: all are 0, nothing would be learnt")
+        return self
+
+
+def _relation(projection: "Projection", weight: float, shapes: Shapes, layer: int, heads: int) -> "Term":
+    from distill.losses.attention import attention_kl
+    from distill.recipes.base import Term, relation_output
+
+    last = shapes.student_layers
+    return Term(
+        f"{projection}_relation",
+        weight,
+        lambda step: attention_kl(*step.relations(last, layer, projection, heads), step.attention_mask),
+        reads=(relation_output(projection, layer),),
+        reads_student_attention=(last,),
+    )

@@ -1,0 +1,133 @@
+"""Train, validation and test rows: cut, sampled, and looked at for what scoring needs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from distill.data import Rows
+from distill.errors import UserError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Cut = Callable[[Rows, Array, int, str, int], tuple[Array, Array]]
+"""(rows, positions of labelled rows, how many to cut, where, seed) → positions that are kept, and that are cut."""
+
+SPLITS = ("train", "validation", "test")
+DEFAULT_FRACTION = 0.1
+
+
+def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
+    """Refuse a split that the source does not have.
+
+    Raises:
+        UserError: those that it has are named.
+    """
+    if name not in tables:
+        raise UserError(f"splits.{split}: the source has no '{name}'; it has {', '.join(tables)}")
+
+
+def cut_splits(
+    tables: Mapping[str, Rows], plan: Mapping[str, str | float | None], seed: int, cut_rows: Cut | None = None
+) -> dict[str, Rows]:
+    """Train, validation and test rows: each a split of the source, or a fraction of the training rows, `stratified` or cut so.
+
+    Transfer rows (without a label) stay in the training split.
+
+    Raises:
+        UserError: a split that is named does not exist or is empty, or a class is too small to be cut.
+    """
+    named = {split: plan[split] if plan[split] is not None else split for split in SPLITS}
+    require_split(tables, "train", str(named["train"]))
+    train = tables[str(named["train"])]
+    result, cuts = {}, {}
+    for split in SPLITS[1:]:
+        name = named[split]
+        if isinstance(name, str) and name in tables:
+            result[split] = tables[name]
+        elif isinstance(plan[split], str):
+            require_split(tables, split, str(name))
+        else:
+            cuts[split] = plan[split] if isinstance(plan[split], float) else DEFAULT_FRACTION
+    total = int(train.labelled.sum())
+    for split, fraction in cuts.items():
+        where, labelled = f"splits.{split}", np.flatnonzero(train.labelled)
+        if len(labelled) == 0:
+            raise UserError(f"{where}: no row has a label to cut by; give a split of the source that is labelled")
+        kept, cut = (cut_rows or stratified)(train, labelled, round(float(fraction or 0) * total), where, seed)
+        kept = np.concatenate([kept, np.flatnonzero(~train.labelled)])
+        result[split], train = train.take(np.sort(cut)), train.take(np.sort(kept))
+    result["train"] = train
+    for split in SPLITS:
+        if len(result[split]) == 0:
+            raise UserError(f"splits.{split}: has no rows; give it a larger fraction, or another split of the source")
+    return {split: result[split] for split in SPLITS}
+
+
+def limit_rows(rows: Rows, most: int | None, seed: int) -> Rows:
+    """At most so many rows: a seeded sample in the old order, with each label's share (and that of transfer rows) kept."""
+    if most is None or len(rows) <= most:
+        return rows
+    dice = np.random.default_rng(seed)
+    turn = np.empty(len(rows))
+    strata = rows.labels if rows.labels.dtype.kind == "i" else rows.labelled
+    for label in np.unique(strata):
+        members = dice.permutation(np.flatnonzero(strata == label))
+        turn[members] = np.arange(len(members)) / len(members)
+    return rows.take(np.sort(np.argsort(turn, kind="stable")[:most]))
+
+
+def require_labels(rows: Rows, where: str) -> None:
+    """Refuse transfer rows in a split that models are scored on.
+
+    Raises:
+        UserError: the first row without a label.
+    """
+    missing = np.flatnonzero(~rows.labelled)
+    if len(missing):
+        raise UserError(
+            f"{where}: row {rows.numbers[missing[0]]}: has no label ({len(missing)} rows have none), and this split is scored; "
+            "label them, or take another split or a fraction (splits in params.yaml)"
+        )
+
+
+def stratified(rows: Rows, labelled: Array, count: int, where: str, seed: int) -> tuple[Array, Array]:
+    """Cut so that each class keeps its share.
+
+    Raises:
+        UserError: a class is too small to be cut.
+    """
+    from sklearn.model_selection import train_test_split
+
+    labels = rows.labels[labelled]
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
+        row = rows.numbers[labelled[labels == classes[counts.argmin()]][0]]
+        raise UserError(f"{where}: the class of row {row} has one example, which cannot be in two splits; add more, or drop it")
+    if not len(classes) <= count <= len(labelled) - len(classes):
+        raise UserError(
+            f"{where}: {count} of {len(labelled)} rows cannot hold each of {len(classes)} classes; change the fraction"
+        )
+    kept, cut = train_test_split(labelled, test_size=count, random_state=seed, stratify=labels)
+    return kept, cut
+
+
+def at_random(rows: Rows, labelled: Array, count: int, where: str, seed: int) -> tuple[Array, Array]:
+    """Cut any rows."""
+    order = np.random.default_rng(seed).permutation(labelled)
+    return order[count:], order[:count]
+
+
+def by_context(rows: Rows, labelled: Array, count: int, where: str, seed: int) -> tuple[Array, Array]:
+    """Cut about so many questions, all those on a context or none: a student that has learnt a context would be flattered by it.
+
+    Raises:
+        UserError: there is one context.
+    """
+    from sklearn.model_selection import GroupShuffleSplit
+
+    contexts = np.unique([(rows.texts_pair or [])[i] for i in labelled], return_inverse=True)[1]
+    if contexts.max() == 0:
+        raise UserError(f"{where}: all questions are on one context, which cannot be in two splits; give a split of the source")
+    groups = min(max(1, round(count / len(labelled) * (contexts.max() + 1))), int(contexts.max()))
+    kept, cut = next(GroupShuffleSplit(1, test_size=groups, random_state=seed).split(labelled, groups=contexts))
+    return labelled[kept], labelled[cut]

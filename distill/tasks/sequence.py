@@ -1,0 +1,108 @@
+"""One class, or one number, a row."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from distill.errors import UserError
+from distill.tasks.base import Gold, Task, closeness, cross_entropy, log_softmax
+
+Array = np.ndarray[Any, np.dtype[Any]]
+CALIBRATION_BINS = 15
+
+
+class SequenceClassification(Task):
+    """One of several classes a text, or pair of texts."""
+
+    name = "sequence-classification"
+    auto = "AutoModelForSequenceClassification"
+    per = "row"
+    names_labels = True
+
+    def judge(self, kept: Array, gold: Gold) -> Array:
+        """The predicted class and the true one, (rows, 2)."""
+        return np.stack([kept.argmax(axis=1), gold.rows.labels], axis=1)
+
+    def score(self, metric: str, judged: Array) -> float:
+        """`accuracy`, `macro_f1`, `mcc` (Matthews' correlation), or `f1` of the second of two classes.
+
+        Raises:
+            UserError: `f1` of more than two classes.
+        """
+        predictions, labels = judged.T
+        if metric == "accuracy":
+            return float(accuracy_score(labels, predictions))
+        if metric == "macro_f1":
+            return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+        if metric == "f1":
+            if judged.max(initial=0) > 1:
+                raise UserError("metric: f1 is that of the second of two classes, the data have more; take macro_f1")
+            return float(f1_score(labels, predictions, zero_division=0.0))
+        return float(matthews_corrcoef(labels, predictions))
+
+    def loss(self, kept: Array, gold: Gold) -> float:
+        """Cross-entropy, nats a row."""
+        return cross_entropy(kept, gold.rows.labels)
+
+    def measures(self, kept: Array, gold: Gold) -> dict[str, float]:
+        """The metrics, log-loss (nats), and expected calibration error (15 bins, L1; Guo 2017)."""
+        judged, labels = self.judge(kept, gold), torch.tensor(gold.rows.labels)
+        probabilities = torch.from_numpy(np.exp(log_softmax(kept)))
+        error = multiclass_calibration_error(probabilities, labels, kept.shape[1], n_bins=CALIBRATION_BINS, norm="l1")
+        metrics = ("accuracy", "macro_f1", "mcc", *(["f1"] if kept.shape[1] == 2 else []))
+        return {
+            **{metric: self.score(metric, judged) for metric in metrics},
+            "log_loss": self.loss(kept, gold),
+            "calibration_error": float(error),
+        }
+
+    def relation(self, student: Array, teacher: Array, gold: Gold) -> dict[str, float]:
+        """Agreement, and KL from the teacher."""
+        return closeness(student, teacher)
+
+
+class Regression(Task):
+    """One number a text, or pair of texts: STS-B. Soft targets are the teacher's numbers; no temperature applies."""
+
+    name = "regression"
+    auto = "AutoModelForSequenceClassification"
+    per = "row"
+    continuous = True
+
+    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"]) -> Float[Tensor, ""]:
+        """Mean squared error over rows that have a label; 0 where none has."""
+        labelled = labels.isfinite()
+        if not labelled.any():
+            return logits.sum() * 0.0
+        return functional.mse_loss(logits[labelled, 0].float(), labels[labelled].float())
+
+    def judge(self, kept: Array, gold: Gold) -> Array:
+        """The predicted number and the true one, (rows, 2)."""
+        return np.stack([kept[:, 0], gold.rows.labels], axis=1).astype(np.float64)
+
+    def score(self, metric: str, judged: Array) -> float:
+        """`pearson` or `spearman` correlation; 0 where one side never changes."""
+        if len(judged) < 2 or (np.ptp(judged, axis=0) == 0).any():
+            return 0.0
+        return float((spearmanr if metric == "spearman" else pearsonr)(*judged.T).statistic)
+
+    def loss(self, kept: Array, gold: Gold) -> float:
+        """Mean squared error."""
+        return float(np.square(np.subtract(*self.judge(kept, gold).T)).mean())
+
+    def measures(self, kept: Array, gold: Gold) -> dict[str, float]:
+        """Both correlations and the mean squared error."""
+        judged = self.judge(kept, gold)
+        found = {metric: self.score(metric, judged) for metric in ("pearson", "spearman")}
+        return {**found, "mean_squared_error": self.loss(kept, gold)}
+
+    def relation(self, student: Array, teacher: Array, gold: Gold) -> dict[str, float]:
+        """Correlation with the teacher, as `agreement`."""
+        return {"agreement": self.score("pearson", np.stack([student[:, 0], teacher[:, 0]], axis=1))}

@@ -1,0 +1,170 @@
+"""`make quality`: every method on every task, and what labels are worth; JSON to data/metrics, tables to docs/quality.md."""
+
+import functools
+import os
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.console import command, say
+from distill.errors import UserError
+from distill.files import to_json, write_text
+from tests.benchmarks.quality import collecting, efficiency
+from tests.benchmarks.quality.methods import METHODS, methods_of
+from tests.benchmarks.quality.params import task_params
+from tests.benchmarks.quality.project import Project
+from tests.benchmarks.quality.tasks import TASKS, Task
+
+WORK = Path("data/.scratch/quality")
+QUALITY = Path("data/metrics/quality.json")
+EFFICIENCY = Path("data/metrics/label_efficiency.json")
+DOC = Path("docs/quality.md")
+SAVING = threading.Lock()
+
+
+@command
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folders sst2, snips, mrpc, xquad-en."
+)
+@click.option("--tasks", help=f"Of {', '.join(TASKS)}, with commas between them; all by default.")
+@click.option("--students", help=f"Of {', '.join(METHODS)}; all by default.")
+@click.option("--seeds", default="1,2,3", show_default=True)
+@click.option("--label-efficiency", type=click.Choice(["yes", "no", "only"]), default="yes", show_default=True)
+@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Tasks at a time; they share the cores.")
+@click.option("--frozen", is_flag=True, help="Go on with the code that the work folders have.")
+@click.option("--collect", is_flag=True, help="Run nothing; write what has been measured.")
+def main(
+    data: Path | None,
+    tasks: str | None,
+    students: str | None,
+    seeds: str,
+    label_efficiency: str,
+    jobs: int,
+    frozen: bool,
+    collect: bool,
+) -> None:
+    """Train every student on every task in data/.scratch/quality/TASK; run again, it goes on."""
+    chosen, names = listed(tasks, TASKS, "--tasks"), tuple(listed(students, METHODS, "--students"))
+    numbers = [int(seed) for seed in seeds.split(",")]
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    todo: list[tuple[str, float, Callable[[], str | None]]] = []
+    if label_efficiency != "only":
+        for name in chosen:
+            run = functools.partial(run_task, name, data, names, numbers, threads, frozen, collect)
+            todo.append((name, TASKS[name].minutes, run))
+    if label_efficiency != "no" and (label_efficiency == "only" or not (tasks or students)):
+        run = functools.partial(run_efficiency, data, numbers, threads, frozen, collect)
+        todo.append((efficiency.NAME, efficiency.MINUTES, run))
+    total = sum(minutes for _, minutes, _ in todo) * len(numbers) / 3
+    if not collect:
+        say(f"{', '.join(name for name, _, _ in todo)}: about {total / jobs:.0f} minutes on two cores if nothing is there yet")
+    with ThreadPoolExecutor(jobs) as pool:
+        problems = [problem for problem in pool.map(lambda entry: entry[2](), todo) if problem]
+    write_documents()
+    for problem in problems:
+        say(problem)
+
+
+def listed(given: str | None, known: Sequence[str] | dict[str, Any], option: str) -> list[str]:
+    """The names of an option."""
+    names = given.split(",") if given else list(known)
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option}: got '{name}', expected some of {', '.join(known)}")
+    return names
+
+
+def source_of(task: Task, data: Path | None) -> dict[str, Any] | None:
+    """The entry of `sources`; None if the data cannot be had."""
+    if data is not None and task.folder is not None and (data / task.folder).is_dir():
+        return {"path": str((data / task.folder).absolute())}
+    return dict(task.source) if task.source is not None else None
+
+
+def run_task(
+    name: str, data: Path | None, students: Sequence[str], seeds: Sequence[int], threads: int, frozen: bool, collect: bool
+) -> str | None:
+    """Train and measure a task's students; what went wrong, if anything did."""
+    task, methods = TASKS[name], methods_of(name, tuple(students))
+    source = source_of(task, data)
+    if source is None:
+        return f"{name}: left out: no data; give --data, with the folder {task.folder}"
+    content = task_params(name, task, methods, seeds, source, hub="hub" in source)
+    problem = None
+    if not collect:
+        project = Project(WORK / name, content, frozen=frozen)
+        if not project.repro([f"fetch@{name}"], threads):
+            return f"{name}: left out: its data cannot be had (see {WORK / name / 'log.txt'})"
+        stages = [f"evaluate-teacher@{name}", *(f"evaluate@{student}" for student in methods)]
+        if not project.repro(stages, threads):
+            problem = f"{name}: not all of it ended well (see {WORK / name / 'log.txt'})"
+    save(QUALITY, collecting.collect(WORK / name, name, content, methods), ("task", "student"), (list(TASKS), list(METHODS)))
+    return problem
+
+
+def run_efficiency(data: Path | None, seeds: Sequence[int], threads: int, frozen: bool, collect: bool) -> str | None:
+    """Train and measure the students of few labels; what went wrong, if anything did."""
+    folder, problem = WORK / efficiency.NAME, None
+    if not collect:
+        source = source_of(TASKS["sst2"], data) or {}
+        rows = folder / "rows"
+        try:
+            if not rows.exists():
+                unfinished = folder / "rows-unfinished"
+                shutil.rmtree(unfinished, ignore_errors=True)
+                efficiency.write_rows(tables_of(source), unfinished)
+                unfinished.rename(rows)
+        except (UserError, OSError) as error:
+            return f"{efficiency.NAME}: left out: {error}"
+        content = efficiency.efficiency_params(rows, seeds)
+        project = Project(folder, content, frozen=frozen)
+        stages = [f"evaluate-teacher@{name}" for name in content["teachers"]]
+        if not project.repro([*stages, *(f"evaluate@{name}" for name in content["students"])], threads):
+            problem = f"{efficiency.NAME}: not all of it ended well (see {folder / 'log.txt'})"
+    if (folder / "params.yaml").exists():
+        measured = efficiency.collect_efficiency(folder, seeds)
+        keys = ("student", "labelled", "training")
+        order = (list(efficiency.TITLES.values()), list(efficiency.SIZES.values()), list(efficiency.TRAININGS.values()))
+        save(EFFICIENCY, measured, keys, order)
+    return problem
+
+
+def tables_of(source: dict[str, Any]) -> dict[str, Any]:
+    """The splits of SST-2; of the hub's, whose test rows have no labels, the validation split is the test."""
+    from distill.sources import fetch_hub, read_local
+
+    if "path" in source:
+        return read_local(Path(source["path"]), "utf-8")
+    tables = fetch_hub(source["hub"], None, None)
+    train = tables["train"].combine_chunks()
+    held = efficiency.VALIDATION
+    return {"train": train.slice(held), "validation": train.slice(0, held), "test": tables["validation"]}
+
+
+def save(path: Path, rows: Sequence[collecting.Row], keys: tuple[str, ...], order: Sequence[Sequence[Any]]) -> None:
+    """Merge rows into a JSON file."""
+    with SAVING:
+        old = collecting.read(path) if path.exists() else []
+        write_text(path, to_json(collecting.merge(old, rows, keys, order)))
+
+
+def write_documents() -> None:
+    """Write the tables of what has been measured so far into docs/quality.md, and to the screen."""
+    for path, name, made in (
+        (QUALITY, "quality", collecting.quality_tables),
+        (EFFICIENCY, "label-efficiency", collecting.efficiency_table),
+    ):
+        rows = collecting.read(path) if path.exists() else []
+        if rows:
+            text = made(rows)
+            collecting.write_between(DOC, name, text)
+            print(f"\n{text}")
+
+
+if __name__ == "__main__":
+    main()

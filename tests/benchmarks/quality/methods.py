@@ -1,0 +1,78 @@
+"""The students of the quality table: each a chain of stages, every stage an entry of params.yaml."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a student is born and by which stages it is trained; the last stage is the student that is measured."""
+
+    stages: tuple[Settings, ...]
+    """Settings of each stage; `epochs_factor` multiplies the task's epochs. Each is born from the one before."""
+    init: Settings
+    """How the first stage is born; TEACHER stands for the teacher's name."""
+    tasks: tuple[str, ...] | None = None
+    """The tasks that have it; None for all."""
+    dataset: str = "TASK"
+    """The data set that it learns on; TASK stands for the task's name."""
+    half_depth: bool = False
+    """3 layers of the teacher's 6, at its width."""
+
+    @property
+    def recipe(self) -> str:
+        """What the table calls it: the recipes of its stages."""
+        return " → ".join(dict.fromkeys(stage["recipe"] for stage in self.stages))
+
+
+def half(*stages: Settings, **init: object) -> Method:
+    """A student of half the teacher's depth, born from its layers."""
+    return Method(stages, {"from": "data/teachers/TEACHER", **(init or {"depth": 3})}, half_depth=True)
+
+
+NARROW = {
+    "model_type": "bert",
+    "hidden_size": 192,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 12,
+    "intermediate_size": 768,
+}
+"""4 layers × 192, 12 heads as the teacher's, so that scores are compared head by head."""
+BORN_NARROW = {"from": "data/prepared/TASK", "architecture": NARROW}
+HINTON = {"recipe": "hinton", "alpha": 0.5, "temperature": 4}
+INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "constant"}
+PREDICTION = {"recipe": "tinybert", "stage": "prediction"}
+METHODS: dict[str, Method] = {
+    "supervised": half({"recipe": "supervised"}),
+    "hinton": half(HINTON),
+    "distilbert": half({"recipe": "distilbert"}),
+    "pkd": half({"recipe": "pkd"}, layers=[0, 1, 2]),
+    "fitnets": half({"recipe": "fitnets"}, HINTON),
+    "minilm": half({"recipe": "minilm"}, HINTON),
+    "tinybert": half(INTERMEDIATE, PREDICTION),
+    "mobilebert": half({"recipe": "mobilebert", "stage": "transfer"}, {"recipe": "mobilebert", "stage": "distill"}),
+    "narrow-supervised": Method(
+        ({"recipe": "supervised", "epochs_factor": 5, "learning_rate": 5e-4},), BORN_NARROW, tasks=("sst2",)
+    ),
+    "narrow-tinybert": Method(
+        (
+            {**INTERMEDIATE, "layer_map": [1, 3, 4, 6], "learning_rate": 1e-3},
+            {**PREDICTION, "learning_rate": 3e-4},
+        ),
+        BORN_NARROW,
+        tasks=("sst2",),
+        dataset="TASK-augmented",
+    ),
+}
+
+
+def methods_of(task: str, names: tuple[str, ...] = ()) -> dict[str, Method]:
+    """The methods that a task has, those named alone if any are."""
+    return {
+        name: method
+        for name, method in METHODS.items()
+        if (method.tasks is None or task in method.tasks) and (not names or name in names)
+    }

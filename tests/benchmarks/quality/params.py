@@ -1,0 +1,96 @@
+"""The params.yaml of one task's work folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distill.params.base import SECTIONS
+from tests.benchmarks.quality.methods import Method, Settings
+from tests.benchmarks.quality.tasks import MINILM, Task
+
+KEPT = {"hidden": [0, 2, 3, 4, 6], "cls": [2, 4], "attention": [2, 4, 6], "relations": [6]}
+"""What the teacher's 6 layers leave behind for all half-depth students."""
+NARROW_KEPT = {"hidden": [0, 1, 3, 4, 6], "attention": [1, 3, 4, 6]}
+"""The same for the narrow student's `layer_map`."""
+COPIES = 5
+BATCH = 32
+
+
+def empty(**defaults: Settings) -> dict[str, Any]:
+    """All sections, without an entry."""
+    content: dict[str, Any] = {"defaults": {section: dict(defaults.get(section, {})) for section in SECTIONS}}
+    return content | {section: {} for section in SECTIONS}
+
+
+def task_params(
+    name: str, task: Task, methods: Mapping[str, Method], seeds: Sequence[int], source: Settings, hub: bool = False
+) -> dict[str, Any]:
+    """The entries of a task: one teacher, one target set, the students of each method.
+
+    Args:
+        name: The task's, and that of its entries.
+        task: Its settings.
+        methods: The students, by name.
+        seeds: Of each student; earlier stages of a chain are trained once, with the first.
+        source: The entry of `sources`.
+        hub: Whether that is the hub's copy.
+    """
+    inherited = {"batch_size": BATCH, **task.student, "seeds": list(seeds)}
+    content = empty(datasets={"tokenizer": MINILM}, teachers={"batch_size": BATCH}, students=inherited)
+    content["sources"][name] = dict(source)
+    content["datasets"][name] = {"source": name, **task.dataset, **(task.hub if hub else {})}
+    content["teachers"][name] = {"dataset": name, "checkpoint": MINILM, **task.teacher}
+    if any(method.dataset == "TASK" for method in methods.values()):
+        content["targets"][name] = {"teacher": name, "dataset": name, **KEPT}
+    if any(method.dataset == "TASK-augmented" for method in methods.values()):
+        _augment(content, name, task)
+    for student, method in methods.items():
+        content["students"] |= chain(student, method, name, seeds, inherited["epochs"])
+    return content
+
+
+def chain(student: str, method: Method, task: str, seeds: Sequence[int], epochs: int) -> dict[str, dict[str, Any]]:
+    """A method's students: STUDENT-1, …, and the last one, STUDENT, born from the one before it."""
+    entries: dict[str, dict[str, Any]] = {}
+    dataset = method.dataset.replace("TASK", task)
+    init = {key: _named(value, task) for key, value in method.init.items()}
+    for number, stage in enumerate(method.stages, start=1):
+        last = number == len(method.stages)
+        name = student if last else f"{student}-{number}"
+        settings = {key: value for key, value in stage.items() if key != "epochs_factor"}
+        entries[name] = {
+            **settings,
+            "dataset": dataset,
+            "targets": dataset if stage["recipe"] not in ("supervised", "hinton") else f"{dataset}/logits",
+            "init": init,
+            "epochs": epochs * stage.get("epochs_factor", 1),
+            **({} if last else {"seeds": list(seeds[:1])}),
+        }
+        init = {"from": f"data/students/{name}"}
+    return entries
+
+
+def stages_of(students: Mapping[str, Any], student: str) -> list[str]:
+    """The entries of a chain, the last first."""
+    found = [student]
+    while (source := students[found[-1]]["init"]["from"]).startswith("data/students/"):
+        found.append(source.removeprefix("data/students/"))
+    return found
+
+
+def _named(value: Any, task: str) -> Any:
+    return value.replace("TEACHER", task).replace("TASK", task) if isinstance(value, str) else value
+
+
+def _augment(content: dict[str, Any], name: str, task: Task) -> None:
+    """The augmented data set: refilled by MiniLM, which learns to fill masks from the task's own sentences."""
+    corpus, augmented = f"{name}-masked", f"{name}-augmented"
+    kept = {key: task.dataset[key] for key in ("limit", "max_length") if key in task.dataset}
+    content["datasets"][corpus] = {
+        "source": name,
+        "task": "masked-lm",
+        "columns": {"text": task.dataset["columns"]["text"]},
+        **kept,
+    }
+    content["teachers"][corpus] = {"dataset": corpus, "checkpoint": MINILM, "epochs": 3, "learning_rate": 5e-4}
+    content["augmentations"][augmented] = {"of": name, "masked_lm": corpus, "copies": COPIES}
+    content["targets"][augmented] = {"teacher": name, "dataset": augmented, **NARROW_KEPT}

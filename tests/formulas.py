@@ -1,0 +1,241 @@
+"""Every recipe's loss as its paper has it, written out: float64, with the live teacher in the loop, and without padding."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, PreTrainedModel
+from transformers.masking_utils import eager_mask
+
+from distill.params.students import StudentSettings
+from distill.prepared import Dataset
+from distill.recipes.catalogue import RECIPES
+from distill.targets.outputs import Job
+from distill.tasks.catalogue import task_of
+
+JOB = Job(hidden=(0, 2, -1), cls=(2, 3), attention=(2, -1), relations=(-1,), codec="fp32", shard_bytes=3000)
+"""What the variants read of a teacher of four layers."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "supervised": {},
+    "hinton": {},
+    "distilbert": {},
+    "tinybert-intermediate": {"stage": "intermediate", "attention_weight": 0.5, "embedding_weight": 2.0},
+    "tinybert-prediction": {"stage": "prediction", "temperature": 2.0, "hard_weight": 0.3},
+    "mobilebert-transfer": {"stage": "transfer", "mean_weight": 50.0},
+    "mobilebert-distill": {"stage": "distill", "alpha": 0.3, "temperature": 2.0},
+    "pkd": {},
+    "pkd-last": {"strategy": "last", "alpha": 0.2, "beta": 500.0, "temperature": 5.0},
+    "fitnets": {},
+    "minilm": {"relation_heads": 4, "key_weight": 0.5},
+    "minilm-1": {"version": 1, "value_weight": 2.0},
+}
+SEEN: list[tuple[Tensor, ...]] = []
+"""Queries, keys and values, (batch, heads, seq, size), that `recorded` saw in one forward pass, layer after layer."""
+
+
+def settings(variant: str, **changed: object) -> StudentSettings:
+    """A student's settings."""
+    entry = {"dataset": "tiny", "targets": "tiny", "init": {"from": "data/teachers/tiny", "depth": 2}}
+    recipe = variant.partition("-")[0]
+    return RECIPES[recipe].model_validate({"recipe": recipe, **entry, **VARIANTS[variant], **changed}, strict=False)
+
+
+def random_model(dataset: Dataset, layers: int, width: int = 16, seed: int = 0, heads: int = 2, **more: Any) -> PreTrainedModel:
+    """A random BERT with the head of the data set's task, its weights far from 0."""
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(
+        "bert",
+        vocab_size=dataset.vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=2 * width,
+        max_position_embeddings=64,
+        num_labels=max(1, len(dataset.labels)),
+        pad_token_id=dataset.pad_token,
+        initializer_range=0.2,
+        **more,
+    )
+    return getattr(transformers, task_of(dataset.task).auto).from_config(config).eval()
+
+
+def recorded(module, query, key, value, attention_mask, scaling, **_):
+    """Attention as its formula has it, which keeps what it is made of."""
+    SEEN.append((query, key, value))
+    scores = query @ key.transpose(-1, -2) * scaling
+    weights = (scores if attention_mask is None else scores + attention_mask).softmax(-1)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+AttentionInterface.register("recorded", recorded)
+AttentionMaskInterface.register("recorded", eager_mask)
+
+
+def inputs_of(batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What a model reads."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All of a model's forward pass, in float64."""
+
+    logits: Tensor
+    """(batch, classes), or (batch, seq, classes)"""
+    hidden: Sequence[Tensor]
+    layers: Sequence[tuple[Tensor, ...]]
+    """Queries, keys and values."""
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, batch: Mapping[str, Any]) -> "Observed":
+        SEEN.clear()
+        before = model.config._attn_implementation
+        model.set_attn_implementation("recorded")
+        outputs = model(**inputs_of(batch), output_hidden_states=True)
+        model.set_attn_implementation(before)
+        spans = hasattr(outputs, "start_logits")
+        logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=-1) if spans else outputs.logits
+        layers = [tuple(part.double() for part in layer) for layer in SEEN]
+        return cls(logits.double(), [state.double() for state in outputs.hidden_states], layers)
+
+    def cut(self, layer: int, projection: int, heads: int) -> Tensor:
+        """Projections of a layer, counted from 1, cut anew: (batch, heads, seq, size)."""
+        joined = self.layers[layer - 1][projection].transpose(1, 2).flatten(2)
+        return joined.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """The terms of all recipes, for one batch."""
+
+    task: str
+    own: Observed
+    theirs: Observed
+    labels: Tensor
+    mask: Tensor
+    """(batch, seq) bool: real tokens."""
+    every_token: bool = False
+    """Whether soft targets of a masked language model are those of all tokens."""
+
+    def lines(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The student's logits, the teacher's, and the label, of all that is predicted."""
+        own, theirs, labels = self.own.logits, self.theirs.logits, self.labels
+        if self.task in ("sequence-classification", "regression"):
+            return list(zip(own, theirs, labels, strict=True))
+        if self.task == "question-answering":
+            rows = range(len(own))
+            return [(own[i, self.mask[i], e], theirs[i, self.mask[i], e], labels[i, e]) for e in (0, 1) for i in rows]
+        where = self.mask if self.task == "token-classification" or self.every_token else labels != -100
+        return list(zip(own[where], theirs[where], labels[where], strict=True))
+
+    def hard(self) -> Tensor:
+        """The mean over what has a label; 0 where nothing has."""
+        if self.task == "regression":
+            found = [(s[0] - y) ** 2 for s, _, y in self.lines() if not y.isnan()]
+        else:
+            found = [-s.log_softmax(-1)[y] for s, _, y in self.lines() if y != -100]
+        return torch.stack(found).mean() if found else 0 * self.own.logits.sum()
+
+    def soft(self, temperature: float, entropy: bool = True) -> Tensor:
+        """T²·KL; without `entropy` the cross-entropy, which lacks T²."""
+        if self.task == "regression":
+            return torch.stack([(s - t) ** 2 for s, t, _ in self.lines()]).mean()
+        found = []
+        for s, t, _ in self.lines():
+            p, log_q = (t / temperature).softmax(-1), (s / temperature).log_softmax(-1)
+            found.append((p * (p.log() - log_q)).sum() * temperature**2 if entropy else -(p * log_q).sum())
+        return torch.stack(found).mean()
+
+    def states(self, layer: int, teacher_layer: int, projection: Any) -> Tensor:
+        mapped = self.own.hidden[layer] @ projection.weight.double().T + projection.bias.double()
+        return ((mapped - self.theirs.hidden[teacher_layer])[self.mask] ** 2).mean()
+
+    def transfer(self, layer: int, teacher_layer: int, projection: Any) -> Tensor:
+        s = (self.own.hidden[layer] @ projection.weight.double().T + projection.bias.double())[self.mask]
+        t = self.theirs.hidden[teacher_layer][self.mask]
+        means, variances = [x.mean(-1) for x in (s, t)], [x.var(-1, correction=0) for x in (s, t)]
+        normal = [(x - m[:, None]) / (v[:, None] + 1e-5).sqrt() for x, m, v in zip((s, t), means, variances, strict=True)]
+        features, mean = ((normal[0] - normal[1]) ** 2).mean(), ((means[0] - means[1]) ** 2).mean()
+        gap = (variances[0] - variances[1]).abs().mean()
+        return 100 * features + 50 * mean + 5 * gap + divergence(self.attention(layer, teacher_layer))
+
+    def cosine(self) -> Tensor:
+        s, t = self.own.hidden[-1][self.mask], self.theirs.hidden[-1][self.mask]
+        return 1 - ((s * t).sum(-1) / s.norm(dim=-1) / t.norm(dim=-1)).mean()
+
+    def patience(self, layer: int, teacher_layer: int, projection: Any = None) -> Tensor:
+        s, t = self.own.hidden[layer][:, 0], self.theirs.hidden[teacher_layer][:, 0]
+        s = s if projection is None else s @ projection.weight.double().T + projection.bias.double()
+        return ((s / s.norm(dim=-1, keepdim=True) - t / t.norm(dim=-1, keepdim=True)) ** 2).mean()
+
+    def scores(self, left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Left·rightᵀ/√d of the student and of the teacher, a row: (heads, tokens, tokens), real tokens alone."""
+        found = []
+        for i, real in enumerate(self.mask):
+            pair = [x[i][:, real] @ y[i][:, real].transpose(1, 2) / x.shape[-1] ** 0.5 for x, y in zip(left, right, strict=True)]
+            found.append((pair[0], pair[1]))
+        return found
+
+    def attention(self, layer: int, teacher_layer: int) -> list[tuple[Tensor, Tensor]]:
+        own, theirs = self.own.layers[layer - 1], self.theirs.layers[teacher_layer - 1]
+        return self.scores((own[0], theirs[0]), (own[1], theirs[1]))
+
+    def relation(self, projection: int, heads: int) -> list[tuple[Tensor, Tensor]]:
+        cut = self.own.cut(len(self.own.layers), projection, heads), self.theirs.cut(len(self.theirs.layers), projection, heads)
+        return self.scores(cut, cut)
+
+    def of(self, variant: str, trained: Any) -> Tensor:
+        """A variant's loss; `trained` are its projections."""
+        match variant:
+            case "supervised":
+                return self.hard()
+            case "hinton":
+                return 0.5 * self.hard() + 0.5 * self.soft(4.0)
+            case "distilbert":
+                return 5 * self.soft(2.0) + 2 * self.hard() + self.cosine()
+            case "tinybert-intermediate":
+                states = self.states(1, 2, trained[0]) + self.states(2, 4, trained[0]) + 2 * self.states(0, 0, trained[0])
+                return states + 0.5 * (squares(self.attention(1, 2)) + squares(self.attention(2, 4)))
+            case "tinybert-prediction":
+                return self.soft(2.0, entropy=False) + 0.3 * self.hard()
+            case "mobilebert-transfer":
+                return self.transfer(1, 2, trained[0]) + self.transfer(2, 4, trained[0])
+            case "mobilebert-distill":
+                return 0.3 * self.hard() + 0.7 * self.soft(2.0)
+            case "pkd":
+                return 0.5 * self.hard() + 0.5 * self.soft(10.0) + 100 * self.patience(1, 2)
+            case "pkd-last":
+                return 0.8 * self.hard() + 0.2 * self.soft(5.0) + 500 * self.patience(1, 3, trained[0])
+            case "fitnets":
+                return self.states(1, 2, trained[0])
+            case "minilm":
+                return sum(weight * divergence(self.relation(i, 4)) for i, weight in enumerate((1.0, 0.5, 1.0)))
+            case "minilm-1":
+                return divergence(self.attention(2, 4)) + 2 * divergence(self.relation(2, 2))
+        raise AssertionError(variant)
+
+
+def squares(rows: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The mean squared difference of all pairs of tokens."""
+    return torch.cat([((s - t) ** 2).flatten() for s, t in rows]).mean()
+
+
+def divergence(rows: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The mean over heads and queries of KL(teacher ‖ student)."""
+    found = []
+    for s, t in rows:
+        p, q = t.softmax(-1), s.softmax(-1)
+        found.append((p * (p / q).log()).sum(-1).flatten())
+    return torch.cat(found).mean()
+
+
+def live_loss(task: str, variant: str, student: PreTrainedModel, teacher: PreTrainedModel, batch: Any, trained: Any, **how: Any):
+    """A recipe's loss on a batch with the teacher in the loop, float64."""
+    own = Observed.of(student, batch)
+    with torch.no_grad():
+        theirs = Observed.of(teacher, batch)
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
+    return Formulas(task, own, theirs, batch["labels"], mask, **how).of(variant, trained)

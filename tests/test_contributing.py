@@ -1,0 +1,60 @@
+"""The recipe that CONTRIBUTING.md adds is added to a project as it says there, and trained."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.closures import ROOT
+from tests.projects import copy, edit_params, reproduced, run, stages_run
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def after(words: str, language: str) -> str:
+    """The first block of a language after some words."""
+    found = re.search(rf"```{language}\n(.*?)```", TEXT[TEXT.index(words) :], re.DOTALL)
+    assert found
+    return found[1]
+
+
+def add_recipe(project: Path) -> None:
+    """One file, and one line with its import."""
+    (project / "distill/recipes/mse.py").write_text(after("`distill/recipes/mse.py`:", "python"), encoding="utf-8")
+    catalogue = project / "distill/recipes/catalogue.py"
+    line = after("`distill/recipes/catalogue.py` names it", "python")
+    assert line.count("\n") == 1
+    text = catalogue.read_text(encoding="utf-8").replace("\n}\n", f"\n{line}}}\n", 1)
+    catalogue.write_text(
+        text.replace("\nfrom distill.", "\nfrom distill.recipes.mse import Mse\nfrom distill.", 1), encoding="utf-8"
+    )
+
+
+def entry() -> dict[str, Any]:
+    """The student that it shows."""
+    students = YAML(typ="safe").load(after("trains from the store", "yaml"))["students"]
+    assert list(students) == ["regressed"]
+    return students["regressed"]
+
+
+@pytest.mark.slow
+def test_a_new_recipe_is_one_file_and_one_line(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    project = copy(reproduced(tmp_path_factory.getbasetemp()), tmp_path / "project")
+    add_recipe(project)
+    shown = json.loads(json.dumps(entry()).replace("bbc", "tiny"))
+    edit_params(project, students={"regressed": {**shown, "epochs": 3}})
+    output = run(project, "dvc repro evaluate@regressed")
+    assert stages_run(output) == {"check", "init@regressed", "student@regressed", "evaluate@regressed"}
+    (trained,) = json.loads((project / "data/runs/students/regressed.json").read_text(encoding="utf-8"))
+    losses = [point["loss"] for point in trained["history"] if "loss" in point]
+    assert losses[-1] < losses[0]
+    assert {"logits", "hard_labels"} <= trained["history"][0].keys()
+
+
+def test_what_it_says_of_places_is_true() -> None:
+    names = re.findall(r"`((?:distill|tests|stages)/[\w/]+(?:\.py)?)/?`", TEXT)
+    assert len(names) > 10
+    assert [name for name in names if not (ROOT / name).exists() and name != "distill/recipes/mse.py"] == []

@@ -1,0 +1,72 @@
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, DistilBertForMaskedLM
+
+from distill.conversion import to_distilbert
+from distill.errors import UserError
+from distill.students import from_layers
+from distill.tasks.catalogue import task_of
+from tests import tiny
+
+NEW = {"sequence-classification": 4, "regression": 4, "token-classification": 0, "question-answering": 0, "masked-lm": 0}
+"""How many parameters have no counterpart in BERT."""
+
+
+def teacher(task: str):
+    return tiny.family("bert", task_of(task).auto.removeprefix("AutoModelFor"))
+
+
+@pytest.mark.parametrize("task", NEW)
+def test_all_layers_of_a_bert_give_its_hidden_states_in_rows_of_one_segment(task):
+    bert = teacher(task)
+    student, new = to_distilbert(bert, task_of(task))
+    assert len(new) == NEW[task]
+    batch = tiny.padded([7, 4, 1])
+    ours, theirs = (model.eval()(**batch, output_hidden_states=True) for model in (student, bert))
+    real = batch["attention_mask"].bool()
+    for own, expected in zip(ours.hidden_states, theirs.hidden_states, strict=True):
+        torch.testing.assert_close(own[real], expected[real], rtol=1e-5, atol=1e-5)
+    if not new:
+        logits = "start_logits" if task == "question-answering" else "logits"
+        torch.testing.assert_close(ours[logits][real], theirs[logits][real], rtol=1e-4, atol=1e-4)
+
+
+def test_the_head_that_stands_on_the_pooler_is_new_and_named():
+    _, new = to_distilbert(teacher("sequence-classification"), task_of("sequence-classification"))
+    assert new == ("pre_classifier.weight", "pre_classifier.bias", "classifier.weight", "classifier.bias")
+
+
+def test_fewer_layers_are_those_that_were_copied():
+    bert = teacher("masked-lm")
+    student, _ = to_distilbert(from_layers(bert, (0, 2)), task_of("masked-lm"))
+    assert student.config.n_layers == 2
+    own, theirs = student.distilbert.transformer.layer[1], bert.bert.encoder.layer[2]
+    assert torch.equal(own.attention.k_lin.weight, theirs.attention.self.key.weight)
+    assert torch.equal(own.ffn.lin2.bias, theirs.output.dense.bias)
+
+
+def test_it_is_a_plain_distilbert_that_transformers_loads(tmp_path):
+    student, _ = to_distilbert(teacher("masked-lm"), task_of("masked-lm"))
+    assert student.vocab_projector.weight is student.distilbert.embeddings.word_embeddings.weight
+    student.save_pretrained(tmp_path)
+    loaded, report = AutoModelForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(loaded) is DistilBertForMaskedLM
+    assert not any(report.values())
+    batch = tiny.padded([5, 2])
+    torch.testing.assert_close(loaded.eval()(**batch).logits, student.eval()(**batch).logits)
+
+
+def test_the_bert_is_left_as_it_is_and_shares_nothing():
+    bert = teacher("masked-lm")
+    before = {name: tensor.clone() for name, tensor in bert.state_dict().items()}
+    student, _ = to_distilbert(bert, task_of("masked-lm"))
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bert.state_dict().items())
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert", "modernbert"])
+def test_another_family_is_refused_by_name(family):
+    with pytest.raises(UserError, match=f"init.as: distilbert takes the layers of a bert, got a {family}; remove `as`"):
+        to_distilbert(tiny.family(family), task_of("sequence-classification"))

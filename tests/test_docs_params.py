@@ -1,0 +1,61 @@
+"""The ready-made files of docs/params are what `python -m distill check` takes, and their target sets feed their students."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from distill.params.base import read_yaml
+from distill.params.needs import unfed
+from distill.params.whole import load_params
+from tests.closures import ROOT
+
+FILES = sorted((ROOT / "docs" / "params").glob("*.yaml"))
+GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+DEPTHS = {"google-bert/bert-base-uncased": 12, "google-bert/bert-base-cased": 12, "distilbert/distilbert-base-uncased": 6}
+DEPTHS |= {"huawei-noah/TinyBERT_General_4L_312D": 4, "google/mobilebert-uncased": 24}
+METRICS = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson"}
+"""GLUE's own, where it is not accuracy."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_passes_the_check_and_every_student_finds_what_it_reads(file: Path) -> None:
+    params = load_params(file)
+    depths = {name: DEPTHS[teacher.checkpoint.hub] for name, teacher in params.teachers.items()}
+    assert [line for target_set in params.targets for line in unfed(params, target_set, file, depths)] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_says_how_it_is_run_and_what_it_says_names_its_own_entries(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert f"cp docs/params/{file.name} params.yaml && python -m distill check && dvc repro" in text
+    students = load_params(file).students
+    assert set(re.findall(r"dvc repro evaluate@([\w-]+)", text)) <= set(students)
+    assert all((ROOT / name).exists() for name in re.findall(r"docs/params/[\w-]+\.yaml", text))
+
+
+def test_all_nine_glue_tasks_are_there_with_their_own_metrics() -> None:
+    datasets = load_params(ROOT / "docs/params/glue.yaml").datasets
+    assert tuple(datasets) == GLUE
+    assert {name: dataset.chosen_metric for name, dataset in datasets.items()} == {
+        name: METRICS.get(name, "accuracy") for name in GLUE
+    }
+
+
+@pytest.mark.parametrize("name", ["distilbert-glue", "tinybert-glue", "tinybert-general", "distilbert-mlm"])
+def test_glue_is_the_same_in_every_file(name: str) -> None:
+    glue, other = (read_yaml(ROOT / "docs/params" / f"{file}.yaml")["datasets"] for file in ("glue", name))
+    shared = set(GLUE) & set(other)
+    assert shared
+    assert {task: other[task] for task in shared} == {task: glue[task] for task in shared}
+
+
+def test_no_split_that_is_scored_is_glue_test_whose_labels_are_not_public() -> None:
+    for dataset in load_params(ROOT / "docs/params/glue.yaml").datasets.values():
+        assert str(dataset.splits.test).startswith("validation")
+        assert isinstance(dataset.splits.validation, float)
+
+
+def test_every_task_is_shown() -> None:
+    tasks = {dataset.task for file in FILES for dataset in load_params(file).datasets.values()}
+    assert tasks == {"sequence-classification", "regression", "token-classification", "question-answering", "masked-lm"}

@@ -1,0 +1,74 @@
+"""`python -m stages.ensemble NAME`: a target set that is the mean of two, and means of means."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from distill.prepared import Dataset
+from distill.targets.outputs import Job
+from distill.targets.reader import TargetStore
+from stages.ensemble import main
+from tests import tiny
+from tests.commands import contents
+from tests.stores import materialize
+
+PARAMS = """
+defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {dataset: tiny}, students: {}}
+sources: {}
+datasets: {}
+augmentations: {}
+teachers: {}
+targets: {}
+ensembles:
+  pair: {first: one, second: two}
+  mean: {first: pair, second: three, weight: 0.75}
+  foreign: {first: one, second: elsewhere}
+  lonely: {first: one, second: nowhere}
+students: {}
+"""
+
+
+@pytest.fixture
+def project(in_project: Callable[[str], Path]) -> Path:
+    """A project with three teachers' target sets of one data set, and one of another."""
+    folder = in_project(PARAMS)
+    for name, seeds in (("tiny", (1, 2, 3)), ("other", (4,))):
+        dataset = Dataset.open(tiny.prepare(folder / "data/prepared" / name, tiny.tokenizer(), sizes=(10 + len(name), 6, 6)))
+        for seed in seeds:
+            out = folder / "data/targets" / ("one", "two", "three", "elsewhere")[seed - 1]
+            materialize(tiny.bert(seed=seed), dataset, out, Job(hidden=(1,)), folder / "data/.scratch" / out.name)
+    return folder
+
+
+def logits(folder: Path, name: str, split: str) -> torch.Tensor:
+    """A set's logits, in the order of the data set's rows."""
+    output = TargetStore.open(folder / "data/targets" / name).output("logits", split)
+    return output.gather(output.locate(Dataset.open(folder / "data/prepared/tiny").rows(split).ids))
+
+
+def test_an_ensemble_is_a_target_set_of_weighted_logits_and_can_be_averaged_again(project: Path):
+    for name in ("pair", "mean"):
+        done = CliRunner().invoke(main, [name])
+        assert done.exit_code == 0, done.output
+    for split in ("train", "validation", "test"):
+        one, two, three, mean = (logits(project, name, split) for name in ("one", "two", "three", "mean"))
+        torch.testing.assert_close(mean, 0.375 * one + 0.375 * two + 0.25 * three)
+    assert {file.parts[0] for file in map(Path, contents(project / "data/targets/mean"))} == {"logits"}
+
+
+def test_a_student_reads_it_as_it_reads_any_logits(project: Path):
+    assert CliRunner().invoke(main, ["pair"]).exit_code == 0
+    store = TargetStore.open(project / "data/targets/pair/logits")
+    store.require(Dataset.open(project / "data/prepared/tiny"), ("train", "validation", "test"))
+
+
+@pytest.mark.parametrize(("name", "complaint"), [("foreign", "the rows of train are"), ("lonely", "data/targets/nowhere")])
+def test_sets_that_have_no_mean_are_one_line_and_leave_nothing(project: Path, name: str, complaint: str):
+    before = contents(project)
+    done = CliRunner().invoke(main, [name])
+    assert done.exit_code == 1
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ") and complaint in line]) == 1
+    assert contents(project) == before

@@ -1,0 +1,139 @@
+"""Every recipe on every task, from a params.yaml by the stages' own functions: it trains, its loss falls, it is measured."""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+
+import pyarrow.parquet
+import pytest
+import torch
+from ruamel.yaml import YAML
+from transformers import AutoConfig, AutoModelForMaskedLM
+
+from distill.params.base import SECTIONS
+from distill.params.datasets import METRICS
+from distill.recipes.catalogue import RECIPES
+from stages import evaluate, init, prepare, student, targets, teacher
+from tests import tiny
+
+ORIGIN = {"tokenizer": {"path": "checkpoint"}}
+HALF = {"from": "data/teachers/tiny", "depth": 2}
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.2}
+"""A short run's losses are compared, which dropout would move; and attention that is not even has something to teach."""
+NARROW = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, **STILL}
+KEPT = {"hidden": [0, 2, 3, 4], "cls": [2], "attention": [2, 4], "relations": [4]}
+CELLS = {
+    "supervised": {"recipe": "supervised"},
+    "hinton": {"recipe": "hinton"},
+    "distilbert": {"recipe": "distilbert"},
+    "pkd": {"recipe": "pkd"},
+    "fitnets": {"recipe": "fitnets"},
+    "fitnets-then": {"recipe": "hinton", "init": {"from": "data/students/fitnets"}},
+    "minilm-1": {"recipe": "minilm", "version": 1},
+    "minilm-2": {"recipe": "minilm"},
+    "minilm-then": {"recipe": "hinton", "init": {"from": "data/students/minilm-2"}},
+    "tinybert": {"recipe": "tinybert", "stage": "intermediate"},
+    "tinybert-then": {"recipe": "tinybert", "stage": "prediction", "init": {"from": "data/students/tinybert"}},
+    "mobilebert": {"recipe": "mobilebert", "stage": "transfer"},
+    "mobilebert-joint": {"recipe": "mobilebert", "stage": "transfer", "order": "joint"},
+    "mobilebert-then": {"recipe": "mobilebert", "stage": "distill", "init": {"from": "data/students/mobilebert"}},
+}
+OTHER_WIDTH = ("hinton", "pkd", "fitnets", "minilm-1", "minilm-2", "tinybert", "mobilebert")
+"""Recipes, each with its terms, for which student and teacher may differ in width: with a random, narrow student too."""
+STUDENTS = {
+    **{name: {"init": HALF, **cell} for name, cell in CELLS.items()},
+    **{f"narrow-{name}": {**CELLS[name], "init": {"from": "data/prepared/tiny", "architecture": NARROW}} for name in OTHER_WIDTH},
+}
+
+
+def params(task: str) -> dict[str, object]:
+    """One data set, one teacher of 4 layers, one target set, a student a cell."""
+    training = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32"}
+    content: dict[str, object] = {section: {} for section in SECTIONS}
+    shape = {"task": task, "max_length": tiny.LENGTH.get(task, 12)}
+    content |= {
+        "defaults": {section: {} for section in SECTIONS}
+        | {"datasets": ORIGIN, "teachers": {**training, "epochs": 2}, "students": {**training, "epochs": 4}},
+        "datasets": {"tiny": {"source": "tiny", **shape, **({"maskings": 2} if task == "masked-lm" else {})}},
+        "teachers": {"tiny": {"dataset": "tiny", "checkpoint": {"path": "checkpoint"}}},
+        "targets": {"tiny": {"teacher": "tiny", "dataset": "tiny", **KEPT}},
+        "students": {name: {"dataset": "tiny", "targets": "tiny", **cell} for name, cell in STUDENTS.items()},
+    }
+    return content
+
+
+def run(stage: object, *arguments: str) -> None:
+    """A stage's own function, without what its command does about errors."""
+    stage.main.callback.__wrapped__(*arguments)
+
+
+@pytest.fixture(scope="module", params=tiny.TASKS)
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The working folder of a task whose teacher has been trained and its targets kept."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "data/raw/tiny").mkdir(parents=True)
+    for seed, (split, count) in enumerate({"train": 64, "validation": 24, "test": 24}.items()):
+        pyarrow.parquet.write_table(tiny.raw(request.param, count, seed), folder / f"data/raw/tiny/{split}.parquet")
+    tokenizer = tiny.masking_tokenizer()
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
+    shape |= {"vocab_size": len(tokenizer), "max_position_embeddings": 32, "pad_token_id": 0, **STILL}
+    config = AutoConfig.for_model("bert", **shape)
+    tiny.save(AutoModelForMaskedLM.from_config(config), folder / "checkpoint", tokenizer)
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(params(request.param), file)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with contextlib.chdir(folder):
+        for stage in (prepare, teacher, targets):
+            run(stage, "tiny")
+        yield folder
+    torch.set_num_threads(threads)
+
+
+def train(name: str) -> list[float]:
+    """Bear and train a student, and those that it is born from; the mean loss of each epoch."""
+    source = STUDENTS[name]["init"]["from"]
+    if source.startswith("data/students/") and not Path(source).exists():
+        train(source.removeprefix("data/students/"))
+    run(init, name)
+    run(student, name)
+    (trained,) = json.loads(Path("data/runs/students", f"{name}.json").read_text(encoding="utf-8"))
+    losses: dict[int, list[float]] = {}
+    for point in trained["history"]:
+        if "loss" in point:
+            losses.setdefault(math.ceil(point["epoch"]), []).append(point["loss"])
+    return [mean(losses[epoch]) for epoch in sorted(losses)]
+
+
+def falls(name: str) -> bool:
+    """Whether a student's loss falls; layer by layer, while the second and last has its turn."""
+    losses = train(name)
+    assert len(losses) == 4
+    return losses[-1] < losses[2 if STUDENTS[name].get("stage") == "transfer" else 0]
+
+
+def test_every_recipe_has_its_cells() -> None:
+    assert {cell["recipe"] for cell in CELLS.values()} == set(RECIPES)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_it_trains_and_is_measured(project: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Path.cwd() == project
+    assert falls(name)
+    monkeypatch.setattr("distill.evaluation.RESAMPLES", 50)
+    run(evaluate, "students", name)
+    measured = json.loads(Path("data/metrics/students", f"{name}.json").read_text(encoding="utf-8"))
+    assert measured["metric"] == METRICS[measured["task"]][0]
+    assert -1 <= measured[measured["metric"]] <= 1
+    assert (Path("data/students") / name / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("project", ["token-classification"], indirect=True)
+@pytest.mark.parametrize("name", OTHER_WIDTH)
+def test_it_trains_a_random_student_that_is_narrower_than_its_teacher(project: Path, name: str) -> None:
+    assert Path.cwd() == project
+    assert falls(f"narrow-{name}")
