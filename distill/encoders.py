@@ -95,10 +95,16 @@ def require_positions(model: PreTrainedModel, max_length: int, where: str) -> No
     Raises:
         UserError: both lengths are named.
     """
-    offset = 2 if model.config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and max_length > positions - offset:
-        raise UserError(f"{where}: takes {positions - offset} tokens, the data set's max_length is {max_length}; lower it")
+    most = longest(model.config)
+    if most is not None and max_length > most:
+        raise UserError(f"{where}: takes {most} tokens, the data set's max_length is {max_length}; lower it")
+
+
+def longest(config: PretrainedConfig) -> int | None:
+    """How many tokens a model takes, special tokens included; None if any number."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    unused = 2 if config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
+    return None if positions is None else positions - unused
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

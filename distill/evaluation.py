@@ -1,12 +1,14 @@
 """How good a model is, how far it agrees with its teacher, and how sure we may be of it."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import bootstrap
+from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -18,6 +20,7 @@ from distill.tasks.base import Task
 Array = np.ndarray[Any, np.dtype[Any]]
 RESAMPLES = 2000
 BATCH_TOKENS = 8192
+Forward = Callable[[dict[str, Tensor], Tensor | None], Tensor]
 
 
 def predict(model: PreTrainedModel, task: Task, rows: PreparedRows, title: str) -> Array:
@@ -27,19 +30,35 @@ def predict(model: PreTrainedModel, task: Task, rows: PreparedRows, title: str) 
     """
     training = model.training
     model.eval()
+    found = predict_by(forward_of(model, task), task, rows, title)
+    model.train(training)
+    return found
+
+
+def forward_of(model: PreTrainedModel, task: Task) -> Forward:
+    """A model as a function of a batch, and of the tokens that its head is to run at (None: all)."""
+
+    def forward(batch: dict[str, Tensor], where: Tensor | None) -> Tensor:
+        with only_positions(model, None if where is None else where.to(model.device)):
+            return task.raw(model(**{name: part.to(model.device) for name, part in batch.items()})).float()
+
+    return forward
+
+
+def predict_by(forward: Forward, task: Task, rows: PreparedRows, title: str | None, batch_tokens: int = BATCH_TOKENS) -> Array:
+    """The same of whatever makes raw logits of a padded batch. Without title no bar is shown."""
     found: list[Array] = [np.empty(0)] * len(rows)
-    bar = tqdm(total=len(rows), desc=title, unit="row", disable=None, leave=False)
+    bar = tqdm(total=len(rows), desc=title, unit="row", disable=None if title else True, leave=False)
     with bar, torch.inference_mode():
-        for chosen in length_batches(rows.lengths, BATCH_TOKENS):
-            batch = {name: part.to(model.device) for name, part in pad_batch(rows, chosen).items()}
-            labels, mask = pad_labels(rows, chosen).to(model.device), batch.get("attention_mask")
-            with only_positions(model, task.positions(labels, mask)):
-                logits = task.raw(model(**batch)).float()
+        for chosen in length_batches(rows.lengths, batch_tokens):
+            batch, labels = pad_batch(rows, chosen), pad_labels(rows, chosen)
+            mask = batch.get("attention_mask")
+            logits = forward(batch, task.positions(labels, mask))
+            labels, mask = labels.to(logits.device), None if mask is None else mask.to(logits.device)
             vectors = task.kept(task.vectors(logits, mask), labels, mask).cpu().numpy()
             for row, part in zip(chosen.tolist(), by_row(vectors, task, rows, chosen), strict=True):
                 found[row] = part
             bar.update(len(chosen))
-    model.train(training)
     return np.concatenate(found)
 
 

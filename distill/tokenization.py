@@ -52,9 +52,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str
 
 
 def chunks(rows: int, title: str) -> "tqdm[slice]":
-    """Slices of CHUNK rows, under a progress bar."""
+    """Slices of CHUNK rows, under a progress bar; without title, none is shown."""
     parts = [slice(start, start + CHUNK) for start in range(0, rows, CHUNK)]
-    return tqdm(parts, desc=f"tokenize {title}", unit="chunk", disable=None)
+    return tqdm(parts, desc=f"tokenize {title}", unit="chunk", disable=None if title else True)
 
 
 def lengths_of(rows: Sequence[Any]) -> Array:

@@ -26,6 +26,7 @@ defaults:
   teachers: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
   targets: {}
   ensembles: {}
+  exports: {}
   students: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
 sources:
   tiny: {path: ORIGIN/rows}
@@ -37,6 +38,7 @@ teachers:
 targets:
   tiny: {teacher: tiny, dataset: tiny, hidden: [-1]}
 ensembles: {}
+exports: {}
 students:
   supervised:
     recipe: supervised
@@ -85,6 +87,8 @@ def make_project(folder: Path, origin: Path) -> Path:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, folder / name)
+    pipeline = (folder / "dvc.yaml").read_text(encoding="utf-8")
+    (folder / "dvc.yaml").write_text(pipeline.replace("stages.benchmark", "stages.benchmark --seconds 0"), encoding="utf-8")
     (folder / "params.yaml").write_text(PARAMS.replace("ORIGIN", str(origin)), encoding="utf-8")
     run(folder, "git init --quiet --initial-branch=main")
     commit(folder, "the pipeline")

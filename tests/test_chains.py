@@ -21,6 +21,7 @@ defaults:
   teachers: {batch_size: 8, learning_rate: 5e-3, precision: fp32}
   targets: {}
   ensembles: {}
+  exports: {}
   students: {epochs: 2, batch_size: 8, learning_rate: 5e-3, precision: fp32}
 sources:
   corpus: {path: ORIGIN/corpus}
@@ -36,6 +37,7 @@ targets:
   corpus: {teacher: bert, dataset: corpus, hidden: [0, 2, 4], attention: [2, 4]}
   task: {teacher: task, dataset: task, hidden: [0, 2, 4], attention: [2, 4]}
 ensembles: {}
+exports: {}
 students:
   general:
     recipe: tinybert

@@ -16,16 +16,16 @@ FOREACH = {name: stage["foreach"] for name, stage in PIPELINE.items() if "foreac
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
 MODULES = sorted(file for file in (ROOT / "distill").rglob("*.py") if file.stat().st_size)
 LAYERS = (
-    ("errors", "checkpointing", "devices", "duplicates", "losses", "prefetching", "presets", "tokenization"),
+    ("errors", "checkpointing", "choosing", "devices", "duplicates", "losses", "prefetching", "presets", "tokenization"),
     ("attention", "console", "files", "layers", "params", "places", "stacks"),
     ("encoders", "prepared", "progressive", "remote", "shapes", "sources"),
     ("alignment", "data", "labels", "masking", "padding", "tasks"),
-    ("batches", "conversion", "models", "objectives", "splits", "students", "windows"),
+    ("audit_lines", "batches", "conversion", "models", "objectives", "splits", "students", "windows"),
     ("birth", "evaluation", "preparers", "targets"),
-    ("augmentation", "jobs", "measuring", "preparation", "recipes", "training"),
-    ("distillation", "params/whole"),
+    ("auditing", "augmentation", "exports", "jobs", "measuring", "preparation", "recipes", "training"),
+    ("benchmark", "distillation", "params/whole"),
     ("params/needs", "report"),
-    ("planning",),
+    ("planning", "prediction"),
     ("commands",),
     ("__main__",),
 )
@@ -76,7 +76,7 @@ def test_every_script_in_stages_is_run_by_a_stage() -> None:
 
 
 def test_stages_are_made_of_the_sections_of_params_yaml() -> None:
-    assert set(FOREACH.values()) == {f"${{{section}}}" for section in SECTIONS}
+    assert set(FOREACH.values()) == {f"${{{section}}}" for section in SECTIONS if section != "exports"}
 
 
 def test_all_outputs_and_all_inputs_but_the_code_stand_under_data() -> None:
@@ -87,11 +87,11 @@ def test_all_outputs_and_all_inputs_but_the_code_stand_under_data() -> None:
             assert path.startswith("data/") or path == "${item.init.from}"  # which params/students.py holds to data/
 
 
-def test_no_output_persists_and_only_scores_are_kept_from_the_cache() -> None:
+def test_no_output_persists_and_only_scores_and_times_are_kept_from_the_cache() -> None:
     for name, stage in STAGES.items():
-        assert all(isinstance(out, str) for out in stage.get("outs", []))
-        uncached = [next(iter(metric.values())) for metric in stage.get("metrics", []) if isinstance(metric, dict)]
-        assert uncached == ([{"cache": False}] if name.startswith("evaluate") else [])
+        entries = [*stage.get("outs", []), *stage.get("metrics", [])]
+        uncached = [next(iter(entry.values())) for entry in entries if isinstance(entry, dict)]
+        assert uncached == ([{"cache": False}] if name.startswith(("evaluate", "benchmark")) else [])
 
 
 def test_a_command_takes_the_place_of_its_shell_so_that_it_is_a_child_of_dvc_and_ends_with_it() -> None:
@@ -105,7 +105,11 @@ def test_a_command_names_an_entry_and_no_setting_of_it() -> None:
 
 def test_all_of_params_yaml_is_checked_before_data_is_touched() -> None:
     assert STAGES["check"]["params"] == ["defaults", *SECTIONS]
-    (stamp,) = STAGES["check"]["outs"]
+    stamp, jobs = STAGES["check"]["outs"]
+    assert [name for name, stage in STAGES.items() if any(path.startswith(jobs) for path in paths(stage["deps"]))] == [
+        "export-teacher",
+        "export",
+    ]
     assert [name for name, stage in STAGES.items() if stamp in stage["deps"]] == ["fetch", "prepare"]
 
 

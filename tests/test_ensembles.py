@@ -16,7 +16,8 @@ from tests.commands import contents
 from tests.stores import materialize
 
 PARAMS = """
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {dataset: tiny}, students: {}}
+defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {dataset: tiny},
+  students: {}, exports: {}}
 sources: {}
 datasets: {}
 augmentations: {}
@@ -28,6 +29,7 @@ ensembles:
   foreign: {first: one, second: elsewhere}
   lonely: {first: one, second: nowhere}
 students: {}
+exports: {}
 """
 
 

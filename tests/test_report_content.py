@@ -11,13 +11,14 @@ from distill.report.content import DataSet, gather
 from distill.report.verdict import best_student, verdict
 
 PARAMS = """
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}
+defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
 sources: {news: {path: news.csv}}
 datasets: {news: {source: news, tokenizer: {path: tokenizer}}}
 augmentations: {}
 teachers: {big: {dataset: news, checkpoint: {path: checkpoint}}}
 targets: {news: {teacher: big, dataset: news}}
 ensembles: {}
+exports: {}
 students:
   plain: {recipe: supervised, dataset: news, targets: news/logits, init: {from: data/teachers/big, depth: 3}}
   soft: {recipe: hinton, dataset: news, targets: news, init: {from: data/teachers/big, layers: [0, 5]}, seeds: [1, 2]}

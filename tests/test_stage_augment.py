@@ -15,7 +15,8 @@ from tests.words import masked_lm
 
 PARAMS = """
 defaults:
-  {sources: {}, datasets: {}, augmentations: {copies: 3, candidates: 5}, teachers: {}, targets: {}, ensembles: {}, students: {}}
+  {sources: {}, datasets: {}, augmentations: {copies: 3, candidates: 5}, teachers: {}, targets: {}, ensembles: {},
+  students: {}, exports: {}}
 sources: {}
 datasets: {}
 augmentations:
@@ -28,6 +29,7 @@ augmentations:
 teachers: {}
 targets: {}
 ensembles: {}
+exports: {}
 students: {}
 """
 BAD = {

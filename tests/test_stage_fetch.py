@@ -9,7 +9,8 @@ import pytest
 from tests.commands import contents, python, refusal
 
 PARAMS = """
-defaults: {sources: {encoding: latin-1}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}
+defaults: {sources: {encoding: latin-1}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {},
+  students: {}, exports: {}}
 sources:
   reviews: {path: reviews}
   unknown_kind: {path: rows.xlsx}
@@ -23,6 +24,7 @@ augmentations: {}
 teachers: {}
 targets: {}
 ensembles: {}
+exports: {}
 students: {}
 """
 

@@ -25,6 +25,7 @@ defaults:
   teachers: {}
   targets: {}
   ensembles: {}
+  exports: {}
   students: {}
 sources: {}
 datasets:
@@ -53,6 +54,7 @@ augmentations: {}
 teachers: {}
 targets: {}
 ensembles: {}
+exports: {}
 students: {}
 """
 BAD = {

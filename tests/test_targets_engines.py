@@ -24,12 +24,13 @@ from tests import tiny
 from tests.commands import contents, environment
 
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}}
+defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
 sources: {}
 datasets: {}
 augmentations: {}
 teachers: {}
 ensembles: {}
+exports: {}
 students: {}
 targets:
   NAME: {teacher: tiny, dataset: tiny, hidden: [0, 2], attention: [2, -1], cls: [1], shard_megabytes: 16MORE}

@@ -13,6 +13,7 @@ from distill.params.augmentations import AugmentationSettings
 from distill.params.base import SECTIONS, Strict, nearest, read_yaml, require_sections, validate, with_defaults
 from distill.params.datasets import DatasetSettings
 from distill.params.ensembles import EnsembleSettings
+from distill.params.exports import ExportSettings
 from distill.params.sources import Source
 from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
@@ -27,6 +28,7 @@ MODELS: dict[str, type[Strict]] = {
     "targets": TargetSettings,
     "ensembles": EnsembleSettings,
     "students": StudentSettings,
+    "exports": ExportSettings,
 }
 INTERPOLATED = {
     "datasets": ("source",),
@@ -51,6 +53,8 @@ class Params:
     targets: dict[str, TargetSettings]
     ensembles: dict[str, EnsembleSettings]
     students: dict[str, StudentSettings]
+    exports: dict[str, ExportSettings]
+    """Of every teacher and student."""
 
     def origin(self, dataset: str) -> str:
         """The entry of `datasets` from which a prepared data set was made, through whatever augmentations."""
@@ -74,6 +78,7 @@ def load_params(path: Path) -> Params:
     """
     content = read_yaml(path)
     require_sections(content, str(path))
+    content["exports"] = {name: {} for name in (*content["teachers"], *content["students"])} | content["exports"]
     problems: list[str] = []
     entries: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for section in SECTIONS:
@@ -163,6 +168,8 @@ def _references(params: Params) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield f"students.{name}.targets", student.targets.partition("/")[0], sets
         kind, _, origin = student.init.source.removeprefix("data/").partition("/")
         yield f"students.{name}.init.from", origin, {"prepared": prepared, "inits": ("students",)}.get(kind, (kind,))
+    for name in params.exports:
+        yield f"exports.{name}", name, ("teachers", "students")
 
 
 def _dangling(params: Params, path: Path) -> list[str]:

@@ -1,0 +1,70 @@
+"""`python -m distill predict`: a model's answers to new texts, as they come."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distill.console import command
+from distill.errors import UserError
+
+if TYPE_CHECKING:
+    from distill.prediction.model import Model
+    from distill.prediction.rows import Row
+
+
+@command
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows that are answered at once.")
+@click.option("--threads", type=click.IntRange(min=1), help="By default one a core.")
+def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -> None:
+    """Answer FILE, or stdin, with MODEL: a JSON line for each line or row, in order.
+
+    MODEL is data/students/NAME, data/exports/students/NAME (model.onnx), or an .onnx file in it. FILE has a text a line; or rows
+    of the task's columns, as .jsonl, .csv, .tsv or .parquet. A line that begins with { is JSON.
+
+    A bad line is answered with its `error`, which stands on stderr too; the exit code is then 1.
+    """
+    from distill.prediction.model import open_model
+    from distill.prediction.rows import read_rows, row_of
+
+    opened, where, bad = open_model(model, threads), file or "stdin", 0
+    waiting: list[Row | UserError] = []
+    for number, content in read_rows(file):
+        try:
+            waiting.append(_checked(row_of(content, opened.task.name), opened))
+        except UserError as error:
+            bad += 1
+            waiting.append(error)
+            click.echo(f"error: {where}: line {number}: {error}", err=True)
+        if len(waiting) == batch_size:
+            flush(opened, waiting)
+            waiting = []
+    flush(opened, waiting)
+    if bad:
+        raise UserError(f"{where}: {bad} bad line{'s' if bad > 1 else ''}, answered with `error`")
+
+
+def flush(model: "Model", waiting: "list[Row | UserError]") -> None:
+    """Print the answers to some rows, with errors in their places."""
+    import json
+
+    from distill.prediction.answers import answers
+
+    rows = [row for row in waiting if not isinstance(row, UserError)]
+    found = iter(answers(model, rows) if rows else [])
+    for row in waiting:
+        click.echo(json.dumps({"error": str(row)} if isinstance(row, UserError) else next(found), ensure_ascii=False))
+
+
+def _checked(row: "Row", model: "Model") -> "Row":
+    """Refuse a text without a mask where masks are to be filled.
+
+    Raises:
+        UserError: there is none.
+    """
+    mask = model.tokenizer.mask_token
+    if model.task.name == "masked-lm" and mask not in row["text"]:
+        raise UserError(f"text: got {row['text']!r:.60}, expected a text with {mask}")
+    return row

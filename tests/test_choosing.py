@@ -1,0 +1,151 @@
+import json
+
+import pytest
+
+from distill.choosing import Budget, Candidate, candidates, choose, sentence
+from tests.commands import python, refusal
+
+
+def candidate(name: str, score: float, latency: float, size: float = 10) -> Candidate:
+    return Candidate(name, "onnx-int8", "big", "accuracy", score, score / 0.95, float(latency), float(size), 2.0)
+
+
+FRONT = [candidate("half", 0.94, 11.3, 60), candidate("third", 0.93, 6.0, 40), candidate("tiny", 0.90, 2.0, 12)]
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"),
+    [
+        (Budget(), "half"),
+        (Budget(max_latency_ms=11.3), "half"),
+        (Budget(max_latency_ms=11.29), "third"),
+        (Budget(max_latency_ms=10.0, min_retention=0.97), "third"),
+        (Budget(max_megabytes=20.0), "tiny"),
+        (Budget(max_latency_ms=3.0, min_retention=0.9, max_megabytes=12.0), "tiny"),
+    ],
+)
+def test_the_best_score_within_the_budget_is_chosen(budget: Budget, name: str) -> None:
+    choice = choose(FRONT, budget)
+    assert choice.best is not None
+    assert (choice.best.name, choice.nearest, choice.relaxed) == (name, None, ())
+
+
+def test_of_equal_scores_the_fastest_is_chosen_then_the_smallest_whatever_their_order() -> None:
+    equal = [candidate("a", 0.9, 5), candidate("b", 0.9, 4, 9), candidate("c", 0.9, 4, 8)]
+    assert {choose(order, Budget()).best for order in (equal, equal[::-1])} == {equal[2]}
+
+
+def test_where_nothing_fits_the_nearest_is_named_and_each_knob_that_would_do_alone() -> None:
+    budget = Budget(max_latency_ms=10.0, min_retention=0.985)
+    choice = choose(FRONT, budget)
+    assert choice.best is None
+    assert choice.nearest == FRONT[1]
+    assert [(own.knob, own.value, own.candidate.name) for own in choice.relaxed] == [
+        ("min-retention", 0.978, "third"),
+        ("max-latency-ms", 11.3, "half"),
+    ]
+    for own in choice.relaxed:
+        turned = Budget(**{"max_latency_ms": 10.0, "min_retention": 0.985} | {own.knob.replace("-", "_"): own.value})
+        assert choose(FRONT, turned).best == own.candidate
+    line = sentence(choice, budget)
+    assert "the nearest, third (onnx-int8)" in line
+    assert "misses retention by 0.61%" in line
+    assert "--min-retention 0.978 admits third (onnx-int8), or --max-latency-ms 11.3 admits half (onnx-int8)" in line
+
+
+def test_the_nearest_says_by_how_many_milliseconds_it_misses() -> None:
+    budget = Budget(max_latency_ms=10.0, min_retention=0.985)
+    assert "misses latency by 1.3 ms" in sentence(choose(FRONT[:1], budget), budget)
+
+
+def test_where_no_knob_is_enough_alone_it_says_so() -> None:
+    budget = Budget(max_latency_ms=1.0, min_retention=0.999)
+    choice = choose(FRONT, budget)
+    assert choice.relaxed == ()
+    assert "relax several" in sentence(choice, budget)
+
+
+def test_a_student_of_unknown_retention_meets_no_demand_of_it() -> None:
+    unknown = Candidate("odd", "torch-fp32", "big", "mcc", 0.1, None, 1.0, 1.0, None)
+    assert choose([unknown], Budget()).best == unknown
+    assert choose([unknown], Budget(min_retention=0.5)).best is None
+    assert sentence(choose([unknown], Budget()), Budget()) == "ship odd (torch-fp32): mcc 0.1000, 1 ms, 1 MB"
+
+
+def test_nothing_measured_is_said() -> None:
+    assert "run `dvc repro`" in sentence(choose([], Budget()), Budget())
+
+
+def timed(p95: float, size: int) -> dict[str, object]:
+    return {"bytes": size, "latency": {"rows": {"p50": p95 / 2, "p95": p95, "speedup": 3.0}}}
+
+
+BENCHMARK = {
+    "students": {
+        "half": {
+            "teacher": "big",
+            "formats": {
+                "torch-fp32": timed(12, 40_000_000),
+                "torch-bf16": timed(1, 40_000_000),
+                "onnx-fp32": timed(8, 40_000_000),
+                "onnx-int8": timed(4, 10_000_000),
+            },
+        },
+        "unscored": {"teacher": "big", "formats": {"torch-fp32": timed(1, 1)}},
+    }
+}
+STUDENTS = {"half": {"metric": "accuracy", "accuracy": 0.9, "retention": 0.95}}
+EXPORTS = {"half": {"fp32": {"accuracy": 0.9}, "int8": {"accuracy": 0.88}}}
+
+
+def test_candidates_have_the_score_of_their_own_format_and_none_without_one() -> None:
+    found = {own.form: own for own in candidates(BENCHMARK, STUDENTS, EXPORTS)}
+    assert set(found) == {"torch-fp32", "onnx-fp32", "onnx-int8"}
+    int8 = found["onnx-int8"]
+    assert (int8.score, int8.latency_ms, int8.megabytes, int8.speedup) == (0.88, 4, 10.0, 3.0)
+    assert int8.retention == pytest.approx(0.95 * 0.88 / 0.9)
+    assert {own.form for own in candidates(BENCHMARK, STUDENTS, {})} == {"torch-fp32"}
+    assert candidates(BENCHMARK, STUDENTS, EXPORTS, "128") == []
+    assert candidates(BENCHMARK, STUDENTS, EXPORTS, "rows", "p50")[0].latency_ms == 4
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """A folder with metrics."""
+    content = {
+        "benchmark": BENCHMARK,
+        "students/half": STUDENTS["half"],
+        "exports/students/half": EXPORTS["half"],
+    }
+    for name, value in content.items():
+        path = tmp_path / "data/metrics" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value), encoding="utf-8")
+    return tmp_path
+
+
+def test_the_command_names_the_student(measured) -> None:
+    done = python(measured, "-m", "distill", "choose", "--max-latency-ms", "10", "--min-retention", "0.94")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ship half (onnx-fp32): accuracy 0.9000 (95.0% of big’s), 8 ms, 40 MB, 3.0 × as fast")
+
+
+def test_the_command_exits_with_1_where_nothing_fits(measured) -> None:
+    done = python(measured, "-m", "distill", "choose", "--max-latency-ms", "3", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)["big"]
+    assert (found["best"], found["nearest"]["form"], found["relaxed"][0]["value"]) == (None, "onnx-int8", 4)
+
+
+def test_the_command_refuses_an_unknown_teacher_and_a_benchmark_that_is_not_there(measured, tmp_path) -> None:
+    assert "did you mean 'big'?" in refusal(python(measured, "-m", "distill", "choose", "--teacher", "bigg"))
+    (measured / "data/metrics/benchmark.json").unlink()
+    assert "dvc repro benchmark" in refusal(python(measured, "-m", "distill", "choose"))
+
+
+def test_choosing_needs_no_torch(measured) -> None:
+    code = (
+        "import sys; from distill.commands.choose import main; main([], standalone_mode=False); assert 'torch' not in sys.modules"
+    )
+    done = python(measured, "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
