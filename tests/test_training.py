@@ -261,7 +261,7 @@ def test_a_projection_is_trained_and_resumed_with_the_student_and_is_no_part_of_
 def test_where_no_head_is_trained_the_last_epoch_is_kept_and_the_seed_of_the_lowest_loss(
     tmp_path, dataset, store, tokenizer, monkeypatch
 ):
-    newborn = tiny.save(tiny.bert(layers=2), tmp_path / "newborn", tokenizer)
+    newborn = tiny.save(tiny.bert(layers=2, width=8), tmp_path / "newborn", tokenizer)
     projections = []
     original = distillation.train
 
