@@ -86,9 +86,9 @@ def retention(task: Task, metric: str, students: Array, teacher: Array, seed: in
         seed: Of the resampling.
 
     Returns:
-        `retention`, `retention_low`, `retention_high`; none if the teacher scores 0 or less.
+        `retention`, `retention_low`, `retention_high`; none if the teacher scores 0 or less, or on a single row.
     """
-    if task.score(metric, teacher) <= 0:
+    if len(teacher) < 2 or task.score(metric, teacher) <= 0:
         return {}
 
     def ratio(units: Array) -> float:

@@ -16,6 +16,7 @@ from distill.targets.reader import TargetStore
 from distill.targets.schema import LOGITS
 from distill.tasks.base import Gold, Task
 from distill.tasks.catalogue import task_of
+from distill.tasks.token import real
 
 Array = np.ndarray[Any, np.dtype[Any]]
 STORED_ROWS = 64
@@ -42,7 +43,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     """
     store.require(dataset, ["test"])
     task, gold = task_of(dataset.task), Gold.of(dataset, "test")
-    teacher = stored(store.output(LOGITS, "test"), task, gold.rows)
+    teacher = stored(store.output(LOGITS, "test"), task, gold.rows, store.manifest(LOGITS).per)
     runs, judged = {}, []
     for seed, place in seed_folders(folder, seeds).items():
         model, _ = load_for(place, dataset)
@@ -59,8 +60,14 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     }
 
 
-def stored(reader: OutputReader, task: Task, rows: PreparedRows) -> Array:
+def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Array:
     """What scoring needs of the teacher's logits over all rows, from the store; in the form of `predict`.
+
+    Args:
+        reader: Of the logits.
+        task: What is scored.
+        rows: In whose order.
+        per: What the set has one vector of; a masked-lm set may have them of every token, of which the masked ones count.
 
     Raises:
         UserError: the store lacks a row.
@@ -69,8 +76,11 @@ def stored(reader: OutputReader, task: Task, rows: PreparedRows) -> Array:
     parts = []
     for start in range(0, len(rows), STORED_ROWS):
         chosen = np.arange(start, min(start + STORED_ROWS, len(rows)))
-        mask = pad_batch(rows, chosen).get("attention_mask")
-        parts.append(task.kept(reader.gather(places[chosen]), pad_labels(rows, chosen), mask).numpy())
+        mask, labels = pad_batch(rows, chosen).get("attention_mask"), pad_labels(rows, chosen)
+        vectors, wanted = reader.gather(places[chosen]), task.positions(labels, mask)
+        if wanted is not None and per == "token":
+            vectors = vectors[real(wanted, mask)]
+        parts.append(task.kept(vectors, labels, mask).numpy())
     return np.concatenate(parts)
 
 

@@ -37,15 +37,15 @@ def cut_splits(
         UserError: a split that is named does not exist or is empty, or a class is too small to be cut.
     """
     named = {split: plan[split] if plan[split] is not None else split for split in SPLITS}
+    _require_apart(plan)
     require_split(tables, "train", str(named["train"]))
     train = tables[str(named["train"])]
     result, cuts = {}, {}
     for split in SPLITS[1:]:
         name = named[split]
-        if isinstance(name, str) and name in tables:
-            result[split] = tables[name]
-        elif isinstance(plan[split], str):
+        if isinstance(plan[split], str) or (name in tables and name not in plan.values()):
             require_split(tables, split, str(name))
+            result[split] = tables[str(name)]
         else:
             cuts[split] = plan[split] if isinstance(plan[split], float) else DEFAULT_FRACTION
     total = int(train.labelled.sum())
@@ -61,6 +61,21 @@ def cut_splits(
         if len(result[split]) == 0:
             raise UserError(f"splits.{split}: has no rows; give it a larger fraction, or another split of the source")
     return {split: result[split] for split in SPLITS}
+
+
+def _require_apart(plan: Mapping[str, str | float | None]) -> None:
+    """Refuse a split of the source that is to play two parts: its rows would be trained on and scored.
+
+    Raises:
+        UserError: the split and both parts.
+    """
+    parts: dict[str, str] = {}
+    for split, name in plan.items():
+        if isinstance(name, str) and parts.setdefault(name, split) != split:
+            raise UserError(
+                f"splits.{split}: '{name}' is splits.{parts[name]} already; give another split of the source, or a fraction "
+                f"such as {DEFAULT_FRACTION}, to cut it from the training rows"
+            )
 
 
 def limit_rows(rows: Rows, most: int | None, seed: int) -> Rows:

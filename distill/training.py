@@ -5,7 +5,6 @@ import hashlib
 import inspect
 import math
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,14 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from distill.arguments import require_one_process, training_arguments
 from distill.attention import capture_attention
 from distill.batches import Collator, RowNumbers
 from distill.checkpointing import SafeCheckpoints, last_checkpoint
 from distill.console import say
-from distill.devices import bf16_helps
 from distill.errors import UserError
 from distill.evaluation import predict
 from distill.models import only_positions
@@ -32,12 +31,11 @@ from distill.prefetching import PrefetchingTrainer
 from distill.prepared import Dataset
 from distill.progressive import ProgressiveTrainer
 from distill.tasks.base import Gold, Task
+from distill.tasks.catalogue import task_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TIE_BREAK = 1e-7
 """How much the validation loss weighs against the score: ties are common on small validation splits."""
-LOG_POINTS = 50
-"""About how many points a training curve has."""
 TRAINED_ALONG = "trained_along"
 """The name under which an objective's own module hangs in the model while it is trained."""
 
@@ -100,8 +98,9 @@ def train(
         keep: The epoch that the model ends as: that of the best validation score, or the last.
 
     Raises:
-        UserError: the loss diverges.
+        UserError: the loss diverges, or several processes have been started.
     """
+    require_one_process()
     if settings.epochs == 0:
         return Trained([], 0.0, 0.0, 0.0)
     with _hung(model, objective.trained):
@@ -110,7 +109,7 @@ def train(
             rows,
             Examiner(validation, metric, latest=keep == "last"),
             model=model,
-            args=_arguments(settings, len(rows.rows), seed, scratch),
+            args=training_arguments(settings, len(rows.rows), seed, scratch),
             callbacks=[EpochLines(title)],
         )
         if settings.patience is not None:
@@ -170,8 +169,14 @@ class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints, ProgressiveTraine
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Score the validation rows; every process scores all of them."""
-        metrics = self.examiner.examine(self.model, self.objective.task, float(self.state.epoch or 0))
+        """Score the validation rows.
+
+        Raises:
+            UserError: the validation loss is NaN or infinite.
+        """
+        metrics = self.examiner.examine(self.model, task_of(self.objective.task.name), float(self.state.epoch or 0))
+        if not math.isfinite(metrics["selection"]):
+            raise self._diverged(metrics["selection"])
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -185,10 +190,13 @@ class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints, ProgressiveTraine
         """
         if "loss" in logs and self.batches:
             if not math.isfinite(logs["loss"]):
-                raise UserError(f"the loss diverged before step {self.state.global_step}: {logs['loss']}; lower learning_rate")
+                raise self._diverged(logs["loss"])
             logs |= {name: (value / self.batches).item() for name, value in self.sums.items()}
             self.sums, self.batches = {}, 0
         super().log(logs, start_time)
+
+    def _diverged(self, value: float) -> UserError:
+        return UserError(f"the loss diverged before step {self.state.global_step}: {value}; lower learning_rate")
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
@@ -230,44 +238,6 @@ class EpochLines(TrainerCallback):
                 f"{self.title}: epoch {state.epoch:.0f} of {state.num_train_epochs}: "
                 f"loss {self.loss:.4f}, validation score {logs['eval_score']:.4f}"
             )
-
-
-def _arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) -> TrainingArguments:
-    steps = math.ceil(rows / settings.batch_size / settings.gradient_accumulation) * settings.epochs
-    on_cuda = torch.cuda.is_available()
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_helps())
-    return TrainingArguments(
-        output_dir=str(scratch),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.eval_batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        use_cpu=not on_cuda,
-        bf16=bf16,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="selection",
-        greater_is_better=True,
-        restore_callback_states_from_checkpoint=True,
-        logging_steps=max(1, steps // LOG_POINTS),
-        logging_nan_inf_filter=False,
-        train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
-        seed=seed,
-        data_seed=seed,
-        remove_unused_columns=False,
-        label_names=["labels"],
-        dataloader_pin_memory=on_cuda,
-        dataloader_num_workers=settings.workers,
-        disable_tqdm=not sys.stderr.isatty(),
-        report_to="none",
-    )
 
 
 def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ MODULES = sorted(file for file in (ROOT / "distill").rglob("*.py") if file.stat(
 LAYERS = (
     ("errors", "checkpointing", "choosing", "devices", "duplicates", "losses", "prefetching", "presets", "tokenization"),
     ("attention", "console", "files", "layers", "params", "places", "stacks"),
-    ("encoders", "prepared", "progressive", "remote", "shapes", "sources"),
+    ("arguments", "encoders", "prepared", "progressive", "remote", "shapes", "sources"),
     ("alignment", "data", "labels", "masking", "padding", "tasks"),
     ("audit_lines", "batches", "conversion", "models", "objectives", "splits", "students", "windows"),
     ("birth", "evaluation", "preparers", "targets"),

@@ -7,6 +7,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from distill.commands.verify import is_ensemble, settings_of
+from distill.errors import UserError
 from distill.prepared import Dataset
 from distill.targets.outputs import Job
 from distill.targets.reader import TargetStore
@@ -65,6 +67,13 @@ def test_a_student_reads_it_as_it_reads_any_logits(project: Path):
     assert CliRunner().invoke(main, ["pair"]).exit_code == 0
     store = TargetStore.open(project / "data/targets/pair/logits")
     store.require(Dataset.open(project / "data/prepared/tiny"), ("train", "validation", "test"))
+
+
+def test_verify_checks_its_bytes_and_knows_that_no_teacher_made_it(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(project)
+    assert is_ensemble(Path("data/targets/mean"))
+    with pytest.raises(UserError, match=r"mean: is an ensemble, which no teacher made; .* `dvc repro --force ensemble@mean`"):
+        settings_of(Path("data/targets/mean"))
 
 
 @pytest.mark.parametrize(("name", "complaint"), [("foreign", "the rows of train are"), ("lonely", "data/targets/nowhere")])

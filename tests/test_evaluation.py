@@ -34,6 +34,11 @@ def test_a_worthless_teacher_gives_no_retention():
     assert retention(SEQUENCE, "accuracy", judged(labels, labels)[None], judged(labels + 1, labels)) == {}
 
 
+def test_a_single_row_gives_no_retention():
+    labels = np.zeros(1, int)
+    assert retention(SEQUENCE, "accuracy", judged(labels, labels)[None], judged(labels, labels)) == {}
+
+
 def test_several_seeds_give_mean_and_deviation():
     assert over_seeds([{"accuracy": 0.8}]) == {"accuracy": 0.8}
     found = over_seeds([{"accuracy": 0.8}, {"accuracy": 0.9}])

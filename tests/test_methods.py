@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -49,10 +50,10 @@ STUDENTS = {
 }
 
 
-def params(task: str) -> dict[str, object]:
+def params(task: str) -> dict[str, Any]:
     """One data set, one teacher of 4 layers, one target set, a student a cell."""
     training = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32"}
-    content: dict[str, object] = {section: {} for section in SECTIONS}
+    content: dict[str, Any] = {section: {} for section in SECTIONS}
     shape = {"task": task, "max_length": tiny.LENGTH.get(task, 12)}
     content |= {
         "defaults": {section: {} for section in SECTIONS}
@@ -62,6 +63,9 @@ def params(task: str) -> dict[str, object]:
         "targets": {"tiny": {"teacher": "tiny", "dataset": "tiny", **KEPT}},
         "students": {name: {"dataset": "tiny", "targets": "tiny", **cell} for name, cell in STUDENTS.items()},
     }
+    if task == "masked-lm":
+        content["targets"]["every"] = {"teacher": "tiny", "dataset": "tiny", "hidden": [4], "positions": "all"}
+        content["students"]["every"] = {"dataset": "tiny", "targets": "every", **STUDENTS["distilbert"]}
     return content
 
 
@@ -96,7 +100,7 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def train(name: str) -> list[float]:
     """Bear and train a student, and those that it is born from; the mean loss of each epoch."""
-    source = STUDENTS[name]["init"]["from"]
+    source = STUDENTS.get(name, {"init": HALF})["init"]["from"]
     if source.startswith("data/students/") and not Path(source).exists():
         train(source.removeprefix("data/students/"))
     run(init, name)
@@ -113,7 +117,7 @@ def falls(name: str) -> bool:
     """Whether a student's loss falls; layer by layer, while the second and last has its turn."""
     losses = train(name)
     assert len(losses) == 4
-    return losses[-1] < losses[2 if STUDENTS[name].get("stage") == "transfer" else 0]
+    return losses[-1] < losses[2 if STUDENTS.get(name, {}).get("stage") == "transfer" else 0]
 
 
 def test_every_recipe_has_its_cells() -> None:
@@ -130,6 +134,19 @@ def test_it_trains_and_is_measured(project: Path, name: str, monkeypatch: pytest
     assert measured["metric"] == METRICS[measured["task"]][0]
     assert -1 <= measured[measured["metric"]] <= 1
     assert (Path("data/students") / name / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("project", ["masked-lm"], indirect=True)
+def test_soft_targets_at_every_token_train_and_are_measured_at_masked_ones(project: Path) -> None:
+    run(targets, "every")
+    assert falls("every")
+    for name in ("distilbert", "every"):
+        if not Path("data/students", name).exists():
+            train(name)
+        run(evaluate, "students", name)
+    every, some = (json.loads(Path("data/metrics/students", f"{name}.json").read_text()) for name in ("every", "distilbert"))
+    assert set(every) == set(some)
+    assert every["rows"] == some["rows"]
 
 
 @pytest.mark.parametrize("project", ["token-classification"], indirect=True)

@@ -37,6 +37,17 @@ def test_a_split_that_the_source_lacks_is_refused_with_those_it_has(split: str):
         cut_splits({"train": some_rows([0, 1]), "test": some_rows([0])}, PLAN | {split: "tset"}, 1)
 
 
+def test_a_split_of_the_source_plays_one_part():
+    tables = {name: some_rows([0, 1] * 20, name) for name in ("validation", "test")}
+    cut = cut_splits({"validation": tables["validation"]}, PLAN | {"train": "validation"}, 1)
+    whole = [text for rows in cut.values() for text in rows.texts]
+    assert sorted(whole) == sorted(tables["validation"].texts)
+    cut = cut_splits(tables, PLAN | {"train": "test", "validation": "validation"}, 1)
+    assert not set(cut["train"].texts) & set(cut["test"].texts)
+    with pytest.raises(UserError, match=r"splits.test: 'validation' is splits.validation already; give another split"):
+        cut_splits({**tables, "train": tables["test"]}, {"train": "train", "validation": "validation", "test": "validation"}, 1)
+
+
 def test_a_split_without_rows_is_refused():
     with pytest.raises(UserError, match="splits.test: has no rows"):
         cut_splits({"train": some_rows([0, 1] * 20), "test": some_rows([])}, PLAN, 1)

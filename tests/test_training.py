@@ -185,6 +185,18 @@ def test_a_diverging_loss_is_one_clear_line(tmp_path, dataset):
         run(dataset, tmp_path / "run", model=broken)
 
 
+def test_a_model_that_diverged_in_its_last_steps_is_one_clear_line_too(tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(SequenceClassification, "loss", lambda *_: float("nan"))
+    with pytest.raises(UserError, match="the loss diverged before step 8: nan; lower learning_rate"):
+        run(dataset, tmp_path / "run")
+
+
+def test_several_processes_are_refused(tmp_path, dataset, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="WORLD_SIZE is 2: teachers and students are trained by one process"):
+        run(dataset, tmp_path / "run")
+
+
 def test_gradient_accumulation_gives_the_step_of_the_larger_batch(tmp_path, dataset):
     common = {"epochs": 1, "schedule": "constant", "warmup": 0.0, "group_by_length": False}
     models = [tiny.bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0) for _ in range(2)]
@@ -249,7 +261,7 @@ def test_a_projection_is_trained_and_resumed_with_the_student_and_is_no_part_of_
 def test_where_no_head_is_trained_the_last_epoch_is_kept_and_the_seed_of_the_lowest_loss(
     tmp_path, dataset, store, tokenizer, monkeypatch
 ):
-    newborn = tiny.save(tiny.bert(layers=2), tmp_path / "newborn", tokenizer)
+    newborn = tiny.save(tiny.bert(layers=2, width=8), tmp_path / "newborn", tokenizer)
     projections = []
     original = distillation.train
 

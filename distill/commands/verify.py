@@ -8,7 +8,7 @@ import click
 from distill.console import PARAMS, command, say
 from distill.errors import UserError
 from distill.files import SCRATCH, sole_writer, whole_folder
-from distill.params.base import load_entry
+from distill.params.base import load_entry, read_yaml
 from distill.params.targets import TargetSettings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
             repair_set(folder)
             checked = checked_set(folder)
         lines = [problem.text for problem in checked.problems]
-        if live is not None and not lines:
+        if live is not None and not lines and not is_ensemble(folder):
             lines = compare_live(folder, live)
         if lines:
             count = f"{len(lines)} problem{'s' if len(lines) > 1 else ''}"
@@ -78,11 +78,20 @@ def settings_of(folder: Path) -> TargetSettings:
     """What params.yaml says of a set.
 
     Raises:
-        UserError: it has no such entry, or the folder is none of data/targets.
+        UserError: it has no such entry, the entry is an ensemble, or the folder is none of data/targets.
     """
     if folder.absolute().parent != TARGETS.absolute():
         raise UserError(f"{folder}: the teacher of this folder is not known; give the name of an entry of `targets` in {PARAMS}")
+    if is_ensemble(folder):
+        raise UserError(
+            f"{folder}: is an ensemble, which no teacher made; verify its members, or `dvc repro --force ensemble@{folder.name}`"
+        )
     return load_entry(PARAMS, "targets", folder.name, TargetSettings)
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Whether params.yaml says that a set is the mean of others: no teacher made it."""
+    return PARAMS.exists() and folder.name in (read_yaml(PARAMS).get("ensembles") or {})
 
 
 def compare_live(folder: Path, rows: int) -> list[str]:

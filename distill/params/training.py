@@ -16,7 +16,6 @@ class TrainingSettings(Strict):
     epochs: Annotated[int, Field(ge=0)] = 3
     batch_size: Positive = 32
     """Rows a step and process, before `gradient_accumulation`."""
-    eval_batch_size: Positive = 64
     gradient_accumulation: Positive = 1
     """Batches summed into one optimizer step."""
     learning_rate: Rate = 5e-5

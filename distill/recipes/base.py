@@ -16,7 +16,7 @@ from distill.tasks.token import real
 
 RELATION_OUTPUTS = {"query": "queries", "key": "keys", "value": "values"}
 INITIAL_DEVIATION = 0.02
-"""Of a linear map's entries; its bias begins at 0."""
+"""Of a linear map's entries between different widths; its bias begins at 0."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,16 @@ def summed(
 
 
 def linear_map(student_width: int, teacher_width: int) -> nn.Linear:
-    """A linear map with bias from the student's states to the teacher's, from torch's current random state."""
+    """A linear map with bias from the student's states to the teacher's.
+
+    Between equal widths it begins as the identity, which leaves a student of copied layers where it is; else at random, from
+    torch's current random state.
+    """
     projection = nn.Linear(student_width, teacher_width)
-    nn.init.normal_(projection.weight, std=INITIAL_DEVIATION)
+    if student_width == teacher_width:
+        nn.init.eye_(projection.weight)
+    else:
+        nn.init.normal_(projection.weight, std=INITIAL_DEVIATION)
     nn.init.zeros_(projection.bias)
     return projection
 

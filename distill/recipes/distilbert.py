@@ -35,6 +35,11 @@ class DistilBert(StudentSettings):
         """The cosine term reads the last hidden state."""
         return self.cosine_weight > 0
 
+    @property
+    def trains_head(self) -> bool:
+        """The cosine term alone trains no head."""
+        return self.soft_weight > 0 or self.hard_weight > 0
+
     @model_validator(mode="after")
     def _some_term(self) -> "DistilBert":
         if self.soft_weight == self.hard_weight == self.cosine_weight == 0:

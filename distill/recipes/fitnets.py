@@ -2,7 +2,7 @@
 
 MSE(h_s,guided·W ; h_t,hint)
 
-h are hidden states at real tokens, W a linear map with bias (the paper's regressor), drawn anew for each run, trained with the
+h are hidden states at real tokens, W a linear map with bias (the paper's regressor), made anew for each run, trained with the
 student, and no part of it. What lies above the guided layer learns nothing here: the second stage is a student of its own, of
 recipe `hinton`, born `from: data/students/` this one.
 """
@@ -48,7 +48,7 @@ class FitNets(StudentSettings):
         Raises:
             UserError: there is no such layer.
         """
-        pair = (self.guided or max(1, student_layers // 2), self.hint or max(1, teacher_layers // 2))
+        pair = (self.guided or (student_layers + 1) // 2, self.hint or (teacher_layers + 1) // 2)
         for key, layer, owner, depth in (
             ("guided", pair[0], "student", student_layers),
             ("hint", pair[1], "teacher", teacher_layers),

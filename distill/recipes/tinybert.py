@@ -4,8 +4,9 @@ intermediate: Σ MSE(A_s,i ; A_t,g(i)) + Σ MSE(H_s,i·W ; H_t,g(i)) + MSE(E_s·
 prediction:   −softmax(z_t/T)·log softmax(z_s/T)
 
 A are the attention scores before the softmax, H and E hidden states and embedding output. As in the paper's code, one linear
-map W with bias from the student's width to the teacher's serves all layers, also where the widths are equal. It is drawn anew
-for each run, trained with the student, and no part of it. General distillation is the intermediate stage on a corpus whose rows
+map W with bias from the student's width to the teacher's serves all layers, also where the widths are equal. It is made anew
+for each run (between equal widths as the identity, where the paper's code draws it: a student of copied layers would be torn from
+them), trained with the student, and no part of it. General distillation is the intermediate stage on a corpus whose rows
 need no label and no masking.
 """
 

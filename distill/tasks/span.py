@@ -16,7 +16,7 @@ from distill.tasks.base import Gold, Mask, Task, log_softmax
 from distill.tasks.token import real
 
 Array = np.ndarray[Any, np.dtype[Any]]
-NOWHERE = -1e4
+NOWHERE = -1e6
 """The logit of padding: its probability is 0 in fp32, and its difference between two models is finite."""
 MOST_TOKENS = 30
 """Tokens of the longest answer, as in BERT's own evaluation (Devlin 2019)."""

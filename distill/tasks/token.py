@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Num, Shaped
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
@@ -65,6 +65,6 @@ class TokenClassification(Task):
         return closeness(student[scored], teacher[scored])
 
 
-def real(values: Num[Tensor, "batch seq ..."], mask: Mask) -> Num[Tensor, "tokens ..."]:
+def real(values: Shaped[Tensor, "batch seq ..."], mask: Mask) -> Shaped[Tensor, "tokens ..."]:
     """The values of real tokens, one row after the other."""
     return values.flatten(0, 1) if mask is None else values[mask.bool()]

@@ -28,9 +28,9 @@ class Method:
         return " → ".join(dict.fromkeys(stage["recipe"] for stage in self.stages))
 
 
-def half(*stages: Settings, **init: object) -> Method:
-    """A student of half the teacher's depth, born from its layers."""
-    return Method(stages, {"from": "data/teachers/TEACHER", **(init or {"depth": 3})}, half_depth=True)
+def half(*stages: Settings) -> Method:
+    """A student of half the teacher's depth, born from its first layers: the same newborn for all methods."""
+    return Method(stages, {"from": "data/teachers/TEACHER", "layers": [0, 1, 2]}, half_depth=True)
 
 
 NARROW = {
@@ -49,7 +49,7 @@ METHODS: dict[str, Method] = {
     "supervised": half({"recipe": "supervised"}),
     "hinton": half(HINTON),
     "distilbert": half({"recipe": "distilbert"}),
-    "pkd": half({"recipe": "pkd"}, layers=[0, 1, 2]),
+    "pkd": half({"recipe": "pkd"}),
     "fitnets": half({"recipe": "fitnets"}, HINTON),
     "minilm": half({"recipe": "minilm"}, HINTON),
     "tinybert": half(INTERMEDIATE, PREDICTION),
