@@ -23,7 +23,7 @@ def export_model(model: PreTrainedModel, path: Path) -> None:
 
     The graph comes from torch's tracing exporter. The newer one of torch 2.13 agrees with it to 1e-6 in every family here, but
     takes 5 to 14 times as long, writes source paths into the file, adds a check for NaN to every softmax, and ONNX Runtime's
-    quantizer refuses its graphs of MobileBERT.
+    quantizer refuses some of its graphs (TinyBERT-4's and MobileBERT's classifiers).
     """
     names = inputs_of(model)
     reads = {name: torch.ones(TRACED, dtype=torch.int64) for name in names}
