@@ -11,7 +11,7 @@ demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from wh
 	@echo "The report: $(CURDIR)/data/report/index.html"
 
 test: $(READY)  ## Run all tests.
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4
 
 lint: $(READY)  ## Check style and types.
 	ruff check .

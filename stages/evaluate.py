@@ -8,8 +8,8 @@ import click
 from distill.console import PARAMS, command, say
 from distill.files import to_json, write_text
 from distill.params.base import load_entry
+from distill.params.students import AnyStudent
 from distill.params.teachers import TeacherSettings
-from distill.recipes.catalogue import load_student
 
 
 def measured_teacher(name: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def measured_teacher(name: str) -> dict[str, Any]:
 
 def measured_student(name: str) -> dict[str, Any]:
     """The scores of a student, and its relation to its teacher."""
-    settings = load_student(PARAMS, name)
+    settings = load_entry(PARAMS, "students", name, AnyStudent)
     from distill.measuring import measure_student
     from distill.prepared import Dataset
     from distill.targets.reader import TargetStore

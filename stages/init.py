@@ -6,14 +6,15 @@ import click
 
 from distill.console import PARAMS, command, say
 from distill.files import whole_folder
-from distill.recipes.catalogue import load_student
+from distill.params.base import load_entry
+from distill.params.students import AnyStudent
 
 
 @command
 @click.argument("name")
 def main(name: str) -> None:
     """Bring the student NAME into the world: copied layers, a whole checkpoint, or random weights."""
-    settings = load_student(PARAMS, name)
+    settings = load_entry(PARAMS, "students", name, AnyStudent)
     from distill.birth import newborn
     from distill.encoders import load_tokenizer
     from distill.models import save_model

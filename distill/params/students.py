@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from distill.params.inits import InitSettings
 from distill.params.training import TrainingSettings
@@ -93,3 +93,9 @@ class StudentSettings(TrainingSettings):
             UserError: a term cannot compare this student with this teacher.
         """
         raise NotImplementedError
+
+
+class AnyStudent(StudentSettings):
+    """A student of whatever recipe, without the recipe's own settings: for stages that an edit of a recipe must not rerun."""
+
+    model_config = ConfigDict(extra="ignore")
