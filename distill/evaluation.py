@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from distill.models import only_positions
 from distill.padding import length_batches, pad_batch, pad_labels
-from distill.prepared import UNLABELLED, PreparedRows
+from distill.prepared import PreparedRows
 from distill.tasks.base import Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -53,26 +53,17 @@ def predict_by(forward: Forward, task: Task, rows: PreparedRows, title: str | No
         for chosen in length_batches(rows.lengths, batch_tokens):
             batch, labels = pad_batch(rows, chosen), pad_labels(rows, chosen)
             mask = batch.get("attention_mask")
-            logits = forward(batch, task.positions(labels, mask))
+            where = task.positions(labels, mask)
+            logits = forward(batch, where)
             labels, mask = labels.to(logits.device), None if mask is None else mask.to(logits.device)
             vectors = task.kept(task.vectors(logits, mask), labels, mask).cpu().numpy()
-            for row, part in zip(chosen.tolist(), by_row(vectors, task, rows, chosen), strict=True):
+            counts = rows.lengths[chosen] if task.per == "token" else np.ones_like(chosen)
+            if where is not None:
+                counts = where.sum(dim=1).cpu().numpy()
+            for row, part in zip(chosen.tolist(), np.split(vectors, np.cumsum(counts)[:-1]), strict=True):
                 found[row] = part
             bar.update(len(chosen))
     return np.concatenate(found)
-
-
-def by_row(vectors: Array, task: Task, rows: PreparedRows, chosen: Array) -> list[Array]:
-    """The vectors of a batch, cut into its rows."""
-    if task.per == "row":
-        return list(vectors[:, None])
-    counts = rows.lengths[chosen] if task.per == "token" else np.array([len(masked(rows, row)) for row in chosen.tolist()])
-    return np.split(vectors, np.cumsum(counts)[:-1])
-
-
-def masked(rows: PreparedRows, row: int) -> Array:
-    """The places in a row at which a token is to be predicted."""
-    return np.flatnonzero(rows.labels[rows.offsets[row] : rows.offsets[row + 1]] != UNLABELLED)
 
 
 def retention(task: Task, metric: str, students: Array, teacher: Array, seed: int = 1) -> dict[str, float]:
