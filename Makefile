@@ -2,13 +2,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-.PHONY: demo test lint bench benchmark-presets quality clean
+ifdef QUIET
+export DISTILL_QUIET := 1
+endif
+.PHONY: setup demo test lint bench benchmark-presets quality picture clean
 
-demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was.
+demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was. QUIET=1 shows results alone.
 	python -m distill check
-	dvc repro
+	dvc repro $(if $(QUIET),--quiet)
 	@cat data/report/results.md
+	@python -m distill choose
 	@echo "The report: $(CURDIR)/data/report/index.html"
+
+setup: $(READY)  ## Make .venv and install everything into it, as the other commands do when they are called first.
 
 test: $(READY)  ## Run all tests.
 	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4
@@ -18,7 +24,7 @@ lint: $(READY)  ## Check style and types.
 	ruff format --check .
 	mypy
 
-bench: $(READY)  ## Measure the ratios of the README's benchmark table; write data/metrics/bench.json.
+bench: $(READY)  ## Measure the ratios of the table in docs/store.md; write data/metrics/bench.json.
 	python -m tests.benchmarks
 
 benchmark-presets: $(READY)  ## BERT-base, DistilBERT, TinyBERT and MobileBERT side by side, minutes; write data/metrics/presets.md.
@@ -27,9 +33,12 @@ benchmark-presets: $(READY)  ## BERT-base, DistilBERT, TinyBERT and MobileBERT s
 quality: $(READY)  ## Every method on every task, about 100 minutes; DATA=folder instead of the hub. Interrupted, it goes on.
 	python -m tests.benchmarks.quality $(if $(DATA),--data $(DATA))
 
+picture: $(READY)  ## Photograph the report for the README: docs/report.png, light, and docs/report-dark.png. Needs chromium.
+	python -m tests.benchmarks.picture
+
 clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included.
 	rm -rf .venv .dvc/cache .dvc/tmp dvc.lock data/.scratch data/checked data/raw/*/ data/prepared data/teachers data/targets \
-		data/audits data/inits data/students data/export-jobs data/exports data/runs data/metrics data/report .pytest_cache .mypy_cache .ruff_cache *.egg-info
+		data/audits data/inits data/students data/export-jobs data/exports data/runs data/metrics data/evaluations data/plots data/report dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv

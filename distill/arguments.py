@@ -3,36 +3,26 @@
 import math
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from transformers import TrainingArguments
 
+from distill.console import quiet
 from distill.devices import bf16_helps
-from distill.errors import UserError
 from distill.params.training import TrainingSettings
 
 LOG_POINTS = 50
 """About how many points a training curve has."""
+LONGEST_WAIT = timedelta(days=7)
+"""How long processes wait for the first, which validates alone; one that fails ends them all at once."""
 
 
-def require_one_process() -> None:
-    """Refuse `torchrun` and `accelerate launch` with several processes: projections and heads are trained beside the model.
-
-    Raises:
-        UserError: the number of processes.
-    """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size > 1:
-        raise UserError(
-            f"WORLD_SIZE is {size}: teachers and students are trained by one process; start it without torchrun. "
-            "Several train side by side with `dvc exp run --queue`; the targets stage takes any number of processes"
-        )
-
-
-def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path) -> TrainingArguments:
-    """The settings of a run over so many rows; checkpoints go to `scratch`. A machine's further GPUs are left alone."""
-    steps = math.ceil(rows / settings.batch_size / settings.gradient_accumulation) * settings.epochs
+def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path, *, validates: bool) -> TrainingArguments:
+    """The settings of a run over so many rows; checkpoints go to `scratch`. Each process has one GPU."""
+    a_step = settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    steps = math.ceil(rows / a_step) * settings.epochs
     on_cuda = torch.cuda.is_available()
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_helps())
     arguments = TrainingArguments(
@@ -47,10 +37,10 @@ def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch
         max_grad_norm=settings.max_grad_norm,
         use_cpu=not on_cuda,
         bf16=bf16,
-        eval_strategy="epoch",
+        eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=validates,
         metric_for_best_model="selection",
         greater_is_better=True,
         restore_callback_states_from_checkpoint=True,
@@ -63,7 +53,8 @@ def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch
         label_names=["labels"],
         dataloader_pin_memory=on_cuda,
         dataloader_num_workers=settings.workers,
-        disable_tqdm=not sys.stderr.isatty(),
+        ddp_timeout=int(LONGEST_WAIT.total_seconds()),
+        disable_tqdm=quiet() or not sys.stderr.isatty(),
         report_to="none",
     )
     arguments._n_gpu = min(1, arguments.n_gpu)

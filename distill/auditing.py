@@ -3,7 +3,7 @@
 What counts as contradicted or hard, and what a teacher that has seen these rows cannot tell, distill/audit_lines.py says.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from distill.audit_lines import KINDS, Lines, answers, classes, numbers, worst_lines
 from distill.errors import UserError
-from distill.prepared import UNLABELLED, Dataset, PreparedRows
+from distill.prepared import Dataset, PreparedRows
 from distill.targets.reader import TargetStore
 from distill.targets.schema import LOGITS
 
@@ -45,15 +45,39 @@ def audit_store(dataset: Dataset, store: TargetStore) -> pa.Table:
     Raises:
         UserError: the store does not fit the data set, or the task has no labels to audit.
     """
-    require_labels(dataset)
-    store.require(dataset, ["train"])
-    rows, reader = dataset.rows("train"), store.output(LOGITS, "train")
-    places = reader.locate(rows.ids)
-    starts = range(0, len(places), ROWS_AT_ONCE)
-    logits = np.concatenate([reader.gather(places[start : start + ROWS_AT_ONCE]).numpy() for start in starts])
+    rows = dataset.rows("train")
+    logits = train_logits(dataset, store)
     texts, contexts = shown(dataset, rows)
     tokenizer = Tokenizer.from_file(str(dataset.folder / "tokenizer" / "tokenizer.json"))
     return audit(dataset, rows, logits, texts, contexts, tokenizer.decode)
+
+
+def row_weights(dataset: Dataset, store: TargetStore, weights: Mapping[str, float]) -> Array:
+    """What each training row weighs, by its kind in the audit, (rows,) float32; 1 where it has no label, or a kind no weight.
+
+    Raises:
+        UserError: the store does not fit the data set, or the task has no labels to audit.
+    """
+    rows = dataset.rows("train")
+    lines = worst_lines(lines_of(dataset, rows, train_logits(dataset, store), shown(dataset, rows)[1]))
+    found = np.ones(len(rows), np.float32)
+    found[lines.rows] = [weights.get(KINDS[kind], 1.0) for kind in lines.kinds]
+    return found
+
+
+def train_logits(dataset: Dataset, store: TargetStore) -> Array:
+    """The teacher's logits of the training split, (vectors, classes) float32.
+
+    Raises:
+        UserError: the store does not fit the data set, or the task has no labels to audit.
+    """
+    require_labels(dataset)
+    store.require(dataset, ["train"])
+    reader = store.output(LOGITS, "train")
+    places = reader.locate(dataset.rows("train").ids)
+    starts = range(0, len(places), ROWS_AT_ONCE)
+    found: Array = np.concatenate([reader.gather(places[start : start + ROWS_AT_ONCE]).numpy() for start in starts])
+    return found
 
 
 def shown(dataset: Dataset, rows: PreparedRows) -> tuple[list[str], list[str]]:
@@ -98,7 +122,7 @@ def audit(
         {
             "example_id": [rows.ids[row].tobytes().hex() for row in chosen],
             "text": [texts[row] for row in chosen],
-            "word": [decode(word(rows, place)) if place >= 0 else None for place in lines.places[order].tolist()],
+            "word": [decode(rows.word(place)) if place >= 0 else None for place in lines.places[order].tolist()],
             "label": lines.labels[order],
             "teacher": lines.own[order],
             "confidence": confidence,
@@ -151,11 +175,3 @@ def lines_of(dataset: Dataset, rows: PreparedRows, logits: Array, contexts: Sequ
     tokens = dataset.task == "token-classification"
     owners = np.repeat(np.arange(len(rows)), rows.lengths) if tokens else np.arange(len(rows))
     return classes(logits, rows.labels, owners, dataset.labels, tokens=tokens)
-
-
-def word(rows: PreparedRows, place: int) -> list[int]:
-    """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
-    end = int(rows.offsets[np.searchsorted(rows.offsets, place, side="right")])
-    labelled = np.flatnonzero(rows.labels[place + 1 : end] != UNLABELLED)
-    found: list[int] = rows.tokens[place : place + 1 + int(labelled[0]) if len(labelled) else end].tolist()
-    return found

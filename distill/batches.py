@@ -43,19 +43,19 @@ class RowNumbers(torch.utils.data.Dataset[int]):
 
 
 class Collator:
-    """Turns row numbers into a batch: the padded inputs, `labels`, and the teacher's `targets` of these rows.
+    """Turns row numbers into a batch: the padded inputs, `labels`, the teacher's `targets` of these rows, and their `weights`.
 
     `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden), `cls-NN` to
     (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32.
     """
 
-    def __init__(self, rows: PreparedRows, targets: Mapping[str, Targets] | None = None) -> None:
-        """Locate every row's targets once.
+    def __init__(self, rows: PreparedRows, targets: Mapping[str, Targets] | None = None, weights: Array | None = None) -> None:
+        """Locate every row's targets once. `weights`, (rows,) float32, are those of the labels, by default there are none.
 
         Raises:
             UserError: the store lacks a row.
         """
-        self.rows = rows
+        self.rows, self.weights = rows, weights
         self.targets = dict(targets or {})
         self.positions = {name: reader.locate(rows.ids) for name, reader in self.targets.items()}
 
@@ -66,4 +66,6 @@ class Collator:
         batch["labels"] = pad_labels(self.rows, chosen)
         if self.targets:
             batch["targets"] = {name: reader.gather(self.positions[name][chosen]) for name, reader in self.targets.items()}
+        if self.weights is not None:
+            batch["weights"] = torch.from_numpy(self.weights[chosen])
         return batch

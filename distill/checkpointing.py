@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, load_model, save_file, save_model
 from transformers import Trainer
 
-OPTIMIZER, REST = "optimizer.safetensors", "rest.json"
+WEIGHTS, OPTIMIZER, REST = "model.safetensors", "optimizer.safetensors", "rest.json"
 
 
 class SafeCheckpoints(Trainer):
@@ -27,7 +27,15 @@ class SafeCheckpoints(Trainer):
         return self.seconds_before + time.perf_counter() - self.started
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.model, str(folder / WEIGHTS))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_model(self.model, Path(resume_from_checkpoint, WEIGHTS))
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.args.should_save:
@@ -60,12 +68,14 @@ class SafeCheckpoints(Trainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         tensors, rest = self._rng_files(output_dir)
+        tensors.parent.mkdir(parents=True, exist_ok=True)
         kind, keys, *position = np.random.get_state()  # noqa: NPY002
         states = {"cpu": torch.random.get_rng_state(), "numpy": torch.from_numpy(np.asarray(keys).astype(np.int64))}
         if torch.cuda.is_available():
             states |= {f"cuda{i}": state for i, state in enumerate(torch.cuda.random.get_rng_state_all())}
         save_file(states, tensors)
         rest.write_text(json.dumps({"python": random.getstate(), "numpy": [kind, *position]}), encoding="utf-8")
+        self.accelerator.wait_for_everyone()  # before trainer_state.json says that all of it is there
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is None:

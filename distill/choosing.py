@@ -1,19 +1,29 @@
-"""Which student to ship: the best score within a budget of latency, retention and size, from what was measured; no torch.
+"""Which student to ship within a budget of latency, retention and size, from what was measured; no torch.
 
 A candidate is a student in a format (torch, ONNX, INT8). Scores of exports are those of the very files that are shipped.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from distill.files import read_json
+from distill.measures import METRIC_NAMES, shown
+
+REFERENCE = "torch-fp32"
+"""The format of the teacher that speeds and sizes are compared with."""
 SCORED = {"onnx-fp32": "fp32", "onnx-int8": "int8"}
 """Formats that are scored as files of their own: their key in the metrics of an export."""
 UNSCORED = ("torch-bf16",)
 """Formats of which nobody measures a score: no candidates."""
 STEPS = {"max-latency-ms": 100, "max-megabytes": 100, "min-retention": 1000}
 """The knobs of a budget, and the fractions of a unit that they are turned by."""
+KEPT = 0.97
+"""The share of its teacher's score that a student has to keep where nobody says more: DistilBERT's (Sanh et al. 2019)."""
+Preference = Literal["score", "latency", "size"]
+"""What is to be best among what fits."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,8 @@ class Candidate:
 
     name: str
     form: str
+    dataset: str
+    """The one that it was trained on, and scored on the test split of."""
     teacher: str
     metric: str
     score: float
@@ -32,6 +44,8 @@ class Candidate:
     """Of 10⁶ bytes."""
     speedup: float | None
     """Over its teacher in torch, fp32; None if they were not timed on the same rows."""
+    smaller: float | None
+    """How many times smaller than its teacher in torch, fp32; None if that was not measured."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.form})"
@@ -50,10 +64,10 @@ class Budget:
         found = {}
         if self.max_latency_ms is not None and candidate.latency_ms > self.max_latency_ms:
             found["max-latency-ms"] = candidate.latency_ms - self.max_latency_ms
-        if self.min_retention is not None and (candidate.retention or 0.0) < self.min_retention:
-            found["min-retention"] = self.min_retention - (candidate.retention or 0.0)
         if self.max_megabytes is not None and candidate.megabytes > self.max_megabytes:
             found["max-megabytes"] = candidate.megabytes - self.max_megabytes
+        if self.min_retention is not None and (candidate.retention or 0.0) < self.min_retention:
+            found["min-retention"] = self.min_retention - (candidate.retention or 0.0)
         return found
 
     def limit(self, knob: str) -> float:
@@ -80,6 +94,42 @@ class Choice:
     relaxed: tuple[Relaxed, ...] = ()
 
 
+ORDERS: Mapping[Preference, Callable[[Candidate], tuple[float, ...]]] = {
+    "score": lambda own: (-own.score, own.latency_ms, own.megabytes),
+    "latency": lambda own: (own.latency_ms, -own.score, own.megabytes),
+    "size": lambda own: (own.megabytes, -own.score, own.latency_ms),
+}
+"""What comes first for each preference; of equal ones the first by name and format."""
+
+
+def measured(
+    data: Path, origins: Mapping[str, str], setting: str = "rows", percentile: str = "p95"
+) -> dict[str, list[Candidate]]:
+    """The candidates of each data set, as they lie under data/metrics.
+
+    Args:
+        data: The folder `data`.
+        origins: Of each student that counts, the entry of `datasets` that its data set is of: those of one are compared.
+        setting: As of `candidates`.
+        percentile: As of `candidates`.
+
+    Raises:
+        UserError: the benchmark is missing, or a file is damaged.
+    """
+    metrics = data / "metrics"
+    benchmark = read_json(metrics / "benchmark.json", "what `dvc repro benchmark` writes")
+    scores, exports = (_read_all(metrics / kind) for kind in ("students", "exports/students"))
+    found: dict[str, list[Candidate]] = {dataset: [] for dataset in sorted(set(origins.values()))}
+    for own in candidates(benchmark, scores, exports, setting, percentile):
+        if own.name in origins:
+            found[origins[own.name]].append(own)
+    return found
+
+
+def _read_all(folder: Path) -> dict[str, Any]:
+    return {path.stem: read_json(path, "metrics") for path in sorted(folder.glob("*.json"))}
+
+
 def candidates(
     benchmark: Mapping[str, Any],
     students: Mapping[str, Mapping[str, Any]],
@@ -102,27 +152,46 @@ def candidates(
             continue
         own, metric = students[name], str(students[name]["metric"])
         share = own["retention"] / own[metric] if own.get("retention") else None
-        for form, measured in sorted(entry["formats"].items()):
+        reference = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(REFERENCE, {}).get("bytes")
+        for form, timed in sorted(entry["formats"].items()):
             scores = exports.get(name, {}).get(SCORED[form], {}) if form in SCORED else own
-            if form in UNSCORED or metric not in scores or setting not in measured["latency"]:
+            if form in UNSCORED or metric not in scores or setting not in timed["latency"]:
                 continue
-            timed, score = measured["latency"][setting], float(scores[metric])
+            latency, score = timed["latency"][setting], float(scores[metric])
             kept = None if share is None else score * share
-            sizes = (float(timed[percentile]), measured["bytes"] / 1e6, timed.get("speedup"))
-            found.append(Candidate(name, form, entry["teacher"], metric, score, kept, *sizes))
+            smaller = reference / timed["bytes"] if reference else None
+            figures = (float(latency[percentile]), timed["bytes"] / 1e6, latency.get("speedup"), smaller)
+            found.append(Candidate(name, form, entry["dataset"], entry["teacher"], metric, score, kept, *figures))
     return found
 
 
-def choose(found: Sequence[Candidate], budget: Budget) -> Choice:
-    """The best score within the budget, of equal ones the fastest, then the smallest; or what is nearest."""
-    fitting = [candidate for candidate in found if not budget.misses(candidate)]
-    if fitting:
-        best = min(fitting, key=lambda own: (-own.score, own.latency_ms, own.megabytes, own.name, own.form))
-        return Choice(best, None)
-    if not found:
+def ranked(found: Sequence[Candidate], prefer: Preference) -> list[Candidate]:
+    """The candidates, the preferred first."""
+    return sorted(found, key=lambda own: (ORDERS[prefer](own), own.name, own.form))
+
+
+def choose(found: Sequence[Candidate], budget: Budget, prefer: Preference = "score") -> Choice:
+    """The preferred one within the budget; or what is nearest."""
+    order = ranked(found, prefer)
+    if not order:
         return Choice(None, None)
-    nearest = min(found, key=lambda own: (distance(own, budget), -own.score, own.name, own.form))
-    return Choice(None, nearest, relaxations(found, budget))
+    best = next((own for own in order if not budget.misses(own)), None)
+    if best is not None:
+        return Choice(best, None)
+    return Choice(None, min(order, key=lambda own: distance(own, budget)), relaxations(found, budget))
+
+
+def recommended(found: Sequence[Candidate]) -> tuple[Budget, Preference]:
+    """What to ask for where nobody says: the fastest that keeps 97% of its teacher's score, or, if none does, the best score."""
+    budget = Budget(min_retention=KEPT)
+    return (budget, "latency") if choose(found, budget).best else (Budget(), "score")
+
+
+def recommendation(found: Sequence[Candidate]) -> str:
+    """The answer in a line, for people who have set no budget."""
+    budget, prefer = recommended(found)
+    line = sentence(choose(found, budget, prefer), budget)
+    return line if prefer == "latency" or not found else f"{line}; the best score: none keeps {KEPT:.0%} of its teacher’s"
 
 
 def distance(candidate: Candidate, budget: Budget) -> float:
@@ -161,16 +230,23 @@ def sentence(choice: Choice, budget: Budget) -> str:
         "min-retention": ("retention", "%", 100),
     }
     missed = [
-        f"{units[knob][0]} by {miss * units[knob][2]:.2g}{units[knob][1]}" for knob, miss in budget.misses(choice.nearest).items()
+        f"{units[knob][0]} by {brief(miss * units[knob][2])}{units[knob][1]}"
+        for knob, miss in budget.misses(choice.nearest).items()
     ]
     line = f"nothing fits; the nearest, {described(choice.nearest)}, misses {' and '.join(missed)}"
     knobs = [f"--{relaxed.knob} {relaxed.value:g} admits {relaxed.candidate}" for relaxed in choice.relaxed]
     return f"{line}; {', or '.join(knobs) or 'no single limit is to blame: relax several'}"
 
 
-def described(candidate: Candidate) -> str:
+def described(own: Candidate) -> str:
     """A candidate and its figures."""
-    kept = "" if candidate.retention is None else f" ({candidate.retention:.1%} of {candidate.teacher}’s)"
-    faster = "" if candidate.speedup is None else f", {candidate.speedup:.1f} × as fast as {candidate.teacher} in torch"
-    size = f"{candidate.latency_ms:.3g} ms, {candidate.megabytes:.3g} MB"
-    return f"{candidate}: {candidate.metric} {candidate.score:.4f}{kept}, {size}{faster}"
+    kept = "" if own.retention is None else f" ({own.retention:.1%} of {own.teacher}’s)"
+    gains = [f"{gain:.1f} × as {what}" for gain, what in ((own.speedup, "fast"), (own.smaller, "small")) if gain is not None]
+    gained = f": {' and '.join(gains)} as {own.teacher} in torch" if gains else ""
+    score = f"{METRIC_NAMES[own.metric]} {shown(own.metric, own.score)}{kept}"
+    return f"{own}: {score}, {brief(own.latency_ms)} ms, {brief(own.megabytes)} MB{gained}"
+
+
+def brief(value: float) -> str:
+    """Two digits, or all that stand before the point."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""What every command does: one line for an error, no traceback, and an end when its parent ends."""
+"""What every command does: one line for an error, no traceback, an end when its parent ends, no progress if unwanted."""
 
 import errno
 import functools
@@ -16,11 +16,13 @@ import click
 from distill.errors import UserError
 
 PARAMS = Path("params.yaml")
+QUIET = "DISTILL_QUIET"
+"""The environment variable by which stages that `dvc` runs are quiet, as others are by `--quiet`."""
 P = ParamSpec("P")
 
 
 def command(function: Callable[P, None]) -> click.Command:
-    """Make a click command of a function, whose docstring is its help.
+    """Make a click command of a function, whose docstring is its help; `--quiet` leaves results and errors alone on the screen.
 
     A `UserError` or a failure of the file system (safetensors' own exception too) becomes one line on stderr and exit code 1,
     Ctrl-C exit code 130.
@@ -46,7 +48,14 @@ def command(function: Callable[P, None]) -> click.Command:
                 raise
             fail(OSError(int(failure[1]), os.strerror(int(failure[1]))))
 
-    return click.command(context_settings={"help_option_names": ["-h", "--help"]})(guarded)
+    made = click.command(context_settings={"help_option_names": ["-h", "--help"]})(guarded)
+    help_text = f"Show results and errors, and no progress; so does {QUIET}=1."
+    return click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_hush, help=help_text)(made)
+
+
+def quiet() -> bool:
+    """Whether progress is unwanted."""
+    return os.environ.get(QUIET, "0") not in ("", "0")
 
 
 def fail(error: Exception) -> None:
@@ -79,11 +88,25 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
+    bars = sys.stderr.isatty() and not quiet()
+    for library in ("HF_HUB", "HF_DATASETS"):
+        os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", str(int(not bars)))
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
 
 
 def say(text: str) -> None:
-    """A plain line of progress, on stderr."""
+    """A plain line of results, on stderr."""
     click.echo(text, err=True)
+
+
+def note(text: str) -> None:
+    """A plain line of progress, on stderr; none if it is unwanted."""
+    if not quiet():
+        say(text)
+
+
+def _hush(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Tell this process, and those that it starts."""
+    if wanted:
+        os.environ[QUIET] = "1"

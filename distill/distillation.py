@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from distill.auditing import row_weights
 from distill.batches import Collator
+from distill.errors import UserError
 from distill.models import load_for, save_model
 from distill.objectives import Objective
-from distill.params.students import Shapes, StudentSettings
+from distill.params.students import SampleWeight, Shapes, StudentSettings
 from distill.prepared import Dataset
-from distill.recipes.base import Step, Term, terms_of, total
+from distill.recipes.base import HARD_LABELS, Step, Term, terms_of, total
 from distill.targets.maps import PROBABILITIES
 from distill.targets.reader import TargetStore
 from distill.targets.schema import LOGITS, kind_of
@@ -55,11 +58,13 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_share: float | Non
     """
 
     def loss(outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
+        mask, labels = batch.get("attention_mask", torch.ones_like(batch["input_ids"])), batch["labels"]
+        weights = batch.get("weights")
         step = Step(
             task=task,
             logits=task.align(task.raw(outputs), mask),
-            labels=task.align_labels(batch["labels"], mask),
+            labels=task.align_labels(labels, mask),
+            weights=None if weights is None else task.align_labels(like(weights, labels), mask),
             targets=batch.get("targets", {}),
             mask=mask,
             padded="attention_mask" in batch,
@@ -80,6 +85,11 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_share: float | Non
     )
 
 
+def like(weights: Float[Tensor, " batch"], labels: Num[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    """A row's weight for each of its labels."""
+    return weights.view(-1, *[1] * (labels.dim() - 1)).expand(labels.shape)
+
+
 def task_for(dataset: Dataset, store: TargetStore) -> Task:
     """The data set's task; of masked-lm at every token, if the store keeps the teacher's logits of them all."""
     task = task_of(dataset.task)
@@ -88,28 +98,29 @@ def task_for(dataset: Dataset, store: TargetStore) -> Task:
     return MaskedLm(every_token=True) if every_token else task
 
 
-def target_collator(dataset: Dataset, store: TargetStore, terms: tuple[Term, ...]) -> Collator:
-    """Batches of the training rows with what the terms read.
+def target_collator(
+    dataset: Dataset, store: TargetStore, terms: tuple[Term, ...], sample_weight: SampleWeight | None = None
+) -> Collator:
+    """Batches of the training rows with what the terms read, and the rows' weights if they have any.
 
     Raises:
-        UserError: the store was not made from these rows, or is damaged.
+        UserError: the store was not made from these rows, or is damaged; or nothing can be weighted.
     """
     outputs = sorted({output for term in terms for output in term.reads})
     for output in outputs:
         store.require(dataset, ["train"], output)
-    return Collator(dataset.rows("train"), {output: store.output(output, "train") for output in outputs})
+    targets = {output: store.output(output, "train") for output in outputs}
+    if sample_weight is None:
+        return Collator(dataset.rows("train"), targets)
+    if not any(term.name == HARD_LABELS for term in terms):
+        raise UserError("sample_weight: weighs rows in the loss against the labels, which this student has not; set it to null")
+    return Collator(dataset.rows("train"), targets, row_weights(dataset, store, sample_weight.model_dump()))
 
 
 def distill_student(
-    newborn: Path,
-    dataset: Dataset,
-    store: TargetStore,
-    settings: StudentSettings,
-    folder: Path,
-    scratch: Path,
-    title: str,
+    newborn: Path, dataset: Dataset, store: TargetStore, settings: StudentSettings, folder: Path | None, scratch: Path, title: str
 ) -> dict[int, Trained]:
-    """Train a student once a seed. The best goes to `folder`, the others to `folder/seeds/SEED`.
+    """Train a student once a seed. The best goes to `folder` (None writes nothing), the others to `folder/seeds/SEED`.
 
     The best is that of the highest validation score; where no head is trained, that of the lowest training loss.
 
@@ -122,8 +133,9 @@ def distill_student(
         set_seed(seed)
         student, tokenizer = load_for(newborn, dataset)
         terms = recipe_terms(settings, student, store)
-        rows = target_collator(dataset, store, terms)
-        key = run_key(settings, dataset, student, str([store.manifest(output) for output in rows.targets]))
+        rows = target_collator(dataset, store, terms, settings.sample_weight)
+        read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
+        key = run_key(settings, dataset, student, str([store.manifest(output) for output in read]))
         runs[seed] = train(
             student,
             rows,
@@ -137,12 +149,9 @@ def distill_student(
             keep="best" if settings.trains_head else "last",
         )
         models[seed] = (student.cpu(), tokenizer)
-    best = _best(runs, settings)
-    for seed, (student, tokenizer) in models.items():
-        save_model(folder if seed == best else folder / "seeds" / str(seed), student, tokenizer)
+    if folder is None:
+        return runs
+    best = max(runs, key=lambda seed: runs[seed].merit)
+    for seed, model in models.items():
+        save_model(folder if seed == best else folder / "seeds" / str(seed), *model)
     return runs
-
-
-def _best(runs: Mapping[int, Trained], settings: StudentSettings) -> int:
-    """The first of the best seeds."""
-    return max(runs, key=lambda seed: runs[seed].best_score if settings.trains_head else -runs[seed].last_loss)

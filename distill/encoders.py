@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,8 @@ from distill.files import sha256
 from distill.places import first_line, from_hub, local_folder
 
 transformers.utils.logging.disable_progress_bar()
-enable_progress_bars()
+if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") != "1":
+    enable_progress_bars()
 
 
 def load_tokenizer(place: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:

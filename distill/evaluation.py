@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from scipy.stats import bootstrap
 from torch import Tensor
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from distill import progress
 from distill.models import only_positions
 from distill.padding import length_batches, pad_batch, pad_labels
 from distill.prepared import PreparedRows
@@ -48,8 +48,7 @@ def forward_of(model: PreTrainedModel, task: Task) -> Forward:
 def predict_by(forward: Forward, task: Task, rows: PreparedRows, title: str | None, batch_tokens: int = BATCH_TOKENS) -> Array:
     """The same of whatever makes raw logits of a padded batch. Without title no bar is shown."""
     found: list[Array] = [np.empty(0)] * len(rows)
-    bar = tqdm(total=len(rows), desc=title, unit="row", disable=None if title else True, leave=False)
-    with bar, torch.inference_mode():
+    with progress.bar(total=len(rows), title=title, unit="row") as bar, torch.inference_mode():
         for chosen in length_batches(rows.lengths, batch_tokens):
             batch, labels = pad_batch(rows, chosen), pad_labels(rows, chosen)
             mask = batch.get("attention_mask")

@@ -1,4 +1,4 @@
-"""The metrics file of a teacher or a student."""
+"""The metrics file of a teacher or a student, and what else is told of its predictions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from distill.detail.form import Detail
+from distill.detail.whole import detail_of
 from distill.devices import best_device
 from distill.evaluation import over_seeds, predict, retention, size
 from distill.models import load_for
@@ -23,20 +25,23 @@ STORED_ROWS = 64
 """Rows read from the store at once: a vocabulary's logits are large."""
 
 
-def measure_teacher(folder: Path, dataset: Dataset) -> dict[str, Any]:
-    """A teacher's scores on the test split.
+def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Detail]:
+    """A teacher's scores on the test split, and what is told of its predictions.
 
     Raises:
         UserError: the model does not fit the data set.
     """
-    model, _ = load_for(folder, dataset)
+    model, tokenizer = load_for(folder, dataset)
     task, gold = task_of(dataset.task), Gold.of(dataset, "test")
     kept = predict(model.to(best_device()), task, gold.rows, f"evaluate {folder.name}")
-    return {**_about(dataset, task.judge(kept, gold)), **size(model, folder), **task.measures(kept, gold)}
+    scores = {**_about(dataset, task.judge(kept, gold)), **size(model, folder), **task.measures(kept, gold)}
+    return scores, detail_of(task.name, kept, gold, tokenizer)
 
 
-def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]) -> dict[str, Any]:
+def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]) -> tuple[dict[str, Any], Detail]:
     """A student's scores on the test split, means over its seeds, and its relation to the teacher, whose logits the store has.
+
+    And what is told of the predictions of the seed at the root of `folder`.
 
     Raises:
         UserError: the student or the store does not fit the data set.
@@ -45,19 +50,23 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     task, gold = task_of(dataset.task), Gold.of(dataset, "test")
     teacher = stored(store.output(LOGITS, "test"), task, gold.rows, store.manifest(LOGITS).per)
     runs, judged = {}, []
+    detail = Detail(task.name)
     for seed, place in seed_folders(folder, seeds).items():
-        model, _ = load_for(place, dataset)
+        model, tokenizer = load_for(place, dataset)
         kept = predict(model.to(best_device()), task, gold.rows, f"evaluate {folder.name}")
         judged.append(task.judge(kept, gold))
         runs[seed] = {**task.measures(kept, gold), **task.relation(kept, teacher, gold)}
         sizes = size(model, place)
-    return {
+        if place == folder:
+            detail = detail_of(task.name, kept, gold, tokenizer, teacher)
+    scores = {
         **_about(dataset, judged[0]),
         **sizes,
         **over_seeds(list(runs.values())),
         **retention(task, dataset.metric, np.array(judged), task.judge(teacher, gold)),
         "seeds": {str(seed): values[dataset.metric] for seed, values in runs.items()},
     }
+    return scores, detail
 
 
 def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Array:

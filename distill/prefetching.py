@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -28,10 +28,6 @@ class Prefetched(Iterator[Any]):
             self._pending.append(self._thread.submit(next, self.items))
         return item
 
-    def settle(self) -> None:
-        """Wait until the thread is idle."""
-        wait(self._pending)
-
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(cancel_futures=True)
@@ -50,12 +46,6 @@ class PrefetchingTrainer(Trainer):
                 self.prefetched = Prefetched(epoch_iterator, ahead=num_batches)
             epoch_iterator = self.prefetched
         return super().get_batch_samples(epoch_iterator, num_batches, device)
-
-    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        """Validate, once the training batches have come to rest: accelerate tells the end of a data loader in a global state."""
-        if self.prefetched is not None:
-            self.prefetched.settle()
-        return dict(super().evaluate(*arguments, **options))
 
     def close(self) -> None:
         """End the thread that gathers batches."""

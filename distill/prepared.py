@@ -130,6 +130,13 @@ class PreparedRows:
         """Tokens a row, (rows,) int64."""
         return np.diff(self.offsets)
 
+    def word(self, place: int) -> list[int]:
+        """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
+        end = int(self.offsets[np.searchsorted(self.offsets, place, side="right")])
+        labelled = np.flatnonzero(self.labels[place + 1 : end] != UNLABELLED)
+        found: list[int] = self.tokens[place : place + 1 + int(labelled[0]) if len(labelled) else end].tolist()
+        return found
+
     @classmethod
     def open(cls, path: Path, pad_token: int = 0) -> "PreparedRows":
         """Map a file; a file of several record batches is joined in memory.

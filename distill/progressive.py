@@ -6,16 +6,14 @@ learning rate that differs, not the loss.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
 
 from distill.errors import UserError
-from distill.stacks import layer_stack
 
 Rate = Callable[[int], float]
 """Of an optimizer step, counted from 0: the learning rate as a share of `learning_rate`."""
@@ -73,32 +71,27 @@ class ProgressiveTrainer(Trainer):
     optimizer: Any
     lr_scheduler: Any
     progression: Progression | None = None
-    along = ""
-    """The name of the model's child that is trained in all turns."""
+    parts: Sequence[tuple[str, int | None]] = ()
+    """What learns: the path in the model of each layer, with its number, and with None of what is trained in all turns."""
     _entered: int | None = None
 
-    def progress(self, earlier_rate: float, along: str) -> None:
-        """Train layer by layer.
-
-        Args:
-            earlier_rate: The share of the learning rate for layers that have had their turn.
-            along: The name of the model's child, if it has such, that is trained in all turns.
-        """
-        self.progression, self.along = Progression(len(layer_stack(self.model)[1]), earlier_rate), along
+    def progress(self, earlier_rate: float, parts: Sequence[tuple[str, int | None]]) -> None:
+        """Train these parts layer by layer; `earlier_rate` is the share of the learning rate after a layer's turn."""
+        self.progression = Progression(sum(layer is not None for _, layer in parts), earlier_rate)
+        self.parts = parts
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Of each layer, and of what is trained along, a group with weight decay and one without; nothing else is optimized."""
         if self.progression is None or self.optimizer is not None:
             return super().create_optimizer(model)
-        whole = self.model if model is None else model
-        decaying = set(self.get_decay_parameter_names(whole))
+        decaying = set(self.get_decay_parameter_names(self.model))
         groups: list[dict[str, Any]] = []
-        for prefix, layer in self._parts(whole):
-            named = [(name, parameter) for name, parameter in whole.named_parameters() if name.startswith(f"{prefix}.")]
+        for prefix, layer in self.parts:
+            named = [(name, parameter) for name, parameter in self.model.named_parameters() if name.startswith(f"{prefix}.")]
             for decay in (True, False):
                 parameters = [parameter for name, parameter in named if (name in decaying) == decay]
                 groups.append({"params": parameters, "weight_decay": self.args.weight_decay if decay else 0.0, "layer": layer})
-        kind, options = self.get_optimizer_cls_and_kwargs(self.args, whole)
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
         self.optimizer = kind([group for group in groups if group["params"]], **options)
         return self.optimizer
 
@@ -137,17 +130,11 @@ class ProgressiveTrainer(Trainer):
         turn = self.progression.turn(self.state.global_step, self.state.max_steps)
         if turn != self._entered:
             self.model.requires_grad_(False)
-            for prefix, layer in self._parts(self.model):
+            for prefix, layer in self.parts:
                 moves = layer is None or self.progression.share(layer, turn) > 0
                 self.model.get_submodule(prefix).requires_grad_(moves)
             self._entered = turn
         return turn
-
-    def _parts(self, model: nn.Module) -> list[tuple[str, int | None]]:
-        """What learns: the path of each layer, with its number, and of what is trained along."""
-        prefix, stack = layer_stack(model)
-        parts: list[tuple[str, int | None]] = [(f"{prefix}.{layer}", layer) for layer in range(len(stack))]
-        return [*parts, *((name, None) for name, _ in model.named_children() if name == self.along)]
 
     def _get_learning_rate(self) -> float:
         """That of the layer whose turn it is: the highest."""

@@ -1,12 +1,13 @@
 """Texts into token ids, with what truncation took counted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
+
+from distill.progress import bar
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK = 4096
@@ -51,10 +52,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str
     return Encoded({name: rows for name, rows in columns.items() if rows}, lengths, int((lost > 0).sum()), int(lost.sum()))
 
 
-def chunks(rows: int, title: str) -> "tqdm[slice]":
+def chunks(rows: int, title: str) -> Iterable[slice]:
     """Slices of CHUNK rows, under a progress bar; without title, none is shown."""
     parts = [slice(start, start + CHUNK) for start in range(0, rows, CHUNK)]
-    return tqdm(parts, desc=f"tokenize {title}", unit="chunk", disable=None if title else True)
+    return bar(parts, title=f"tokenize {title}" if title else None, unit="chunk")
 
 
 def lengths_of(rows: Sequence[Any]) -> Array:

@@ -2,42 +2,41 @@
 
 import contextlib
 import hashlib
-import inspect
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from distill.arguments import require_one_process, training_arguments
-from distill.attention import capture_attention
+from distill.arguments import training_arguments
 from distill.batches import Collator, RowNumbers
 from distill.checkpointing import SafeCheckpoints, last_checkpoint
-from distill.console import say
+from distill.console import note
 from distill.errors import UserError
 from distill.evaluation import predict
-from distill.models import only_positions
+from distill.learner import Learner
 from distill.objectives import Objective
 from distill.params.training import TrainingSettings
 from distill.prefetching import PrefetchingTrainer
 from distill.prepared import Dataset
+from distill.processes import leads
 from distill.progressive import ProgressiveTrainer
 from distill.tasks.base import Gold, Task
 from distill.tasks.catalogue import task_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
+SECONDS_A_LINE = 60
 TIE_BREAK = 1e-7
 """How much the validation loss weighs against the score: ties are common on small validation splits."""
-TRAINED_ALONG = "trained_along"
-"""The name under which an objective's own module hangs in the model while it is trained."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,19 @@ class Trained:
     history: list[dict[str, Any]]
     """What was logged: `step`, `epoch`, `loss`, the terms; and a validation `score` an epoch."""
     best_epoch: float
-    best_score: float
+    best_score: float | None
+    """On the validation split; None where no head is trained."""
     seconds: float
 
     @property
     def last_loss(self) -> float:
         """The training loss that was logged last; 0 if none was."""
         return next((float(entry["loss"]) for entry in reversed(self.history) if "loss" in entry), 0.0)
+
+    @property
+    def merit(self) -> float:
+        """By which the seeds of a student are compared: the score, or where no head is trained the last loss, negated."""
+        return -self.last_loss if self.best_score is None else self.best_score
 
     def record(self, seed: int) -> dict[str, Any]:
         """What data/runs/ keeps of it: JSON."""
@@ -85,6 +90,8 @@ def train(
 ) -> Trained:
     """Train in place, resuming from `scratch` if an earlier run was interrupted.
 
+    Of several processes each computes every n-th batch, and gradients are their mean; the first validates and writes checkpoints.
+
     Args:
         model: Teacher or student.
         rows: The training rows, with targets if the objective reads any.
@@ -95,86 +102,88 @@ def train(
         metric: The data set's metric.
         scratch: Where checkpoints are kept until training has ended; it belongs to this run alone.
         title: Names the run on the screen.
-        keep: The epoch that the model ends as: that of the best validation score, or the last.
+        keep: The epoch that the model ends as: that of the best validation score, or the last; then nothing is validated.
 
     Raises:
-        UserError: the loss diverges, or several processes have been started.
+        UserError: the loss diverges.
     """
-    require_one_process()
     if settings.epochs == 0:
         return Trained([], 0.0, 0.0, 0.0)
-    with _hung(model, objective.trained):
-        trainer: DistillationTrainer = DistillationTrainer(
-            objective,
-            rows,
-            Examiner(validation, metric, latest=keep == "last"),
-            model=model,
-            args=training_arguments(settings, len(rows.rows), seed, scratch),
-            callbacks=[EpochLines(title)],
-        )
-        if settings.patience is not None:
-            trainer.add_callback(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
-        checkpoint = last_checkpoint(scratch)
-        if checkpoint is not None:
-            say(f"{title}: goes on from {Path(checkpoint).name}")
-        trainer.started = time.perf_counter()
-        with contextlib.closing(trainer):
-            trainer.train(resume_from_checkpoint=checkpoint)
-    state = trainer.state
-    best = next(entry for entry in state.log_history if entry.get("eval_selection") == state.best_metric)
-    shutil.rmtree(scratch, ignore_errors=True)
-    return Trained(_history(state.log_history), best["epoch"], best["eval_score"], trainer.seconds)
+    arguments = training_arguments(settings, len(rows.rows), seed, scratch, validates=keep == "best")
+    callbacks: list[TrainerCallback] = [EpochLines(title)]
+    if settings.patience is not None and keep == "best":
+        callbacks.append(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
+    examiner = Examiner(validation, metric)
+    return _run(DistillationTrainer(Learner(model, objective), rows, examiner, args=arguments, callbacks=callbacks), title)
+
+
+def _run(trainer: "DistillationTrainer", title: str) -> Trained:
+    """Train from the last checkpoint on, if there is one, and remove all of them."""
+    scratch = Path(trainer.args.output_dir)
+    checkpoint = last_checkpoint(scratch)
+    if checkpoint is not None and leads():
+        note(f"{title}: goes on from {Path(checkpoint).name}")
+    trainer.started = time.perf_counter()
+    with contextlib.closing(trainer):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.accelerator.wait_for_everyone()
+    if leads():
+        shutil.rmtree(scratch, ignore_errors=True)
+    return trainer.trained()
 
 
 class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints, ProgressiveTrainer):
-    """A Trainer that takes its loss from an objective and logs the objective's terms."""
+    """A Trainer whose model is a `Learner`, which makes the loss itself, and that logs the loss's terms."""
 
     control: Any
 
-    def __init__(self, objective: Objective, rows: Collator, examiner: "Examiner", **arguments: Any) -> None:
-        """Like transformers' Trainer, with an objective, a collator that holds the rows which it batches, and an examiner."""
+    def __init__(self, learner: Learner, rows: Collator, examiner: "Examiner", **arguments: Any) -> None:
+        """Like transformers' Trainer, with a collator that holds the rows which it batches, and an examiner."""
         size = len(rows.rows)
         super().__init__(
-            data_collator=rows, train_dataset=RowNumbers(size), eval_dataset=RowNumbers(len(examiner.gold.rows)), **arguments
+            model=learner,
+            data_collator=rows,
+            train_dataset=RowNumbers(size),
+            eval_dataset=RowNumbers(len(examiner.gold.rows)),
+            **arguments,
         )
         self.remove_callback(PrinterCallback)
-        self.objective, self.examiner = objective, examiner
+        self.accelerator.rng_types = ["torch", "generator"]  # processes shuffle alike, however much chance each has used
+        self.learner, self.examiner = learner, examiner
         self.lengths = rows.rows.lengths
         self.loss_is_scaled_for_ga = False
-        accepted = inspect.signature(self.model.forward).parameters
-        self.inputs = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in accepted]
         self.sums: dict[str, Tensor] = {}
         self.batches = 0
-        if objective.earlier_share is not None:
-            self.progress(objective.earlier_share, TRAINED_ALONG)
+        if learner.objective.earlier_share is not None:
+            self.progress(learner.objective.earlier_share, learner.parts())
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The objective of a batch, and its terms noted for the log."""
-        turn = self.take_turn()
-        where = self.objective.task.positions(inputs["labels"], inputs.get("attention_mask"))
-        with (
-            capture_attention(self.model, self.objective.reads_attention, values=True) as attention,
-            only_positions(self.model, where),
-        ):
-            outputs = model(
-                **{name: inputs[name] for name in self.inputs if name in inputs},
-                output_hidden_states=self.objective.reads_hidden,
-            )
-        loss, terms = self.objective(outputs, {**inputs, "turn": turn}, attention)
+    def trained(self) -> Trained:
+        """How it went."""
+        log = self.state.log_history
+        best = next((entry for entry in log if entry.get("eval_selection", math.nan) == self.state.best_metric), None)
+        if best is None:
+            return Trained(_history(log), float(self.state.epoch or 0), None, self.seconds)
+        return Trained(_history(log), best["epoch"], best["eval_score"], self.seconds)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
+        """The loss of a batch, and its terms noted for the log."""
+        loss, terms = model({**inputs, "turn": self.take_turn()})
         for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value.detach()
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value
         self.batches += 1
-        return (loss, outputs) if return_outputs else loss
+        return loss
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Score the validation rows.
+        """Score the validation rows, in the process that leads.
 
         Raises:
             UserError: the validation loss is NaN or infinite.
         """
-        metrics = self.examiner.examine(self.model, task_of(self.objective.task.name), float(self.state.epoch or 0))
+        found: list[Any] = [None]
+        if leads():
+            with self.accelerator.autocast():
+                found = [self.examiner.examine(self.learner.model, task_of(self.learner.objective.task.name))]
+        metrics: dict[str, float] = broadcast_object_list(found)[0]
         if not math.isfinite(metrics["selection"]):
             raise self._diverged(metrics["selection"])
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
@@ -191,7 +200,8 @@ class DistillationTrainer(PrefetchingTrainer, SafeCheckpoints, ProgressiveTraine
         if "loss" in logs and self.batches:
             if not math.isfinite(logs["loss"]):
                 raise self._diverged(logs["loss"])
-            logs |= {name: (value / self.batches).item() for name, value in self.sums.items()}
+            means = self.accelerator.reduce(torch.stack(list(self.sums.values())) / self.batches, "mean")
+            logs |= dict(zip(self.sums, means.tolist(), strict=True))
             self.sums, self.batches = {}, 0
         super().log(logs, start_time)
 
@@ -211,33 +221,47 @@ class Examiner:
 
     gold: Gold
     metric: str
-    latest: bool
-    """Whether the last epoch is the best, whatever its score."""
 
-    def examine(self, model: PreTrainedModel, task: Task, epoch: float) -> dict[str, float]:
+    def examine(self, model: PreTrainedModel, task: Task) -> dict[str, float]:
         """The validation `score`, and the `selection` by which an epoch is kept: of equal scores the lower loss wins."""
         kept = predict(model, task, self.gold.rows, "validate")
         score = task.score(self.metric, task.judge(kept, self.gold))
-        return {"score": score, "selection": epoch if self.latest else score - TIE_BREAK * task.loss(kept, self.gold)}
+        return {"score": score, "selection": score - TIE_BREAK * task.loss(kept, self.gold)}
 
 
 class EpochLines(TrainerCallback):
-    """A plain line an epoch."""
+    """A plain line an epoch, and one a minute of longer epochs: how far it is, the loss, the score, and the time left."""
 
     def __init__(self, title: str) -> None:
         """`title` begins each line."""
         self.title = title
-        self.loss = float("nan")
+        self.last: dict[str, float] = {}
+        self.begun = self.said = 0.0
+        self.first_step = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self.begun = self.said = time.perf_counter()
+        self.first_step = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Remember the training loss; print when the validation score is known."""
-        logs = logs or {}
-        self.loss = logs.get("loss", self.loss)
-        if "eval_score" in logs and state.is_world_process_zero:
-            say(
-                f"{self.title}: epoch {state.epoch:.0f} of {state.num_train_epochs}: "
-                f"loss {self.loss:.4f}, validation score {logs['eval_score']:.4f}"
-            )
+        """Remember training loss and validation score."""
+        self.last |= logs or {}
+        if "loss" in (logs or {}) and time.perf_counter() - self.said > SECONDS_A_LINE:
+            self._say(state)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """At the end of an epoch."""
+        self._say(state)
+
+    def _say(self, state: Any) -> None:
+        self.said = time.perf_counter()
+        rate = (state.global_step - self.first_step) / (self.said - self.begun)
+        words = [f"loss {self.last.get('loss', math.nan):.4f}"]
+        words += [f"validation score {self.last['eval_score']:.4f}"] if "eval_score" in self.last else []
+        words += [f"{rate:.3g} steps/s", f"{(state.max_steps - state.global_step) / rate:.0f} s left"] if rate else []
+        if state.is_world_process_zero:
+            note(f"{self.title}: epoch {state.epoch:.3g} of {state.num_train_epochs}: {', '.join(words)}")
 
 
 def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -249,16 +273,3 @@ def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         elif "eval_score" in entry:
             kept.append({"step": entry["step"], "epoch": entry["epoch"], "score": entry["eval_score"]})
     return kept
-
-
-@contextlib.contextmanager
-def _hung(model: nn.Module, module: nn.Module | None) -> Iterator[None]:
-    """Make a module a part of the model: thus it has its share of optimizer, gradient norm, device and checkpoints."""
-    if module is None:
-        yield
-        return
-    model.add_module(TRAINED_ALONG, module)
-    try:
-        yield
-    finally:
-        delattr(model, TRAINED_ALONG)

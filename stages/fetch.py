@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from distill.console import PARAMS, command, say
+from distill.console import PARAMS, command, note, say
 from distill.files import whole_folder
 from distill.params.base import load_entry
 from distill.params.sources import Source
@@ -23,6 +23,7 @@ def main(name: str) -> None:
         if place is not None:
             tables = read_local(place, source.encoding)
         else:
+            note(f"fetch {name}: {source.hub} from the hub")
             tables = fetch_hub(str(source.hub), source.config, source.revision)
         rows = write_tables(tables, folder)
     say(f"fetch {name}: {rows} rows in {', '.join(tables)}")

@@ -5,22 +5,26 @@ from pathlib import Path
 import click
 
 from distill.console import PARAMS, command, say
-from distill.files import SCRATCH, to_json, whole_folder, write_text
+from distill.files import SCRATCH, to_json, write_text
 from distill.recipes.catalogue import load_student
 
 
 @command
 @click.argument("name")
 def main(name: str) -> None:
-    """Train the student NAME from the target store; the teacher is not opened. Every seed is a run of its own."""
+    """Train the student NAME from the target store; the teacher is not opened. Every seed is a run of its own.
+
+    The processes of `torchrun` or `accelerate launch` share each step.
+    """
     settings = load_student(PARAMS, name)
     from distill.distillation import distill_student
     from distill.prepared import Dataset
+    from distill.processes import written_once
     from distill.targets.reader import TargetStore
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     store = TargetStore.open(Path("data/targets", settings.targets))
-    with whole_folder(Path("data/students", name)) as folder:
+    with written_once(Path("data/students", name)) as folder:
         runs = distill_student(
             Path("data/inits", name),
             dataset,
@@ -30,12 +34,12 @@ def main(name: str) -> None:
             SCRATCH / "training" / f"students-{name}",
             f"student {name}",
         )
+    if folder is None:
+        return
     write_text(Path("data/runs/students", f"{name}.json"), to_json([run.record(seed) for seed, run in runs.items()]))
     for seed, run in runs.items():
-        say(
-            f"student {name}: seed {seed}: best epoch {run.best_epoch:g}, "
-            f"validation {dataset.metric} {run.best_score:.4f}, {run.seconds:.0f} s"
-        )
+        how = f"loss {run.last_loss:.4f}" if run.best_score is None else f"validation {dataset.metric} {run.best_score:.4f}"
+        say(f"student {name}: seed {seed}: best epoch {run.best_epoch:g}, {how}, {run.seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from distill.console import PARAMS, command, say
-from distill.files import SCRATCH, to_json, whole_folder, write_text
+from distill.files import SCRATCH, to_json, write_text
 from distill.params.base import load_entry
 from distill.params.teachers import TeacherSettings
 
@@ -13,7 +13,7 @@ from distill.params.teachers import TeacherSettings
 @command
 @click.argument("name")
 def main(name: str) -> None:
-    """Fine-tune the teacher NAME; its best epoch on the validation split is kept. A killed run goes on from its last epoch."""
+    """Fine-tune the teacher NAME, by one process or by those of `torchrun`; a killed run goes on from its last epoch."""
     settings = load_entry(PARAMS, "teachers", name, TeacherSettings)
     from transformers import set_seed
 
@@ -22,6 +22,7 @@ def main(name: str) -> None:
     from distill.models import load_model, require_fit, save_model
     from distill.objectives import supervised
     from distill.prepared import Dataset
+    from distill.processes import written_once
     from distill.tasks.base import Gold
     from distill.tasks.catalogue import task_of
     from distill.training import run_key, train
@@ -29,7 +30,7 @@ def main(name: str) -> None:
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     checkpoint = settings.checkpoint
     place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
-    with whole_folder(Path("data/teachers", name)) as folder:
+    with written_once(Path("data/teachers", name)) as folder:
         set_seed(settings.seed)
         task = task_of(dataset.task)
         model = load_model(place, task, dataset.labels, new_head=settings.epochs > 0, revision=checkpoint.revision)
@@ -45,9 +46,11 @@ def main(name: str) -> None:
             scratch=SCRATCH / "training" / f"teachers-{name}-{run_key(settings, dataset, model)}",
             title=f"teacher {name}",
         )
+        if folder is None:
+            return
         save_model(folder, model, load_tokenizer(place, checkpoint.revision))
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
-    best = f"best epoch {trained.best_epoch:g}, validation {dataset.metric} {trained.best_score:.4f}"
+    best = f"best epoch {trained.best_epoch:g}, validation {dataset.metric} {trained.best_score or 0:.4f}"
     say(f"teacher {name}: {best}, {trained.seconds:.0f} s")
 
 

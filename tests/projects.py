@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
-CODE = ("dvc.yaml", "distill", "stages", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
+CODE = ("dvc.yaml", "distill", "stages", ".dvc/config", ".dvc/plots", ".dvc/.gitignore", ".dvcignore", ".gitignore")
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 STUDENTS = ("supervised", "hinton", "distilbert", "small")
 PARAMS = """\

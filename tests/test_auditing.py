@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from distill.audit_lines import KINDS, answers, classes, numbers, thresholds, worst_lines
-from distill.auditing import COLUMNS, audit, audit_store, summary, word
+from distill.auditing import COLUMNS, audit, audit_store, row_weights, summary
 from distill.errors import UserError
 from distill.prepared import UNLABELLED, Dataset, PreparedRows
 from distill.targets.outputs import Job
@@ -116,7 +116,7 @@ def test_an_answer_elsewhere_is_suspect_if_the_teacher_is_as_sure_as_usual() -> 
 def test_the_word_of_a_tag_is_its_sub_words() -> None:
     labels = np.array([UNLABELLED, 1, UNLABELLED, 0, UNLABELLED, UNLABELLED, 2])
     rows = PreparedRows(np.zeros((2, 16), np.uint8), np.arange(7, dtype=np.int32), np.array([0, 5, 7]), None, labels)
-    assert [word(rows, place) for place in (1, 3, 6)] == [[1, 2], [3, 4], [6]]
+    assert [rows.word(place) for place in (1, 3, 6)] == [[1, 2], [3, 4], [6]]
 
 
 @pytest.fixture(scope="module")
@@ -155,10 +155,24 @@ def test_every_labelled_row_is_told_once_the_worst_first(made, task: str) -> Non
         assert sum(count for own in counts["confused"].values() for count in own.values()) == counts["suspect"]
 
 
+@pytest.mark.parametrize("task", AUDITED)
+def test_a_row_weighs_what_its_kind_in_the_audit_does(tmp_path, task) -> None:
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "tiny", task))
+    store = TargetStore.open(materialize(teacher_for(dataset), dataset, tmp_path / "targets", Job()))
+    kinds = dict(zip(*(audit_store(dataset, store)[name].to_pylist() for name in ("example_id", "kind")), strict=True))
+    found = row_weights(dataset, store, {"suspect": 0.0, "hard": 0.5})
+    expected = [{"suspect": 0.0, "hard": 0.5}.get(kinds.get(row.tobytes().hex()), 1.0) for row in dataset.rows("train").ids]
+    assert found.tolist() == expected
+    assert len(set(expected)) > 1
+    assert set(row_weights(dataset, store, {}).tolist()) == {1.0}
+
+
 def test_masked_lm_is_refused(tmp_path) -> None:
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "tiny", "masked-lm"))
     with pytest.raises(UserError, match="masked-lm are the text itself"):
         audit_store(dataset, TargetStore(tmp_path, {}, verify=True))
+    with pytest.raises(UserError, match="masked-lm are the text itself"):
+        row_weights(dataset, TargetStore(tmp_path, {}, verify=True), {})
 
 
 PARAMS = """\

@@ -2,12 +2,15 @@ import json
 
 import pytest
 
-from distill.choosing import Budget, Candidate, candidates, choose, sentence
+from distill.choosing import Budget, Candidate, candidates, choose, measured, recommendation, sentence
 from tests.commands import python, refusal
+from tests.reports import PARAMS
 
 
 def candidate(name: str, score: float, latency: float, size: float = 10) -> Candidate:
-    return Candidate(name, "onnx-int8", "big", "accuracy", score, score / 0.95, float(latency), float(size), 2.0)
+    return Candidate(
+        name, "onnx-int8", "news", "big", "accuracy", score, score / 0.95, float(latency), float(size), 2.0, 160 / size
+    )
 
 
 FRONT = [candidate("half", 0.94, 11.3, 60), candidate("third", 0.93, 6.0, 40), candidate("tiny", 0.90, 2.0, 12)]
@@ -28,6 +31,31 @@ def test_the_best_score_within_the_budget_is_chosen(budget: Budget, name: str) -
     choice = choose(FRONT, budget)
     assert choice.best is not None
     assert (choice.best.name, choice.nearest, choice.relaxed) == (name, None, ())
+
+
+@pytest.mark.parametrize(
+    ("prefer", "names"), [("score", ["half", "third"]), ("latency", ["tiny", "third"]), ("size", ["tiny", "third"])]
+)
+def test_what_is_preferred_among_what_fits_is_chosen(prefer, names: list[str]) -> None:
+    found = [choose(FRONT, budget, prefer).best for budget in (Budget(), Budget(max_latency_ms=10.0, min_retention=0.97))]
+    assert [own and own.name for own in found] == names
+
+
+@pytest.mark.parametrize("prefer", ["latency", "size"])
+def test_of_equally_fast_or_small_ones_the_better_is_chosen(prefer) -> None:
+    equal = [candidate("a", 0.8, 5), candidate("b", 0.9, 5)]
+    assert choose(equal, Budget(), prefer).best == equal[1]
+
+
+def test_who_sets_no_budget_is_told_the_fastest_that_keeps_97_percent() -> None:
+    assert recommendation(FRONT) == (
+        "ship third (onnx-int8): accuracy 93.0% (97.9% of big’s), 6 ms, 40 MB: 2.0 × as fast and 4.0 × as small as big in torch"
+    )
+    worse = [candidate("third", 0.92, 6), candidate("tiny", 0.9, 2)]
+    line = recommendation(worse)
+    assert line.startswith("ship third (onnx-int8): accuracy 92.0% (96.8% of big’s)")
+    assert line.endswith("; the best score: none keeps 97% of its teacher’s")
+    assert recommendation([]) == sentence(choose([], Budget()), Budget())
 
 
 def test_of_equal_scores_the_fastest_is_chosen_then_the_smallest_whatever_their_order() -> None:
@@ -66,10 +94,10 @@ def test_where_no_knob_is_enough_alone_it_says_so() -> None:
 
 
 def test_a_student_of_unknown_retention_meets_no_demand_of_it() -> None:
-    unknown = Candidate("odd", "torch-fp32", "big", "mcc", 0.1, None, 1.0, 1.0, None)
+    unknown = Candidate("odd", "torch-fp32", "news", "big", "mcc", 0.1, None, 1.0, 123.4, None, None)
     assert choose([unknown], Budget()).best == unknown
     assert choose([unknown], Budget(min_retention=0.5)).best is None
-    assert sentence(choose([unknown], Budget()), Budget()) == "ship odd (torch-fp32): mcc 0.1000, 1 ms, 1 MB"
+    assert sentence(choose([unknown], Budget()), Budget()) == "ship odd (torch-fp32): MCC 0.100, 1 ms, 123 MB"
 
 
 def test_nothing_measured_is_said() -> None:
@@ -81,8 +109,10 @@ def timed(p95: float, size: int) -> dict[str, object]:
 
 
 BENCHMARK = {
+    "teachers": {"big": {"formats": {"torch-fp32": timed(24, 80_000_000)}}},
     "students": {
-        "half": {
+        "soft": {
+            "dataset": "news",
             "teacher": "big",
             "formats": {
                 "torch-fp32": timed(12, 40_000_000),
@@ -91,31 +121,33 @@ BENCHMARK = {
                 "onnx-int8": timed(4, 10_000_000),
             },
         },
-        "unscored": {"teacher": "big", "formats": {"torch-fp32": timed(1, 1)}},
-    }
+        "plain": {"dataset": "news", "teacher": "big", "formats": {"torch-fp32": timed(1, 1)}},
+    },
 }
-STUDENTS = {"half": {"metric": "accuracy", "accuracy": 0.9, "retention": 0.95}}
-EXPORTS = {"half": {"fp32": {"accuracy": 0.9}, "int8": {"accuracy": 0.88}}}
+STUDENTS = {"soft": {"metric": "accuracy", "accuracy": 0.9, "retention": 0.95}}
+EXPORTS = {"soft": {"fp32": {"accuracy": 0.9}, "int8": {"accuracy": 0.88}}}
 
 
 def test_candidates_have_the_score_of_their_own_format_and_none_without_one() -> None:
     found = {own.form: own for own in candidates(BENCHMARK, STUDENTS, EXPORTS)}
     assert set(found) == {"torch-fp32", "onnx-fp32", "onnx-int8"}
     int8 = found["onnx-int8"]
-    assert (int8.score, int8.latency_ms, int8.megabytes, int8.speedup) == (0.88, 4, 10.0, 3.0)
+    assert (int8.score, int8.latency_ms, int8.megabytes, int8.speedup, int8.smaller) == (0.88, 4, 10.0, 3.0, 8.0)
     assert int8.retention == pytest.approx(0.95 * 0.88 / 0.9)
     assert {own.form for own in candidates(BENCHMARK, STUDENTS, {})} == {"torch-fp32"}
     assert candidates(BENCHMARK, STUDENTS, EXPORTS, "128") == []
     assert candidates(BENCHMARK, STUDENTS, EXPORTS, "rows", "p50")[0].latency_ms == 4
+    assert candidates(BENCHMARK | {"teachers": {}}, STUDENTS, EXPORTS)[0].smaller is None
 
 
 @pytest.fixture
-def measured(tmp_path):
-    """A folder with metrics."""
+def project(tmp_path):
+    """A folder with params.yaml and metrics."""
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     content = {
         "benchmark": BENCHMARK,
-        "students/half": STUDENTS["half"],
-        "exports/students/half": EXPORTS["half"],
+        "students/soft": STUDENTS["soft"],
+        "exports/students/soft": EXPORTS["soft"],
     }
     for name, value in content.items():
         path = tmp_path / "data/metrics" / f"{name}.json"
@@ -124,28 +156,44 @@ def measured(tmp_path):
     return tmp_path
 
 
-def test_the_command_names_the_student(measured) -> None:
-    done = python(measured, "-m", "distill", "choose", "--max-latency-ms", "10", "--min-retention", "0.94")
+def test_the_command_names_the_student(project) -> None:
+    done = python(project, "-m", "distill", "choose", "--max-latency-ms", "10", "--min-retention", "0.94")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("ship half (onnx-fp32): accuracy 0.9000 (95.0% of big’s), 8 ms, 40 MB, 3.0 × as fast")
+    assert done.stdout == (
+        "ship soft (onnx-fp32): accuracy 90.0% (95.0% of big’s), 8 ms, 40 MB: 3.0 × as fast and 2.0 × as small as big in torch\n"
+    )
 
 
-def test_the_command_exits_with_1_where_nothing_fits(measured) -> None:
-    done = python(measured, "-m", "distill", "choose", "--max-latency-ms", "3", "--json")
+def test_the_command_takes_a_preference_and_without_any_wish_recommends(project) -> None:
+    done = python(project, "-m", "distill", "choose", "--prefer", "size")
+    assert done.stdout.startswith("ship soft (onnx-int8)")
+    done = python(project, "-m", "distill", "choose")
+    assert done.stdout.startswith("ship soft (onnx-fp32)")
+    assert "none keeps 97%" in done.stdout
+    assert done.returncode == 0
+
+
+def test_only_students_that_are_asked_for_are_compared_by_data_set(project) -> None:
+    assert [len(own) for own in measured(project / "data", {"soft": "news"}).values()] == [3]
+    assert measured(project / "data", {"other": "wire"}) == {"wire": []}
+
+
+def test_the_command_exits_with_1_where_nothing_fits(project) -> None:
+    done = python(project, "-m", "distill", "choose", "--max-latency-ms", "3", "--json")
     assert done.returncode == 1
-    found = json.loads(done.stdout)["big"]
+    found = json.loads(done.stdout)["news"]
     assert (found["best"], found["nearest"]["form"], found["relaxed"][0]["value"]) == (None, "onnx-int8", 4)
 
 
-def test_the_command_refuses_an_unknown_teacher_and_a_benchmark_that_is_not_there(measured, tmp_path) -> None:
-    assert "did you mean 'big'?" in refusal(python(measured, "-m", "distill", "choose", "--teacher", "bigg"))
-    (measured / "data/metrics/benchmark.json").unlink()
-    assert "dvc repro benchmark" in refusal(python(measured, "-m", "distill", "choose"))
+def test_the_command_refuses_an_unknown_data_set_and_a_benchmark_that_is_not_there(project, tmp_path) -> None:
+    assert "did you mean 'news'?" in refusal(python(project, "-m", "distill", "choose", "--dataset", "newss"))
+    (project / "data/metrics/benchmark.json").unlink()
+    assert "dvc repro benchmark" in refusal(python(project, "-m", "distill", "choose"))
 
 
-def test_choosing_needs_no_torch(measured) -> None:
+def test_choosing_needs_no_torch(project) -> None:
     code = (
         "import sys; from distill.commands.choose import main; main([], standalone_mode=False); assert 'torch' not in sys.modules"
     )
-    done = python(measured, "-c", code)
+    done = python(project, "-c", code)
     assert (done.returncode, done.stderr) == (0, "")

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from distill.console import command
 from distill.errors import UserError
 from tests.commands import ROOT, contents, python, refusal
 
+QUIET_LIBRARIES = console.quiet_libraries
 STAGES = sorted(file.stem for file in (ROOT / "stages").glob("*.py"))
 
 
@@ -88,6 +90,41 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
     assert result.exit_code == 130
     assert "run the same command again" in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+def test_quiet_leaves_results_and_errors(monkeypatch: pytest.MonkeyPatch, flag: str):
+    @command
+    def main() -> None:
+        """Work."""
+        console.note("half of it")
+        console.say("all of it")
+        raise UserError("wrong")
+
+    monkeypatch.setenv(console.QUIET, "0")
+    assert CliRunner().invoke(main, []).stderr.splitlines() == ["half of it", "all of it", "error: wrong"]
+    assert CliRunner().invoke(main, [flag]).stderr.splitlines() == ["all of it", "error: wrong"]
+    assert os.environ[console.QUIET] == "1"
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("", False), ("0", False), ("1", True)])
+def test_quiet_is_an_environment_variable_too(monkeypatch: pytest.MonkeyPatch, value: str, wanted: bool):
+    monkeypatch.setenv(console.QUIET, value)
+    assert console.quiet() is wanted
+
+
+def test_libraries_show_bars_on_terminals_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(console, "quiet_libraries", QUIET_LIBRARIES)
+    for terminal, value, off in ((True, "0", "0"), (True, "1", "1"), (False, "0", "1")):
+        with monkeypatch.context() as patched:
+            patched.setenv(console.QUIET, value)
+            patched.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+            for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+                patched.setenv(name, "to be deleted")
+                patched.delenv(name)
+            with warnings.catch_warnings():
+                console.quiet_libraries()
+            assert os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] == off
 
 
 def test_a_bug_keeps_its_traceback():

@@ -16,12 +16,13 @@ FOREACH = {name: stage["foreach"] for name, stage in PIPELINE.items() if "foreac
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
 MODULES = sorted(file for file in (ROOT / "distill").rglob("*.py") if file.stat().st_size)
 LAYERS = (
-    ("errors", "checkpointing", "choosing", "devices", "duplicates", "losses", "prefetching", "presets", "tokenization"),
+    ("errors", "checkpointing", "devices", "duplicates", "losses", "measures", "prefetching", "presets"),
     ("attention", "console", "files", "layers", "params", "places", "stacks"),
-    ("arguments", "encoders", "prepared", "progressive", "remote", "shapes", "sources"),
+    ("arguments", "choosing", "encoders", "prepared", "processes", "progress", "progressive", "remote", "shapes", "sources"),
+    ("tokenization",),
     ("alignment", "data", "labels", "masking", "padding", "tasks"),
-    ("audit_lines", "batches", "conversion", "models", "objectives", "splits", "students", "windows"),
-    ("birth", "evaluation", "preparers", "targets"),
+    ("audit_lines", "batches", "conversion", "detail", "models", "objectives", "splits", "students", "windows"),
+    ("birth", "evaluation", "learner", "preparers", "targets"),
     ("auditing", "augmentation", "exports", "jobs", "measuring", "preparation", "recipes", "training"),
     ("benchmark", "distillation", "params/whole"),
     ("params/needs", "report"),

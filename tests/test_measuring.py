@@ -20,10 +20,10 @@ def store(tmp_path_factory, dataset) -> TargetStore:
 
 
 def test_a_student_that_is_its_teacher_retains_everything(dataset, store, teacher):
-    found = measure_student(teacher, dataset, store, (1,))
+    found, _ = measure_student(teacher, dataset, store, (1,))
     assert (found["retention"], found["agreement"]) == (1.0, 1.0)
     assert found["kl_from_teacher"] < 1e-6
-    assert found["accuracy"] == measure_teacher(teacher, dataset)["accuracy"]
+    assert found["accuracy"] == measure_teacher(teacher, dataset)[0]["accuracy"]
     assert (found["layers"], found["hidden_size"]) == (4, 16)
     assert found["bytes"] == (teacher / "model.safetensors").stat().st_size
     assert json.loads(to_json(found)) == found
@@ -33,8 +33,8 @@ def test_every_seed_is_measured_and_the_mean_reported(tmp_path, dataset, store, 
     tiny.save(tiny.bert(seed=3), tmp_path, tokenizer)
     tiny.save(tiny.bert(seed=4), tmp_path / "seeds" / "8", tokenizer)
     assert seed_folders(tmp_path, (7, 8)) == {7: tmp_path, 8: tmp_path / "seeds" / "8"}
-    both = measure_student(tmp_path, dataset, store, (7, 8))
-    alone = [measure_teacher(folder, dataset)["accuracy"] for folder in (tmp_path, tmp_path / "seeds" / "8")]
+    both, _ = measure_student(tmp_path, dataset, store, (7, 8))
+    alone = [measure_teacher(folder, dataset)[0]["accuracy"] for folder in (tmp_path, tmp_path / "seeds" / "8")]
     assert both["seeds"] == {"7": alone[0], "8": alone[1]}
     np.testing.assert_allclose(both["accuracy"], np.mean(alone))
     np.testing.assert_allclose(both["accuracy_sd"], np.std(alone, ddof=1))

@@ -138,6 +138,22 @@ def test_a_dangling_source_hints_at_the_nearest_source(tmp_path: Path):
     assert line.endswith("; did you mean 'reviews'?")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("datasets.movies.task", "masked-lm", "those of masked-lm are the text itself; set it to null"),
+        ("students.deep.recipe", "minilm", "minilm here trains no head; set it to null"),
+    ],
+)
+def test_weights_of_rows_are_refused_where_there_are_no_labels_to_doubt(tmp_path: Path, key: str, value: str, complaint: str):
+    content = changed("students.deep.sample_weight", {"suspect": 0.0})
+    assert load(tmp_path, content).students["deep"].sample_weight is not None
+    section, name, setting = key.split(".")
+    content[section][name][setting] = value
+    (line,) = (line for line in refusal(tmp_path, content) if line.startswith("students.deep.sample_weight: "))
+    assert line.endswith(complaint)
+
+
 @pytest.mark.parametrize("put", ["folder", "file added with dvc"])
 def test_a_data_set_may_read_data_that_was_put_there_without_a_source(tmp_path: Path, put: str):
     raw = tmp_path / "data" / "raw"

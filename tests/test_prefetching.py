@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 
 import pytest
 
@@ -33,10 +34,10 @@ def test_no_more_than_is_asked_for_is_taken_ahead_and_the_first_by_the_caller():
     items = Prefetched(numbers(), 2)
     assert taken == []
     assert next(items) == 0
-    items.settle()
+    wait(items._pending)
     assert taken == [True, False, False]
     assert next(items) == 1
-    items.settle()
+    wait(items._pending)
     assert taken == [True, False, False, False]
     items.close()
 

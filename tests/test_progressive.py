@@ -14,6 +14,7 @@ from distill.attention import capture_attention
 from distill.distillation import distill_student, objective_of, recipe_terms, target_collator, task_for
 from distill.encoders import set_labels
 from distill.errors import UserError
+from distill.learner import Learner
 from distill.prepared import Dataset
 from distill.progressive import Progression, course
 from distill.stacks import layer_stack
@@ -96,11 +97,11 @@ def distil(words, store, scratch, own, student, watch=()):
 
 
 def parts(model) -> dict[str, list[torch.Tensor]]:
-    """Copies of the weights, of each layer and of the rest."""
-    prefix, _ = layer_stack(model)
+    """Copies of the weights, of each layer, of what is trained along and of the rest."""
+    prefix = model.parts()[0][0].removesuffix(".0") if isinstance(model, Learner) else layer_stack(model)[0]
     found: dict[str, list[torch.Tensor]] = {}
     for name, parameter in model.named_parameters():
-        if name.startswith(training.TRAINED_ALONG):
+        if name.startswith("along."):
             key = "along"
         else:
             key = name.removeprefix(f"{prefix}.").split(".")[0] if name.startswith(prefix) else "rest"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from distill.report.content import DataSet, Model
-from distill.report.tables import Cell, Column, costs, data, full_seconds, make_table, millions, results, to_markdown
-from tests.test_report_content import PARAMETERS, SCORES, news
+from distill.report.content import DataSet
+from distill.report.tables import Column, data, duration, make_table, results, times, to_markdown
+from tests.reports import PARAMETERS, SCORES, news
 
 __all__ = ["news"]
 
@@ -22,14 +22,14 @@ def test_every_model_with_its_numbers(news: DataSet) -> None:
     for model in news.models:
         assert scores[model.name][2].strip("*").startswith(f"{SCORES[model.name]:.1%}")
         assert scores[model.name][4].strip("*") == f"{PARAMETERS[model.name] / 1e6:.1f}"
-    assert scores["soft"] == ["hinton", "3 × 384", "**97.5% ± 0.3%**", "**100.5% (99.3–101.4%)**", "17.4", "69.6", "2"]
+    assert scores["soft"] == ["hinton", "2 × 384", "**97.5% ± 0.3%**", "**100.5% (99.3–101.4%)**", "15.6", "62.5", "2"]
     assert scores["big"][3] == "–"
     assert others["plain"] == ["95.5%", "0.947", "0.136", "0.042", "98.7%", "0.019"]
     assert others["big"][-2:] == ["–", "–"]
 
 
 def test_columns_are_aligned(news: DataSet) -> None:
-    for table in (*results(news), *costs(news), *data(news)):
+    for table in (*results(news), *data(news)):
         lines = to_markdown(table).splitlines()[2:]
         assert len({len(line) for line in lines}) == 1, table.caption
 
@@ -44,7 +44,7 @@ def test_best_and_ties() -> None:
 def test_the_teacher_does_not_compete(news: DataSet) -> None:
     better = replace(news.teachers[0], metrics={**news.teachers[0].metrics, "accuracy": 0.999})
     table = results(replace(news, teachers=(better,)))[0]
-    assert [row[3].tone for row in table.cells] == ["", "", "best", ""]
+    assert [row[3].tone for row in table.cells] == ["", "", "best", "", ""]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc"])
@@ -54,43 +54,16 @@ def test_every_metric_is_told_once(news: DataSet, metric: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("computed", "seconds", "note"),
-    [
-        (500, "20", "1,000 tokens read by big; resumed, scaled up from 500"),
-        (1000, "10", "1,000 tokens read by big"),
-        (0, "–", "1,000 tokens read by big; from cache"),
-    ],
+    ("seconds", "text"), [(0.25, "0.2 s"), (59.0, "59 s"), (119.0, "119 s"), (150.0, "2.5 min"), (9000.0, "2.5 h")]
 )
-def test_targets_that_were_resumed(news: DataSet, computed: int, seconds: str, note: str) -> None:
-    targets = replace(news.targets[0], computed=computed)
-    once = cells(to_markdown(costs(replace(news, targets=(targets,)))[0]))
-    assert once["targets news"] == [seconds, note]
-    assert once["fine-tuning big"][0] == "41"
-    assert full_seconds(targets) == {500: 20.0, 1000: 10.0, 0: None}[computed]
+def test_durations_need_few_digits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
-def test_costs_of_students_and_disk(news: DataSet) -> None:
-    _, students, disk = (cells(to_markdown(table)) for table in costs(news))
-    assert students["soft"] == ["hinton", "83", "2", "42"]
-    assert disk["news"] == ["logits", "0.081"]
+def test_ratios() -> None:
+    assert [times(ratio) for ratio in (None, 0.99, 9.96, 99.4, 123.4)] == ["–", "1.0 ×", "10.0 ×", "99.4 ×", "123 ×"]
 
 
-def test_duplicates_stand_out(news: DataSet) -> None:
-    assert all(not cell.tone for row in data(news)[1].cells for cell in row)
-    found = replace(news, duplicates=(replace(news.duplicates[1], exact=3),))
-    assert data(found)[1].cells == ((Cell("train and test"), Cell("3", "warn"), Cell("0")),)
-
-
-def test_markdown_is_escaped() -> None:
-    table = make_table("t", [Column[str]("n", lambda text: text, number=False)], ["a|b", "<b>\nx", "*"])
-    assert to_markdown(table).splitlines()[4:] == ["| a\\|b    |", "| \\<b\\> x |", "| \\*      |"]
-
-
-@pytest.mark.parametrize(("count", "text"), [(1_340_000_000, "1,340.0"), (17_391_749, "17.4"), (81_234, "0.081"), (0, "0")])
-def test_millions(count: int, text: str) -> None:
-    assert millions(count) == text
-
-
-def test_a_checkpoint_that_was_not_tuned(news: DataSet) -> None:
-    kept: Model = replace(news.teachers[0], runs=(replace(news.teachers[0].runs[0], seconds=0.0, losses=(), scores=()),))
-    assert cells(to_markdown(costs(replace(news, teachers=(kept,)))[0]))["fine-tuning big"] == ["0.0", "checkpoint kept as it is"]
+def test_a_tint_yields_to_the_best() -> None:
+    columns = [Column[float]("n", lambda n: f"{n}", rank=lambda n: n, tint=lambda n: ("miss", n))]
+    assert [(row[0].tone, row[0].share) for row in make_table("t", columns, [0.5, 0.7]).cells] == [("miss", 0.5), ("best", 0.0)]

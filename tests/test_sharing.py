@@ -1,4 +1,4 @@
-"""A team over real remotes: what a publisher pushes, a teammate trains on without the teacher. README: "Work as a team"."""
+"""A team over real remotes: what a publisher pushes, a teammate trains on without the teacher. docs/team.md."""
 
 import hashlib
 import http.client
@@ -86,7 +86,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def publish(tried: Path, folder: Path, address: str, options: dict[str, str]) -> Team:
-    """Share a copy of the project as the README has it: first what is being tried, then, with that taken back, the results."""
+    """Share a copy of the project as docs/team.md has it: first what is being tried, then, with that taken back, the results."""
     publisher = copy(tried, folder / "publisher")
     run(folder, "git init --quiet --bare --initial-branch=main origin.git")
     run(publisher, f"git remote add origin {folder}/origin.git")

@@ -39,7 +39,7 @@ def make(folder: Path, task: str, kind: str = "students") -> Dataset:
     if dataset.labels:
         set_labels(model.config, dataset.labels)
     tiny.save(model, folder / "data" / kind / "small", tiny.masking_tokenizer())
-    scores = {**measure_teacher(folder / "data" / kind / "small", dataset), "retention": 0.95, "retention_low": 0.9}
+    scores = {**measure_teacher(folder / "data" / kind / "small", dataset)[0], "retention": 0.95, "retention_low": 0.9}
     write_text(folder / f"data/metrics/{kind}/small.json", to_json({**scores, "retention_high": 1.0}))
     job = {"entry": STUDENT, "teachers": ["big"]} if kind == "students" else {"entry": {"dataset": "tiny"}}
     write_text(folder / f"data/export-jobs/{kind}/small.json", to_json({**job, "export": {}}))

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from distill import progress
 from distill.augmentation.rewording import Augmenter
 from distill.data import Rows
 from distill.encoders import load_tokenizer
@@ -77,7 +77,7 @@ def _copies(dataset: Dataset, given: Rows, keys: Array, chosen: Array, augmenter
     before = len(known)
     texts: list[str] = []
     pairs: list[str] = []
-    with tqdm(desc="words refilled", unit="word", disable=None) as bar:
+    with progress.bar(title="words refilled", unit="word") as bar:
         for start in range(0, len(chosen), CHUNK):
             part = chosen[start : start + CHUNK]
             made = _reword(given.take(part), [int.from_bytes(keys[i].tobytes()) for i in part], augmenter, bar.update)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
+from distill import progress
 from distill.benchmark.machine import Meter
 
 Name = TypeVar("Name", bound=Hashable)
@@ -58,7 +58,7 @@ def interleave(arms: Mapping[Name, Arm], plan: Plan, title: str, meter: Meter) -
     """
     visits: dict[Name, list[tuple[list[float], float]]] = {name: [] for name in arms}
     names, dice, start = list(arms), np.random.default_rng(0), 0.0
-    with tqdm(total=plan.most, desc=title, unit="round", disable=None, leave=False) as bar:
+    with progress.bar(total=plan.most, title=title, unit="round") as bar:
         for number in range(plan.most + 1):
             for name in [names[i] for i in dice.permutation(len(names))]:
                 found = _visit(arms[name], number, plan.calls, meter)

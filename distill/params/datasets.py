@@ -86,7 +86,9 @@ class DatasetSettings(Strict):
     source: str
     """The folder data/raw/SOURCE: an entry of `sources`, or data put there with `dvc add`."""
     task: Task = "sequence-classification"
+    """What is learnt: the models' head, the columns that are read, the scores. docs/tasks.md"""
     tokenizer: Checkpoint
+    """Of the teacher, and of all students that compare tokens with it."""
     columns: Columns = Columns()
     labels: tuple[str, ...] | None = None
     """The label (or tag) names in the model's order. Not given: those of the source, or the sorted ones of the training rows."""
@@ -113,6 +115,7 @@ class DatasetSettings(Strict):
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of word trigrams on."""
     seed: Annotated[int, Field(ge=0)] = 1
+    """Of fractions, limits and masks."""
 
     @property
     def chosen_metric(self) -> str:

@@ -15,5 +15,6 @@ class EnsembleSettings(Strict):
     first: str
     """An entry of `targets` or of `ensembles`."""
     second: str
+    """Another."""
     weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of the first; the second has the rest."""

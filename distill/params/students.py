@@ -1,10 +1,13 @@
 """What all students have in common: what they read of their teacher, and the settings that all recipes share."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from distill.errors import UserError
+from distill.params.base import Strict
 from distill.params.inits import InitSettings
 from distill.params.training import TrainingSettings
 
@@ -42,6 +45,32 @@ class Shapes:
     teacher_scores: bool = True
     """False if the store keeps attention as probabilities: scores up to a constant a query."""
 
+    def require_equal_heads(self, what: str, remedy: str) -> None:
+        """Refuse what compares attention head by head, where the student has not as many heads as the teacher.
+
+        Raises:
+            UserError: both numbers, and the remedy.
+        """
+        own, theirs = self.student_heads, self.teacher_heads
+        if theirs not in (None, own):
+            raise UserError(
+                f"{what} head by head, the student has {own} heads a layer, the teacher {theirs}; set {remedy}, or give the "
+                f"student num_attention_heads: {theirs}"
+            )
+
+
+class SampleWeight(Strict):
+    """What a training row weighs in the loss against the labels, by what the audit of the target set says of its label.
+
+    The loss is a mean by weight, so that rows of weight 0 are left out of it; what a student learns from its teacher's outputs
+    it learns from all rows alike. docs/benchmark.md tells suspect from hard.
+    """
+
+    suspect: Weight = 1.0
+    """Rows whose label the teacher contradicts with confidence: likely label errors."""
+    hard: Weight = 1.0
+    """Rows whose label has less than half of the teacher's probability."""
+
 
 class StudentSettings(TrainingSettings):
     """What all recipes share."""
@@ -54,12 +83,31 @@ class StudentSettings(TrainingSettings):
     init: InitSettings
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(1,), min_length=1)
     """One training run each; the best on the validation split is the student, all are measured."""
+    sample_weight: SampleWeight | None = None
+    """Weights of doubtful rows; by default all weigh the same."""
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> "StudentSettings":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: expected each seed once")
         return self
+
+    def require_own(self, part: str, own: Sequence[str], foreign: Iterable[str]) -> None:
+        """Refuse settings that are not of the stage or version that was chosen.
+
+        Args:
+            part: `stage prediction`, say.
+            own: The settings that it takes.
+            foreign: Those that it does not.
+
+        Raises:
+            ValueError: some of the foreign ones were given; or all of its weights are 0.
+        """
+        if given := sorted(self.model_fields_set & set(foreign)):
+            raise ValueError(f"{', '.join(given)}: not of {part}, which takes {', '.join(own)}")
+        weights = [key for key in own if key.endswith("_weight")]
+        if weights and not any(getattr(self, key) for key in weights):
+            raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
         """What the recipe's terms read, those of weight 0 left out.

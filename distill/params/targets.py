@@ -17,7 +17,9 @@ class TargetSettings(Strict):
     """
 
     teacher: str
+    """An entry of `teachers`."""
     dataset: str
+    """What the teacher reads: an entry of `datasets`, or of `augmentations`; not only what it was trained on."""
     hidden: tuple[int, ...] = ()
     """Hidden states to keep: 0 is the embedding output, i the output of layer i, -1 the last."""
     cls: tuple[int, ...] = ()
@@ -43,6 +45,7 @@ class TargetSettings(Strict):
     batch_tokens: Annotated[int, Field(gt=0)] = 4096
     """Tokens a forward pass of the teacher, padding included."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the teacher's weights and products: bf16 is faster where the hardware multiplies it, hidden states differ by some 1%."""
     engine: Literal["local", "ray"] = "local"
     """`local`: this process, or those of `torchrun` and `accelerate launch`. `ray`: actors on a Ray cluster (extra `ray`)."""
     workers: Annotated[int, Field(gt=0)] | None = None

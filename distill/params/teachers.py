@@ -12,5 +12,8 @@ class TeacherSettings(TrainingSettings):
     """One teacher. `epochs: 0` keeps a checkpoint that has been fine-tuned already as it is."""
 
     dataset: str
+    """What it is trained on: an entry of `datasets`, or of `augmentations`."""
     checkpoint: Checkpoint
+    """What it starts from."""
     seed: Annotated[int, Field(ge=0)] = 1
+    """Of a new head, the order of rows, and dropout."""

@@ -14,16 +14,20 @@ class TrainingSettings(Strict):
     """Everything that transformers' Trainer is told. The best epoch on the validation split is kept."""
 
     epochs: Annotated[int, Field(ge=0)] = 3
+    """0 trains nothing."""
     batch_size: Positive = 32
     """Rows a step and process, before `gradient_accumulation`."""
     gradient_accumulation: Positive = 1
     """Batches summed into one optimizer step."""
     learning_rate: Rate = 5e-5
+    """The highest, after `warmup`."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate goes on after `warmup`: `linear` and `cosine` fall to 0."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """The fraction of all steps over which the learning rate rises to its value."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     max_grad_norm: Rate = 1.0
+    """Longer gradients are shortened to this norm."""
     patience: Positive | None = None
     """Stop after this many epochs without a better validation score."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

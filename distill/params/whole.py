@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
-from pydantic import TypeAdapter, create_model
+from pydantic import Field, TypeAdapter, create_model
 
 from distill.errors import UserError
 from distill.params.augmentations import AugmentationSettings
@@ -69,6 +69,10 @@ class Params:
         ensemble = self.ensembles[target_set]
         return (*self.members(ensemble.first), *self.members(ensemble.second))
 
+    def shippable(self) -> dict[str, str]:
+        """The students whose head is trained, and the entry of `datasets` that the data set of each comes from."""
+        return {name: self.origin(entry.dataset) for name, entry in self.students.items() if entry.trains_head}
+
 
 def load_params(path: Path) -> Params:
     """Read and check the whole file.
@@ -125,7 +129,10 @@ def json_schema() -> dict[str, Any]:
 def create_partial(model: type[Strict], without: tuple[str, ...]) -> type[Strict]:
     """The model with every key optional, and those in `without` gone: what `defaults` may give."""
     fields: dict[str, Any] = {
-        name: (field.annotation, field.get_default() if not field.is_required() else None)
+        name: (
+            field.annotation,
+            Field(default=None if field.is_required() else field.get_default(), description=field.description),
+        )
         for name, field in model.model_fields.items()
         if name not in without
     }
@@ -247,8 +254,20 @@ def _misfits(params: Params, path: Path) -> list[str]:
                 )
     for name, student in params.students.items():
         where = f"{path}: students.{name}.targets"
+        problems += [f"{path}: students.{name}.sample_weight: {line}" for line in _unweighable(params, student)]
         problems += [f"{where}: {line}" for line in _unfed(params, student, sets[student.targets.partition("/")[0]].dataset)]
     return problems
+
+
+def _unweighable(params: Params, student: StudentSettings) -> list[str]:
+    """Why a student's training rows cannot be weighted, if they are to be."""
+    if student.sample_weight is None:
+        return []
+    if not student.trains_head:
+        return [f"weighs the loss against the labels, and {student.recipe} here trains no head; set it to null"]
+    if params.datasets[params.origin(student.dataset)].task == "masked-lm":
+        return ["weighs labels that the teacher contradicts, those of masked-lm are the text itself; set it to null"]
+    return []
 
 
 def _unfed(params: Params, student: StudentSettings, dataset: str) -> list[str]:

@@ -14,6 +14,8 @@ from distill.targets.schema import LOGITS, attention_output, cls_output, hidden_
 from distill.tasks.base import Task
 from distill.tasks.token import real
 
+HARD_LABELS = "hard_labels"
+"""The name of the term that sample weights apply to."""
 RELATION_OUTPUTS = {"query": "queries", "key": "keys", "value": "values"}
 INITIAL_DEVIATION = 0.02
 """Of a linear map's entries between different widths; its bias begins at 0."""
@@ -39,6 +41,8 @@ class Step:
     """The student's scores before mask and softmax, by layer, counted from 1; those that terms ask for."""
     turn: int | None = None
     """The number of the layer, from 0, that alone learns now; None if all do."""
+    weights: Float[Tensor, " vectors"] | None = None
+    """Of the labels; None if all weigh the same."""
 
     @property
     def attention_mask(self) -> Int[Tensor, "batch seq"] | None:
@@ -103,8 +107,8 @@ def relation_output(projection: Projection, layer: int) -> str:
 
 
 def hard_labels(weight: float) -> Term:
-    """The task's loss against the labels: cross-entropy, or squared error; what has no label is skipped."""
-    return Term("hard_labels", weight, lambda step: step.task.hard(step.logits, step.labels))
+    """The task's loss against the labels: cross-entropy, or squared error, the mean by weight; what has no label is skipped."""
+    return Term(HARD_LABELS, weight, lambda step: step.task.hard(step.logits, step.labels, step.weights))
 
 
 def soft_targets(weight: float, temperature: float) -> Term:

@@ -84,13 +84,9 @@ class MiniLm(StudentSettings):
 
     def _heads(self, shapes: Shapes) -> int:
         """Into how many heads projections are cut."""
-        own, theirs = shapes.student_heads, shapes.teacher_heads
-        if self.version == 1 and theirs not in (None, own):
-            raise UserError(
-                f"minilm: version 1 compares attention head by head, the student has {own} heads a layer, the teacher {theirs}; "
-                f"set version: 2, or give the student num_attention_heads: {theirs}"
-            )
-        heads = self.relation_heads or own or 1
+        if self.version == 1:
+            shapes.require_equal_heads("minilm: version 1 compares attention", "version: 2")
+        heads = self.relation_heads or shapes.student_heads or 1
         for owner, width in (("student", shapes.student_width), ("teacher", shapes.teacher_width)):
             if width is not None and width % heads:
                 raise UserError(
@@ -118,10 +114,7 @@ class MiniLm(StudentSettings):
         keys = {key for weights in TERMS.values() for key in weights} - {*own} | (
             {"relation_heads"} if self.version == 1 else set()
         )
-        if foreign := sorted(self.model_fields_set & keys):
-            raise ValueError(f"{', '.join(foreign)}: not of version {self.version}, which takes {', '.join(own)}")
-        if not any(getattr(self, key) for key in own):
-            raise ValueError(f"{', '.join(own)}: all are 0, nothing would be learnt")
+        self.require_own(f"version {self.version}", own, keys)
         return self
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from distill.errors import UserError
 from distill.layers import pair_layers
 from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
 
@@ -85,14 +84,9 @@ class MobileBert(StudentSettings):
     @model_validator(mode="after")
     def _one_stage(self) -> "MobileBert":
         own, other = (TRANSFER_KEYS, DISTILL_KEYS)[:: 1 if self.stage == "transfer" else -1]
-        foreign = sorted(self.model_fields_set & set(other))
-        if foreign:
-            raise ValueError(f"{', '.join(foreign)}: not of stage {self.stage}, which takes {', '.join(own)}")
+        self.require_own(f"stage {self.stage}", own, other)
         if self.order == "joint" and "earlier_rate" in self.model_fields_set:
             raise ValueError("earlier_rate is of the progressive order; remove it, or order: joint")
-        weights = [*STATES, "attention_weight"]
-        if self.stage == "transfer" and not any(getattr(self, key) for key in weights):
-            raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
         return self
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
@@ -122,12 +116,8 @@ def _attention(weight: float, pairs: Pairs, shapes: Shapes) -> "Term":
     from distill.recipes.base import Term
     from distill.targets.schema import attention_output
 
-    own, theirs = shapes.student_heads, shapes.teacher_heads
-    if weight and theirs not in (None, own):
-        raise UserError(
-            f"mobilebert: the attention term compares distributions head by head, the student has {own} heads a layer, the "
-            f"teacher {theirs}; set attention_weight: 0, or give the student num_attention_heads: {theirs}"
-        )
+    if weight:
+        shapes.require_equal_heads("mobilebert: the attention term compares distributions", "attention_weight: 0")
     return Term(
         "attention",
         weight,

@@ -81,12 +81,7 @@ class TinyBert(StudentSettings):
     @model_validator(mode="after")
     def _one_stage(self) -> "TinyBert":
         own, other = (INTERMEDIATE_KEYS, PREDICTION_KEYS)[:: 1 if self.stage == "intermediate" else -1]
-        foreign = sorted(self.model_fields_set & set(other))
-        if foreign:
-            raise ValueError(f"{', '.join(foreign)}: not of stage {self.stage}, which takes {', '.join(own)}")
-        weights = [key for key in own if key.endswith("_weight")]
-        if not any(getattr(self, key) for key in weights):
-            raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
+        self.require_own(f"stage {self.stage}", own, other)
         return self
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
@@ -113,12 +108,8 @@ def _attention(weight: float, pairs: Pairs, shapes: Shapes) -> "Term":
     from distill.recipes.base import Term, summed
     from distill.targets.schema import attention_output
 
-    own, theirs = shapes.student_heads, shapes.teacher_heads
-    if weight and theirs not in (None, own):
-        raise UserError(
-            f"tinybert: the attention term compares scores head by head, the student has {own} heads a layer, the teacher "
-            f"{theirs}; set attention_weight: 0, or give the student num_attention_heads: {theirs}"
-        )
+    if weight:
+        shapes.require_equal_heads("tinybert: the attention term compares scores", "attention_weight: 0")
     if weight and not shapes.teacher_scores:
         raise UserError(
             "tinybert: the attention term compares scores before the softmax, the target set keeps probabilities, which do not "

@@ -1,199 +1,211 @@
-"""The report's charts, as Vega-Lite specifications that carry their data and take their colours from the page's CSS."""
+"""The report's charts."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
-from distill.report.content import DataSet, Model
-from distill.report.tables import FORMATS, METRIC_NAMES, retained, title
+from distill.measures import FORMATS, METRIC_NAMES
+from distill.report.content import DataSet
+from distill.report.drawing import HEIGHT, ROW, RULE, base, finish, inline, names, shapes, tooltip
+from distill.report.parts import Chart
 
-SYMBOLS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚"}
-"""Vega's marks, and the characters that stand for them in the page's legend: colour is never the only difference."""
-COLOURS = 8
-"""The page's CSS has so many: --series-0 and on, then it begins again."""
-HEIGHT = 260
-"""Of a chart's plot, in pixels."""
-ROW = 34
-"""The least that a student has in the retention chart."""
-REFERENCE = {"color": "var(--teacher)", "strokeDash": [5, 4], "opacity": 0.7}
-"""The rule of a teacher."""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart: what it is, how to read it, and its Vega-Lite specification."""
-
-    title: str
-    reading: str
-    spec: dict[str, Any]
+FEWEST = 5
+"""Predictions of like confidence: of fewer, the share that is right says nothing."""
+FORMS = {
+    "torch-fp32": ("torch fp32", 0, "circle"),
+    "torch-bf16": ("torch bf16", 3, "triangle-up"),
+    "onnx-fp32": ("ONNX fp32", 2, "square"),
+    "onnx-int8": ("ONNX INT8", 1, "diamond"),
+}
+"""Of each format its name, the number of its colour (--series-N), and its mark."""
+EPOCHS = 12
+"""Up to so many an axis names each."""
 
 
-@dataclass(frozen=True)
-class Series:
-    """How a model looks in all charts of its data set."""
-
-    name: str
-    colour: str
-    symbol: str
-    glyph: str
-
-
-def config() -> dict[str, Any]:
-    """Vega's config for every chart: the page's type and colours, so that light, dark and print are the page's CSS alone."""
-    text = {"labelColor": "var(--muted)", "titleColor": "var(--muted)"}
-    return {
-        "background": "transparent",
-        "font": "system-ui, sans-serif",
-        "view": {"stroke": None},
-        "axis": {
-            **text,
-            "domainColor": "var(--line)",
-            "tickColor": "var(--line)",
-            "gridColor": "var(--grid)",
-            "labelFontSize": 12,
-            "titleFontSize": 12,
-            "titleFontWeight": "normal",
-            "titlePadding": 8,
-            "labelLimit": 110,
-        },
-    }
-
-
-def series(data_set: DataSet) -> list[Series]:
-    """A look for each model: the teachers in the colour of the text, the students in the palette's."""
-    glyphs = list(SYMBOLS.items())
-    found = []
-    for number, model in enumerate(data_set.models):
-        student = number - len(data_set.teachers)
-        colour = f"var(--series-{student % COLOURS})" if model.teacher else "var(--teacher)"
-        found.append(Series(_label(model), colour, *glyphs[number % len(glyphs)]))
-    return found
-
-
-def charts(data_set: DataSet) -> list[Chart]:
-    """All charts of a data set that have something to show."""
-    drawn = []
-    if any(model.metrics for model in data_set.models):
-        drawn.append(score_chart(data_set))
-    if any("retention" in model.metrics for model in data_set.students):
-        drawn.append(retention_chart(data_set))
-    if any(run.losses for model in data_set.models for run in model.runs):
-        drawn.append(loss_chart(data_set))
-    if any(run.scores for model in data_set.models for run in model.runs):
-        drawn.append(validation_chart(data_set))
-    return drawn
-
-
-def score_chart(data_set: DataSet) -> Chart:
-    """Test score against parameters (logarithmic), the teachers' scores as dashed rules."""
-    metric, name = data_set.metric, METRIC_NAMES[data_set.metric]
-    points = [
-        {
-            "model": _label(model),
-            "recipe": model.recipe,
-            "parameters": model.parameters,
-            "score": model.metrics[metric],
-            "retention": retained(model),
-        }
-        for model in data_set.models
-        if model.metrics
-    ]
-    score = _score("score", f"Test {name}", FORMATS[metric])
-    rules = alt.Chart(_inline([point for point in points if point["recipe"] == "teacher"])).mark_rule(**REFERENCE).encode(y=score)
-    scale, axis = alt.Scale(type="log", nice=False, padding=28), alt.Axis(format="~s", tickCount=5, grid=False)
-    marks = _base(points, data_set).mark_point(size=130, filled=True, opacity=0.9)
-    marks = marks.encode(
-        x=alt.X("parameters:Q", title="Parameters (logarithmic)", scale=scale, axis=axis),
-        y=score,
-        shape=_shapes(data_set),
-        tooltip=_tooltip(["model:N", "recipe:N", "retention:N"], {"parameters:Q": ",", "score:Q": FORMATS[metric]}),
-    )
-    reading = f"Test {name} against the number of parameters; the dashed line is the teacher."
-    return _chart(f"{title(metric)} and size", reading, rules + marks)
-
-
-def retention_chart(data_set: DataSet) -> Chart:
+def retention_chart(data_set: DataSet) -> Chart | None:
     """Each student's retention with its 95% interval, a rule at 100%."""
     rows = [
-        {"model": _label(model)} | {name: model.metrics[name] for name in ("retention", "retention_low", "retention_high")}
+        {"model": model.label} | {name: model.metrics[name] for name in ("retention", "retention_low", "retention_high")}
         for model in data_set.students
         if "retention" in model.metrics
     ]
-    base = _base(rows, data_set).encode(
-        y=alt.Y("model:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelPadding=8)),
-        tooltip=_tooltip(["model:N"], {"retention:Q": ".1%", "retention_low:Q": ".1%", "retention_high:Q": ".1%"}),
+    if not rows:
+        return None
+    both = base(rows, data_set).encode(
+        y=names(),
+        tooltip=tooltip(["model:N"], {"retention:Q": ".1%", "retention_low:Q": ".1%", "retention_high:Q": ".1%"}),
     )
-    x = alt.X(
-        "retention_low:Q",
-        title="Share of the teacher's score",
-        scale=alt.Scale(zero=False, padding=14),
-        axis=alt.Axis(format=".2~%", tickCount=5, labelOverlap=True),
-    )
-    intervals = base.mark_rule(strokeWidth=3, strokeCap="round", opacity=0.55).encode(x=x, x2="retention_high:Q")
-    points = base.mark_point(size=120, filled=True, opacity=1).encode(x="retention:Q", shape=_shapes(data_set))
-    whole = alt.Chart(_inline([{"whole": 1}])).mark_rule(**REFERENCE).encode(x="whole:Q")
+    scale, axis = alt.Scale(zero=False, padding=14), alt.Axis(format=".2~%", tickCount=5, labelOverlap=True)
+    x = alt.X("retention_low:Q", title="Share of the teacher's score", scale=scale, axis=axis)
+    intervals = both.mark_rule(strokeWidth=3, strokeCap="round", opacity=0.55).encode(x=x, x2="retention_high:Q")
+    points = both.mark_point(size=120, filled=True, opacity=1).encode(x="retention:Q", shape=shapes(data_set))
+    whole = alt.Chart(inline([{"whole": 1}])).mark_rule(**RULE).encode(x="whole:Q")
     reading = "The score of each student over its teacher's, with a 95% interval; the dashed line at 100% is the teacher."
-    return _chart("Retention", reading, whole + intervals + points, height=max(HEIGHT, ROW * len(rows)))
+    return finish("Retention", reading, whole + intervals + points, height=_rows(len(rows)))
 
 
-def loss_chart(data_set: DataSet) -> Chart:
+def loss_chart(data_set: DataSet) -> Chart | None:
     """Training loss by step, a line for each seed."""
     points: list[dict[str, Any]] = [
-        {"model": _label(model), "seed": run.seed, "step": step, "loss": loss, "seeds": len(model.runs)}
+        {"model": model.label, "seed": run.seed, "step": step, "loss": loss, "seeds": len(model.runs)}
         for model in data_set.models
         for run in model.runs
         for step, loss in run.losses
     ]
-    lines = _base(points, data_set).encode(
+    if not points:
+        return None
+    lines = base(points, data_set).encode(
         x=alt.X("step:Q", title="Step", axis=alt.Axis(grid=False, tickCount=6)),
         y=alt.Y("loss:Q", title="Training loss", **_loss_axis([point["loss"] for point in points])),
         detail="seed:N",
         opacity=_faint(),
-        tooltip=_tooltip(["model:N", "seed:N"], {"step:Q": ",", "loss:Q": ".4f"}),
+        tooltip=tooltip(["model:N", "seed:N"], {"step:Q": ",", "loss:Q": ".4f"}),
     )
     reading = "Each recipe has a loss of its own: compare the shapes of the lines, not their heights. A line for each seed."
-    return _chart("Training loss", reading, lines.mark_line(strokeWidth=1.8))
+    return finish("Training loss", reading, lines.mark_line(strokeWidth=1.8))
 
 
-def validation_chart(data_set: DataSet) -> Chart:
+def validation_chart(data_set: DataSet) -> Chart | None:
     """Validation score by epoch, a line for each seed."""
-    points = [
-        {"model": _label(model), "seed": run.seed, "epoch": epoch, "score": score, "seeds": len(model.runs)}
+    points: list[dict[str, Any]] = [
+        {"model": model.label, "seed": run.seed, "epoch": epoch, "score": score, "seeds": len(model.runs)}
         for model in data_set.models
         for run in model.runs
         for epoch, score in run.scores
     ]
+    if not points:
+        return None
     name, form = METRIC_NAMES[data_set.metric], FORMATS[data_set.metric]
-    marks = _base(points, data_set).encode(
-        x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=6)),
-        y=_score("score", f"Validation {name}", form),
+    scale, last = alt.Scale(zero=False, padding=14), round(max(point["epoch"] for point in points))
+    ticks = {"values": list(range(1, last + 1))} if last <= EPOCHS else {"tickCount": 6}
+    axis = alt.Axis(grid=False, format="d", **ticks)
+    marks = base(points, data_set).encode(
+        x=alt.X("epoch:Q", title="Epoch", axis=axis),
+        y=alt.Y("score:Q", title=f"Validation {name}", scale=scale, axis=alt.Axis(format=form, tickCount=5)),
         detail="seed:N",
         opacity=_faint(),
-        tooltip=_tooltip(["model:N", "seed:N"], {"epoch:Q": "~g", "score:Q": form}),
+        tooltip=tooltip(["model:N", "seed:N"], {"epoch:Q": "~g", "score:Q": form}),
     )
-    dots = marks.mark_point(size=45, filled=True).encode(shape=_shapes(data_set))
+    dots = marks.mark_point(size=45, filled=True).encode(shape=shapes(data_set))
     reading = "The score on the validation split at the end of each epoch; the best epoch is kept. A line for each seed."
-    return _chart("Validation", reading, marks.mark_line(strokeWidth=1.8) + dots)
+    return finish("Validation", reading, marks.mark_line(strokeWidth=1.8) + dots)
 
 
-def _label(model: Model) -> str:
-    """A model's name in the charts: a teacher and a student may share theirs."""
-    return model.name if model.teacher else f"{model.name} (teacher)"
+def calibration_chart(data_set: DataSet) -> Chart | None:
+    """How often each model is right, by how sure it is."""
+    points: list[dict[str, Any]] = [
+        {"model": model.label, "confidence": own.confidence, "right": own.accuracy, "rows": own.count}
+        for model in data_set.models
+        if model.detail is not None
+        for own in model.detail.calibration
+        if own.count >= FEWEST
+    ]
+    if not points:
+        return None
+    low = math.floor(10 * min(min(point["confidence"], point["right"]) for point in points)) / 10
+    scale, axis = alt.Scale(zero=False, nice=False, domain=[low, 1]), alt.Axis(format="%", tickCount=5)
+    marks = base(points, data_set).encode(
+        x=alt.X("confidence:Q", title="How sure the model is", scale=scale, axis=axis),
+        y=alt.Y("right:Q", title="How often it is right", scale=scale, axis=axis),
+        tooltip=tooltip(["model:N"], {"confidence:Q": ".1%", "right:Q": ".1%", "rows:Q": ","}),
+    )
+    sizes = alt.Size("rows:Q", scale=alt.Scale(type="sqrt", range=[25, 320]), legend=None)
+    dots = marks.mark_point(filled=True, opacity=0.85, clip=False).encode(shape=shapes(data_set), size=sizes)
+    ideal = alt.Chart(inline([{"x": low, "y": low}, {"x": 1, "y": 1}])).mark_line(strokeWidth=1, **RULE).encode(x="x:Q", y="y:Q")
+    reading = (
+        "On the dashed line a model is as often right as it thinks; below it, it is too sure. Larger marks stand for more "
+        f"predictions, of which fewer than {FEWEST} are left out."
+    )
+    return finish("Confidence and truth", reading, ideal + marks.mark_line(strokeWidth=1.2, opacity=0.5) + dots, height=340)
 
 
-def _base(rows: Sequence[dict[str, Any]], data_set: DataSet) -> alt.Chart:
-    looks = series(data_set)
-    scale = alt.Scale(domain=[look.name for look in looks], range=[look.colour for look in looks])
-    return alt.Chart(_inline(rows)).encode(color=alt.Color("model:N", scale=scale, legend=None))
+def disagreement_chart(data_set: DataSet) -> Chart | None:
+    """What each student alone has right, to the right; what its teacher alone has right, to the left."""
+    rows = []
+    for model in data_set.students:
+        found = model.detail and model.detail.agreement
+        if not found:
+            continue
+        total = found.both + found.student_only + found.teacher_only + found.neither_same + found.neither_differ
+        for only, count, sign in (("the student", found.student_only, 1), ("the teacher", found.teacher_only, -1)):
+            rows.append({"model": model.label, "only": only, "rows": count, "share": sign * count / total})
+    if not rows:
+        return None
+    scale = alt.Scale(domain=["the teacher", "the student"], range=["var(--series-1)", "var(--series-0)"])
+    axis = alt.Axis(format=".2~%", tickCount=5, labelExpr="format(abs(datum.value), '.2~%')", labelOverlap=True)
+    bars = (
+        alt.Chart(inline(rows))
+        .mark_bar(height=16, cornerRadiusEnd=3)
+        .encode(
+            x=alt.X("share:Q", title="Share of all", axis=axis),
+            y=names(),
+            color=alt.Color("only:N", scale=scale, legend=alt.Legend(labelExpr="'right alone: ' + datum.label")),
+            tooltip=tooltip(["model:N", "only:N"], {"rows:Q": ","}),
+        )
+    )
+    zero = alt.Chart(inline([{"zero": 0}])).mark_rule(color="var(--line)").encode(x="zero:Q")
+    reading = "What only one of the two has right: on the left what the student loses, on the right what it wins."
+    return finish("Won and lost against the teacher", reading, bars + zero, height=_rows(len(rows) // 2))
 
 
-def _shapes(data_set: DataSet) -> alt.Shape:
-    looks = series(data_set)
-    scale = alt.Scale(domain=[look.name for look in looks], range=[look.symbol for look in looks])
-    return alt.Shape("model:N", scale=scale, legend=None)
+def latency_chart(data_set: DataSet) -> Chart | None:
+    """The median time of a row of each model in each format, with its 95% interval."""
+    rows = [
+        {"model": model.label, "format": FORMS[own.name][0], "ms": own.p50, "low": own.p50_low, "high": own.p50_high}
+        for model in data_set.models
+        for own in model.formats
+    ]
+    if not rows:
+        return None
+    used = [look for look in FORMS.values() if any(row["format"] == look[0] for row in rows)]
+    drawn, legend = [name for name, _, _ in used], alt.Legend(symbolOpacity=1)
+    colours = alt.Scale(domain=drawn, range=[f"var(--series-{number})" for _, number, _ in used])
+    colour = alt.Color("format:N", scale=colours, legend=legend)
+    shape = alt.Shape("format:N", scale=alt.Scale(domain=drawn, range=[mark for _, _, mark in used]), legend=legend)
+    x = alt.X("ms:Q", title="Milliseconds a row, median (logarithmic)", scale=alt.Scale(type="log", nice=False, padding=18))
+    x = x.axis(format="~g", tickCount=5, labelOverlap=True)
+    marks = alt.Chart(inline(rows)).encode(
+        y=names(), color=colour, tooltip=tooltip(["model:N", "format:N"], {"ms:Q": ".3~g", "low:Q": ".3~g", "high:Q": ".3~g"})
+    )
+    bars = marks.mark_rule(strokeWidth=3, strokeCap="round", opacity=0.5).encode(x=alt.X("low:Q"), x2="high:Q")
+    dots = marks.mark_point(filled=True, size=110, opacity=1).encode(x=x, shape=shape)
+    reading = "One row at a time, of the test rows' own lengths. All models take turns in one run; bars are 95% intervals."
+    return finish("Latency", reading, dots + bars, height=_rows(len({row["model"] for row in rows})))
+
+
+def ledger_chart(steps: Sequence[dict[str, Any]], store: float, even: float | None) -> Chart:
+    """Teacher seconds by epochs of students: paid once, or in every epoch.
+
+    Args:
+        steps: `student`, `epochs` and `seconds` with a live teacher, of this student and those before it.
+        store: Seconds, paid once.
+        even: Epochs after which they are equal; None if so many have not been trained.
+    """
+    last, paid = steps[-1]["epochs"], ("once, into the store", "in every epoch, by a live teacher")
+    once = [{"student": "all", "epochs": at, "seconds": store, "paid": paid[0]} for at in (0, last)]
+    live = [{"student": "none", "epochs": 0, "seconds": 0.0}, *steps]
+    rows = once + [{**row, "paid": paid[1]} for row in live]
+    scale = alt.Scale(domain=list(paid), range=["var(--series-0)", "var(--series-1)"])
+    x = alt.X("epochs:Q", title="Epochs of students, one after another", axis=alt.Axis(grid=False, tickCount=6))
+    marks = alt.Chart(inline(rows)).encode(
+        x=x,
+        y=alt.Y("seconds:Q", title="Seconds of the teacher", axis=alt.Axis(tickCount=5, format="~s")),
+        color=alt.Color("paid:N", scale=scale, legend=alt.Legend(direction="vertical", symbolType="stroke")),
+        tooltip=tooltip(["student:N"], {"epochs:Q": ",", "seconds:Q": ",.1f"}),
+    )
+    lines = marks.mark_line(strokeWidth=2.5) + marks.mark_point(filled=True, size=50, opacity=1)
+    if even is not None:
+        at = alt.Chart(inline([{"epochs": even, "text": f"equal after {even:.1f} epochs"}])).encode(x="epochs:Q")
+        words = at.mark_text(align="left", baseline="top", dx=8, fontSize=12, color="var(--muted)")
+        lines = at.mark_rule(**RULE) + words.encode(y=alt.value(0), text="text:N") + lines
+    reading = "What the teacher's forward passes cost; a mark where a student is finished, the dashed line where both are equal."
+    return finish("Paid once or every time", reading, lines, height=HEIGHT)
+
+
+def _rows(count: int) -> int:
+    return max(110, ROW * count)
 
 
 def _loss_axis(losses: Sequence[float]) -> dict[str, Any]:
@@ -207,28 +219,3 @@ def _loss_axis(losses: Sequence[float]) -> dict[str, Any]:
 
 def _faint() -> Any:
     return alt.condition("datum.seeds > 1", alt.value(0.5), alt.value(0.95))
-
-
-def _score(field: str, title: str, form: str) -> alt.Y:
-    axis = alt.Axis(format=form, tickCount=5)
-    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=14), axis=axis)
-
-
-def _tooltip(names: Sequence[str], numbers: dict[str, str]) -> list[alt.Tooltip]:
-    """Fields with their types (`score:Q`); numbers with their d3 formats."""
-    formats = {**dict.fromkeys(names, ""), **numbers}
-    return [alt.Tooltip(name, title=name[:-2].replace("_", " "), format=form) for name, form in formats.items()]
-
-
-def _inline(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
-    return alt.InlineData(values=list(rows))
-
-
-def _chart(title: str, reading: str, drawn: Any, height: int = HEIGHT) -> Chart:
-    spec = drawn.properties(
-        width="container",
-        height=height,
-        description=f"{title}. {reading}",
-        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-    ).to_dict()
-    return Chart(title, reading, spec)

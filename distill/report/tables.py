@@ -3,26 +3,11 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
-from distill.report.content import DataSet, Duplicates, Model, Split, TargetSet
+from distill.measures import FORMATS, METRIC_NAMES
+from distill.report.content import DataSet, Duplicates, Model, Split
 
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "f1": "F1",
-    "mcc": "MCC",
-    "pearson": "Pearson correlation",
-    "spearman": "Spearman correlation",
-    "entity_f1": "entity F1",
-    "exact_match": "exact match",
-    "entity_precision": "entity precision",
-    "entity_recall": "entity recall",
-    "token_accuracy": "token accuracy",
-}
-"""As in a sentence; `title` is for headings."""
-FORMATS = dict.fromkeys(METRIC_NAMES, ".1%") | dict.fromkeys(("mcc", "pearson", "spearman"), ".3f")
-"""How scores are written, in the language that Python and d3 share."""
 OTHER_MEASURES = (
     ("Log-loss", "log_loss", ".3f", -1),
     ("Perplexity", "perplexity", ".2f", -1),
@@ -33,15 +18,20 @@ OTHER_MEASURES = (
 )
 """Headings, names, formats, and whether more is better (1) or less (−1)."""
 NONE = "–"
+STRONG = ("best", "warn")
+"""The tones that stand out as text."""
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell says; `tone` is `best`, `warn` or empty."""
+    """What a cell says, and how it stands out."""
 
     text: str
     tone: str = ""
+    """`again` and `none` stand back; `hit` and `miss` tint the cell, by `share`; and STRONG ones."""
+    share: float = 0.0
+    """0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +45,24 @@ class Column(Generic[Row]):
     rank: Callable[[Row], float | None] = field(default=lambda row: None)
     """The row with the highest rank is the best; rows of rank None do not compete."""
     warns: Callable[[Row], bool] = field(default=lambda row: False)
+    tint: Callable[[Row], tuple[str, float]] = field(default=lambda row: ("", 0.0))
+    """The tone and the share of a cell that neither is the best nor warns."""
+    prose: bool = False
+    """Sentences, which may be broken into lines."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A finished table: `cells` has a tuple for each row, `numbers` says which columns are numbers."""
+    """A finished table: `cells` has a tuple for each row, `numbers` and `prose` say which columns are numbers and sentences."""
 
     caption: str
     titles: tuple[str, ...]
     numbers: tuple[bool, ...]
+    prose: tuple[bool, ...]
     cells: tuple[tuple[Cell, ...], ...]
+    look: str = ""
+    """`matrix` if lines and columns are the same things."""
+    kind: ClassVar[str] = "table"
 
 
 def make_table(caption: str, columns: Sequence[Column[Row]], rows: Sequence[Row]) -> Table:
@@ -74,6 +72,7 @@ def make_table(caption: str, columns: Sequence[Column[Row]], rows: Sequence[Row]
         caption,
         tuple(column.title for column in columns),
         tuple(column.number for column in columns),
+        tuple(column.prose for column in columns),
         tuple(zip(*filled, strict=True)),
     )
 
@@ -81,7 +80,7 @@ def make_table(caption: str, columns: Sequence[Column[Row]], rows: Sequence[Row]
 def to_markdown(table: Table) -> str:
     """A Markdown table with aligned columns under its caption; whatever is Markdown in a cell is escaped."""
     lines = [list(map(escape, table.titles))]
-    lines += [[f"**{escape(cell.text)}**" if cell.tone else escape(cell.text) for cell in row] for row in table.cells]
+    lines += [[f"**{escape(cell.text)}**" if cell.tone in STRONG else escape(cell.text) for cell in row] for row in table.cells]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(table.titles))]
     rule = ["-" * (width - 1) + ":" if number else "-" * width for width, number in zip(widths, table.numbers, strict=True)]
     aligned = [
@@ -120,33 +119,6 @@ def results(data_set: DataSet) -> list[Table]:
     ]
 
 
-def costs(data_set: DataSet) -> list[Table]:
-    """What was paid once for the teacher and its targets, what each student cost, and what the targets take on disk."""
-    once: list[Column[Model | TargetSet]] = [
-        Column("Step", lambda row: f"{'targets' if isinstance(row, TargetSet) else 'fine-tuning'} {row.name}", number=False),
-        Column("Seconds", _seconds_once),
-        Column("Note", _note, number=False),
-    ]
-    students: list[Column[Model]] = [
-        *_identity(),
-        Column("Seconds", lambda model: seconds(model.seconds)),
-        Column("Seeds", lambda model: str(len(model.runs))),
-        Column("Seconds a seed", lambda model: seconds(model.seconds / max(1, len(model.runs)))),
-    ]
-    disk: list[Column[tuple[str, str, int]]] = [
-        Column("Target set", lambda row: row[0], number=False),
-        Column("Output", lambda row: row[1], number=False),
-        Column("Disk, MB", lambda row: millions(row[2])),
-    ]
-    paid: list[Model | TargetSet] = [*data_set.teachers, *data_set.targets]
-    outputs = [(entry.name, output, size) for entry in data_set.targets for output, size in sorted(entry.bytes.items())]
-    return [
-        make_table("Paid once, for all students", once, paid),
-        make_table("Paid for each student", students, data_set.students),
-        make_table("Targets on disk", disk, outputs),
-    ]
-
-
 def data(data_set: DataSet) -> list[Table]:
     """The splits, and the duplicates across them, which stand out."""
     splits: list[Column[Split]] = [
@@ -171,11 +143,6 @@ def title(metric: str) -> str:
     return METRIC_NAMES[metric][0].upper() + METRIC_NAMES[metric][1:]
 
 
-def shown(metric: str, value: float) -> str:
-    """A score as the report writes it."""
-    return f"{value:{FORMATS[metric]}}"
-
-
 def percent(value: float) -> str:
     """A fraction as a percentage with one decimal."""
     return f"{value:.1%}"
@@ -195,14 +162,29 @@ def millions(count: int) -> str:
     return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
 
 
-def seconds(value: float) -> str:
-    """A time in seconds, to a tenth below ten."""
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+def duration(seconds: float) -> str:
+    """A time in seconds, minutes or hours, whichever needs few digits."""
+    size, unit = next((size, unit) for size, unit in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= 2 * size or size == 1)
+    value = seconds / size
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
 
 
-def full_seconds(targets: TargetSet) -> float | None:
-    """What the whole target set takes, in seconds: scaled up if a part came from an earlier run, None if all of it did."""
-    return targets.seconds * targets.tokens / targets.computed if targets.computed else None
+def times(ratio: float | None) -> str:
+    """How many times as much, to a tenth below a hundred."""
+    return NONE if ratio is None else f"{ratio:.1f} ×" if ratio < 99.5 else f"{ratio:,.0f} ×"
+
+
+def columns_of(data_set: DataSet) -> list[Model]:
+    """The models that have been looked at closely, the best student's teacher and the best student first."""
+    best = best_student(data_set)
+    first = [model for model in (best and data_set.teacher_of(best), best) if model is not None]
+    return [model for model in (*first, *(other for other in data_set.models if other not in first)) if model.detail is not None]
+
+
+def best_student(data_set: DataSet) -> Model | None:
+    """The student of the highest test score; of equal ones the smallest, then the first by name. None if there is none."""
+    ranked = sorted(data_set.students, key=lambda model: (-model.metrics[data_set.metric], model.parameters, model.name))
+    return ranked[0] if ranked else None
 
 
 def escape(text: str) -> str:
@@ -238,23 +220,9 @@ def _fill(column: Column[Row], rows: Sequence[Row]) -> list[Cell]:
     competing = [(rank, text) for rank, text in zip(ranks, texts, strict=True) if rank is not None]
     best = max(competing)[1] if len({text for _, text in competing}) > 1 else None
     return [
-        Cell(text, "warn" if column.warns(row) else "best" if rank is not None and text == best else "")
+        Cell(text, *(("warn",) if column.warns(row) else ("best",) if rank is not None and text == best else column.tint(row)))
         for row, text, rank in zip(rows, texts, ranks, strict=True)
     ]
-
-
-def _seconds_once(row: Model | TargetSet) -> str:
-    value = full_seconds(row) if isinstance(row, TargetSet) else row.seconds
-    return NONE if value is None else seconds(value)
-
-
-def _note(row: Model | TargetSet) -> str:
-    if isinstance(row, Model):
-        return "" if row.seconds else "checkpoint kept as it is"
-    outputs = f"{row.tokens:,} tokens read by {row.teacher}"
-    if row.computed == 0:
-        return f"{outputs}; from cache"
-    return outputs if row.computed >= row.tokens else f"{outputs}; resumed, scaled up from {row.computed:,}"
 
 
 def _share(part: int, whole: int) -> str:

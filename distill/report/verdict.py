@@ -1,13 +1,8 @@
 """The report in a paragraph: which student to take, and how sure one may be of that."""
 
+from distill.measures import METRIC_NAMES, shown
 from distill.report.content import BASELINE, DataSet, Model
-from distill.report.tables import METRIC_NAMES, millions, retained, shown
-
-
-def best_student(data_set: DataSet) -> Model | None:
-    """The student of the highest test score; of equal ones the smallest, then the first by name. None if there is none."""
-    ranked = sorted(data_set.students, key=lambda model: (-model.metrics[data_set.metric], model.parameters, model.name))
-    return ranked[0] if ranked else None
+from distill.report.tables import best_student, millions, retained
 
 
 def verdict(data_set: DataSet) -> str:
@@ -16,11 +11,15 @@ def verdict(data_set: DataSet) -> str:
     if best is None:
         return f"No student has learnt from {data_set.name} yet."
     sentences = [f"On {data_set.name}, the best student is {best.name}, with {_score(best, data_set.metric)}."]
-    teacher = next(model for model in data_set.teachers if model.name == best.teacher)
+    return " ".join([*sentences, *_size(data_set.teacher_of(best), best), *_certainty(best), *_baseline(data_set, best)])
+
+
+def _size(teacher: Model | None, best: Model) -> list[str]:
+    if teacher is None:
+        return []
     sizes = f"It has {millions(best.parameters)} M parameters, its teacher {millions(teacher.parameters)} M"
     times = teacher.parameters / best.parameters
-    sentences.append(f"{sizes}: {times:.1f} times fewer." if times >= 1.05 else f"{sizes}.")
-    return " ".join([*sentences, *_certainty(best), *_baseline(data_set, best)])
+    return [f"{sizes}: {times:.1f} times fewer." if times >= 1.05 else f"{sizes}."]
 
 
 def _score(best: Model, metric: str) -> str:

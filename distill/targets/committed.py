@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distill.console import say
+from distill.console import note, say
 from distill.errors import UserError
 from distill.files import whole_folder
 from distill.targets.reader import TargetStore
@@ -34,7 +34,7 @@ def committed(folder: Path, fingerprints: Fingerprints, base: Path) -> TargetSto
             prints = [manifest.fingerprints for manifest in store.manifests.values()]
             if any((one.teacher, one.config) != (fingerprints.teacher, fingerprints.config) for one in prints):
                 raise UserError("another teacher has made it")
-            say(f"{folder}: fetching the version that {LOCK} names, so that only what is new is computed")
+            note(f"{folder}: fetching the version that {LOCK} names, so that only what is new is computed")
             for output, manifest in store.manifests.items():
                 for entry in manifest.files:
                     _get(remote, f"{folder.as_posix()}/{output}/{entry.file}", whole / output / entry.file)

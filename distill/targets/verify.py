@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from distill import progress
 from distill.errors import UserError
 from distill.targets.reader import TargetStore
 from distill.targets.schema import LOGITS, REPLAY, TOKENS, File, Manifest, Shard, differences
@@ -143,7 +143,7 @@ def _hash(checked: Checked) -> None:
     title = f"verify {checked.folder.name}"
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=checked.bytes, desc=title, unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar,
+        progress.bar(total=checked.bytes, title=title, unit="B", unit_scale=True, unit_divisor=1024) as bar,
     ):
         for (output, entry), error in zip(checked.files, pool.map(problem_of, checked.files), strict=True):
             bar.update(entry.bytes)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from distill.files import link_or_copy, sha256, whole_file
 from distill.prepared import Dataset
+from distill.progress import bar
 from distill.targets.base import Base, Kept
 from distill.targets.codec import Codec, calibrate
 from distill.targets.forward import Reading, encode_unit, sample
@@ -293,5 +294,5 @@ class Materializer:
 
 
 def progress(tokens: int) -> "tqdm[NoReturn]":
-    """A bar of tokens that the teacher reads; none where nobody looks."""
-    return tqdm(total=tokens, desc="targets", unit="token", unit_scale=True, disable=None)
+    """A bar of tokens that the teacher reads."""
+    return bar(total=tokens, title="targets", unit="token", unit_scale=True)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 from torch.nn import functional
@@ -21,6 +22,8 @@ from distill.prepared import UNLABELLED, Dataset, PreparedRows
 Array = np.ndarray[Any, np.dtype[Any]]
 Mask = Int[Tensor, "batch seq"] | None
 """1 at real tokens; None if nothing is padded."""
+Weights = Float[Tensor, " n"] | None
+"""Of lines that are averaged; None if all weigh the same."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,13 @@ class Task:
         """The tokens at which alone the model's head has to run; None if it runs as it is."""
         return None
 
-    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"]) -> Float[Tensor, ""]:
-        """The loss against labels, the mean over lines that have one; 0 where none has."""
+    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
+        """The loss against labels, the mean by weight over lines that have one; 0 where none has."""
         labelled = labels != UNLABELLED
         if not labelled.any():
             return logits.sum() * 0.0
-        return functional.cross_entropy(logits[labelled].float(), labels[labelled])
+        losses = functional.cross_entropy(logits[labelled].float(), labels[labelled], reduction="none")
+        return weighted_mean(losses, None if weights is None else weights[labelled])
 
     def kept(
         self, vectors: Float[Tensor, "vectors classes"], labels: Num[Tensor, "..."], mask: Mask
@@ -111,6 +115,13 @@ class Task:
     def relation(self, student: Array, teacher: Array, gold: Gold) -> dict[str, float]:
         """How far a student follows its teacher."""
         raise NotImplementedError
+
+
+def weighted_mean(losses: Float[Tensor, " n"], weights: Weights) -> Float[Tensor, ""]:
+    """Σ wl / Σ w, so that a weight of 0 leaves a line out; 0 where all are."""
+    if weights is None:
+        return losses.mean()
+    return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def log_softmax(logits: Array) -> Array:

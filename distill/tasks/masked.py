@@ -40,10 +40,11 @@ class MaskedLm(Task):
     def kept(
         self, vectors: Float[Tensor, "vectors classes"], labels: Num[Tensor, "batch seq"], mask: Mask
     ) -> Float[Tensor, "vectors kept"]:
-        """Of each masked position the log-probability of the true token, and the likeliest one."""
-        true = self.align_labels(labels, mask)
-        log_probability = vectors.float().log_softmax(dim=-1).gather(1, true.clamp(min=0)[:, None])[:, 0]
-        return torch.stack([log_probability, vectors.argmax(dim=-1).float()], dim=1)
+        """Of each masked position the log-probability of the true token, the likeliest one, and the log-probability of that."""
+        true, logs = self.align_labels(labels, mask), vectors.float().log_softmax(dim=-1)
+        likeliest = vectors.argmax(dim=-1)
+        found = logs.gather(1, torch.stack([true.clamp(min=0), likeliest], dim=1))
+        return torch.stack([found[:, 0], likeliest.float(), found[:, 1]], dim=1)
 
     def judge(self, kept: Array, gold: Gold) -> Array:
         """Of each row the log-probabilities' sum, the positions found rightly, and all: (rows, 3)."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from distill.errors import UserError
-from distill.tasks.base import Gold, Task, closeness, cross_entropy, log_softmax
+from distill.tasks.base import Gold, Task, Weights, closeness, cross_entropy, log_softmax, weighted_mean
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CALIBRATION_BINS = 15
@@ -76,12 +76,13 @@ class Regression(Task):
     per = "row"
     continuous = True
 
-    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"]) -> Float[Tensor, ""]:
-        """Mean squared error over rows that have a label; 0 where none has."""
+    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
+        """Mean squared error, by weight, over rows that have a label; 0 where none has."""
         labelled = labels.isfinite()
         if not labelled.any():
             return logits.sum() * 0.0
-        return functional.mse_loss(logits[labelled, 0].float(), labels[labelled].float())
+        losses = functional.mse_loss(logits[labelled, 0].float(), labels[labelled].float(), reduction="none")
+        return weighted_mean(losses, None if weights is None else weights[labelled])
 
     def judge(self, kept: Array, gold: Gold) -> Array:
         """The predicted number and the true one, (rows, 2)."""

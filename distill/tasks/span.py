@@ -28,6 +28,8 @@ class Answer:
 
     score: float
     text: str
+    confidence: float
+    """The probability of its start times that of its end, in its window."""
 
 
 class QuestionAnswering(Task):
@@ -102,6 +104,11 @@ class QuestionAnswering(Task):
 
 
 def answers(kept: Array, gold: Gold) -> list[str]:
+    """The answer to each question, as `found_answers` has it."""
+    return [answer.text for answer in found_answers(kept, gold)]
+
+
+def found_answers(kept: Array, gold: Gold) -> list[Answer]:
     """The answer to each question: the likeliest stretch of all its windows; "" where none is likelier than "no answer".
 
     Args:
@@ -109,22 +116,25 @@ def answers(kept: Array, gold: Gold) -> list[str]:
         gold: The windows, which characters their tokens cover, and the questions with their contexts.
     """
     rows, contexts = gold.rows, _column(gold, "context")
-    best = [Answer(-np.inf, "")] * len(contexts)
-    nothing = np.full(len(contexts), np.inf)
+    best = [Answer(-np.inf, "", 0.0)] * len(contexts)
+    nothing = [Answer(np.inf, "", 0.0)] * len(contexts)
     examples, spans = rows.examples, rows.spans
     if examples is None or spans is None:
         raise ValueError("these rows are no windows of questions")
     for row, example in enumerate(examples.tolist()):
         start, stop = int(rows.offsets[row]), int(rows.offsets[row + 1])
         logits = kept[start:stop].astype(np.float64)
-        nothing[example] = min(nothing[example], logits[0].sum())
+        sure = np.exp(log_softmax(logits.T))
+        if logits[0].sum() < nothing[example].score:
+            nothing[example] = Answer(float(logits[0].sum()), "", float(sure[:, 0].prod()))
         places = np.flatnonzero(spans[start:stop, 0] >= 0)
         if len(places):
             score, first, last = best_stretch(logits[places, 0], logits[places, 1])
             if score > best[example].score:
                 characters = spans[start:stop][places]
-                best[example] = Answer(score, contexts[example][characters[first, 0] : characters[last, 1]])
-    return ["" if gold.unanswerable and none > answer.score else answer.text for answer, none in zip(best, nothing, strict=True)]
+                text = contexts[example][characters[first, 0] : characters[last, 1]]
+                best[example] = Answer(score, text, float(sure[0, places[first]] * sure[1, places[last]]))
+    return [none if gold.unanswerable and none.score > own.score else own for own, none in zip(best, nothing, strict=True)]
 
 
 def best_stretch(starts: Array, ends: Array, most: int = MOST_TOKENS) -> tuple[float, int, int]:

@@ -46,7 +46,7 @@ def buckets(lengths: Any) -> Iterator[Any]:
 
 
 def measure(folder: Path) -> dict[str, Figure]:
-    """The ratios of the README's table: a 6 × 384 teacher, logits and four hidden states as int8, each file synced."""
+    """The ratios of docs/store.md's table: a 6 × 384 teacher, logits and four hidden states as int8, each file synced."""
     model, rows = classifier(layers=6, width=384), random_rows(ROWS, LONGEST)
     job = Job(hidden=LAYERS, batch_tokens=BUDGET)
     made = Materializer(Teacher(model, fingerprints()), cast(Dataset, Rows(rows)), job, folder / "scratch")

@@ -20,7 +20,7 @@ ROWS_A_SHARD = 2048
 
 
 def measure(folder: Path) -> dict[str, Figure]:
-    """The ratio of the README's table: the largest resident size of the last 7/8 of an epoch to that of the first 1/8."""
+    """The ratio of docs/store.md's table: the largest resident size of the last 7/8 of an epoch to that of the first 1/8."""
     codec = calibrate("int8", torch.randn(1000, WIDTH))
     lengths = np.full(ROWS_A_SHARD, LENGTH)
     planes = codec.encode(torch.randn(ROWS_A_SHARD * LENGTH, WIDTH), lengths)

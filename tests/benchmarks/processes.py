@@ -46,7 +46,7 @@ class Worker:
 
 
 def measure(folder: Path) -> dict[str, Figure]:
-    """The ratio of the README's table: 1 is linear."""
+    """The ratio of docs/store.md's table: 1 is linear."""
     crews = {size: [Worker(folder, rank, size) for rank in range(size)] for size in (1, 2)}
 
     def run(size: int) -> None:

@@ -15,7 +15,7 @@ ROWS, BATCH, LONGEST, WIDTH, ROUNDS = 2048, 32, 64, 768, 9
 
 
 def measure(folder: Path) -> dict[str, Figure]:
-    """The ratio of the README's table."""
+    """The ratio of docs/store.md's table."""
     rows = random_rows(ROWS, LONGEST)
     stored = random_store(folder, rows, dict.fromkeys([LOGITS, *map(hidden_output, (3, 6, 9, 12))]), WIDTH)
     order = np.random.default_rng(1).permutation(ROWS)

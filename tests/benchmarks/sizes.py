@@ -80,7 +80,7 @@ def needs(data: str, each: dict[str, float]) -> dict[str, float]:
 
 
 def measure(folder: Path) -> dict[str, Figure]:
-    """The ratios of the README's table."""
+    """The ratios of docs/store.md's table."""
     goals = {"sst2": (">= 25", ">= 4"), "xquad-en": (">= 20", ">= 7")}
     figures = {}
     for data, (padded, unpadded) in goals.items():

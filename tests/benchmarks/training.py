@@ -118,7 +118,7 @@ def logits_alone(folder: Path, rows: PreparedRows) -> dict[str, Figure]:
 
 
 def measure(folder: Path) -> dict[str, Figure]:
-    """The ratios of the README's table."""
+    """The ratios of docs/store.md's table."""
     rows = random_rows(ROWS, LONGEST)
     teacher = classifier(LAYERS, WIDTH)
     figures = logits_alone(folder / "logits", rows)

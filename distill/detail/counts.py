@@ -1,0 +1,97 @@
+"""Classes, confusion, calibration and agreement, from what models say line by line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import binned_statistic
+from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entities_found
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from distill.detail.form import Agreement, Bin, ClassScore, Confusion
+from distill.detail.lines import Said, places
+from distill.tasks.base import Gold
+
+Array = np.ndarray[Any, np.dtype[Any]]
+BINS = 15
+"""Of confidence, as in the calibration error (Guo 2017)."""
+ANSWERED = ("no answer", "answer")
+OUTSIDE = "O"
+
+
+def classes_of(task: str, lines: Said, gold: Gold) -> tuple[tuple[ClassScore, ...], Confusion | None]:
+    """How well each class is found, and which is taken for which; nothing for numbers, masked tokens and answers alone.
+
+    Of tags that begin and go on with entities, the scores are those of whole entities, and the confusion is that of their types,
+    tag by tag. Of questions of which some have no answer: whether there is one.
+    """
+    if task == "sequence-classification":
+        return _scores(lines.labels, lines.own, gold.labels), confusion(lines.labels, lines.own, gold.labels)
+    if task == "question-answering" and gold.unanswerable:
+        labels, own = (np.array([text != "" for text in texts], np.int64) for texts in (lines.labels, lines.own))
+        return _scores(labels, own, ANSWERED), confusion(labels, own, ANSWERED)
+    if task == "token-classification":
+        return _tags(lines, gold)
+    return (), None
+
+
+def confusion(labels: Array, own: Array, names: Sequence[str]) -> Confusion:
+    """How many lines of each class are taken for which; (lines,) int64 both."""
+    counts = confusion_matrix(labels, own, labels=np.arange(len(names)))
+    return Confusion(tuple(names), tuple(tuple(line) for line in counts.tolist()))
+
+
+def calibration(lines: Said) -> tuple[Bin, ...]:
+    """The bins of confidence that some line falls into."""
+    if lines.confidence is None or not len(lines.confidence):
+        return ()
+    sure = lines.confidence.clip(0, 1)
+    means, edges, numbers = binned_statistic(sure, [sure, lines.right.astype(np.float64)], "mean", BINS, (0, 1))
+    counts = np.bincount(numbers - 1, minlength=BINS)
+    return tuple(
+        Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(means[0, i]), float(means[1, i]))
+        for i in np.flatnonzero(counts).tolist()
+    )
+
+
+def agreement(student: Said, teacher: Said) -> Agreement:
+    """Lines by who is right."""
+    wrong, same = ~student.right & ~teacher.right, student.own == teacher.own
+    return Agreement(
+        both=int((student.right & teacher.right).sum()),
+        student_only=int((student.right & ~teacher.right).sum()),
+        teacher_only=int((~student.right & teacher.right).sum()),
+        neither_same=int((wrong & same).sum()),
+        neither_differ=int((wrong & ~same).sum()),
+    )
+
+
+def _scores(labels: Array, own: Array, names: Sequence[str]) -> tuple[ClassScore, ...]:
+    found = precision_recall_fscore_support(labels, own, labels=np.arange(len(names)), zero_division=0.0)
+    return _listed(names, found)
+
+
+def _listed(names: Sequence[str], found: Sequence[Array]) -> tuple[ClassScore, ...]:
+    """Of precisions, recalls, F1s and supports, (classes,) each."""
+    return tuple(
+        ClassScore(name, int(support), float(precision), float(recall), float(f1))
+        for name, precision, recall, f1, support in zip(names, *found, strict=True)
+    )
+
+
+def _tags(lines: Said, gold: Gold) -> tuple[tuple[ClassScore, ...], Confusion]:
+    if not all(name == OUTSIDE or name[1:2] == "-" for name in gold.labels):
+        return _scores(lines.labels, lines.own, gold.labels), confusion(lines.labels, lines.own, gold.labels)
+    types = sorted({_type(name) for name in gold.labels} - {OUTSIDE})
+    whole = [*types, OUTSIDE]
+    number = np.array([whole.index(_type(name)) for name in gold.labels])
+    matrix = confusion(number[lines.labels], number[lines.own], whole)
+    cuts = np.searchsorted(places(gold), gold.rows.offsets[1:-1])
+    true, own = ([[gold.labels[tag] for tag in row] for row in np.split(tags, cuts)] for tags in (lines.labels, lines.own))
+    seen = sorted({_type(tag) for rows in (true, own) for row in rows for tag in row} - {OUTSIDE})
+    return _listed(seen, entities_found(true, own, average=None, zero_division=0)) if seen else (), matrix
+
+
+def _type(tag: str) -> str:
+    """The type of an entity: `PER` of `B-PER`."""
+    return tag if tag == OUTSIDE else tag[2:]

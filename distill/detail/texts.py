@@ -1,0 +1,65 @@
+"""What to show of a test row."""
+
+import itertools
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from distill.detail.lines import places
+from distill.tasks.base import Gold
+
+Array = np.ndarray[Any, np.dtype[Any]]
+SHOWN = 400
+"""Characters of a text that are shown."""
+MORE = " …"
+
+
+def text_of(task: str, line: int, gold: Gold, tokenizer: PreTrainedTokenizerBase, near: Sequence[str] = ()) -> str:
+    """What was read of a line, at most about SHOWN characters.
+
+    Args:
+        task: Its name.
+        line: One of `distill.detail.lines.Said`.
+        gold: The split.
+        tokenizer: Of the rows.
+        near: Of a question's context, the part around the first of these that it holds is shown.
+    """
+    rows = gold.rows
+    if gold.examples is not None:
+        question, context = (str(gold.examples[name][line]) for name in ("question", "context"))
+        return f"{_start(question)}\n{_around(context, next((text for text in near if text and text in context), ''))}"
+    if task in ("token-classification", "masked-lm"):
+        place = int(places(gold)[line])
+        row = int(np.searchsorted(rows.offsets, place, side="right")) - 1
+        own = rows.word(place) if task == "token-classification" else [int(rows.tokens[place])]
+        shown = _decoded(tokenizer, own) if task == "token-classification" else "?"
+        before, after = rows.tokens[rows.offsets[row] : place], rows.tokens[place + len(own) : rows.offsets[row + 1]]
+        left, right = (_decoded(tokenizer, part.tolist()) for part in (before, after))
+        return f"{_end(left, SHOWN // 2)} [{shown}] {_start(right, SHOWN // 2)}".strip()
+    return _start(_decoded(tokenizer, rows.tokens[rows.offsets[line] : rows.offsets[line + 1]].tolist()))
+
+
+def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
+    """A text, or those of a pair on lines of their own, without the special tokens that frame and part them."""
+    frame = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
+    parts = [list(part) for framing, part in itertools.groupby(tokens, frame.__contains__) if not framing]
+    return "\n".join(str(tokenizer.decode(part)).strip() for part in parts)
+
+
+def _start(text: str, most: int = SHOWN) -> str:
+    if len(text) <= most:
+        return text
+    return "\n".join(textwrap.shorten(part, most // (text.count("\n") + 1), placeholder=MORE) for part in text.split("\n"))
+
+
+def _end(text: str, most: int) -> str:
+    return text if len(text) <= most else f"… {text[-most:].partition(' ')[2]}"
+
+
+def _around(text: str, middle: str) -> str:
+    """So much of a text, with `middle` in the middle if it is in it."""
+    start = max(0, text.find(middle) + (len(middle) - SHOWN) // 2) if middle else 0
+    return f"{'… ' if start else ''}{_start(text[start:].partition(' ')[2] if start else text)}"
