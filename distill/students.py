@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
+from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from distill.encoders import set_labels
@@ -104,22 +105,44 @@ def random_student(
 
 
 def copy_embeddings(student: PreTrainedModel, source: PreTrainedModel) -> None:
-    """Give a student the embeddings of another model, in place.
+    """Give a student the embeddings of another model, in place; a narrower one gets them in fewer dimensions (`narrowed`).
 
     Raises:
-        UserError: they are of another kind or shape.
+        UserError: they are of another kind or shape, or the student is wider.
     """
     own, theirs = (getattr(model.base_model, "embeddings", None) for model in (student, source))
     if own is None or theirs is None:
         raise UserError(f"init.copy_embeddings: a {student.config.model_type} keeps none that could be copied; remove it")
     shapes, found = ({name: tuple(tensor.shape) for name, tensor in part.state_dict().items()} for part in (own, theirs))
+    weights, width = dict(theirs.state_dict()), student.config.hidden_size
+    if width < source.config.hidden_size:
+        weights = own.state_dict() | narrowed(theirs, width)
+        found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     for name in sorted(shapes.keys() | found.keys()):
         if shapes.get(name) != found.get(name):
             raise UserError(
                 f"init.copy_embeddings: {name} is {shapes.get(name)} in the student, {found.get(name)} in the source; "
                 "give the architecture the same embeddings, or remove copy_embeddings"
             )
-    own.load_state_dict(theirs.state_dict())
+    own.load_state_dict(weights)
+
+
+def narrowed(embeddings: nn.Module, width: int) -> dict[str, Tensor]:
+    """The tables of an embedding module along the `width` principal axes of its word table, (entries, width) each.
+
+    Of all projections to so few dimensions it keeps most of the word table's squared norm, and so of what tells words apart;
+    a random student of few rows never meets most words. What is no table (a LayerNorm) is left out: it speaks of channels
+    that are no more.
+    """
+    tables = {f"{name}.weight": part.weight for name, part in embeddings.named_modules() if isinstance(part, nn.Embedding)}
+    words = next((table for name, table in tables.items() if "word" in name), None)
+    if words is None or width > words.shape[1]:
+        return {}
+    doubled = words.detach().double()
+    axes = torch.linalg.eigh(doubled.T @ doubled).eigenvectors[:, -width:]
+    axes = axes * torch.where(axes.sum(dim=0) < 0, -1.0, 1.0)
+    fitting = {name: table for name, table in tables.items() if table.shape[1] == len(axes)}
+    return {name: (table.detach().double() @ axes).to(table.dtype) for name, table in fitting.items()}
 
 
 def _require_heads(config: PretrainedConfig) -> None:

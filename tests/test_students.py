@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -154,9 +155,25 @@ def test_embeddings_are_copied_into_a_student_of_another_depth_and_inner_width(n
     assert own.get_output_embeddings().weight is own.get_input_embeddings().weight
 
 
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
+def test_a_narrower_student_gets_what_tells_words_apart(name):
+    source, width = tiny.family(name), 16
+    own = tiny.family(name, **({"dim": width} if name == "distilbert" else {"hidden_size": width}))
+    copy_embeddings(own, source)
+    wide, narrow = (model.get_input_embeddings().weight.detach().double().numpy() for model in (source, own))
+    left, scales, right = np.linalg.svd(wide, full_matrices=False)
+    nearest = left[:, :width] * scales[:width] @ right[:width]
+    np.testing.assert_allclose(narrow @ narrow.T, nearest @ nearest.T, atol=1e-6)
+    places = [model.base_model.embeddings.position_embeddings.weight.detach().double().numpy() for model in (source, own)]
+    onto = right[:width].T @ right[:width]
+    np.testing.assert_allclose(places[1] @ narrow.T, places[0] @ onto @ wide.T, atol=1e-6)
+
+
 def test_embeddings_of_another_shape_or_kind_are_refused():
-    with pytest.raises(UserError, match=r"init.copy_embeddings: LayerNorm.bias is \(16,\) in the student, \(24,\) in the source"):
-        copy_embeddings(tiny.bert(), tiny.family("bert"))
+    with pytest.raises(UserError, match=r"init.copy_embeddings: LayerNorm.bias is \(32,\) in the student, \(24,\) in the source"):
+        copy_embeddings(tiny.bert(width=32), tiny.family("bert"))
+    with pytest.raises(UserError, match=r"token_type_embeddings.weight is \(3, 16\) in the student, \(2, 16\) in the source"):
+        copy_embeddings(tiny.family("bert", hidden_size=16, type_vocab_size=3), tiny.family("bert"))
     with pytest.raises(UserError, match=r"token_type_embeddings.weight is None in the student, \(2, 24\) in the source"):
         copy_embeddings(tiny.family("distilbert"), tiny.family("bert"))
     with pytest.raises(UserError, match="a gpt2 keeps none that could be copied; remove it"):

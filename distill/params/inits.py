@@ -44,7 +44,8 @@ class InitSettings(Strict):
     """A random student: the name of a preset, or any keys of its transformers config: `model_type` (default bert), or `preset`,
     and what differs from it."""
     copy_embeddings: bool = False
-    """Give a random student the embeddings of `from`, which must be of its family and have their shape."""
+    """Give a random student the embeddings of `from`, which must be of its family; a narrower student gets them along their
+    principal axes."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Of random weights. All of a student's `seeds` start from the same newborn."""
 

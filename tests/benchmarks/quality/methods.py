@@ -33,15 +33,9 @@ def half(*stages: Settings) -> Method:
     return Method(stages, {"from": "data/teachers/TEACHER", "layers": [0, 1, 2]}, half_depth=True)
 
 
-NARROW = {
-    "model_type": "bert",
-    "hidden_size": 192,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 12,
-    "intermediate_size": 768,
-}
-"""4 layers × 192, 12 heads as the teacher's, so that scores are compared head by head."""
-BORN_NARROW = {"from": "data/prepared/TASK", "architecture": NARROW}
+NARROW = {"from": "data/teachers/TEACHER", "architecture": "tinybert-4", "copy_embeddings": True}
+"""4 layers × 312, random but for the teacher's embeddings in 312 dimensions; 12 heads as the teacher's, so that scores are
+compared head by head."""
 HINTON = {"recipe": "hinton", "alpha": 0.5, "temperature": 4}
 INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "constant"}
 PREDICTION = {"recipe": "tinybert", "stage": "prediction"}
@@ -54,15 +48,13 @@ METHODS: dict[str, Method] = {
     "minilm": half({"recipe": "minilm"}, HINTON),
     "tinybert": half(INTERMEDIATE, PREDICTION),
     "mobilebert": half({"recipe": "mobilebert", "stage": "transfer"}, {"recipe": "mobilebert", "stage": "distill"}),
-    "narrow-supervised": Method(
-        ({"recipe": "supervised", "epochs_factor": 5, "learning_rate": 5e-4},), BORN_NARROW, tasks=("sst2",)
-    ),
+    "narrow-supervised": Method(({"recipe": "supervised", "epochs_factor": 5, "learning_rate": 5e-4},), NARROW, tasks=("sst2",)),
     "narrow-tinybert": Method(
         (
-            {**INTERMEDIATE, "layer_map": [1, 3, 4, 6], "learning_rate": 1e-3},
+            {**INTERMEDIATE, "layer_map": [1, 3, 4, 6], "learning_rate": 1e-3, "epochs_factor": 2, "schedule": "linear"},
             {**PREDICTION, "learning_rate": 3e-4},
         ),
-        BORN_NARROW,
+        NARROW,
         tasks=("sst2",),
         dataset="TASK-augmented",
     ),
