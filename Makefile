@@ -38,7 +38,7 @@ picture: $(READY)  ## Photograph the report for the README: docs/report.png, lig
 
 clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included.
 	rm -rf .venv .dvc/cache .dvc/tmp dvc.lock data/.scratch data/checked data/raw/*/ data/prepared data/teachers data/targets \
-		data/audits data/inits data/students data/export-jobs data/exports data/runs data/metrics data/evaluations data/plots data/report dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
+		data/audits data/inits data/students data/export-jobs data/exports data/runs data/metrics/students data/metrics/teachers data/metrics/exports data/metrics/targets data/metrics/benchmark.json data/evaluations data/plots data/report dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -12,6 +12,7 @@ from tests import tiny
 from tests.projects import commit, copy, edit_params, make_project, run, stages_run
 
 pytestmark = pytest.mark.slow
+REPRO = "dvc repro evaluate@tinybert evaluate@classifier"
 SHAPE = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 PARAMS = """\
 defaults:
@@ -89,7 +90,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny.save(AutoModelForMaskedLM.from_config(config), base / "checkpoint", tokenizer)
     project = make_project(base / "project", base)
     (project / "params.yaml").write_text(PARAMS.replace("ORIGIN", str(base)), encoding="utf-8")
-    run(project, "dvc repro")
+    run(project, REPRO)
     commit(project, "the results")
     return project
 
@@ -102,7 +103,7 @@ def words(project: Path, folder: str) -> torch.Tensor:
 
 
 def test_a_second_repro_does_nothing(project: Path) -> None:
-    output = run(project, "dvc repro")
+    output = run(project, REPRO)
     assert "up to date" in output
     assert stages_run(output) == set()
 
@@ -136,5 +137,5 @@ def test_the_last_stage_is_a_classifier_with_the_labels_of_the_task(project: Pat
 def test_an_edit_of_the_last_stage_reruns_it_alone(project: Path, tmp_path: Path) -> None:
     edited = copy(project, tmp_path / "project")
     edit_params(edited, students={"tinybert": {"hard_weight": 0.5}})
-    ran = stages_run(run(edited, "dvc repro --dry"))
+    ran = stages_run(run(edited, f"{REPRO} --dry"))
     assert {stage for stage in ran if stage.startswith(("init@", "student@", "teacher@", "targets@"))} == {"student@tinybert"}
