@@ -35,6 +35,8 @@ from distill.tasks.catalogue import task_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SECONDS_A_LINE = 60
+CHECKPOINT_VERSION = 2
+"""Raised when what a checkpoint holds changes: one of another version is not resumed."""
 TIE_BREAK = 1e-7
 """How much the validation loss weighs against the score: ties are common on small validation splits."""
 
@@ -67,7 +69,7 @@ class Trained:
 
 def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel, targets: str = "") -> str:
     """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone."""
-    digest = hashlib.sha256(settings.model_dump_json().encode())
+    digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {settings.model_dump_json()}".encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
     digest.update(targets.encode())
     for parameter in model.parameters():
