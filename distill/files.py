@@ -121,7 +121,7 @@ def read_json(path: Path, what: str) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; expected {what}; run the stage that writes {path.parent}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is damaged ({error}); expected {what}; delete {path.parent} and run again") from None
+        raise UserError(f"{path}: is damaged ({error}); expected {what}; delete it and run again") from None
 
 
 def _key(path: Path) -> str:

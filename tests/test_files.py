@@ -249,5 +249,5 @@ def test_json_that_is_missing_or_damaged_is_refused_with_what_it_should_have_bee
         read_json(tmp_path / "x.json", "a thing")
     for content in (b"{", b"\xff"):
         (tmp_path / "x.json").write_bytes(content)
-        with pytest.raises(UserError, match=r"x.json: is damaged .*; expected a thing; delete .* and run again"):
+        with pytest.raises(UserError, match=r"x.json: is damaged .*; expected a thing; delete it and run again"):
             read_json(tmp_path / "x.json", "a thing")
