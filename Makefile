@@ -11,8 +11,7 @@ demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from wh
 	python -m distill check
 	dvc repro $(if $(QUIET),--quiet)
 	@cat data/report/results.md
-	@python -m distill choose
-	@echo "The report: $(CURDIR)/data/report/index.html"
+	@python -m distill choose; echo "The report: $(CURDIR)/data/report/index.html"
 
 setup: $(READY)  ## Make .venv and install everything into it, as the other commands do when they are called first.
 
@@ -36,9 +35,11 @@ quality: $(READY)  ## Every method on every task, about 100 minutes; DATA=folder
 picture: $(READY)  ## Photograph the report for the README: docs/report.png, light, and docs/report-dark.png. Needs chromium.
 	python -m tests.benchmarks.picture
 
-clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included.
-	rm -rf .venv .dvc/cache .dvc/tmp dvc.lock data/.scratch data/checked data/raw/*/ data/prepared data/teachers data/targets \
+clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included; what you `dvc add`ed stays.
+	rm -rf .venv .dvc/tmp dvc.lock data/.scratch data/checked data/prepared data/teachers data/targets \
 		data/audits data/inits data/students data/export-jobs data/exports data/runs data/metrics/students data/metrics/teachers data/metrics/exports data/metrics/targets data/metrics/benchmark.json data/evaluations data/plots data/report dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	ls data/raw/*.dvc > /dev/null 2>&1 || rm -rf .dvc/cache
+	for raw in data/raw/*/; do [ -e "$${raw%/}.dvc" ] || rm -rf "$$raw"; done
 
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from distill.errors import UserError
 from distill.files import read_json
 from distill.measures import METRIC_NAMES, shown
 
@@ -120,7 +121,14 @@ def measured(
     benchmark = read_json(metrics / "benchmark.json", "what `dvc repro benchmark` writes")
     scores, exports = (_read_all(metrics / kind) for kind in ("students", "exports/students"))
     found: dict[str, list[Candidate]] = {dataset: [] for dataset in sorted(set(origins.values()))}
-    for own in candidates(benchmark, scores, exports, setting, percentile):
+    try:
+        timed = candidates(benchmark, scores, exports, setting, percentile)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{metrics}: a file is damaged or of an older version ({type(error).__name__}: {error}); "
+            "run `dvc repro --force --single-item benchmark`"
+        ) from None
+    for own in timed:
         if own.name in origins:
             found[origins[own.name]].append(own)
     return found
@@ -157,7 +165,8 @@ def candidates(
             scores = exports.get(name, {}).get(SCORED[form], {}) if form in SCORED else own
             if form in UNSCORED or metric not in scores or setting not in timed["latency"]:
                 continue
-            latency, score = timed["latency"][setting], float(scores[metric])
+            latency = timed["latency"][setting]
+            score = float(scores.get("shipped", scores[metric]))
             kept = None if share is None else score * share
             smaller = reference / timed["bytes"] if reference else None
             figures = (float(latency[percentile]), timed["bytes"] / 1e6, latency.get("speedup"), smaller)
@@ -223,7 +232,7 @@ def sentence(choice: Choice, budget: Budget) -> str:
     if choice.best is not None:
         return f"ship {described(choice.best)}"
     if choice.nearest is None:
-        return "no student has been timed and scored in this setting; run `dvc repro`"
+        return "no student has been timed and scored in this setting; run `dvc repro`, or `python -m stages.benchmark --length …`"
     units = {
         "max-latency-ms": ("latency", " ms", 1),
         "max-megabytes": ("size", " MB", 1),
@@ -240,7 +249,7 @@ def sentence(choice: Choice, budget: Budget) -> str:
 
 def described(own: Candidate) -> str:
     """A candidate and its figures."""
-    kept = "" if own.retention is None else f" ({own.retention:.1%} of {own.teacher}’s)"
+    kept = "" if own.retention is None else f" ({own.retention:.1%} of its teacher’s)"
     gains = [f"{gain:.1f} × as {what}" for gain, what in ((own.speedup, "fast"), (own.smaller, "small")) if gain is not None]
     gained = f": {' and '.join(gains)} as {own.teacher} in torch" if gains else ""
     score = f"{METRIC_NAMES[own.metric]} {shown(own.metric, own.score)}{kept}"

@@ -50,7 +50,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     task, gold = task_of(dataset.task), Gold.of(dataset, "test")
     teacher = stored(store.output(LOGITS, "test"), task, gold.rows, store.manifest(LOGITS).per)
     runs, judged = {}, []
-    detail = Detail(task.name)
+    detail, shipped = Detail(task.name), {}
     for seed, place in seed_folders(folder, seeds).items():
         model, tokenizer = load_for(place, dataset)
         kept = predict(model.to(best_device()), task, gold.rows, f"evaluate {folder.name}")
@@ -59,12 +59,14 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         sizes = size(model, place)
         if place == folder:
             detail = detail_of(task.name, kept, gold, tokenizer, teacher)
+            shipped = {"shipped": runs[seed][dataset.metric]} if len(seeds) > 1 else {}
     scores = {
         **_about(dataset, judged[0]),
         **sizes,
         **over_seeds(list(runs.values())),
         **retention(task, dataset.metric, np.array(judged), task.judge(teacher, gold)),
         "seeds": {str(seed): values[dataset.metric] for seed, values in runs.items()},
+        **shipped,
     }
     return scores, detail
 

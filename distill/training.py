@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import math
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -69,7 +70,8 @@ class Trained:
 
 def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel, targets: str = "") -> str:
     """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone."""
-    digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {settings.model_dump_json()}".encode())
+    processes = os.environ.get("WORLD_SIZE", "1")
+    digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json()}".encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
     digest.update(targets.encode())
     for parameter in model.parameters():

@@ -49,11 +49,12 @@ def test_of_equally_fast_or_small_ones_the_better_is_chosen(prefer) -> None:
 
 def test_who_sets_no_budget_is_told_the_fastest_that_keeps_97_percent() -> None:
     assert recommendation(FRONT) == (
-        "ship third (onnx-int8): accuracy 93.0% (97.9% of big’s), 6 ms, 40 MB: 2.0 × as fast and 4.0 × as small as big in torch"
+        "ship third (onnx-int8): accuracy 93.0% (97.9% of its teacher’s), 6 ms, 40 MB: "
+        "2.0 × as fast and 4.0 × as small as big in torch"
     )
     worse = [candidate("third", 0.92, 6), candidate("tiny", 0.9, 2)]
     line = recommendation(worse)
-    assert line.startswith("ship third (onnx-int8): accuracy 92.0% (96.8% of big’s)")
+    assert line.startswith("ship third (onnx-int8): accuracy 92.0% (96.8% of its teacher’s)")
     assert line.endswith("; the best score: none keeps 97% of its teacher’s")
     assert recommendation([]) == sentence(choose([], Budget()), Budget())
 
@@ -136,6 +137,9 @@ def test_candidates_have_the_score_of_their_own_format_and_none_without_one() ->
     assert int8.retention == pytest.approx(0.95 * 0.88 / 0.9)
     assert {own.form for own in candidates(BENCHMARK, STUDENTS, {})} == {"torch-fp32"}
     assert candidates(BENCHMARK, STUDENTS, EXPORTS, "128") == []
+    seeds = {"soft": {**STUDENTS["soft"], "shipped": 0.92}}
+    torch = next(own for own in candidates(BENCHMARK, seeds, {}) if own.form == "torch-fp32")
+    assert (torch.score, torch.retention) == (0.92, pytest.approx(0.95 * 0.92 / 0.9))
     assert candidates(BENCHMARK, STUDENTS, EXPORTS, "rows", "p50")[0].latency_ms == 4
     assert candidates(BENCHMARK | {"teachers": {}}, STUDENTS, EXPORTS)[0].smaller is None
 
@@ -160,7 +164,8 @@ def test_the_command_names_the_student(project) -> None:
     done = python(project, "-m", "distill", "choose", "--max-latency-ms", "10", "--min-retention", "0.94")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "ship soft (onnx-fp32): accuracy 90.0% (95.0% of big’s), 8 ms, 40 MB: 3.0 × as fast and 2.0 × as small as big in torch\n"
+        "ship soft (onnx-fp32): accuracy 90.0% (95.0% of its teacher’s), 8 ms, 40 MB: "
+        "3.0 × as fast and 2.0 × as small as big in torch\n"
     )
 
 
@@ -176,6 +181,20 @@ def test_the_command_takes_a_preference_and_without_any_wish_recommends(project)
 def test_only_students_that_are_asked_for_are_compared_by_data_set(project) -> None:
     assert [len(own) for own in measured(project / "data", {"soft": "news"}).values()] == [3]
     assert measured(project / "data", {"other": "wire"}) == {"wire": []}
+
+
+def test_a_project_without_students_and_a_damaged_benchmark_are_named(project) -> None:
+    (project / "data/metrics/benchmark.json").write_text('{"students": {"soft": {}}}', encoding="utf-8")
+    done = python(project, "-m", "distill", "choose")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a file is damaged or of an older version (KeyError: 'teachers')" in done.stderr
+    params = project / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").partition("\nstudents:")[0] + "\nstudents: {}\n", encoding="utf-8")
+    done = python(project, "-m", "distill", "choose")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: params.yaml: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`\n",
+    )
 
 
 def test_the_command_exits_with_1_where_nothing_fits(project) -> None:

@@ -35,6 +35,13 @@ def test_entities_are_scored_whole_and_confused_by_type():
     assert confusion.counts == ((0, 1, 0), (0, 1, 1), (0, 0, 1))
 
 
+def test_an_entity_may_be_called_o():
+    gold = gold_of([3], [1, 2, 0], ("O", "B-O", "B-A"))
+    classes, confusion = classes_of("token-classification", lines_of([1, 2, 0], [1, 0, 0]), gold)
+    assert [(each.label, each.f1) for each in classes] == [("A", 0), ("O", 1)]
+    assert confusion.counts == ((0, 0, 1), (0, 1, 0), (0, 0, 1))
+
+
 def test_entities_agree_with_the_tasks_own_scores():
     labels = DICE.integers(0, 4, 60)
     gold = gold_of([6] * 10, labels, TAGS)

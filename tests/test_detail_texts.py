@@ -50,3 +50,12 @@ def test_of_a_context_the_part_around_the_answer_is_shown():
     assert "before answer after" in shown
     assert len(shown) < SHOWN + 10
     assert text_of("question-answering", 0, gold, TOKENIZER).startswith("why?\nbefore before")
+
+
+@pytest.mark.parametrize("context", ["\n".join(["line"] * 900), "x" * 2000, "字" * 2000])
+def test_whatever_a_context_is_like_something_of_it_is_shown(context):
+    gold = gold_of([1], [[0, 0]], questions=[(context, [context[:1]])])
+    gold = replace(gold, examples=gold.examples.append_column("question", [["why?"]]))
+    for near in ((), (context[:1],), (context[100:110],)):
+        _, _, shown = text_of("question-answering", 0, gold, TOKENIZER, near).partition("\n")
+        assert SHOWN / 2 < len(shown) <= SHOWN + 10

@@ -158,6 +158,8 @@ def test_what_was_cut_is_told(folders: dict[str, Path]) -> None:
         ("sequence-classification", '{"text": 5}', "text: got 5, expected text"),
         ("sequence-classification", '{"text": "w1"', "begins with '{' and is no JSON object"),
         ("sequence-classification", '{"txt": "w1"}', "has txt; expected a row of text, as JSON or from a table"),
+        ("sequence-classification", '{"text": "w1 \\ud83d"}', "text: got 'w1 \\ud83d', with half a character"),
+        ("token-classification", '{"tokens": ["\\ud83d"]}', "tokens: got '\\ud83d', with half a character"),
         ("regression", '{"text": "w1", "text_pair": ""}', "text_pair: got '', expected text"),
         ("token-classification", '{"tokens": ["w1", 3]}', "tokens: got ['w1', 3], expected a list of words"),
         ("question-answering", "w1", "has text; expected a row of question and context"),
@@ -174,6 +176,11 @@ def test_a_bad_line_is_named_and_answered_in_its_place(task: str, line: str, com
     assert bad["error"].startswith(complaint)
     said = result.stderr.splitlines()
     assert said == [f"error: stdin: line 2: {bad['error']}", "error: stdin: 1 bad line, answered with `error`"]
+
+
+def test_a_byte_order_mark_is_no_text(folders: dict[str, Path]) -> None:
+    marked, bare = (predicted(folders["regression"] / "model", given=f"{mark}w1\n".encode()) for mark in ("\ufeff", ""))
+    assert marked == bare
 
 
 def test_a_line_that_is_no_utf8_is_named(folders: dict[str, Path]) -> None:

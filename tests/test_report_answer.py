@@ -31,7 +31,9 @@ def test_each_data_set_has_its_line_which_is_the_recommendation(project):
     expected = measured(project / "data", dict.fromkeys(NEWS, "news") | {"wired": "wire"})
     assert [own["line"] for own in found["sets"]] == [recommendation(expected[name]) for name in ("news", "wire")]
     assert found["lines"] == [f"{own['name']}: {own['line']}" for own in found["sets"]]
-    assert found["lines"][0].startswith("news: ship soft (onnx-int8): accuracy 97.3% (100.2% of big’s), 1.4 ms, 16 MB: 11.4 × as")
+    assert found["lines"][0].startswith(
+        "news: ship soft (onnx-int8): accuracy 97.3% (100.2% of its teacher’s), 1.4 ms, 16 MB: 11.4 × as"
+    )
 
 
 def test_of_one_data_set_the_line_stands_alone(project):

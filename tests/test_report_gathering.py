@@ -8,6 +8,7 @@ import pytest
 from distill.errors import UserError
 from distill.report.content import DataSet
 from distill.report.gathering import gather
+from distill.report.ledger import ledger
 from tests.reports import MILLISECONDS, PARAMETERS, PARAMS, SCORES, news, read_params, write_data
 
 __all__ = ["news"]
@@ -120,3 +121,18 @@ def test_an_audit_without_its_rows(tmp_path: Path) -> None:
     (tmp_path / "data/audits/news.parquet").unlink()
     with pytest.raises(UserError, match="audit@news"):
         gather(read_params(tmp_path), tmp_path / "data")
+
+
+def test_a_student_of_other_tokens_reads_the_set_of_its_teachers_data(tmp_path: Path) -> None:
+    wire = "wire: {source: news, tokenizer: {path: own}, teacher_tokenizer: {path: tokenizer}}"
+    text = PARAMS.replace("datasets: {news: {", f"datasets: {{{wire}, news: {{")
+    text = text.replace("dataset: news\n    targets: news\n", "dataset: wire\n    targets: news/logits\n").replace(
+        "prepared/news", "prepared/wire"
+    )
+    params = read_params(tmp_path, text)
+    write_data(tmp_path / "data")
+    (tmp_path / "data/runs/datasets/wire.json").write_bytes((tmp_path / "data/runs/datasets/news.json").read_bytes())
+    found, _ = gather(params, tmp_path / "data")
+    assert [own.name for own in found.students] == ["tiny"]
+    assert ([own.name for own in found.targets], [own.name for own in found.teachers]) == (["news"], ["big"])
+    assert ledger(found).title == "Ledger"

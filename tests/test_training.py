@@ -200,12 +200,14 @@ def test_gradient_accumulation_gives_the_step_of_the_larger_batch(tmp_path, data
     torch.testing.assert_close(weights(models[0]), weights(models[1]), atol=2e-4, rtol=1e-3)
 
 
-def test_a_run_key_tells_runs_apart(dataset):
+def test_a_run_key_tells_runs_apart(dataset, monkeypatch):
     key = run_key(settings(), dataset, tiny.bert())
     assert key == run_key(settings(), dataset, tiny.bert())
     assert key != run_key(settings(epochs=4), dataset, tiny.bert())
     assert key != run_key(settings(), dataset, tiny.bert(seed=3))
     assert key != run_key(settings(), dataset, tiny.bert(), "of another teacher")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert key != run_key(settings(), dataset, tiny.bert())
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,10 @@ def main(
     from distill.params.base import nearest
     from distill.params.whole import load_params
 
-    params = load_params(PARAMS)
-    found = measured(Path("data"), params.shippable(), str(length or "rows"), percentile)
+    students = load_params(PARAMS).shippable()
+    if not students:
+        raise UserError(f"{PARAMS}: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`")
+    found = measured(Path("data"), students, str(length or "rows"), percentile)
     if dataset is not None and dataset not in found:
         raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
     budget, choices, lines = Budget(max_latency_ms, min_retention, max_megabytes), {}, {}
@@ -64,5 +66,5 @@ def main(
     else:
         for name, line in lines.items():
             click.echo(f"{name}: {line}" if len(lines) > 1 else line)
-    if not choices or any(choice.best is None for choice in choices.values()):
+    if any(choice.best is None for choice in choices.values()):
         sys.exit(1)

@@ -82,16 +82,10 @@ def _listed(names: Sequence[str], found: Sequence[Array]) -> tuple[ClassScore, .
 def _tags(lines: Said, gold: Gold) -> tuple[tuple[ClassScore, ...], Confusion]:
     if not all(name == OUTSIDE or name[1:2] == "-" for name in gold.labels):
         return _scores(lines.labels, lines.own, gold.labels), confusion(lines.labels, lines.own, gold.labels)
-    types = sorted({_type(name) for name in gold.labels} - {OUTSIDE})
-    whole = [*types, OUTSIDE]
-    number = np.array([whole.index(_type(name)) for name in gold.labels])
-    matrix = confusion(number[lines.labels], number[lines.own], whole)
+    types = sorted({name[2:] for name in gold.labels if name != OUTSIDE})
+    number = np.array([len(types) if name == OUTSIDE else types.index(name[2:]) for name in gold.labels])
+    matrix = confusion(number[lines.labels], number[lines.own], [*types, OUTSIDE])
     cuts = np.searchsorted(places(gold), gold.rows.offsets[1:-1])
     true, own = ([[gold.labels[tag] for tag in row] for row in np.split(tags, cuts)] for tags in (lines.labels, lines.own))
-    seen = sorted({_type(tag) for rows in (true, own) for row in rows for tag in row} - {OUTSIDE})
+    seen = sorted({tag[2:] for rows in (true, own) for row in rows for tag in row if tag != OUTSIDE})
     return _listed(seen, entities_found(true, own, average=None, zero_division=0)) if seen else (), matrix
-
-
-def _type(tag: str) -> str:
-    """The type of an entity: `PER` of `B-PER`."""
-    return tag if tag == OUTSIDE else tag[2:]

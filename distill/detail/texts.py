@@ -1,7 +1,6 @@
 """What to show of a test row."""
 
 import itertools
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,8 +28,10 @@ def text_of(task: str, line: int, gold: Gold, tokenizer: PreTrainedTokenizerBase
     """
     rows = gold.rows
     if gold.examples is not None:
-        question, context = (str(gold.examples[name][line]) for name in ("question", "context"))
-        return f"{_start(question)}\n{_around(context, next((text for text in near if text and text in context), ''))}"
+        question, context = (_line(str(gold.examples[name][line])) for name in ("question", "context"))
+        return (
+            f"{_start(question)}\n{_around(context, next((text for text in map(_line, near) if text and text in context), ''))}"
+        )
     if task in ("token-classification", "masked-lm"):
         place = int(places(gold)[line])
         row = int(np.searchsorted(rows.offsets, place, side="right")) - 1
@@ -46,20 +47,34 @@ def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
     """A text, or those of a pair on lines of their own, without the special tokens that frame and part them."""
     frame = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
     parts = [list(part) for framing, part in itertools.groupby(tokens, frame.__contains__) if not framing]
-    return "\n".join(str(tokenizer.decode(part)).strip() for part in parts)
+    return "\n".join(_line(str(tokenizer.decode(part))) for part in parts)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _start(text: str, most: int = SHOWN) -> str:
     if len(text) <= most:
         return text
-    return "\n".join(textwrap.shorten(part, most // (text.count("\n") + 1), placeholder=MORE) for part in text.split("\n"))
+    parts = text.split("\n")
+    return "\n".join(_cut(part, most // len(parts)) for part in parts)
+
+
+def _cut(text: str, most: int) -> str:
+    """A line's beginning, up to a blank if it has any."""
+    if len(text) <= most:
+        return text
+    shown = text[: most - len(MORE)]
+    return (shown if text[len(shown)] == " " else shown.rpartition(" ")[0] or shown) + MORE
 
 
 def _end(text: str, most: int) -> str:
-    return text if len(text) <= most else f"… {text[-most:].partition(' ')[2]}"
+    shown = text[-most:]
+    return text if len(text) <= most else f"… {shown.partition(' ')[2] or shown}"
 
 
 def _around(text: str, middle: str) -> str:
     """So much of a text, with `middle` in the middle if it is in it."""
     start = max(0, text.find(middle) + (len(middle) - SHOWN) // 2) if middle else 0
-    return f"{'… ' if start else ''}{_start(text[start:].partition(' ')[2] if start else text)}"
+    return f"… {_start(text[start:].partition(' ')[2] or text[start:])}" if start else _start(text)

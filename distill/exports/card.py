@@ -59,7 +59,7 @@ python -m distill predict data/exports/{kind}/{name}/{int8} texts.txt
 In the repository that it comes from, this finds the commit, by what dvc.lock says of {found}, and makes it again:
 
 ```sh
-git checkout $(git log -1 --format=%H -S {md5} -- dvc.lock)
+git checkout $(git log --reverse --format=%H -S {md5} -- dvc.lock | head -1)
 dvc repro --pull --allow-missing {stage}@{name}
 ```
 """
@@ -107,7 +107,11 @@ def card(
 
 
 def _files(model: str, scores: Mapping[str, Any], exports: Mapping[str, Any], metric: str) -> str:
-    rows = ((model, "torch, fp32", scores), (FP32, "ONNX, fp32", exports["fp32"]), (INT8, "ONNX, INT8", exports["int8"]))
+    rows = (
+        (model, "torch, fp32", {**scores, metric: scores.get("shipped", scores[metric])}),
+        (FP32, "ONNX, fp32", exports["fp32"]),
+        (INT8, "ONNX, INT8", exports["int8"]),
+    )
     return "\n".join(f"| {file} | {what} | {own['bytes'] / 1e6:.1f} | {own[metric]:.4f} |" for file, what, own in rows)
 
 
@@ -115,7 +119,8 @@ def _kept(scores: Mapping[str, Any]) -> str:
     if "retention" not in scores:
         return ""
     low, high = scores["retention_low"], scores["retention_high"]
-    return f"\nIt keeps {scores['retention']:.1%} of its teacher's score (95% interval {low:.1%} to {high:.1%})."
+    who = "Its seeds keep, on average," if len(scores.get("seeds", ())) > 1 else "It keeps"
+    return f"\n{who} {scores['retention']:.1%} of its teacher's score (95% interval {low:.1%} to {high:.1%})."
 
 
 def _origin(job: Mapping[str, Any]) -> str:

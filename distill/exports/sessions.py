@@ -48,7 +48,8 @@ def open_session(path: Path, threads: int | None = None) -> Session:
         UserError: the file is missing or damaged.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run `dvc repro export@{path.parent.name}`, or `dvc pull {path.parent}`")
+        stage = "export-teacher" if path.parent.parent.name == "teachers" else "export"
+        raise UserError(f"{path}: no such file; run `dvc repro {stage}@{path.parent.name}`, or `dvc pull {path.parent}`")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:

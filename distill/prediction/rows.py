@@ -38,7 +38,7 @@ def read_rows(path: Path | None) -> Iterator[tuple[int, str | Row | UserError]]:
     with sys.stdin.buffer if path is None else path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield number, line.decode("utf-8").rstrip("\r\n")
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 yield number, UserError(f"byte {error.start} is no UTF-8; save the file as UTF-8")
 
@@ -58,6 +58,7 @@ def row_of(content: str | Row | UserError, task: str) -> Row:
     if task == "token-classification" and words is not None:
         if not isinstance(words, list) or not words or not all(isinstance(word, str) and word.strip() for word in words):
             raise UserError(f"tokens: got {words!r:.60}, expected a list of words")
+        _require_whole("tokens", "".join(words))
         return {"tokens": words}
     for column in COLUMNS[task]:
         _require_text(row, column, COLUMNS[task])
@@ -82,3 +83,10 @@ def _require_text(row: Row, column: str, columns: tuple[str, ...]) -> None:
         raise UserError(f"has {', '.join(row) or 'nothing'}; expected a row of {' and '.join(columns)}, as JSON or from a table")
     if not isinstance(row[column], str) or not row[column].strip():
         raise UserError(f"{column}: got {row[column]!r:.60}, expected text")
+    _require_whole(column, row[column])
+
+
+def _require_whole(column: str, text: str) -> None:
+    """JSON may hold half a character, which no tokenizer takes."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError(f"{column}: got {text!r:.60}, with half a character (a lone surrogate); expected whole text")

@@ -114,7 +114,7 @@ def _shown(own: Candidate, colour: str, budget: Budget) -> dict[str, Any]:
         "misses": bool(budget.misses(own)),
         "texts": {
             "score": shown(own.metric, own.score),
-            "retention": "" if own.retention is None else f"{own.retention:.1%} of {own.teacher}’s",
+            "retention": "" if own.retention is None else f"{own.retention:.1%} of its teacher’s",
             "latency": f"{brief(own.latency_ms)} ms",
             "speedup": "" if own.speedup is None else f"{own.speedup:.1f} × as fast",
             "size": f"{brief(own.megabytes)} MB",

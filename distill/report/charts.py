@@ -72,6 +72,7 @@ def validation_chart(data_set: DataSet) -> Chart | None:
     points: list[dict[str, Any]] = [
         {"model": model.label, "seed": run.seed, "epoch": epoch, "score": score, "seeds": len(model.runs)}
         for model in data_set.models
+        if model.metrics
         for run in model.runs
         for epoch, score in run.scores
     ]

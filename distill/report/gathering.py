@@ -28,7 +28,7 @@ from distill.report.content import (
     Taught,
 )
 
-ABOUT = ("task", "metric", "rows", "layers", "hidden_size", "parameters", "bytes", "seeds")
+ABOUT = ("task", "metric", "rows", "layers", "hidden_size", "parameters", "bytes", "seeds", "shipped")
 """What a metrics file says that is no measure."""
 SPLITS = ("train", "validation", "test")
 OWN_ROWS = "rows"
@@ -55,9 +55,10 @@ def gather(params: Params, data: Path) -> tuple[DataSet, ...]:
 
 def _data_set(params: Params, data: Path, name: str) -> DataSet:
     about = _read(data / "runs/datasets" / f"{name}.json", f"prepare@{name}", _described)
-    targets = {key: entry for key, entry in params.targets.items() if params.origin(entry.dataset) == name}
-    teaching = {entry.teacher for entry in targets.values()}
     students = {key: entry for key, entry in params.students.items() if params.origin(entry.dataset) == name}
+    read = {member for entry in students.values() for member in params.members(entry.targets.partition("/")[0])}
+    targets = {key: entry for key, entry in params.targets.items() if params.origin(entry.dataset) == name or key in read}
+    teaching = {entry.teacher for entry in targets.values()}
     return DataSet(
         name=name,
         **about,
@@ -152,7 +153,7 @@ def _formats(data: Path, kind: str, name: str) -> tuple[Format, ...]:
 
 def _score(form: str, own: Mapping[str, Any], files: Mapping[str, Any]) -> float | None:
     scores = files[SCORED[form]] if form in SCORED else own
-    return None if form in UNSCORED else float(scores[own["metric"]])
+    return None if form in UNSCORED else float(scores.get("shipped", scores[own["metric"]]))
 
 
 def _format(name: str, entry: Any, score: float | None) -> Format:

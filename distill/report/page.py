@@ -23,6 +23,8 @@ from distill.report.tables import data, escape, results, to_markdown
 from distill.report.verdict import verdict
 
 DUPLICATED = "Rows of one split stand in another too: they flatter the scores above."
+NAMELESS = ((), ("score",), ("start", "end"))
+"""Labels of tasks that have no classes."""
 READING = "Bold: the best student of the column. ±: the standard deviation over seeds. Calibration error: expected, 15 bins."
 IN_MARKDOWN = ("Scores", "Speed and size", "Ledger", "Data")
 """The blocks whose tables results.md has."""
@@ -78,9 +80,10 @@ def training(data_set: DataSet) -> Block:
 def rows(data_set: DataSet) -> Block:
     """What was learnt from."""
     warns = any(found.exact or found.near for found in data_set.duplicates)
-    labels = Note(f"{len(data_set.labels)} labels: {', '.join(data_set.labels)}", "quiet")
+    named = data_set.labels not in NAMELESS
+    labels = (Note(f"{len(data_set.labels)} labels: {', '.join(data_set.labels)}", "quiet"),) if named else ()
     warning = (Note(DUPLICATED, "warning"),) if warns else ()
-    return Block("Data", (*warning, Grid(tuple(data(data_set))), labels))
+    return Block("Data", (*warning, Grid(tuple(data(data_set))), *labels))
 
 
 def again(data_set: DataSet) -> Block:
