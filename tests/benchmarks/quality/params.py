@@ -44,25 +44,28 @@ def task_params(
     if any(method.dataset == "TASK-augmented" for method in methods.values()):
         _augment(content, name, task)
     for student, method in methods.items():
-        content["students"] |= chain(student, method, name, seeds, inherited["epochs"])
+        first = task.first if method.half_depth else {}
+        content["students"] |= chain(student, method, name, seeds, inherited["epochs"], first)
     return content
 
 
-def chain(student: str, method: Method, task: str, seeds: Sequence[int], epochs: int) -> dict[str, dict[str, Any]]:
-    """A method's students: STUDENT-1, …, and the last one, STUDENT, born from the one before it."""
+def chain(
+    student: str, method: Method, task: str, seeds: Sequence[int], epochs: int, first: Settings
+) -> dict[str, dict[str, Any]]:
+    """A method's students: STUDENT-1, …, and the last one, STUDENT, born from the one before it; `first` is for the earlier."""
     entries: dict[str, dict[str, Any]] = {}
     dataset = method.dataset.replace("TASK", task)
     init = {key: _named(value, task) for key, value in method.init.items()}
     for number, stage in enumerate(method.stages, start=1):
         last = number == len(method.stages)
         name = student if last else f"{student}-{number}"
-        settings = {key: value for key, value in stage.items() if key != "epochs_factor"}
+        settings = stage if last else {**stage, **first}
         entries[name] = {
-            **settings,
+            **{key: value for key, value in settings.items() if key != "epochs_factor"},
             "dataset": dataset,
             "targets": dataset if stage["recipe"] not in ("supervised", "hinton") else f"{dataset}/logits",
             "init": init,
-            "epochs": epochs * stage.get("epochs_factor", 1),
+            "epochs": epochs * settings.get("epochs_factor", 1),
             **({} if last else {"seeds": list(seeds[:1])}),
         }
         init = {"from": f"data/students/{name}"}
