@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
 
@@ -25,11 +25,12 @@ def bf16_helps() -> bool:
 def keep_freed_memory() -> None:
     """Let the next training step have the memory that the last one freed.
 
-    By default glibc gives blocks from 32 MB on, such as the gradient of an embedding table, back to the kernel at once; each
-    step gets them again as zeroed pages, one fault at a time. That was a quarter of the step of a 3 × 384 student on a CPU
-    (`python -m tests.benchmarks.allocation`). Other C libraries are left as they are.
+    By default glibc gives what is free above 64 MB back to the kernel at once, and each step gets it again as zeroed pages, one
+    fault at a time (`python -m tests.benchmarks.allocation` measures what that costs). Blocks from 32 MB on, such as the
+    gradient of an embedding table, still come from the kernel and go back to it: on the heap they would tear it apart. Other C
+    libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
