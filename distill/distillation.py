@@ -153,5 +153,5 @@ def distill_student(
         return runs
     best = max(runs, key=lambda seed: runs[seed].merit)
     for seed, model in models.items():
-        save_model(folder if seed == best else folder / "seeds" / str(seed), *model)
+        save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset.max_length)
     return runs

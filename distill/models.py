@@ -38,9 +38,10 @@ TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestio
 """How the names of classes with the head of one task end."""
 
 
-def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Write weights, config and tokenizer."""
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Write weights, config and tokenizer, which says how long the rows were that the model is trained and measured on."""
     model.save_pretrained(folder)
+    tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
 
 

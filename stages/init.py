@@ -33,7 +33,7 @@ def main(name: str) -> None:
         embeddings=init.copy_embeddings,
     )
     with whole_folder(Path("data/inits", name)) as folder:
-        save_model(folder, student, load_tokenizer(dataset.folder / "tokenizer"))
+        save_model(folder, student, load_tokenizer(dataset.folder / "tokenizer"), dataset.max_length)
     parameters = sum(parameter.numel() for parameter in student.parameters())
     shape = f"{student.config.num_hidden_layers} layers × {student.config.hidden_size}"
     say(f"init {name}: {shape}, {parameters / 1e6:.1f}M parameters")

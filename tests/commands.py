@@ -5,7 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from distill.params.base import SECTIONS
+
 ROOT = Path(__file__).parent.parent
+NO_DEFAULTS = f"defaults: {{{', '.join(f'{section}: {{}}' for section in SECTIONS)}}}\n"
+NO_ENTRIES = "".join(f"{section}: {{}}\n" for section in SECTIONS)
+
+
+def whole_params(text: str) -> str:
+    """A params.yaml of these sections; those that the text leaves out are empty."""
+    given = {line.partition(":")[0] for line in text.splitlines()}
+    rest = [line for line in (NO_DEFAULTS + NO_ENTRIES).splitlines() if line.partition(":")[0] not in given]
+    return "\n".join([text, *rest]) + "\n"
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from distill.prepared import Dataset
 from tests import tiny
+from tests.commands import whole_params
 
 torch.set_num_threads(2)
 
@@ -54,10 +55,10 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedToken
 
 @pytest.fixture
 def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Call with the text of params.yaml: an empty project of that file, which becomes the working folder."""
+    """Call with sections of params.yaml: an empty project of that file, the others empty, which becomes the working folder."""
 
     def make(params: str) -> Path:
-        (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
+        (tmp_path / "params.yaml").write_text(whole_params(params), encoding="utf-8")
         monkeypatch.chdir(tmp_path)
         return tmp_path
 

@@ -14,16 +14,13 @@ from distill.detail.form import Agreement, Bin, ClassScore, Confusion, Detail, E
 from distill.params.whole import Params, load_params
 from distill.report.content import DataSet
 from distill.report.gathering import gather
+from tests.commands import whole_params
 
 PARAMS = """
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
 sources: {news: {path: news.csv}}
 datasets: {news: {source: news, tokenizer: {path: tokenizer}}}
-augmentations: {}
 teachers: {big: {dataset: news, checkpoint: {path: checkpoint}}}
 targets: {news: {teacher: big, dataset: news, hidden: [-1]}}
-ensembles: {}
-exports: {}
 students:
   plain: {recipe: supervised, dataset: news, targets: news/logits, init: {from: data/teachers/big, depth: 3}}
   soft: {recipe: hinton, dataset: news, targets: news, init: {from: data/teachers/big, layers: [0, 5]}, seeds: [1, 2]}
@@ -219,7 +216,7 @@ def write_data(data: Path, labels: tuple[str, ...] = LABELS, duplicates: int = 0
 
 def read_params(folder: Path, text: str = PARAMS) -> Params:
     """The made-up params.yaml, checked."""
-    (folder / "params.yaml").write_text(text)
+    (folder / "params.yaml").write_text(whole_params(text))
     return load_params(folder / "params.yaml")
 
 

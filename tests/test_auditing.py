@@ -175,17 +175,7 @@ def test_masked_lm_is_refused(tmp_path) -> None:
         row_weights(dataset, TargetStore(tmp_path, {}, verify=True), {})
 
 
-PARAMS = """\
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
-sources: {}
-datasets: {}
-augmentations: {}
-teachers: {}
-targets: {tiny: {teacher: tiny, dataset: tiny}}
-ensembles: {}
-exports: {}
-students: {}
-"""
+PARAMS = "targets: {tiny: {teacher: tiny, dataset: tiny}}"
 
 
 def run_stage(monkeypatch) -> str:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from tests import tiny
+from tests.commands import whole_params
 from tests.projects import commit, copy, edit_params, make_project, run, stages_run
 
 pytestmark = pytest.mark.slow
@@ -30,15 +31,12 @@ sources:
 datasets:
   corpus: {source: corpus, task: masked-lm, maskings: 2}
   task: {source: task}
-augmentations: {}
 teachers:
   bert: {dataset: corpus, checkpoint: {path: ORIGIN/checkpoint}, epochs: 0}
   task: {dataset: task, checkpoint: {path: ORIGIN/checkpoint}, epochs: 1}
 targets:
   corpus: {teacher: bert, dataset: corpus, hidden: [0, 2, 4], attention: [2, 4]}
   task: {teacher: task, dataset: task, hidden: [0, 2, 4], attention: [2, 4]}
-ensembles: {}
-exports: {}
 students:
   general:
     recipe: tinybert
@@ -89,7 +87,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         tiny.save(AutoModelForMaskedLM.from_config(config), base / "checkpoint", tokenizer)
     project = make_project(base / "project", base)
-    (project / "params.yaml").write_text(PARAMS.replace("ORIGIN", str(base)), encoding="utf-8")
+    (project / "params.yaml").write_text(whole_params(PARAMS.replace("ORIGIN", str(base))), encoding="utf-8")
     run(project, REPRO)
     commit(project, "the results")
     return project

@@ -25,16 +25,8 @@ from tests.commands import contents
 from tests.damage import flip
 
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
-sources: {}
-datasets: {}
-augmentations: {}
-teachers: {}
-ensembles: {}
-exports: {}
 targets:
   tiny: {teacher: tiny, dataset: tiny, hidden: [0, 2], attention: [1], cls: [-1]}
-students: {}
 """
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from distill.commands.check import READ_WHOLE
 from distill.params.base import SECTIONS
 from tests.closures import ROOT, closure, imported
 
@@ -112,6 +113,11 @@ def test_all_of_params_yaml_is_checked_before_data_is_touched() -> None:
         "export",
     ]
     assert [name for name, stage in STAGES.items() if stamp in stage["deps"]] == ["fetch", "prepare"]
+
+
+def test_folders_that_stages_read_whole_are_made_by_the_first_stage() -> None:
+    whole = {path for name in ("benchmark", "report") for path in paths(STAGES[name]["deps"]) if path.startswith("data/")}
+    assert whole - {"data/metrics/benchmark.json"} == set(READ_WHOLE)
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:

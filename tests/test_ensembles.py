@@ -20,18 +20,11 @@ from tests.stores import materialize
 PARAMS = """
 defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {dataset: tiny},
   students: {}, exports: {}}
-sources: {}
-datasets: {}
-augmentations: {}
-teachers: {}
-targets: {}
 ensembles:
   pair: {first: one, second: two}
   mean: {first: pair, second: three, weight: 0.75}
   foreign: {first: one, second: elsewhere}
   lonely: {first: one, second: nowhere}
-students: {}
-exports: {}
 """
 
 

@@ -25,8 +25,9 @@ LABELS["question-answering"] = ("start", "end")
 
 def test_a_saved_model_is_the_same_when_it_is_loaded(tmp_path, dataset, tokenizer):
     model = tiny.bert()
-    save_model(tmp_path, model, tokenizer)
-    loaded, _ = load_for(tmp_path, dataset)
+    save_model(tmp_path, model, tokenizer, 12)
+    loaded, own = load_for(tmp_path, dataset)
+    assert own.model_max_length == 12
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
@@ -34,7 +35,7 @@ def test_a_saved_model_is_the_same_when_it_is_loaded(tmp_path, dataset, tokenize
 
 def test_two_saves_write_the_same_bytes(tmp_path, tokenizer):
     for name in ("a", "b"):
-        save_model(tmp_path / name, tiny.bert(), tokenizer)
+        save_model(tmp_path / name, tiny.bert(), tokenizer, 12)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 

@@ -12,20 +12,13 @@ from distill.params.targets import TargetSettings
 from distill.params.teachers import TeacherSettings
 from distill.params.training import TrainingSettings
 from distill.recipes.catalogue import load_student
-
-DEFAULTS = (
-    "defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, "
-    "exports: {}}\n"
-)
-EMPTY = "sources: {}\ndatasets: {}\naugmentations: {}\nteachers: {}\ntargets: {}\nensembles: {}\nstudents: {}\nexports: {}\n"
+from tests.commands import NO_DEFAULTS, NO_ENTRIES, whole_params
 
 
 def params_file(folder: Path, text: str) -> Path:
     """A params.yaml of these sections; those that the text leaves out are empty."""
-    given = {line.partition(":")[0] for line in text.splitlines()}
-    rest = [line for line in (DEFAULTS + EMPTY).splitlines() if line.partition(":")[0] not in given]
     path = folder / "params.yaml"
-    path.write_text("\n".join([text, *rest]), encoding="utf-8")
+    path.write_text(whole_params(text), encoding="utf-8")
     return path
 
 
@@ -176,7 +169,7 @@ def test_a_recipe_whose_weights_are_all_zero_is_refused(tmp_path: Path):
 def test_an_entry_inherits_defaults_and_overrides_them(tmp_path: Path):
     path = params_file(
         tmp_path,
-        DEFAULTS.replace("teachers: {}", "teachers: {epochs: 7, batch_size: 9}")
+        NO_DEFAULTS.replace("teachers: {}", "teachers: {epochs: 7, batch_size: 9}")
         + "teachers: {x: {dataset: d, checkpoint: {hub: t}, batch_size: 4}}",
     )
     loaded = load_entry(path, "teachers", "x", TeacherSettings)
@@ -187,7 +180,7 @@ def test_an_entry_inherits_defaults_and_overrides_them(tmp_path: Path):
 def test_a_mistyped_default_is_refused_where_it_is_inherited(tmp_path: Path):
     path = params_file(
         tmp_path,
-        DEFAULTS.replace("teachers: {}", "teachers: {epochs: lots}") + "teachers: {x: {dataset: d, checkpoint: {hub: t}}}",
+        NO_DEFAULTS.replace("teachers: {}", "teachers: {epochs: lots}") + "teachers: {x: {dataset: d, checkpoint: {hub: t}}}",
     )
     assert refusal(path, "teachers", "x", TeacherSettings).startswith("teachers.x.epochs: expected valid integer")
 
@@ -236,7 +229,7 @@ def test_a_wrong_section_is_refused(tmp_path: Path, text: str, complaint: str):
 
 def test_a_missing_section_is_refused_because_dvc_cannot_track_it(tmp_path: Path):
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULTS + EMPTY.replace("targets: {}\n", ""), encoding="utf-8")
+    path.write_text(NO_DEFAULTS + NO_ENTRIES.replace("targets: {}\n", ""), encoding="utf-8")
     assert refusal(path, "sources", "x", Source) == "targets: expected a mapping, got None; write `targets: {}`"
 
 

@@ -10,7 +10,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.projects import STUDENTS, attempt, copy, edit_params, environment, locked, reproduced, run, stages_run
+from tests.projects import (
+    STUDENTS,
+    attempt,
+    copy,
+    edit_params,
+    environment,
+    locked,
+    make_origin,
+    make_project,
+    reproduced,
+    run,
+    stages_run,
+)
 
 pytestmark = pytest.mark.slow
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz")
@@ -122,6 +134,15 @@ def test_a_typo_in_params_yaml_stops_the_repro_at_once_with_one_line_and_loses_n
     assert [found for found in output.splitlines() if found.startswith("error: ")] == [f"error: params.yaml: {line}"]
     assert contents(project) == {path: content for path, content in before.items() if not path.startswith(CHECKED)}
     (project / "params.yaml").write_text(right, encoding="utf-8")
+    assert stages_run(run(project, "dvc repro")) == set()
+
+
+def test_a_project_without_students_has_a_report_of_its_teachers(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", make_origin(tmp_path / "origin"))
+    path = project / "params.yaml"
+    path.write_text(path.read_text(encoding="utf-8").partition("\nstudents:")[0] + "\nstudents: {}\n", encoding="utf-8")
+    run(project, "dvc repro")
+    assert "No student has learnt from tiny yet." in (project / "data/report/index.html").read_text(encoding="utf-8")
     assert stages_run(run(project, "dvc repro")) == set()
 
 

@@ -1,6 +1,7 @@
 """Predictions are what the model says, in order, from any kind of file, torch or ONNX."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,16 @@ def test_answers_are_the_likeliest_stretches_of_their_contexts(folders: dict[str
 def test_what_was_cut_is_told(folders: dict[str, Path]) -> None:
     found = predicted(folders["sequence-classification"] / "model", given="\n".join(["w1 " * 50, "w1"]))
     assert [row.get("truncated", False) for row in found] == [True, False]
+
+
+def test_rows_are_as_long_as_those_that_the_model_was_measured_on(folders: dict[str, Path], tmp_path: Path) -> None:
+    place = Path(shutil.copytree(folders["sequence-classification"] / "model", tmp_path / "short"))
+    tokenizer = AutoTokenizer.from_pretrained(place)
+    tokenizer.model_max_length = 6
+    tokenizer.save_pretrained(place)
+    exactly, longer, same = predicted(place, given="\n".join(["w1 w2 w3 w4", "w1 w2 w3 w4 w5", "w1 w2 w3 w4 w6 w7"]))
+    assert "truncated" not in exactly
+    assert longer == same == {**exactly, "truncated": True}
 
 
 @pytest.mark.parametrize(

@@ -13,22 +13,15 @@ from distill.prepared import Dataset
 from distill.processes import leads, written_once
 from distill.targets.outputs import Job
 from tests import several, tiny
-from tests.commands import ROOT, environment
+from tests.commands import ROOT, environment, whole_params
 from tests.formulas import JOB, random_model
 from tests.stores import materialize
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 ROWS, BATCH = 48, 4
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
-sources: {}
-datasets: {}
-augmentations: {}
 teachers:
   own: {dataset: tiny, checkpoint: {path: data/inits/own}, epochs: 1}
-ensembles: {}
-exports: {}
-targets: {}
 students:
   own: {recipe: hinton, dataset: tiny, targets: targets, init: {from: data/teachers/own}, epochs: 1, seeds: [1, 2]}
 """
@@ -107,7 +100,7 @@ def project(tmp_path, tokenizer) -> Path:
     teacher = tiny.bert(layers=3, seed=1)
     materialize(teacher, dataset, tmp_path / "data/targets/targets", Job())
     tiny.save(tiny.bert(layers=2), tmp_path / "data/inits/own", tokenizer)
-    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(whole_params(PARAMS), encoding="utf-8")
     return tmp_path
 
 

@@ -9,17 +9,12 @@ from stages import benchmark
 from tests import tiny
 
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
-sources: {}
 datasets: {tiny: {source: tiny, tokenizer: {path: origin}}}
-augmentations: {}
 teachers: {big: {dataset: tiny, checkpoint: {path: origin}}}
 targets: {logits: {teacher: big, dataset: tiny, hidden: [-1]}}
-ensembles: {}
 students:
   half: {recipe: hinton, dataset: tiny, targets: logits/logits, init: {from: data/teachers/big, depth: 1}}
   first: {recipe: tinybert, stage: intermediate, dataset: tiny, targets: logits, init: {from: data/teachers/big, depth: 1}}
-exports: {}
 """
 
 

@@ -17,13 +17,6 @@ from tests import tiny
 from tests.stores import materialize
 
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, exports: {}, students: {}}
-sources: {}
-datasets: {}
-augmentations: {}
-targets: {}
-ensembles: {}
-exports: {}
 teachers:
   big: {dataset: tiny, checkpoint: {path: x}}
 students:

@@ -19,13 +19,6 @@ sources:
   uninstalled: {package: no_such_package/data}
   offline: {hub: nyu-mll/glue, config: sst2}
   typo: {pth: reviews}
-datasets: {}
-augmentations: {}
-teachers: {}
-targets: {}
-ensembles: {}
-exports: {}
-students: {}
 """
 
 

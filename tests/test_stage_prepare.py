@@ -27,7 +27,6 @@ defaults:
   ensembles: {}
   exports: {}
   students: {}
-sources: {}
 datasets:
   good: {splits: {validation: 0.2}}
   misspelt_column: {columns: {text: txt}}
@@ -50,12 +49,6 @@ datasets:
   wide_stride: {source: wiki, task: question-answering, stride: 4}
   wrong_metric: {source: wiki, task: question-answering, metric: accuracy}
   foreign_key: {maskings: 2}
-augmentations: {}
-teachers: {}
-targets: {}
-ensembles: {}
-exports: {}
-students: {}
 """
 BAD = {
     "misspelt_column": "data/raw/reviews: test: no column 'txt' for columns.text; did you mean 'text'?",

@@ -21,17 +21,9 @@ from distill.targets.ray_engine import Worker
 from distill.targets.teacher import open_teacher
 from distill.targets.writer import Materializer
 from tests import tiny
-from tests.commands import contents, environment
+from tests.commands import contents, environment, whole_params
 
 PARAMS = """\
-defaults: {sources: {}, datasets: {}, augmentations: {}, teachers: {}, targets: {}, ensembles: {}, students: {}, exports: {}}
-sources: {}
-datasets: {}
-augmentations: {}
-teachers: {}
-ensembles: {}
-exports: {}
-students: {}
 targets:
   NAME: {teacher: tiny, dataset: tiny, hidden: [0, 2], attention: [2, -1], cls: [1], shard_megabytes: 16MORE}
 """
@@ -50,7 +42,7 @@ JOB = Job(hidden=(0, 2), attention=(2, -1), cls=(1,), shard_bytes=3000)
 def project(folder: Path, tokenizer, name: str = "tiny", more: str = "") -> Path:
     """A folder in which the stage `targets` can run."""
     folder.mkdir()
-    (folder / "params.yaml").write_text(PARAMS.replace("NAME", name).replace("MORE", more), encoding="utf-8")
+    (folder / "params.yaml").write_text(whole_params(PARAMS.replace("NAME", name).replace("MORE", more)), encoding="utf-8")
     (folder / "small_units.py").write_text(SMALL_UNITS, encoding="utf-8")
     tiny.prepare(folder / "data/prepared/tiny", tokenizer, (300, 40, 40))
     tiny.save(tiny.bert(layers=3), folder / "data/teachers/tiny", tokenizer)

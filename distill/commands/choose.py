@@ -1,6 +1,7 @@
 """`python -m distill choose`: the student to ship within a budget."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 from distill.console import PARAMS, command
 
 if TYPE_CHECKING:
-    from distill.choosing import Preference
+    from distill.choosing import Budget, Candidate, Choice, Preference
 
 
 @command
@@ -40,7 +41,7 @@ def main(
     """
     from dataclasses import asdict
 
-    from distill.choosing import Budget, choose, measured, recommendation, recommended, sentence
+    from distill.choosing import Budget, measured
     from distill.errors import UserError
     from distill.files import to_json
     from distill.params.base import nearest
@@ -52,19 +53,22 @@ def main(
     found = measured(Path("data"), students, str(length or "rows"), percentile)
     if dataset is not None and dataset not in found:
         raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
-    budget, choices, lines = Budget(max_latency_ms, min_retention, max_megabytes), {}, {}
-    for name, own in found.items():
-        if dataset not in (None, name):
-            continue
-        if budget == Budget() and prefer is None:
-            choices[name], lines[name] = choose(own, *recommended(own)), recommendation(own)
-        else:
-            choices[name] = choose(own, budget, prefer or "score")
-            lines[name] = sentence(choices[name], budget)
+    budget = Budget(max_latency_ms, min_retention, max_megabytes)
+    answers = {name: answer(own, budget, prefer) for name, own in found.items() if dataset in (None, name)}
     if as_json:
-        click.echo(to_json({name: asdict(choice) for name, choice in choices.items()}), nl=False)
+        click.echo(to_json({name: asdict(choice) for name, (choice, _) in answers.items()}), nl=False)
     else:
-        for name, line in lines.items():
-            click.echo(f"{name}: {line}" if len(lines) > 1 else line)
-    if any(choice.best is None for choice in choices.values()):
+        for name, (_, line) in answers.items():
+            click.echo(f"{name}: {line}" if len(answers) > 1 else line)
+    if any(choice.best is None for choice, _ in answers.values()):
         sys.exit(1)
+
+
+def answer(found: "Sequence[Candidate]", budget: "Budget", prefer: "Preference | None") -> "tuple[Choice, str]":
+    """A data set's choice and the sentence that tells it; without any wish the one that is recommended."""
+    from distill.choosing import Budget, choose, recommendation, recommended, sentence
+
+    if budget == Budget() and prefer is None:
+        return choose(found, *recommended(found)), recommendation(found)
+    choice = choose(found, budget, prefer or "score")
+    return choice, sentence(choice, budget)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import transformers
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from distill.devices import best_device
 from distill.encoders import load_or_explain, load_tokenizer, longest
@@ -28,7 +29,7 @@ HEADS = {
     "ForMaskedLM": "masked-lm",
 }
 MOST_TOKENS = 512
-"""Longer texts are cut, or read in windows (question answering)."""
+"""Of a model that does not say how long its rows may be."""
 BATCH_TOKENS = 1024
 
 
@@ -52,7 +53,8 @@ class Model:
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...]
     most: int
-    """Tokens a row, special tokens included."""
+    """Tokens a row, special tokens included: as many as the rows had that the model was measured on. Longer texts are cut, or
+    read in windows (question answering)."""
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str | None]) -> Encoded:
         """Tokenize texts, or pairs of texts, the longer one of a pair cut first."""
@@ -111,7 +113,14 @@ def open_model(place: Path, threads: int | None = None) -> Model:
         torch.set_num_threads(threads or torch.get_num_threads())
         forward = forward_of(model.eval().to(best_device()), task)
     labels = tuple(str(config.id2label[i]) for i in sorted(config.id2label))
-    return Model(forward, task, load_tokenizer(folder), labels, min(MOST_TOKENS, longest(config) or MOST_TOKENS))
+    tokenizer = load_tokenizer(folder)
+    return Model(forward, task, tokenizer, labels, most_tokens(tokenizer, config))
+
+
+def most_tokens(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:
+    """As many as the tokenizer says, and at most as many as the model has positions."""
+    told = tokenizer.model_max_length if tokenizer.model_max_length < VERY_LARGE_INTEGER else MOST_TOKENS
+    return min(told, longest(config) or told)
 
 
 def task_name(config: PretrainedConfig, where: str) -> str:

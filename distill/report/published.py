@@ -28,6 +28,8 @@ class Published:
     where: str
     """What `faster` was measured on."""
     source: str
+    preset: str | None = None
+    """Its shape's name in distill/presets.py, if it is timed by `make benchmark-presets`."""
 
 
 PUBLISHED = (
@@ -35,8 +37,9 @@ PUBLISHED = (
         "DistilBERT",
         "distilbert",
         *(0.97, "GLUE, development sets", 1.67, 1.6),
-        "CPU, one row at a time",
+        "a Xeon E5-2690 v3, one row at a time",
         "Sanh et al. 2019, arXiv 1910.01108",
+        "distilbert",
     ),
     Published(
         "BERT-PKD, 6 layers",
@@ -52,6 +55,7 @@ PUBLISHED = (
         *(0.968, "GLUE, test sets", 7.5, 9.4),
         "one K80 GPU",
         "Jiao et al. 2020, arXiv 1909.10351",
+        "tinybert-4",
     ),
     Published(
         "TinyBERT, 6 layers",
@@ -59,6 +63,7 @@ PUBLISHED = (
         *(79.4 / 79.5, "GLUE, test sets", 1.64, 2.0),
         "one K80 GPU",
         "Jiao et al. 2020, arXiv 1909.10351",
+        "tinybert-6",
     ),
     Published(
         "MobileBERT",
@@ -66,6 +71,7 @@ PUBLISHED = (
         *(77.7 / 78.3, "GLUE, test sets", 4.3, 5.5),
         "a Pixel 4 phone, 128 tokens",
         "Sun et al. 2020, arXiv 2004.02984",
+        "mobilebert",
     ),
     Published(
         "MiniLM, 6 layers",

@@ -78,7 +78,7 @@ def presets(content: Mapping[str, Any], metrics: Path) -> str:
     lines = []
     for name, own in content["models"].items():
         speeds = [f"{own['formats'][form]['over_reference']['speedup']:.1f}×" for form in (TORCH, INT8)]
-        published = f"{PUBLISHED[name][0]:g}×" if name in PUBLISHED else "1×"
+        published = f"{PUBLISHED[name].faster:g}×" if name in PUBLISHED else "1×"
         sizes = [f"{own['bytes'][form] / 1e6:.1f}" for form in ("onnx-fp32", INT8)]
         lines.append([name, f"{own['parameters'] / 1e6:.1f}M", *sizes, *speeds, published])
     head = ["preset", "parameters", "fp32, MB", "INT8, MB", "speed in torch", "in ONNX INT8", "published"]

@@ -13,17 +13,12 @@ import click
 
 from distill.console import command, say
 from distill.files import SCRATCH, to_json, whole_folder, write_text
+from distill.report import published
+from distill.report.published import INT8, ONNX, TORCH
 
 OUT = Path("data/metrics")
 VOCABULARY, LENGTH, REFERENCE = 30_522, 128, "bert-base"
-TORCH, ONNX, INT8 = "torch-fp32", "onnx-fp32", "onnx-int8"
-PUBLISHED = {
-    "distilbert": (1.6, "Sanh 2019: a row at a time, Xeon E5-2690 v3"),
-    "tinybert-4": (9.4, "Jiao 2020: one K80 GPU"),
-    "tinybert-6": (2.0, "Jiao 2020: one K80 GPU"),
-    "mobilebert": (5.5, "Sun 2020: a Pixel 4 phone, TensorFlow Lite, 128 tokens"),
-}
-"""How many times faster than BERT-base, and where that was measured."""
+PUBLISHED = {known.preset: known for known in published.PUBLISHED if known.preset is not None}
 GOALS = {"distilbert": 1.6, "tinybert-4": 9.4}
 """Of torch fp32, times BERT-base."""
 INT8_GOAL = 2.0
@@ -147,7 +142,7 @@ def table(content: Mapping[str, Any]) -> str:
     rows = [("model", "parameters", "FLOPs", "INT8 file", "torch fp32", "ONNX fp32", "ONNX INT8", "INT8 / torch", "published")]
     for name, own in models.items():
         speeds = [interval(own["formats"][form]["over_reference"]) for form in (TORCH, ONNX, INT8)]
-        known = f"{PUBLISHED[name][0]:g}× ({PUBLISHED[name][1]})" if name in PUBLISHED else "1×"
+        known = f"{PUBLISHED[name].faster:g}× ({PUBLISHED[name].where})" if name in PUBLISHED else "1×"
         rows.append(
             (
                 name,
