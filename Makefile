@@ -29,7 +29,7 @@ bench: $(READY)  ## Measure the ratios of the table in docs/store.md; write data
 benchmark-presets: $(READY)  ## BERT-base, DistilBERT, TinyBERT and MobileBERT side by side, minutes; write data/metrics/presets.md.
 	python -m tests.benchmarks.presets
 
-quality: $(READY)  ## Every method on every task, about 100 minutes; DATA=folder instead of the hub. Interrupted, it goes on.
+quality: $(READY)  ## Every method on every task, about three hours; DATA=folder instead of the hub. Interrupted, it goes on.
 	python -m tests.benchmarks.quality $(if $(DATA),--data $(DATA))
 
 picture: $(READY)  ## Photograph the report for the README: docs/report.png, light, and docs/report-dark.png. Needs chromium.
