@@ -16,7 +16,7 @@ def whole_params(text: str) -> str:
     """A params.yaml of these sections; those that the text leaves out are empty."""
     given = {line.partition(":")[0] for line in text.splitlines()}
     rest = [line for line in (NO_DEFAULTS + NO_ENTRIES).splitlines() if line.partition(":")[0] not in given]
-    return "\n".join([text, *rest]) + "\n"
+    return "\n".join([*rest, text])
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from distill.report.content import DataSet
 from distill.report.gathering import gather
 from tests.commands import whole_params
 
-PARAMS = """
+PARAMS = whole_params("""
 sources: {news: {path: news.csv}}
 datasets: {news: {source: news, tokenizer: {path: tokenizer}}}
 teachers: {big: {dataset: news, checkpoint: {path: checkpoint}}}
@@ -30,7 +30,7 @@ students:
     dataset: news
     targets: news
     init: {from: data/prepared/news, architecture: {num_hidden_layers: 2, hidden_size: 128}}
-"""
+""")
 LABELS = ("business", "entertainment", "politics", "sport", "tech")
 PARAMETERS = {"big": 22_715_141, "plain": 17_391_749, "soft": 15_617_285, "half": 17_391_749, "tiny": 4_369_413}
 SHAPES = {"big": (6, 384), "plain": (3, 384), "soft": (2, 384), "half": (3, 384), "tiny": (2, 128)}
@@ -216,7 +216,7 @@ def write_data(data: Path, labels: tuple[str, ...] = LABELS, duplicates: int = 0
 
 def read_params(folder: Path, text: str = PARAMS) -> Params:
     """The made-up params.yaml, checked."""
-    (folder / "params.yaml").write_text(whole_params(text))
+    (folder / "params.yaml").write_text(text)
     return load_params(folder / "params.yaml")
 
 
