@@ -29,7 +29,7 @@ def test_the_presets_are_measured_against_the_first_and_a_second_run_exports_not
     assert {"tinybert-4: times bert-base, torch fp32", "tinybert-4: MB of the INT8 file"} < set(content["goals"])
     text = presets.table(content)
     assert "| tinybert-4 | 0.2M |" in text
-    assert "9.4× (Jiao 2020: one K80 GPU)" in text
+    assert "9.4× (one K80 GPU)" in text
     assert presets.WHY in text
 
 

@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from distill.params.base import Strict
     from distill.params.whole import Params
 
-READ_WHOLE = (
-    *("data/prepared", "data/teachers", "data/students", "data/exports", "data/audits", "data/evaluations", "data/runs"),
-    *("data/metrics/teachers", "data/metrics/students", "data/metrics/targets", "data/metrics/exports"),
-)
-"""Folders that `benchmark` and `report` depend on, whatever is in them: DVC refuses one that is not there."""
+READ_WHOLE = {
+    "datasets": ("data/prepared", "data/runs"),
+    "teachers": ("data/teachers", "data/metrics/teachers", "data/exports", "data/metrics/exports", "data/evaluations"),
+    "targets": ("data/audits", "data/metrics/targets"),
+    "students": ("data/students", "data/metrics/students"),
+}
+"""Folders that `benchmark` and `report` depend on, and whose entries fill them: DVC refuses a folder that is not there."""
 
 
 @command
 @click.option("--params", type=click.Path(path_type=Path), default=PARAMS, show_default=True)
 @click.option("--stamp", type=click.Path(path_type=Path), help="Write this file if all is well.")
-@click.option("--jobs", type=click.Path(path_type=Path), help="Make the folders that stages read whole; this one for exports.")
+@click.option("--jobs", type=click.Path(path_type=Path), help="What exports read goes here. Makes empty folders too.")
 def main(params: Path, stamp: Path | None, jobs: Path | None) -> None:
     """Check the whole of params.yaml: types, typos, references, cycles, and that target sets keep what students read."""
     from distill.errors import UserError
@@ -43,7 +45,7 @@ def main(params: Path, stamp: Path | None, jobs: Path | None) -> None:
         with whole_folder(jobs) as folder:
             for name, job in export_jobs(checked).items():
                 write_text(folder / f"{name}.json", to_json(job))
-        for place in READ_WHOLE:
+        for place in (place for section, places in READ_WHOLE.items() if not getattr(checked, section) for place in places):
             Path(place).mkdir(parents=True, exist_ok=True)
     click.echo(f"{params}: {counts}")
 
