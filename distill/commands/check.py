@@ -45,8 +45,9 @@ def main(params: Path, stamp: Path | None, jobs: Path | None) -> None:
         with whole_folder(jobs) as folder:
             for name, job in export_jobs(checked).items():
                 write_text(folder / f"{name}.json", to_json(job))
-        for place in (place for section, places in READ_WHOLE.items() if not getattr(checked, section) for place in places):
-            Path(place).mkdir(parents=True, exist_ok=True)
+        for section, places in READ_WHOLE.items():
+            for place in places if not getattr(checked, section) else ():
+                Path(place).mkdir(parents=True, exist_ok=True)
     click.echo(f"{params}: {counts}")
 
 

@@ -17,9 +17,9 @@ def ledger(data_set: DataSet) -> Block:
     """What was paid, what would have been paid, and from when on the store is the cheaper one."""
     known = [own for own in data_set.taught if own.live_seconds is not None and own.epochs]
     parts: list[Part] = []
-    if known and paid_once(data_set, known):
-        store, even = paid_once(data_set, known), break_even(data_set, known)
-        parts += [Note(sentence(data_set, known)), ledger_chart(_steps(known), store, even)]
+    if known and (store := paid_once(data_set, known)):
+        chart = ledger_chart(_steps(known), store, break_even(data_set, known))
+        parts += [Note(sentence(data_set, known)), chart]
     parts += [once(data_set), students(data_set), *([Note(HOW, "quiet")] if known else [])]
     return Block("Ledger", tuple(parts))
 
