@@ -22,7 +22,6 @@ from distill.arguments import training_arguments
 from distill.batches import Collator, RowNumbers
 from distill.checkpointing import SafeCheckpoints, last_checkpoint
 from distill.console import note
-from distill.devices import keep_freed_memory
 from distill.errors import UserError
 from distill.evaluation import predict
 from distill.learner import Learner
@@ -114,7 +113,6 @@ def train(
     """
     if settings.epochs == 0:
         return Trained([], 0.0, 0.0, 0.0)
-    keep_freed_memory()
     arguments = training_arguments(settings, len(rows.rows), seed, scratch, validates=keep == "best")
     callbacks: list[TrainerCallback] = [EpochLines(title)]
     if settings.patience is not None and keep == "best":
