@@ -6,7 +6,7 @@ import click
 
 from distill.console import PARAMS, command, say
 from distill.files import SCRATCH, to_json, write_text
-from distill.recipes.catalogue import load_student
+from distill.recipes.loading import load_student
 
 
 @command

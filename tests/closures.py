@@ -4,6 +4,9 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+CATALOGUE, LOADING = "distill/recipes/catalogue.py", "distill/recipes/loading.py"
+ITS_RECIPE = "distill/recipes/${item.recipe}.py"
+"""How dvc.yaml names the one recipe that a student's stage loads."""
 
 
 def module_file(name: str) -> Path | None:
@@ -39,6 +42,20 @@ def closure(file: Path) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in seen}
 
 
+def recipes() -> set[Path]:
+    """The files of the recipes in the catalogue."""
+    return {file for file in imported(ROOT / CATALOGUE) if file.parent == (ROOT / CATALOGUE).parent}
+
+
+def needed(script: Path) -> set[str]:
+    """What a stage depends on: its closure; if it loads a recipe by name, that one, and what any of them imports."""
+    found = closure(script)
+    if LOADING not in found or CATALOGUE in found:
+        return found
+    all_recipes = {file.relative_to(ROOT).as_posix() for file in recipes()}
+    return found.union(*map(closure, recipes())) - all_recipes | {ITS_RECIPE}
+
+
 if __name__ == "__main__":
     for stage in sorted((ROOT / "stages").glob("*.py")):
-        print(f"{stage.stem}:", *(f"  - {name}" for name in sorted(closure(stage))), sep="\n")
+        print(f"{stage.stem}:", *(f"  - {name}" for name in sorted(needed(stage))), sep="\n")

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from distill.params.base import SECTIONS, validate
 from distill.params.whole import MODELS
-from distill.recipes.catalogue import read_student
+from distill.recipes.loading import read_student
 from tests.closures import ROOT
 from tests.documents import PAGES, blocks, check, commands
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from distill.commands.check import READ_WHOLE
 from distill.params.base import SECTIONS
-from tests.closures import ROOT, closure, imported
+from tests.closures import ITS_RECIPE, ROOT, closure, imported, needed
 
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 FOREACH = {name: stage["foreach"] for name, stage in PIPELINE.items() if "foreach" in stage}
@@ -62,15 +62,20 @@ def part(file: Path) -> str:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_depends_on_the_library_files_that_it_imports_and_on_what_lies_beside_them(name: str) -> None:
     listed = [path for path in paths(STAGES[name]["deps"]) if path.startswith(("distill/", "stages/"))]
-    needed = closure(script(STAGES[name]["cmd"]))
-    folders = {(ROOT / path).parent for path in needed} - {ROOT / "stages", ROOT / "distill"}
+    code = needed(script(STAGES[name]["cmd"]))
+    folders = {(ROOT / path).parent for path in code} - {ROOT / "stages", ROOT / "distill"}
     resources = {
         file.relative_to(ROOT).as_posix()
         for folder in folders
         for file in folder.iterdir()
         if file.is_file() and file.suffix not in {".py", ".pyc"}
     }
-    assert sorted(listed) == sorted(needed | resources)
+    assert sorted(listed) == sorted(code | resources)
+
+
+def test_a_student_depends_on_no_recipe_but_its_own() -> None:
+    recipes = [path for path in paths(STAGES["student"]["deps"]) if path.startswith("distill/recipes/")]
+    assert sorted(recipes) == [ITS_RECIPE, *(f"distill/recipes/{name}.py" for name in ("base", "loading", "soft"))]
 
 
 def test_every_script_in_stages_is_run_by_a_stage() -> None:

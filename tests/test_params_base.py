@@ -11,7 +11,7 @@ from distill.params.sources import Source
 from distill.params.targets import TargetSettings
 from distill.params.teachers import TeacherSettings
 from distill.params.training import TrainingSettings
-from distill.recipes.catalogue import load_student
+from distill.recipes.loading import load_student
 from tests.commands import NO_DEFAULTS, NO_ENTRIES, whole_params
 
 

@@ -18,7 +18,8 @@ from distill.params.sources import Source
 from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
 from distill.params.teachers import TeacherSettings
-from distill.recipes.catalogue import RECIPES, read_student
+from distill.recipes.catalogue import RECIPES
+from distill.recipes.loading import read_student
 
 MODELS: dict[str, type[Strict]] = {
     "sources": Source,

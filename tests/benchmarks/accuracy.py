@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from distill.console import PARAMS, quiet_libraries
-from distill.recipes.catalogue import load_student
+from distill.recipes.loading import load_student
 
 
 def main(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4, 5)) -> None:

@@ -26,7 +26,7 @@ RESAMPLES = 2000
 TINY = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
 STUDENTS: dict[str, dict[str, Any]] = {
     "half": {"init": {"from": "data/teachers/TEACHER", "layers": [0, 1, 2]}, "learning_rate": 1e-4},
-    "tiny": {"init": {"from": "data/prepared/DATASET", "architecture": TINY}, "learning_rate": 1e-3},
+    "tiny": {"init": {"from": "data/prepared/DATASET", "architecture": TINY}, "learning_rate": 5e-4},
 }
 TITLES = {"half": "3 × 384, from layers", "tiny": "2 × 128, random"}
 EPOCHS = {"500": 20, "2000": 8, "all": 2}
