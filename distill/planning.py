@@ -74,7 +74,7 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
 
 def _reads(params: Params, student: str, shapes: Mapping[str, Shape]) -> Needs | None:
     try:
-        return reads(params, student, {name: shape.layers for name, shape in shapes.items()})
+        return reads(params, student, shapes)
     except UserError:
         return None
 

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from distill.params.needs import unfed
 from distill.params.whole import load_params
+from distill.shapes import Shape
 from tests.benchmarks.quality import efficiency
 from tests.benchmarks.quality.collecting import collect, efficiency_table, merge, quality_tables, write_between
 from tests.benchmarks.quality.methods import METHODS, methods_of
@@ -22,13 +23,13 @@ SEEDS = (1, 2, 3)
 
 
 def checked(folder: Path, content: dict) -> list[str]:
-    """What is wrong with a params.yaml, under teachers of 6 layers."""
+    """What is wrong with a params.yaml, under teachers of MiniLM's shape."""
     path = folder / "params.yaml"
     with path.open("w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(content, file)
     params = load_params(path)
-    depths = dict.fromkeys(params.teachers, 6)
-    return [line for target_set in params.targets for line in unfed(params, target_set, path, depths)]
+    shapes = dict.fromkeys(params.teachers, Shape(6, 384, 12))
+    return [line for target_set in params.targets for line in unfed(params, target_set, path, shapes)]
 
 
 @pytest.mark.parametrize("hub", [False, True])

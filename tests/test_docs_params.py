@@ -8,12 +8,18 @@ import pytest
 from distill.params.base import read_yaml
 from distill.params.needs import unfed
 from distill.params.whole import load_params
+from distill.shapes import Shape
 from tests.closures import ROOT
 
 FILES = sorted((ROOT / "docs" / "params").glob("*.yaml"))
 GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
-DEPTHS = {"google-bert/bert-base-uncased": 12, "google-bert/bert-base-cased": 12, "distilbert/distilbert-base-uncased": 6}
-DEPTHS |= {"huawei-noah/TinyBERT_General_4L_312D": 4, "google/mobilebert-uncased": 24}
+SHAPES = {
+    "google-bert/bert-base-uncased": Shape(12, 768, 12),
+    "google-bert/bert-base-cased": Shape(12, 768, 12),
+    "distilbert/distilbert-base-uncased": Shape(6, 768, 12),
+    "huawei-noah/TinyBERT_General_4L_312D": Shape(4, 312, 12),
+    "google/mobilebert-uncased": Shape(24, 512, 4),
+}
 METRICS = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson"}
 """GLUE's own, where it is not accuracy."""
 
@@ -21,8 +27,8 @@ METRICS = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson"}
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_file_passes_the_check_and_every_student_finds_what_it_reads(file: Path) -> None:
     params = load_params(file)
-    depths = {name: DEPTHS[teacher.checkpoint.hub] for name, teacher in params.teachers.items()}
-    assert [line for target_set in params.targets for line in unfed(params, target_set, file, depths)] == []
+    shapes = {name: SHAPES[teacher.checkpoint.hub] for name, teacher in params.teachers.items()}
+    assert [line for target_set in params.targets for line in unfed(params, target_set, file, shapes)] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

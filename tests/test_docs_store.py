@@ -6,6 +6,7 @@ from distill.params.base import SECTIONS
 from distill.params.needs import unfed
 from distill.params.whole import load_params
 from distill.prepared import Dataset
+from distill.shapes import Shape
 from distill.targets.outputs import Job
 from tests import tiny
 from tests.closures import ROOT
@@ -23,7 +24,7 @@ def test_its_target_set_feeds_its_student(tmp_path):
     content = {"defaults": {name: tokenizer.get(name, {}) for name in SECTIONS}, **load(rest), **load(shown)}
     YAML(typ="safe").dump(content, tmp_path / "params.yaml")
     params = load_params(tmp_path / "params.yaml")
-    assert unfed(params, "sst2", tmp_path / "params.yaml", {"sst2": 6}) == []
+    assert unfed(params, "sst2", tmp_path / "params.yaml", {"sst2": Shape(6, 384, 12)}) == []
 
 
 def test_its_training_loop_runs(tmp_path, monkeypatch, tokenizer):

@@ -126,6 +126,34 @@ def test_depths_that_cannot_be_paired_are_refused(project: dict[str, Any]):
     assert line.startswith("params.yaml: students.odd: tinybert: 3 layers of a student ")
 
 
+@pytest.mark.parametrize(
+    ("student", "shape", "complaint"),
+    [
+        (TINYBERT, {"num_attention_heads": 4}, "tinybert: the attention term compares scores head by head, the student has 4"),
+        (DISTILBERT, {"hidden_size": 8}, "distilbert: the cosine term compares hidden states, the student's are 8 wide"),
+        ({**STUDENT, "recipe": "mobilebert", "stage": "transfer"}, {"num_attention_heads": 4}, "mobilebert: the attention term"),
+        ({**STUDENT, "recipe": "minilm", "relation_heads": 3}, {}, "minilm: relation_heads: 3 do not divide the student's width"),
+        ({**STUDENT, "recipe": "minilm", "version": 1}, {"num_attention_heads": 4}, "minilm: version 1 compares attention"),
+    ],
+)
+def test_heads_and_widths_that_cannot_be_compared_are_refused_before_anything_is_computed(
+    project: dict[str, Any], student: dict[str, Any], shape: dict[str, int], complaint: str
+):
+    own = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, **shape}
+    project["students"]["odd"] = {**student, "init": {"from": "data/prepared/tiny", "architecture": own}}
+    project["students"]["heir"] = {**student, "init": {"from": "data/students/odd"}}
+    heirs, odd = refused(project)
+    assert odd.startswith(f"params.yaml: students.odd: {complaint}")
+    assert heirs == odd.replace("students.odd", "students.heir")
+
+
+def test_probabilities_do_not_feed_a_student_that_compares_scores(project: dict[str, Any]):
+    project["targets"]["tiny"] |= {"hidden": [0, 2, 4], "attention": [2, 4], "attention_as": "probabilities-u8"}
+    project["students"]["small"] = TINYBERT
+    (line,) = refused(project)
+    assert "which do not tell them; set attention_as: replay" in line
+
+
 def test_a_layer_that_the_teacher_lacks_is_refused(project: dict[str, Any]):
     project["targets"]["tiny"]["hidden"] = [5]
     (line,) = refused(project)

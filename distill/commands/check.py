@@ -33,9 +33,9 @@ def main(params: Path, stamp: Path | None, jobs: Path | None) -> None:
     from distill.shapes import local_config, read_shape
 
     checked = load_params(params)
-    shapes = {name: read_shape(local_config(**teacher.checkpoint.model_dump())) for name, teacher in checked.teachers.items()}
-    depths = {name: shape.layers for name, shape in shapes.items() if shape is not None}
-    problems = [line for name in checked.targets for line in unfed(checked, name, params, depths)]
+    found = {name: read_shape(local_config(**teacher.checkpoint.model_dump())) for name, teacher in checked.teachers.items()}
+    shapes = {name: shape for name, shape in found.items() if shape is not None}
+    problems = [line for name in checked.targets for line in unfed(checked, name, params, shapes)]
     if problems:
         raise UserError("\n".join(problems))
     counts = ", ".join(f"{len(entries)} {section}" for section, entries in vars(checked).items())

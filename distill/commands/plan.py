@@ -35,8 +35,7 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
         for name in teachers
     }
     shapes = {name: require_shape(config) for name, config in configs.items()}
-    depths = {name: shape.layers for name, shape in shapes.items()}
-    problems = [line for name in wanted for line in unfed(params, name, PARAMS, depths)]
+    problems = [line for name in wanted for line in unfed(params, name, PARAMS, shapes)]
     from distill.planning import plan
 
     plans = {}

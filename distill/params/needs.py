@@ -1,41 +1,42 @@
 """Whether each student's target set keeps what the student reads."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from distill.errors import UserError
 from distill.layers import resolve_layers
-from distill.params.students import Needs
+from distill.params.students import Needs, Shapes
 from distill.params.targets import TargetSettings
 from distill.params.whole import Params
+from distill.shapes import SPELLINGS, Shape
 
 KINDS = ("hidden", "cls", "attention", "relations")
 OF_LAYERS = ("attention", "relations")
 """Those that belong to layers, counted from 1; the others are hidden states, counted from 0."""
 OUTPUTS = {"relations": ("queries", "keys", "values")}
 """What a target set calls the outputs of a kind, where that is not the kind's own name."""
-DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
-"""What the configs of transformers call the number of layers."""
 
 
-def student_depth(params: Params, name: str, depths: Mapping[str, int]) -> int | None:
-    """How many layers a student is born with, followed to its first ancestor; None if that is not known.
+def newborn_shape(params: Params, name: str, shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """What is known of a student's `layers`, `width` and `heads`, followed to its first ancestor.
 
     Args:
         params: All entries, without cycles.
         name: The student.
-        depths: Layers of the teachers of which they are known.
+        shapes: Of the teachers of which they are known.
     """
     init = params.students[name].init
-    if init.layers is not None:
-        return len(init.layers)
-    if init.depth is not None:
-        return init.depth
     if init.architecture is not None:
-        found = next((init.architecture[key] for key in DEPTH_KEYS if key in init.architecture), None)
-        return found if isinstance(found, int) else None
+        given = {part: init.architecture.get(key) for part, keys in SPELLINGS.items() for key in keys if key in init.architecture}
+        return {part: value for part, value in given.items() if isinstance(value, int)}
     _, kind, origin = init.source.split("/")
-    return depths.get(origin) if kind == "teachers" else student_depth(params, origin, depths)
+    if kind == "teachers" and origin not in shapes:
+        source = {}
+    else:
+        source = asdict(shapes[origin]) if kind == "teachers" else newborn_shape(params, origin, shapes)
+    depth = init.depth if init.layers is None else len(init.layers)
+    return source if depth is None else {**source, "layers": depth}
 
 
 def readers(params: Params, target_set: str) -> list[str]:
@@ -43,18 +44,32 @@ def readers(params: Params, target_set: str) -> list[str]:
     return [name for name, student in params.students.items() if student.targets.partition("/")[0] == target_set]
 
 
-def reads(params: Params, name: str, depths: Mapping[str, int]) -> Needs | None:
+def reads(params: Params, name: str, shapes: Mapping[str, Shape]) -> Needs | None:
     """What a student reads; None if it depends on a depth that is not known.
 
     Raises:
-        UserError: the student's layers and the teacher's cannot be paired.
+        UserError: the student cannot be compared with the teacher, or their layers cannot be paired.
     """
     student = params.students[name]
     if not student.reads_hidden:
         return student.needs(1, 1)
-    own = student_depth(params, name, depths)
-    teacher = depths.get(params.targets[student.targets.partition("/")[0]].teacher)
-    return None if own is None or teacher is None else student.needs(own, teacher)
+    targets, own = params.targets[student.targets.partition("/")[0]], newborn_shape(params, name, shapes)
+    teacher = shapes.get(targets.teacher)
+    if teacher is None or "layers" not in own:
+        return None
+    if own.keys() == SPELLINGS.keys():
+        student.require_comparable(
+            Shapes(
+                student_layers=own["layers"],
+                student_width=own["width"],
+                teacher_layers=teacher.layers,
+                teacher_width=teacher.width,
+                student_heads=own["heads"],
+                teacher_heads=teacher.heads,
+                teacher_scores=targets.attention_as != "probabilities-u8",
+            )
+        )
+    return student.needs(own["layers"], teacher.layers)
 
 
 def lists(targets: TargetSettings, depth: int) -> Needs:
@@ -102,16 +117,17 @@ def names(needs: Needs) -> list[str]:
     return ["logits"] * needs.logits + [f"{name}-{layer:02d}" for name, layer in layers]
 
 
-def unfed(params: Params, target_set: str, path: Path, depths: Mapping[str, int]) -> list[str]:
-    """A line for each student that asks for what its target set lacks, as far as depths are known, with what to add.
+def unfed(params: Params, target_set: str, path: Path, shapes: Mapping[str, Shape]) -> list[str]:
+    """A line for each student that asks for what its target set lacks, as far as shapes are known, with what to add.
 
     Args:
         params: All entries, checked.
         target_set: The entry of `targets` whose students are looked at.
         path: Where they stand.
-        depths: Layers of the teachers of which they are known.
+        shapes: Of the teachers of which they are known.
     """
-    targets, depth = params.targets[target_set], depths.get(params.targets[target_set].teacher)
+    targets = params.targets[target_set]
+    depth = shapes[targets.teacher].layers if targets.teacher in shapes else None
     problems, asked = [], {}
     try:
         kept = None if depth is None else keeps(targets, depth)
@@ -119,7 +135,7 @@ def unfed(params: Params, target_set: str, path: Path, depths: Mapping[str, int]
         return [f"{path}: targets.{target_set}.{error}"]
     for name in readers(params, target_set):
         try:
-            asked[name] = reads(params, name, depths)
+            asked[name] = reads(params, name, shapes)
         except UserError as error:
             problems.append(f"{path}: students.{name}: {error}")
     for name, needs in asked.items():

@@ -32,16 +32,14 @@ class Needs:
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a recipe has to know of student and teacher to pair them."""
+    """What a recipe has to know of student and teacher to pair them; None is what the store does not keep."""
 
     student_layers: int
     student_width: int
     teacher_layers: int
     teacher_width: int | None
-    """None if the store keeps no hidden states."""
     student_heads: int | None = None
     teacher_heads: int | None = None
-    """None if the store keeps no attention."""
     teacher_scores: bool = True
     """False if the store keeps attention as probabilities: scores up to a constant a query."""
 
@@ -52,7 +50,7 @@ class Shapes:
             UserError: both numbers, and the remedy.
         """
         own, theirs = self.student_heads, self.teacher_heads
-        if theirs not in (None, own):
+        if None not in (own, theirs) and own != theirs:
             raise UserError(
                 f"{what} head by head, the student has {own} heads a layer, the teacher {theirs}; set {remedy}, or give the "
                 f"student num_attention_heads: {theirs}"
@@ -116,6 +114,13 @@ class StudentSettings(TrainingSettings):
             UserError: the recipe cannot pair the layers of a student and a teacher of these depths.
         """
         return Needs()
+
+    def require_comparable(self, shapes: Shapes) -> None:
+        """Refuse a student that a term cannot compare with its teacher, whatever their depths.
+
+        Raises:
+            UserError: which term, what does not fit, and what to change.
+        """
 
     @property
     def reads_hidden(self) -> bool:

@@ -159,6 +159,7 @@ def terms_of(settings: StudentSettings, shapes: Shapes) -> tuple[Term, ...]:
     Raises:
         UserError: a term cannot compare this student with this teacher.
     """
+    settings.require_comparable(shapes)
     return tuple(term for term in settings.terms(shapes) if term.weight > 0)
 
 

@@ -46,22 +46,22 @@ class DistilBert(StudentSettings):
             raise ValueError("soft_weight, hard_weight, cosine_weight: all are 0, nothing would be learnt")
         return self
 
-    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
-        """The triple loss.
+    def require_comparable(self, shapes: Shapes) -> None:
+        """The cosine term compares states of one width."""
+        own, theirs = shapes.student_width, shapes.teacher_width
+        if self.cosine_weight and theirs not in (None, own):
+            raise UserError(
+                f"distilbert: the cosine term compares hidden states, the student's are {own} wide, the teacher's {theirs}; "
+                "set cosine_weight: 0, or take the student from the teacher's layers"
+            )
 
-        Raises:
-            UserError: the cosine term compares states of different widths.
-        """
+    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
+        """The triple loss."""
         from distill.losses.hidden import cosine_distance
         from distill.recipes.base import Term, hard_labels, soft_targets
         from distill.targets.schema import hidden_output
 
         last, teacher_last = shapes.student_layers, shapes.teacher_layers
-        if self.cosine_weight and shapes.teacher_width not in (None, shapes.student_width):
-            raise UserError(
-                f"distilbert: the cosine term compares hidden states, the student's are {shapes.student_width} wide, the "
-                f"teacher's {shapes.teacher_width}; set cosine_weight: 0, or take the student from the teacher's layers"
-            )
         return (
             soft_targets(self.soft_weight, self.temperature),
             hard_labels(self.hard_weight),

@@ -63,7 +63,7 @@ class MiniLm(StudentSettings):
         """The terms of the chosen version.
 
         Raises:
-            UserError: heads or widths cannot be compared, or the teacher lacks the layer.
+            UserError: the teacher lacks the layer.
         """
         layer = self._layer(shapes.teacher_layers)
         heads = self._heads(shapes)
@@ -82,17 +82,20 @@ class MiniLm(StudentSettings):
         weights: dict[Any, float] = {"query": self.query_weight, "key": self.key_weight, "value": self.value_weight}
         return {each: weight for each, weight in weights.items() if weight and f"{each}_weight" in TERMS[self.version]}
 
-    def _heads(self, shapes: Shapes) -> int:
-        """Into how many heads projections are cut."""
+    def require_comparable(self, shapes: Shapes) -> None:
+        """Version 1 compares heads, and version 2 cuts both widths into as many."""
         if self.version == 1:
             shapes.require_equal_heads("minilm: version 1 compares attention", "version: 2")
-        heads = self.relation_heads or shapes.student_heads or 1
+        heads = self._heads(shapes)
         for owner, width in (("student", shapes.student_width), ("teacher", shapes.teacher_width)):
             if width is not None and width % heads:
                 raise UserError(
                     f"minilm: relation_heads: {heads} do not divide the {owner}'s width of {width}; give a divisor of both widths"
                 )
-        return heads
+
+    def _heads(self, shapes: Shapes) -> int:
+        """Into how many heads projections are cut."""
+        return self.relation_heads or shapes.student_heads or 1
 
     def _attention(self, shapes: Shapes, layer: int) -> "Term":
         from distill.losses.attention import attention_kl

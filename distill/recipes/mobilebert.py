@@ -81,6 +81,11 @@ class MobileBert(StudentSettings):
         states = any(getattr(self, key) for key in STATES)
         return Needs(hidden=mapped if states else (), attention=mapped if self.attention_weight else ())
 
+    def require_comparable(self, shapes: Shapes) -> None:
+        """Transfer compares attention distributions head by head."""
+        if self.stage == "transfer" and self.attention_weight:
+            shapes.require_equal_heads("mobilebert: the attention term compares distributions", "attention_weight: 0")
+
     @model_validator(mode="after")
     def _one_stage(self) -> "MobileBert":
         own, other = (TRANSFER_KEYS, DISTILL_KEYS)[:: 1 if self.stage == "transfer" else -1]
@@ -93,7 +98,7 @@ class MobileBert(StudentSettings):
         """The terms of the chosen stage.
 
         Raises:
-            UserError: layers or heads cannot be paired.
+            UserError: the layers cannot be paired.
         """
         from distill.losses.feature_maps import feature_map_mse, mean_mse, variance_gap
         from distill.recipes.base import hard_labels, linear_map, soft_targets
@@ -107,17 +112,15 @@ class MobileBert(StudentSettings):
             _states("feature_maps", self.feature_weight, pairs, projection, feature_map_mse),
             _states("means", self.mean_weight, pairs, projection, mean_mse),
             _states("variances", self.variance_weight, pairs, projection, variance_gap),
-            _attention(self.attention_weight, pairs, shapes),
+            _attention(self.attention_weight, pairs),
         )
 
 
-def _attention(weight: float, pairs: Pairs, shapes: Shapes) -> "Term":
+def _attention(weight: float, pairs: Pairs) -> "Term":
     from distill.losses.attention import attention_kl
     from distill.recipes.base import Term
     from distill.targets.schema import attention_output
 
-    if weight:
-        shapes.require_equal_heads("mobilebert: the attention term compares distributions", "attention_weight: 0")
     return Term(
         "attention",
         weight,

@@ -78,6 +78,17 @@ class TinyBert(StudentSettings):
         hidden = ((0,) if self.embedding_weight else ()) + (mapped if self.hidden_weight else ())
         return Needs(hidden=hidden, attention=mapped if self.attention_weight else ())
 
+    def require_comparable(self, shapes: Shapes) -> None:
+        """The intermediate stage compares scores before the softmax head by head."""
+        if self.stage == "prediction" or not self.attention_weight:
+            return
+        shapes.require_equal_heads("tinybert: the attention term compares scores", "attention_weight: 0")
+        if not shapes.teacher_scores:
+            raise UserError(
+                "tinybert: the attention term compares scores before the softmax, the target set keeps probabilities, which do "
+                "not tell them; set attention_as: replay, scores-u8 or scores-fp16 in targets, or attention_weight: 0"
+            )
+
     @model_validator(mode="after")
     def _one_stage(self) -> "TinyBert":
         own, other = (INTERMEDIATE_KEYS, PREDICTION_KEYS)[:: 1 if self.stage == "intermediate" else -1]
@@ -88,7 +99,7 @@ class TinyBert(StudentSettings):
         """The terms of the chosen stage.
 
         Raises:
-            UserError: layers or heads cannot be paired.
+            UserError: the layers cannot be paired.
         """
         from distill.recipes.base import hard_labels, linear_map, soft_cross_entropy
 
@@ -97,24 +108,17 @@ class TinyBert(StudentSettings):
         pairs = self.layer_pairs(shapes.student_layers, shapes.teacher_layers)
         projection = linear_map(shapes.student_width, shapes.teacher_width or shapes.student_width)
         return (
-            _attention(self.attention_weight, pairs, shapes),
+            _attention(self.attention_weight, pairs),
             _states("hidden", self.hidden_weight, pairs, projection),
             _states("embedding", self.embedding_weight, ((0, 0),), projection),
         )
 
 
-def _attention(weight: float, pairs: Pairs, shapes: Shapes) -> "Term":
+def _attention(weight: float, pairs: Pairs) -> "Term":
     from distill.losses.attention import score_mse
     from distill.recipes.base import Term, summed
     from distill.targets.schema import attention_output
 
-    if weight:
-        shapes.require_equal_heads("tinybert: the attention term compares scores", "attention_weight: 0")
-    if weight and not shapes.teacher_scores:
-        raise UserError(
-            "tinybert: the attention term compares scores before the softmax, the target set keeps probabilities, which do not "
-            "tell them; set attention_as: replay, scores-u8 or scores-fp16 in targets, or attention_weight: 0"
-        )
     return Term(
         "attention",
         weight,
