@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
@@ -99,25 +100,24 @@ def random_student(
             set_labels(config, labels)
         student = cast(PreTrainedModel, getattr(transformers, task.auto).from_config(config))
         _try(student)
-    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, StrictDataclassError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, LookupError, StrictDataclassError) as error:
         raise UserError(f"init.architecture: {family} cannot be built so: {' '.join(str(error).split()):.200}") from None
     return student
 
 
 def copy_embeddings(student: PreTrainedModel, source: PreTrainedModel) -> None:
-    """Give a student the embeddings of another model, in place; a narrower one gets them in fewer dimensions (`narrowed`).
+    """Give a student the embeddings of another model, in place; narrower ones get them in fewer dimensions (`narrowed`).
 
     Raises:
-        UserError: they are of another kind or shape, or the student is wider.
+        UserError: they are of another kind or shape, or the student's are wider.
     """
     own, theirs = (getattr(model.base_model, "embeddings", None) for model in (student, source))
     if own is None or theirs is None:
         raise UserError(f"init.copy_embeddings: a {student.config.model_type} keeps none that could be copied; remove it")
-    shapes, found = ({name: tuple(tensor.shape) for name, tensor in part.state_dict().items()} for part in (own, theirs))
-    weights, width = dict(theirs.state_dict()), student.config.hidden_size
-    if width < source.config.hidden_size:
-        weights = own.state_dict() | narrowed(theirs, width)
-        found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in own.state_dict().items()}
+    width, words = student.get_input_embeddings().weight.shape[1], source.get_input_embeddings().weight.detach()
+    weights = dict(theirs.state_dict()) if width >= words.shape[1] else own.state_dict() | narrowed(theirs, words, width)
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     for name in sorted(shapes.keys() | found.keys()):
         if shapes.get(name) != found.get(name):
             raise UserError(
@@ -127,7 +127,7 @@ def copy_embeddings(student: PreTrainedModel, source: PreTrainedModel) -> None:
     own.load_state_dict(weights)
 
 
-def narrowed(embeddings: nn.Module, width: int) -> dict[str, Tensor]:
+def narrowed(embeddings: nn.Module, words: Float[Tensor, "words wide"], width: int) -> dict[str, Tensor]:
     """The tables of an embedding module along the `width` principal axes of its word table, (entries, width) each.
 
     Of all projections to so few dimensions it keeps most of the word table's squared norm, and so of what tells words apart;
@@ -135,10 +135,7 @@ def narrowed(embeddings: nn.Module, width: int) -> dict[str, Tensor]:
     that are no more.
     """
     tables = {f"{name}.weight": part.weight for name, part in embeddings.named_modules() if isinstance(part, nn.Embedding)}
-    words = next((table for name, table in tables.items() if "word" in name), None)
-    if words is None or width > words.shape[1]:
-        return {}
-    doubled = words.detach().double()
+    doubled = words.double()
     axes = torch.linalg.eigh(doubled.T @ doubled).eigenvectors[:, -width:]
     axes = axes * torch.where(axes.sum(dim=0) < 0, -1.0, 1.0)
     fitting = {name: table for name, table in tables.items() if table.shape[1] == len(axes)}

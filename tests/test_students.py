@@ -127,6 +127,10 @@ def test_any_family_can_learn_any_task(name, task):
             {**PRESETS["mobilebert"], "num_hidden_layers": 1, "key_query_shared_bottleneck": False},
             "init.architecture: mobilebert cannot be built so: ",
         ),
+        (
+            {"model_type": "roberta", "num_hidden_layers": 1, "pad_token_id": 44, "max_position_embeddings": 32},
+            "init.architecture: roberta cannot be built so: Padding_idx must be within num_embeddings",
+        ),
         ({"hidden_act": "rleu"}, "init.architecture: bert cannot be built so: "),
         ({"hidden_size": "8"}, "init.architecture: bert cannot be built so: "),
         ({"model_type": "gpt2", "n_layer": 1, "n_embd": 8, "n_head": 2}, None),
@@ -167,6 +171,31 @@ def test_a_narrower_student_gets_what_tells_words_apart(name):
     places = [model.base_model.embeddings.position_embeddings.weight.detach().double().numpy() for model in (source, own)]
     onto = right[:width].T @ right[:width]
     np.testing.assert_allclose(places[1] @ narrow.T, places[0] @ onto @ wide.T, atol=1e-6)
+
+
+def test_a_narrower_modernbert_gets_its_words_alone():
+    source, own = tiny.family("modernbert"), tiny.family("modernbert", hidden_size=16)
+    norm = own.base_model.embeddings.norm.weight.detach().clone()
+    copy_embeddings(own, source)
+    wide, narrow = (model.get_input_embeddings().weight.detach().double().numpy() for model in (source, own))
+    left, scales, _ = np.linalg.svd(wide, full_matrices=False)
+    np.testing.assert_allclose(narrow @ narrow.T, (left[:, :16] * scales[:16] ** 2) @ left[:, :16].T, atol=1e-5)
+    assert torch.equal(own.base_model.embeddings.norm.weight, norm)
+
+
+def test_embeddings_with_a_width_of_their_own_are_copied_whatever_the_hidden_width():
+    source, own = tiny.family("electra"), tiny.family("electra", hidden_size=16)
+    with torch.no_grad():
+        for parameter in own.parameters():
+            parameter.zero_()
+    copy_embeddings(own, source)
+    copied, there = (model.base_model.embeddings.state_dict() for model in (own, source))
+    assert all(torch.equal(copied[name], there[name]) for name in there)
+
+
+def test_embeddings_whose_words_fit_and_whose_rest_does_not_are_refused():
+    with pytest.raises(UserError, match=r"LayerNorm.bias is \(16,\) in the student, \(24,\) in the source"):
+        copy_embeddings(tiny.family("mobilebert", hidden_size=16), tiny.family("mobilebert"))
 
 
 def test_embeddings_of_another_shape_or_kind_are_refused():
