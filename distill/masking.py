@@ -69,7 +69,7 @@ def mask(
         free: Positions that may be chosen: those of no special token.
         ordinary: The ids that a token may be replaced by.
         mask_token: The id of [MASK].
-        probability: The share of `free` that is chosen; one token at least.
+        probability: The share of `free` that is chosen; one token at least. 0 chooses one that stays: nothing is masked.
         seed: With the chunk's tokens it decides all.
 
     Returns:
@@ -78,7 +78,7 @@ def mask(
     content = f"{seed}".encode() + chunk.astype("<i4").tobytes()
     dice = np.random.default_rng(int.from_bytes(hashlib.sha256(content).digest()[:16], "little"))
     chosen = np.sort(dice.choice(free, max(1, round(probability * len(free))), replace=False))
-    turn = dice.random(len(chosen))
+    turn = dice.random(len(chosen)) if probability else np.ones(len(chosen))
     masked, labels = chunk.copy(), np.full(len(chunk), UNLABELLED, np.int32)
     labels[chosen] = chunk[chosen]
     masked[chosen[turn < MASKED]] = mask_token

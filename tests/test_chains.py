@@ -30,21 +30,23 @@ sources:
   task: {path: ORIGIN/task}
 datasets:
   corpus: {source: corpus, task: masked-lm, maskings: 2}
+  plain: {source: corpus, task: masked-lm, mask_probability: 0}
   task: {source: task}
 teachers:
   bert: {dataset: corpus, checkpoint: {path: ORIGIN/checkpoint}, epochs: 0}
   task: {dataset: task, checkpoint: {path: ORIGIN/checkpoint}, epochs: 1}
 targets:
-  corpus: {teacher: bert, dataset: corpus, hidden: [0, 2, 4], attention: [2, 4]}
+  corpus: {teacher: bert, dataset: corpus, hidden: [4]}
+  plain: {teacher: bert, dataset: plain, hidden: [0, 2, 4], attention: [2, 4]}
   task: {teacher: task, dataset: task, hidden: [0, 2, 4], attention: [2, 4]}
 students:
   general:
     recipe: tinybert
     stage: intermediate
-    dataset: corpus
-    targets: corpus
+    dataset: plain
+    targets: plain
     init:
-      from: data/prepared/corpus
+      from: data/prepared/plain
       architecture: {hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 16}
   intermediate:
     recipe: tinybert

@@ -48,6 +48,12 @@ def test_each_masking_is_of_the_same_chunk(masking: PreTrainedTokenizerFast):
     assert encoded.counts == {"texts": 1, "chunks": 1, "masked_tokens": 30}
 
 
+def test_nothing_is_masked_where_no_token_is_to_be_predicted(masking: PreTrainedTokenizerFast):
+    encoded = corpus(masking, [" ".join(tiny.WORDS), "w1"], max_length=42, probability=0.0)
+    assert [row.tolist() for row in encoded.columns["input_ids"]] == [[CLS, *range(4, 44), SEP], [CLS, 5, SEP]]
+    assert encoded.counts == {"texts": 2, "chunks": 2, "masked_tokens": 2}
+
+
 def test_masks_depend_on_the_chunk_the_seed_and_the_number_alone(masking: PreTrainedTokenizerFast):
     text = " ".join(tiny.WORDS)
     one = corpus(masking, [text], max_length=42)

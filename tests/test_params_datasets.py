@@ -83,7 +83,7 @@ def test_a_teachers_length_goes_with_its_tokenizer():
     [
         ("question-answering", {"stride": -1}),
         ("masked-lm", {"maskings": 0}),
-        ("masked-lm", {"mask_probability": 0}),
+        ("masked-lm", {"mask_probability": -0.1}),
         ("masked-lm", {"mask_probability": 1}),
         ("regression", {"teacher_tokenizer": {"hub": "x"}, "teacher_max_length": 3}),
     ],

@@ -102,8 +102,9 @@ class DatasetSettings(Strict):
     """Question answering: tokens that neighbouring windows of a context share. Not given: a third of max_length, 128 of 384."""
     maskings: Annotated[int, Field(gt=0)] = 1
     """Masked LM: how many fixed maskings the training split has of each chunk of text; the other splits have one."""
-    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Masked LM: the share of tokens that are to be predicted."""
+    mask_probability: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Masked LM: the share of tokens that are to be predicted. 0 masks nothing, for students of hidden states alone: one token of
+    each row is asked for as it stands."""
     teacher_tokenizer: Checkpoint | None = None
     """The tokenizer of a teacher with another vocabulary. Rows then join the targets of the data set which that teacher saw
     (same texts, this tokenizer, `teacher_max_length`); only logits of whole rows can be joined so."""
