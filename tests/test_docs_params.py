@@ -3,12 +3,18 @@
 import re
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from distill.params.base import read_yaml
 from distill.params.needs import unfed
 from distill.params.whole import load_params
+from distill.prepared import UNLABELLED, Dataset
 from distill.shapes import Shape
+from stages.prepare import main as prepare
+from tests import hub, tiny
 from tests.closures import ROOT
 
 FILES = sorted((ROOT / "docs" / "params").glob("*.yaml"))
@@ -29,6 +35,32 @@ def test_a_file_passes_the_check_and_every_student_finds_what_it_reads(file: Pat
     params = load_params(file)
     shapes = {name: SHAPES[teacher.checkpoint.hub] for name, teacher in params.teachers.items()}
     assert [line for target_set in params.targets for line in unfed(params, target_set, file, shapes)] == []
+
+
+ENTRIES = [(file, name) for file in FILES for name in load_params(file).datasets]
+
+
+@pytest.mark.parametrize(("file", "name"), ENTRIES, ids=[f"{file.stem}-{name}" for file, name in ENTRIES])
+def test_a_data_set_is_prepared_from_the_hubs_splits_and_columns(
+    file: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = read_yaml(file)
+    source = content["sources"][content["datasets"][name]["source"]]
+    raw = Path("data/raw", content["datasets"][name]["source"])
+    raw.mkdir(parents=True)
+    place = "/".join(filter(None, (source["hub"], source.get("config"))))
+    for split, table in hub.tables(place).items():
+        pyarrow.parquet.write_table(table, raw / f"{split}.parquet")
+    tiny.masking_tokenizer().save_pretrained("tokenizer")
+    content["datasets"][name]["tokenizer"] = {"path": "tokenizer"}
+    with Path("params.yaml").open("w", encoding="utf-8") as stream:
+        YAML(typ="safe", pure=True).dump(content, stream)
+    done = CliRunner().invoke(prepare, [name])
+    assert done.exit_code == 0, done.output
+    prepared = Dataset.open(Path("data/prepared", name))
+    assert all(len(prepared.rows(split)) for split in ("train", "validation", "test"))
+    assert prepared.task == "masked-lm" or (prepared.rows("test").labels != UNLABELLED).any()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

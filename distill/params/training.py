@@ -18,7 +18,8 @@ class TrainingSettings(Strict):
     batch_size: Positive = 32
     """Rows a step and process, before `gradient_accumulation`."""
     gradient_accumulation: Positive = 1
-    """Batches summed into one optimizer step."""
+    """Batches averaged into one optimizer step. All weigh the same: as if it were one large batch, but where they hold unequally
+    many labels or tokens, over which a loss is a mean."""
     learning_rate: Rate = 5e-5
     """The highest, after `warmup`."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
