@@ -31,10 +31,10 @@ def newborn_shape(params: Params, name: str, shapes: Mapping[str, Shape]) -> dic
         given = {part: init.architecture.get(key) for part, keys in SPELLINGS.items() for key in keys if key in init.architecture}
         return {part: value for part, value in given.items() if isinstance(value, int)}
     _, kind, origin = init.source.split("/")
-    if kind == "teachers" and origin not in shapes:
-        source = {}
+    if kind == "teachers":
+        source: dict[str, int] = asdict(shapes[origin]) if origin in shapes else {}
     else:
-        source = asdict(shapes[origin]) if kind == "teachers" else newborn_shape(params, origin, shapes)
+        source = newborn_shape(params, origin, shapes)
     depth = init.depth if init.layers is None else len(init.layers)
     return source if depth is None else {**source, "layers": depth}
 

@@ -37,7 +37,9 @@ NARROW = {"from": "data/teachers/TEACHER", "architecture": "tinybert-4", "copy_e
 """4 layers × 312, random but for the teacher's embeddings in 312 dimensions; 12 heads as the teacher's, so that scores are
 compared head by head."""
 HINTON = {"recipe": "hinton", "alpha": 0.5, "temperature": 4}
-INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "constant"}
+FAR = 5e-4
+"""The learning rate of stages that move copied layers to where deeper ones were: a fine-tuning rate leaves them half-way."""
+INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "constant", "learning_rate": FAR}
 PREDICTION = {"recipe": "tinybert", "stage": "prediction"}
 METHODS: dict[str, Method] = {
     "supervised": half({"recipe": "supervised"}),
@@ -45,7 +47,7 @@ METHODS: dict[str, Method] = {
     "distilbert": half({"recipe": "distilbert"}),
     "pkd": half({"recipe": "pkd"}),
     "fitnets": half({"recipe": "fitnets"}, HINTON),
-    "minilm": half({"recipe": "minilm"}, HINTON),
+    "minilm": half({"recipe": "minilm", "learning_rate": FAR}, HINTON),
     "tinybert": half(INTERMEDIATE, PREDICTION),
     "mobilebert": half({"recipe": "mobilebert", "stage": "transfer"}, {"recipe": "mobilebert", "stage": "distill"}),
     "narrow-supervised": Method(({"recipe": "supervised", "epochs_factor": 5, "learning_rate": 5e-4},), NARROW, tasks=("sst2",)),
