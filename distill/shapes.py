@@ -1,8 +1,10 @@
 """The shape of a teacher, from the config.json of its checkpoint alone: no weights, no torch."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from distill.errors import UserError
 from distill.places import from_hub, local_folder
@@ -64,10 +66,14 @@ def read_shape(config: Path | None) -> Shape | None:
     """The shape that a config.json gives; None if there is none, or it does not say."""
     try:
         content = json.loads(config.read_text(encoding="utf-8")) if config is not None else {}
-        found = {part: content[key] for part, keys in SPELLINGS.items() for key in keys if isinstance(content.get(key), int)}
-        return Shape(**found)
+        return Shape(**told_shape(content))
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def told_shape(config: Mapping[str, Any]) -> dict[str, int]:
+    """What settings of transformers say of `layers`, `width` and `heads`."""
+    return {part: config[key] for part, keys in SPELLINGS.items() for key in keys if isinstance(config.get(key), int)}
 
 
 def require_shape(config: Path) -> Shape:

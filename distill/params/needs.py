@@ -9,7 +9,7 @@ from distill.layers import resolve_layers
 from distill.params.students import Needs, Shapes
 from distill.params.targets import TargetSettings
 from distill.params.whole import Params
-from distill.shapes import SPELLINGS, Shape
+from distill.shapes import SPELLINGS, Shape, told_shape
 
 KINDS = ("hidden", "cls", "attention", "relations")
 OF_LAYERS = ("attention", "relations")
@@ -28,8 +28,7 @@ def newborn_shape(params: Params, name: str, shapes: Mapping[str, Shape]) -> dic
     """
     init = params.students[name].init
     if init.architecture is not None:
-        given = {part: init.architecture.get(key) for part, keys in SPELLINGS.items() for key in keys if key in init.architecture}
-        return {part: value for part, value in given.items() if isinstance(value, int)}
+        return told_shape(init.architecture)
     _, kind, origin = init.source.split("/")
     if kind == "teachers":
         source: dict[str, int] = asdict(shapes[origin]) if origin in shapes else {}
