@@ -40,8 +40,9 @@ def test_the_params_of_a_task_are_valid_and_its_targets_feed_its_students(tmp_pa
 
 
 def test_some_students_alone_are_valid_too(tmp_path: Path) -> None:
-    for student in METHODS:
-        content = task_params("sst2", TASKS["sst2"], methods_of("sst2", (student,)), (1,), {"path": "/rows"})
+    for student, method in METHODS.items():
+        task = (method.tasks or ("sst2",))[0]
+        content = task_params(task, TASKS[task], methods_of(task, (student,)), (1,), {"path": "/rows"})
         assert student in content["students"]
         assert checked(tmp_path, content) == []
 

@@ -28,9 +28,9 @@ class Method:
         return " → ".join(dict.fromkeys(stage["recipe"] for stage in self.stages))
 
 
-def half(*stages: Settings) -> Method:
+def half(*stages: Settings, **more: Any) -> Method:
     """A student of half the teacher's depth, born from its first layers: the same newborn for all methods."""
-    return Method(stages, {"from": "data/teachers/TEACHER", "layers": [0, 1, 2]}, half_depth=True)
+    return Method(stages, {"from": "data/teachers/TEACHER", "layers": [0, 1, 2]}, half_depth=True, **more)
 
 
 NARROW = {"from": "data/teachers/TEACHER", "architecture": "tinybert-4", "copy_embeddings": True}
@@ -39,7 +39,9 @@ compared head by head."""
 HINTON = {"recipe": "hinton", "alpha": 0.5, "temperature": 4}
 FAR = 5e-4
 """The learning rate of stages that move copied layers to where deeper ones were: a fine-tuning rate leaves them half-way."""
-INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "constant", "learning_rate": FAR}
+INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "linear"}
+STATES = {**INTERMEDIATE, "attention_weight": 0, "learning_rate": FAR}
+"""Without attention: its scores before the softmax are so much larger than states that copied layers learn little else."""
 PREDICTION = {"recipe": "tinybert", "stage": "prediction"}
 METHODS: dict[str, Method] = {
     "supervised": half({"recipe": "supervised"}),
@@ -48,12 +50,18 @@ METHODS: dict[str, Method] = {
     "pkd": half({"recipe": "pkd"}),
     "fitnets": half({"recipe": "fitnets"}, HINTON),
     "minilm": half({"recipe": "minilm", "learning_rate": FAR}, HINTON),
-    "tinybert": half(INTERMEDIATE, PREDICTION),
+    "tinybert": half(STATES, PREDICTION),
     "mobilebert": half({"recipe": "mobilebert", "stage": "transfer"}, {"recipe": "mobilebert", "stage": "distill"}),
+    "tinybert-augmented": half(
+        {**STATES, "epochs_factor": 1},
+        {**PREDICTION, "epochs_factor": 0.5},
+        tasks=("mrpc",),
+        dataset="TASK-augmented",
+    ),
     "narrow-supervised": Method(({"recipe": "supervised", "epochs_factor": 5, "learning_rate": 5e-4},), NARROW, tasks=("sst2",)),
     "narrow-tinybert": Method(
         (
-            {**INTERMEDIATE, "layer_map": [1, 3, 4, 6], "learning_rate": 1e-3, "epochs_factor": 2, "schedule": "linear"},
+            {**INTERMEDIATE, "layer_map": [1, 3, 4, 6], "learning_rate": 1e-3, "epochs_factor": 2},
             {**PREDICTION, "learning_rate": 3e-4},
         ),
         NARROW,

@@ -41,8 +41,8 @@ def task_params(
     content["teachers"][name] = {"dataset": name, "checkpoint": MINILM, **task.teacher}
     if any(method.dataset == "TASK" for method in methods.values()):
         content["targets"][name] = {"teacher": name, "dataset": name, **KEPT}
-    if any(method.dataset == "TASK-augmented" for method in methods.values()):
-        _augment(content, name, task)
+    if augmented := [method for method in methods.values() if method.dataset == "TASK-augmented"]:
+        _augment(content, name, task, KEPT if augmented[0].half_depth else NARROW_KEPT)
     for student, method in methods.items():
         first = task.first if method.half_depth else {}
         content["students"] |= chain(student, method, name, seeds, inherited["epochs"], first)
@@ -52,20 +52,23 @@ def task_params(
 def chain(
     student: str, method: Method, task: str, seeds: Sequence[int], epochs: int, first: Settings
 ) -> dict[str, dict[str, Any]]:
-    """A method's students: STUDENT-1, …, and the last one, STUDENT, born from the one before it; `first` is for the earlier."""
+    """A method's students: STUDENT-1, …, and the last one, STUDENT, born from the one before it.
+
+    `first` says what the task's earlier stages have, where the method's do not say it themselves.
+    """
     entries: dict[str, dict[str, Any]] = {}
     dataset = method.dataset.replace("TASK", task)
     init = {key: _named(value, task) for key, value in method.init.items()}
     for number, stage in enumerate(method.stages, start=1):
         last = number == len(method.stages)
         name = student if last else f"{student}-{number}"
-        settings = stage if last else {**stage, **first}
+        settings = stage if last else {**first, **stage}
         entries[name] = {
             **{key: value for key, value in settings.items() if key != "epochs_factor"},
             "dataset": dataset,
             "targets": dataset if stage["recipe"] not in ("supervised", "hinton") else f"{dataset}/logits",
             "init": init,
-            "epochs": epochs * settings.get("epochs_factor", 1),
+            "epochs": int(epochs * settings.get("epochs_factor", 1)),
             **({} if last else {"seeds": list(seeds[:1])}),
         }
         init = {"from": f"data/students/{name}"}
@@ -84,7 +87,7 @@ def _named(value: Any, task: str) -> Any:
     return value.replace("TEACHER", task).replace("TASK", task) if isinstance(value, str) else value
 
 
-def _augment(content: dict[str, Any], name: str, task: Task) -> None:
+def _augment(content: dict[str, Any], name: str, task: Task, targets: Settings) -> None:
     """The augmented data set: refilled by MiniLM, which learns to fill masks from the task's own sentences."""
     corpus, augmented = f"{name}-masked", f"{name}-augmented"
     kept = {key: task.dataset[key] for key in ("limit", "max_length") if key in task.dataset}
@@ -96,4 +99,4 @@ def _augment(content: dict[str, Any], name: str, task: Task) -> None:
     }
     content["teachers"][corpus] = {"dataset": corpus, "checkpoint": MINILM, "epochs": 3, "learning_rate": 5e-4}
     content["augmentations"][augmented] = {"of": name, "masked_lm": corpus, "copies": COPIES}
-    content["targets"][augmented] = {"teacher": name, "dataset": augmented, **NARROW_KEPT}
+    content["targets"][augmented] = {"teacher": name, "dataset": augmented, **targets}

