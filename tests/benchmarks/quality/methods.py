@@ -12,15 +12,20 @@ class Method:
     """How a student is born and by which stages it is trained; the last stage is the student that is measured."""
 
     stages: tuple[Settings, ...]
-    """Settings of each stage; `epochs_factor` multiplies the task's epochs. Each is born from the one before."""
+    """Settings of each stage, born from the one before; `epochs_factor` multiplies the task's epochs."""
     init: Settings
     """How the first stage is born; TEACHER stands for the teacher's name."""
     tasks: tuple[str, ...] | None = None
     """The tasks that have it; None for all."""
     dataset: str = "TASK"
-    """The data set that it learns on; TASK stands for the task's name."""
+    """The data set that it learns on, where a stage does not name its own; TASK stands for the task's name."""
     half_depth: bool = False
     """3 layers of the teacher's 6, at its width."""
+
+    @property
+    def datasets(self) -> set[str]:
+        """The data sets of all its stages."""
+        return {stage.get("dataset", self.dataset) for stage in self.stages}
 
     @property
     def recipe(self) -> str:
@@ -43,21 +48,20 @@ INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "line
 STATES = {**INTERMEDIATE, "attention_weight": 0, "learning_rate": FAR}
 """Without attention: its scores before the softmax are so much larger than states that copied layers learn little else."""
 PREDICTION = {"recipe": "tinybert", "stage": "prediction"}
+RELATIONS = {"recipe": "minilm", "learning_rate": FAR}
+AUGMENTED = {"dataset": "TASK-augmented", "epochs_factor": 1}
+"""A first stage on six times the rows, in half the epochs."""
 METHODS: dict[str, Method] = {
     "supervised": half({"recipe": "supervised"}),
     "hinton": half(HINTON),
     "distilbert": half({"recipe": "distilbert"}),
     "pkd": half({"recipe": "pkd"}),
     "fitnets": half({"recipe": "fitnets"}, HINTON),
-    "minilm": half({"recipe": "minilm", "learning_rate": FAR}, HINTON),
+    "minilm": half(RELATIONS, HINTON),
     "tinybert": half(STATES, PREDICTION),
     "mobilebert": half({"recipe": "mobilebert", "stage": "transfer"}, {"recipe": "mobilebert", "stage": "distill"}),
-    "tinybert-augmented": half(
-        {**STATES, "epochs_factor": 1},
-        {**PREDICTION, "epochs_factor": 0.5},
-        tasks=("mrpc",),
-        dataset="TASK-augmented",
-    ),
+    "minilm-augmented": half({**RELATIONS, **AUGMENTED}, HINTON, tasks=("mrpc",)),
+    "tinybert-augmented": half({**STATES, **AUGMENTED}, PREDICTION, tasks=("mrpc",)),
     "narrow-supervised": Method(({"recipe": "supervised", "epochs_factor": 5, "learning_rate": 5e-4},), NARROW, tasks=("sst2",)),
     "narrow-tinybert": Method(
         (

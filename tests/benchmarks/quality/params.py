@@ -39,9 +39,9 @@ def task_params(
     content["sources"][name] = dict(source)
     content["datasets"][name] = {"source": name, **task.dataset, **(task.hub if hub else {})}
     content["teachers"][name] = {"dataset": name, "checkpoint": MINILM, **task.teacher}
-    if any(method.dataset == "TASK" for method in methods.values()):
+    if any("TASK" in method.datasets for method in methods.values()):
         content["targets"][name] = {"teacher": name, "dataset": name, **KEPT}
-    if augmented := [method for method in methods.values() if method.dataset == "TASK-augmented"]:
+    if augmented := [method for method in methods.values() if "TASK-augmented" in method.datasets]:
         _augment(content, name, task, KEPT if augmented[0].half_depth else NARROW_KEPT)
     for student, method in methods.items():
         first = task.first if method.half_depth else {}
@@ -57,18 +57,18 @@ def chain(
     `first` says what the task's earlier stages have, where the method's do not say it themselves.
     """
     entries: dict[str, dict[str, Any]] = {}
-    dataset = method.dataset.replace("TASK", task)
     init = {key: _named(value, task) for key, value in method.init.items()}
     for number, stage in enumerate(method.stages, start=1):
         last = number == len(method.stages)
         name = student if last else f"{student}-{number}"
         settings = stage if last else {**first, **stage}
+        dataset = settings.get("dataset", method.dataset).replace("TASK", task)
         entries[name] = {
             **{key: value for key, value in settings.items() if key != "epochs_factor"},
             "dataset": dataset,
             "targets": dataset if stage["recipe"] not in ("supervised", "hinton") else f"{dataset}/logits",
             "init": init,
-            "epochs": int(epochs * settings.get("epochs_factor", 1)),
+            "epochs": epochs * settings.get("epochs_factor", 1),
             **({} if last else {"seeds": list(seeds[:1])}),
         }
         init = {"from": f"data/students/{name}"}
