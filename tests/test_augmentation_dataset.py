@@ -1,12 +1,17 @@
 """A data set with reworded copies: what is new in it, and what is not."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from distill.augmentation import dataset as augmentation
+from distill.augmentation.chunks import Chunks
 from distill.augmentation.dataset import read_texts, write_augmented
 from distill.augmentation.model import open_augmenter
 from distill.augmentation.rewording import Augmenter
@@ -39,8 +44,12 @@ def data(folder: Path, task: str = "sequence-classification") -> Dataset:
 
 def augmented(folder: Path, dataset: Dataset, augmenter: Augmenter, limit: int | None = None) -> Dataset:
     folder.mkdir()
-    write_augmented(folder, dataset, augmenter, limit)
+    write_augmented(folder, dataset, augmenter, chunks_of(folder), limit)
     return Dataset.open(folder)
+
+
+def chunks_of(folder: Path) -> Chunks:
+    return Chunks(folder.with_name(f"{folder.name}-chunks"), "")
 
 
 def pairs(folder: Path, **settings: object) -> Dataset:
@@ -123,6 +132,31 @@ def test_two_runs_give_the_same_bytes_and_another_seed_gives_others(tmp_path: Pa
         for i, seed in enumerate((1, 1, 2))
     ]
     assert made[0].read_bytes() == made[1].read_bytes() != made[2].read_bytes()
+
+
+def test_what_was_reworded_before_a_stop_is_not_reworded_again(
+    tmp_path: Path, augmenter: Augmenter, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(augmentation, "CHUNK", 16)
+    dataset = data(tmp_path)
+    whole = augmented(tmp_path / "whole", dataset, augmenter)
+    asked: list[int] = []
+    reword = Augmenter.reword
+
+    def counted(own: Augmenter, texts: Sequence[str], *others: Any) -> list[list[str]]:
+        asked.append(len(texts))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return reword(own, texts, *others)
+
+    monkeypatch.setattr(Augmenter, "reword", counted)
+    (tmp_path / "new").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        write_augmented(tmp_path / "new", dataset, augmenter, chunks_of(tmp_path / "new"))
+    shutil.rmtree(tmp_path / "new")
+    after = augmented(tmp_path / "new", dataset, augmenter)
+    assert asked == [16, 16, 16, 8]
+    assert (after.folder / "train.arrow").read_bytes() == (whole.folder / "train.arrow").read_bytes()
 
 
 def test_copies_stay_when_rows_are_added(tmp_path: Path, augmenter: Augmenter):

@@ -57,6 +57,7 @@ def test_an_augmentation_is_a_data_set_and_can_be_augmented_again(project: Path)
     for name in ("more", "most"):
         done = CliRunner().invoke(main, [name])
         assert done.exit_code == 0, done.output
+    assert not [*(project / "data/.scratch/augmentations").iterdir()], "chunks that nobody needs any more"
     rows, more, most = (Dataset.open(project / "data/prepared" / name).splits["train"] for name in ("rows", "more", "most"))
     assert more["counts"]["reworded_rows"] == rows["rows"] == 20
     assert more["counts"]["copies"] + more["counts"]["dropped_copies"] == 60

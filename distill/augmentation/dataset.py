@@ -12,6 +12,7 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from distill import progress
+from distill.augmentation.chunks import Chunks, Columns
 from distill.augmentation.rewording import Augmenter
 from distill.data import Rows
 from distill.encoders import load_tokenizer
@@ -27,7 +28,9 @@ CHUNK = 2048
 """Rows reworded at once, so that memory stays flat."""
 
 
-def write_augmented(folder: Path, dataset: Dataset, augmenter: Augmenter, limit: int | None = None) -> dict[str, Any]:
+def write_augmented(
+    folder: Path, dataset: Dataset, augmenter: Augmenter, chunks: Chunks, limit: int | None = None
+) -> dict[str, Any]:
     """Write a data set's training rows as they are, and after them copies with other words, as transfer rows: without a label.
 
     In a copy of a pair both texts are reworded, each on its own. Copies that are, once they are tokenized, a row of any split or
@@ -37,6 +40,7 @@ def write_augmented(folder: Path, dataset: Dataset, augmenter: Augmenter, limit:
         folder: data/prepared/NAME, empty.
         dataset: What is reworded.
         augmenter: How.
+        chunks: What an earlier run has finished, and where this one keeps what it finishes.
         limit: The most rows that are reworded, a sample by the augmenter's seed.
 
     Returns:
@@ -51,7 +55,7 @@ def write_augmented(folder: Path, dataset: Dataset, augmenter: Augmenter, limit:
     shutil.copytree(dataset.folder, folder, ignore=rewritten, copy_function=shutil.copyfile, dirs_exist_ok=True)
     given, keys = read_texts(dataset), dataset.rows("train").ids
     chosen = np.sort(np.random.default_rng(augmenter.seed).permutation(len(keys))[:limit])
-    copies, ids = _copies(dataset, given, keys, chosen, augmenter)
+    copies, ids = _copies(dataset, given, keys, chosen, augmenter, chunks)
     description: dict[str, Any] = read_json(dataset.folder / "dataset.json", "a prepared data set")
     train = _write_train(folder / "train.arrow", dataset, given, copies, ids, description["splits"]["train"])
     dropped = len(chosen) * augmenter.copies - len(copies)
@@ -69,7 +73,9 @@ def read_texts(dataset: Dataset) -> Rows:
     return Rows(texts["text"], texts.get("text_pair"), labels, np.arange(len(labels)))
 
 
-def _copies(dataset: Dataset, given: Rows, keys: Array, chosen: Array, augmenter: Augmenter) -> tuple[Rows, list[bytes]]:
+def _copies(
+    dataset: Dataset, given: Rows, keys: Array, chosen: Array, augmenter: Augmenter, chunks: Chunks
+) -> tuple[Rows, list[bytes]]:
     """The copies that are like no other row, those of one row beside one another, and their example ids."""
     own = dataset.folder / "seen_tokenizer"
     tokenizer = load_tokenizer(own if own.exists() else dataset.folder / "tokenizer")
@@ -80,7 +86,7 @@ def _copies(dataset: Dataset, given: Rows, keys: Array, chosen: Array, augmenter
     with progress.bar(title="words refilled", unit="word") as bar:
         for start in range(0, len(chosen), CHUNK):
             part = chosen[start : start + CHUNK]
-            made = _reword(given.take(part), [int.from_bytes(keys[i].tobytes()) for i in part], augmenter, bar.update)
+            made = _reword(given.take(part), [int.from_bytes(keys[i].tobytes()) for i in part], augmenter, chunks, bar.update)
             kept = made.take(_unlike(tokenizer, made, dataset.seen_max_length, known))
             texts += kept.texts
             pairs += kept.texts_pair or []
@@ -89,10 +95,14 @@ def _copies(dataset: Dataset, given: Rows, keys: Array, chosen: Array, augmenter
     return copies, list(known)[before:]
 
 
-def _reword(rows: Rows, keys: list[int], augmenter: Augmenter, advance: Callable[[int], object]) -> Rows:
+def _reword(rows: Rows, keys: list[int], augmenter: Augmenter, chunks: Chunks, advance: Callable[[int], object]) -> Rows:
     """All copies of rows."""
-    columns = [rows.texts] + ([] if rows.texts_pair is None else [rows.texts_pair])
-    made = [list(chain(*augmenter.reword(texts, keys, part, advance))) for part, texts in enumerate(columns)]
+
+    def reword() -> Columns:
+        columns = [rows.texts] + ([] if rows.texts_pair is None else [rows.texts_pair])
+        return [list(chain(*augmenter.reword(texts, keys, part, advance))) for part, texts in enumerate(columns)]
+
+    made = chunks.finish(rows, keys, reword)
     again = rows.take(np.repeat(np.arange(len(rows)), augmenter.copies))
     return replace(again, texts=made[0], texts_pair=made[1] if len(made) > 1 else None)
 

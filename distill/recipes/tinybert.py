@@ -44,6 +44,7 @@ class TinyBert(StudentSettings):
     layer_map: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(default=None, min_length=1)
     """Intermediate: the teacher's layer for each of the student's, counted from 1; by default evenly, g(i) = i·N/M."""
     attention_weight: Weight = 1.0
+    """Intermediate: of scores, whose error is many times that of states; 0 suits copied layers (docs/choosing.md)."""
     hidden_weight: Weight = 1.0
     embedding_weight: Weight = 1.0
     soft_weight: Weight = 1.0
