@@ -84,7 +84,7 @@ TASKS: dict[str, Task] = {
         },
         teacher={"epochs": 4, "batch_size": 16, "learning_rate": 1e-4},
         student={"epochs": 2, "batch_size": 16, "learning_rate": 1e-4},
-        minutes=50,
+        minutes=80,
     ),
     "xquad": Task(
         folder="xquad-en",
