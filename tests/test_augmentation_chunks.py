@@ -37,17 +37,20 @@ def test_what_another_model_or_other_rows_gave_is_not_taken(tmp_path: Path, key:
 
 
 def test_a_key_tells_settings_length_model_tokenizer_and_vectors_apart(tmp_path: Path) -> None:
-    for name in ("model.safetensors", "config.json", "tokenizer.json", "vectors.txt"):
-        (tmp_path / name).write_text("1", encoding="utf-8")
-    near = SETTINGS.model_copy(update={"vectors": str(tmp_path / "vectors.txt")})
+    model, vectors = tmp_path / "bert", tmp_path / "vectors.txt"
+    model.mkdir()
+    files = (model / "model.safetensors", model / "config.json", model / "tokenizer.json", vectors)
+    for file in files:
+        file.write_text("1", encoding="utf-8")
+    near = SETTINGS.model_copy(update={"vectors": str(vectors)})
     seen = {
-        chunks_key(tmp_path, SETTINGS, 64),
-        chunks_key(tmp_path, SETTINGS, 32),
-        chunks_key(tmp_path, SETTINGS.model_copy(update={"seed": 2}), 64),
-        chunks_key(tmp_path, near, 64),
+        chunks_key(model, SETTINGS, 64),
+        chunks_key(model, SETTINGS, 32),
+        chunks_key(model, SETTINGS.model_copy(update={"seed": 2}), 64),
+        chunks_key(model, near, 64),
     }
-    for name in ("model.safetensors", "config.json", "tokenizer.json", "vectors.txt"):
-        (tmp_path / name).write_text("2", encoding="utf-8")
-        seen.add(chunks_key(tmp_path, near, 64))
+    for file in files:
+        file.write_text("2", encoding="utf-8")
+        seen.add(chunks_key(model, near, 64))
     assert len(seen) == 8
-    assert chunks_key(tmp_path, near, 64) in seen
+    assert chunks_key(model, near, 64) in seen

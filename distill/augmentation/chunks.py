@@ -33,14 +33,14 @@ class Chunks:
 
 
 def chunks_key(masked_lm: Path, settings: AugmentationSettings, max_length: int) -> str:
-    """A hash of all that decides what copies of a text there are: settings, model, tokenizer, word vectors.
+    """A hash of all that decides what copies of a text there are: settings, model and tokenizer, word vectors.
 
     Args:
         masked_lm: data/teachers/NAME.
         settings: The entry of params.yaml.
         max_length: Tokens of a text that are looked at.
     """
-    files = [*sorted(masked_lm.glob("*.safetensors")), masked_lm / "config.json", masked_lm / "tokenizer.json"]
+    files = sorted(file for file in masked_lm.iterdir() if file.is_file())
     files += [Path(settings.vectors)] if settings.vectors is not None else []
     parts = [settings.model_dump_json(), str(max_length), *(sha256(file) for file in files)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -44,7 +44,7 @@ compared head by head."""
 HINTON = {"recipe": "hinton", "alpha": 0.5, "temperature": 4}
 FAR = 5e-4
 """The learning rate of stages that move copied layers to where deeper ones were: a fine-tuning rate leaves them half-way."""
-INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate", "schedule": "linear"}
+INTERMEDIATE = {"recipe": "tinybert", "stage": "intermediate"}
 STATES = {**INTERMEDIATE, "attention_weight": 0, "learning_rate": FAR}
 """Without attention: its scores before the softmax are so much larger than states that copied layers learn little else."""
 PREDICTION = {"recipe": "tinybert", "stage": "prediction"}
