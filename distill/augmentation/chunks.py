@@ -26,10 +26,12 @@ class Chunks:
         """What was kept of these rows; else reword them and keep that."""
         asked = json.dumps([self.key, keys, rows.texts, rows.texts_pair])
         path = self.folder / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
-        if not path.exists():
-            write_text(path, to_json(reword()))
-        columns: Columns = read_json(path, "reworded rows")
-        return columns
+        if path.exists():
+            kept: Columns = read_json(path, "reworded rows")
+            return kept
+        made = reword()
+        write_text(path, to_json(made))
+        return made
 
 
 def chunks_key(masked_lm: Path, settings: AugmentationSettings, max_length: int) -> str:
