@@ -142,10 +142,11 @@ def test_a_dangling_source_hints_at_the_nearest_source(tmp_path: Path):
     ("key", "value", "complaint"),
     [
         ("datasets.movies.task", "masked-lm", "those of masked-lm are the text itself; set it to null"),
-        ("students.deep.recipe", "minilm", "minilm here trains no head; set it to null"),
+        ("students.deep.recipe", "minilm", "which minilm here does not learn from; set it to null"),
+        ("students.deep.hard_weight", 0.0, "which distilbert here does not learn from; set it to null"),
     ],
 )
-def test_weights_of_rows_are_refused_where_there_are_no_labels_to_doubt(tmp_path: Path, key: str, value: str, complaint: str):
+def test_weights_of_rows_are_refused_where_there_are_no_labels_to_doubt(tmp_path: Path, key: str, value: Any, complaint: str):
     content = changed("students.deep.sample_weight", {"suspect": 0.0})
     assert load(tmp_path, content).students["deep"].sample_weight is not None
     section, name, setting = key.split(".")

@@ -12,6 +12,7 @@ from distill.batches import Collator
 from distill.distillation import objective_of, recipe_terms, target_collator, task_for
 from distill.models import only_positions
 from distill.prepared import Dataset
+from distill.recipes.base import HARD_LABELS
 from distill.targets.outputs import Job
 from distill.targets.reader import TargetStore
 from tests import tiny
@@ -145,6 +146,21 @@ def test_two_batches_of_four_give_the_gradient_of_one_of_eight(problems, task, v
     ]
     assert close(parts[0] + parts[1], whole)
     assert whole.norm() > 0
+
+
+@pytest.mark.parametrize(
+    ("variant", "changed"),
+    [
+        *((variant, {}) for variant in VARIANTS),
+        ("hinton", {"alpha": 0.0}),
+        ("distilbert", {"hard_weight": 0.0}),
+        ("pkd", {"alpha": 1.0}),
+    ],
+)
+def test_the_weight_of_the_labels_that_params_tell_of_is_that_of_the_term(problems, variant, changed):
+    problem, own = problems("sequence-classification"), settings(variant, **changed)
+    weights = [term.weight for term in recipe_terms(own, problem.student(variant), problem.store) if term.name == HARD_LABELS]
+    assert own.label_weight == sum(weights)
 
 
 @pytest.mark.parametrize("variant", ["supervised", "hinton", "tinybert-prediction", "pkd", "pkd-last"])

@@ -133,6 +133,11 @@ class StudentSettings(TrainingSettings):
         return True
 
     @property
+    def label_weight(self) -> float:
+        """The weight of the labels in the loss: 0 says that rows, whose labels may be doubtful, cannot be weighted by them."""
+        return 1.0
+
+    @property
     def earlier_share(self) -> float | None:
         """If layers learn one after the other, the share of the learning rate that is left to those that had their turn."""
         return None

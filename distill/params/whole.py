@@ -264,8 +264,8 @@ def _unweighable(params: Params, student: StudentSettings) -> list[str]:
     """Why a student's training rows cannot be weighted, if they are to be."""
     if student.sample_weight is None:
         return []
-    if not student.trains_head:
-        return [f"weighs the loss against the labels, and {student.recipe} here trains no head; set it to null"]
+    if not student.label_weight:
+        return [f"weighs the loss against the labels, which {student.recipe} here does not learn from; set it to null"]
     if params.datasets[params.origin(student.dataset)].task == "masked-lm":
         return ["weighs labels that the teacher contradicts, those of masked-lm are the text itself; set it to null"]
     return []

@@ -40,6 +40,11 @@ class DistilBert(StudentSettings):
         """The cosine term alone trains no head."""
         return self.soft_weight > 0 or self.hard_weight > 0
 
+    @property
+    def label_weight(self) -> float:
+        """Of the cross-entropy."""
+        return self.hard_weight
+
     @model_validator(mode="after")
     def _some_term(self) -> "DistilBert":
         if self.soft_weight == self.hard_weight == self.cosine_weight == 0:

@@ -21,6 +21,11 @@ class Hinton(StudentSettings):
     """The weight of the hard labels."""
     temperature: Temperature = 4.0
 
+    @property
+    def label_weight(self) -> float:
+        """α."""
+        return self.alpha
+
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
         """Logits."""
         return Needs(logits=self.alpha < 1)

@@ -63,6 +63,11 @@ class MobileBert(StudentSettings):
         return self.stage == "distill"
 
     @property
+    def label_weight(self) -> float:
+        """Transfer knows no labels."""
+        return self.alpha if self.stage == "distill" else 0.0
+
+    @property
     def reads_hidden(self) -> bool:
         """Transfer reads hidden states and attention."""
         return self.stage == "transfer"

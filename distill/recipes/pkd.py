@@ -36,6 +36,11 @@ class Pkd(StudentSettings):
     """In place of a strategy: the teacher's layer for each of the student's but the last, counted from 1."""
 
     @property
+    def label_weight(self) -> float:
+        """1 − α."""
+        return 1 - self.alpha
+
+    @property
     def reads_hidden(self) -> bool:
         """The patient term reads states at the first token."""
         return self.beta > 0

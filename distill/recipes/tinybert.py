@@ -59,6 +59,11 @@ class TinyBert(StudentSettings):
         return self.stage == "prediction"
 
     @property
+    def label_weight(self) -> float:
+        """The intermediate stage knows no labels."""
+        return self.hard_weight if self.stage == "prediction" else 0.0
+
+    @property
     def reads_hidden(self) -> bool:
         """The intermediate stage reads hidden states and attention."""
         return self.stage == "intermediate"
