@@ -42,6 +42,10 @@ def test_as_is_the_family_of_copied_layers():
         ({"architecture": {"preset": "mobile"}}, "no preset 'mobile'; did you mean 'mobilebert'?"),
         ({"architecture": {"preset": 4}}, "no preset 4; expected one of: bert-base"),
         ({"architecture": 3}, "init.architecture: "),
+        (
+            {"architecture": {"hidden_size": 127, "num_attention_heads": 2}},
+            "architecture: hidden_size 127 is no multiple of num_attention_heads 2",
+        ),
         ({"architecture": {}, "depth": 2}, "expected one of: layers, depth, architecture"),
         ({"as": "distilbert", "architecture": "distilbert"}, "`as` is for copied layers, architecture for a random student"),
         ({"as": "roberta"}, "init.as: expected 'distilbert', got 'roberta'"),

@@ -65,3 +65,12 @@ class InitSettings(Strict):
         if self.copy_embeddings and bare:
             raise ValueError("copy_embeddings: a prepared data set has no embeddings; give from: data/teachers/NAME")
         return self
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> "InitSettings":
+        settings = self.architecture or {}
+        width, heads = settings.get("hidden_size"), settings.get("num_attention_heads")
+        bottleneck = settings.get("model_type") == "mobilebert"
+        if isinstance(width, int) and isinstance(heads, int) and heads > 0 and width % heads and not bottleneck:
+            raise ValueError(f"architecture: hidden_size {width} is no multiple of num_attention_heads {heads}")
+        return self
