@@ -62,6 +62,7 @@ METHODS: dict[str, Method] = {
     "mobilebert": half({"recipe": "mobilebert", "stage": "transfer"}, {"recipe": "mobilebert", "stage": "distill"}),
     "minilm-augmented": half({**RELATIONS, **AUGMENTED}, HINTON, tasks=("mrpc",)),
     "tinybert-augmented": half({**STATES, **AUGMENTED}, PREDICTION, tasks=("mrpc",)),
+    "four-hinton": Method((HINTON,), {"from": "data/teachers/TEACHER", "layers": [0, 1, 2, 3]}, tasks=("xquad",)),
     "narrow-supervised": Method(({"recipe": "supervised", "epochs_factor": 5, "learning_rate": 5e-4},), NARROW, tasks=("sst2",)),
     "narrow-tinybert": Method(
         (
