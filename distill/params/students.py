@@ -135,7 +135,7 @@ class StudentSettings(TrainingSettings):
     @property
     def label_weight(self) -> float:
         """The weight of the labels in the loss: 0 says that rows, whose labels may be doubtful, cannot be weighted by them."""
-        return 1.0
+        return 1.0 if self.trains_head else 0.0
 
     @property
     def earlier_share(self) -> float | None:

@@ -38,11 +38,6 @@ class FitNets(StudentSettings):
         return False
 
     @property
-    def label_weight(self) -> float:
-        """Hints know no labels."""
-        return 0.0
-
-    @property
     def reads_hidden(self) -> bool:
         """The hint is a hidden state."""
         return True

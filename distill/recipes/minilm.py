@@ -49,11 +49,6 @@ class MiniLm(StudentSettings):
         return False
 
     @property
-    def label_weight(self) -> float:
-        """Relations know no labels."""
-        return 0.0
-
-    @property
     def reads_hidden(self) -> bool:
         """Attention and relations are replayed from hidden states."""
         return True
