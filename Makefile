@@ -36,8 +36,8 @@ picture: $(READY)  ## Photograph the report for the README: docs/report.png, lig
 	python -m tests.benchmarks.picture
 
 clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included; what you `dvc add`ed stays.
-	rm -rf .venv .dvc/tmp dvc.lock data/.scratch data/checked data/prepared data/teachers data/targets \
-		data/audits data/inits data/students data/export-jobs data/exports data/runs data/metrics/students data/metrics/teachers data/metrics/exports data/metrics/targets data/metrics/benchmark.json data/evaluations data/plots data/report dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv .dvc/tmp dvc.lock data/.scratch data/prepared data/teachers data/targets \
+		data/audits data/inits data/students data/jobs data/exports data/runs data/metrics/students data/metrics/teachers data/metrics/exports data/metrics/targets data/metrics/benchmark.json data/evaluations data/plots data/report dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	ls data/raw/*.dvc > /dev/null 2>&1 || rm -rf .dvc/cache
 	for raw in data/raw/*/; do [ -e "$${raw%/}.dvc" ] || rm -rf "$$raw"; done
 

@@ -13,5 +13,6 @@ def main() -> None:
 for module in (check, choose, plan, plots, predict, publish, schema, show, verify):
     main.add_command(module.main, module.__name__.rpartition(".")[2])
 
+
 if __name__ == "__main__":
     main(prog_name="python -m distill")

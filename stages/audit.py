@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from distill.console import PARAMS, command, say
-from distill.files import to_json, whole_file, write_text
-from distill.params.base import load_entry
+from distill.core.console import PARAMS, command, print_result
+from distill.core.files import atomic_file, to_json, write_text
+from distill.core.settings import load_entry
 from distill.params.targets import TargetSettings
 
 
@@ -17,21 +17,21 @@ def main(name: str) -> None:
     settings = load_entry(PARAMS, "targets", name, TargetSettings)
     import pyarrow.parquet as pq
 
-    from distill.auditing import COLUMNS, NOT_AUDITED, audit_store, summary
-    from distill.prepared import Dataset
-    from distill.targets.reader import TargetStore
+    from distill.audit.audit import COLUMNS, audit_store, summary
+    from distill.data.dataset import Dataset
+    from distill.store.target_set import TargetStore
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
-    if dataset.task in NOT_AUDITED:
+    if dataset.spec.not_audited:
         table = COLUMNS.empty_table()
-        say(f"audit {name}: {NOT_AUDITED[dataset.task]}; the audit is empty")
+        print_result(f"audit {name}: {dataset.spec.not_audited}; the audit is empty")
     else:
         table = audit_store(dataset, TargetStore.open(Path("data/targets", name, "logits")))
     counts = summary(dataset, table)
-    with whole_file(Path("data/audits", f"{name}.parquet")) as path:
+    with atomic_file(Path("data/audits", f"{name}.parquet")) as path:
         pq.write_table(table, path)
     write_text(Path("data/audits", f"{name}.json"), to_json(counts))
-    say(f"audit {name}: {counts['suspect']} of {counts['rows']} labels contradicted, {counts['hard']} rows hard")
+    print_result(f"audit {name}: {counts['suspect']} of {counts['rows']} labels contradicted, {counts['hard']} rows hard")
 
 
 if __name__ == "__main__":

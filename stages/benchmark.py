@@ -1,17 +1,16 @@
-"""data/teachers/, data/students/, data/exports/, data/prepared/ → data/metrics/benchmark.json
+"""data/jobs/benchmark.json, data/teachers/, data/students/, data/exports/, data/prepared/ → data/metrics/benchmark.json
 
-A measurement is never the same twice, and holds for the machine that it names. The file is git-tracked and kept from DVC's
-cache, as scores are: `dvc repro` measures again only when a model, an export or this code has changed, and the run-cache never
-passes another machine's times off as this one's. `dvc repro --force --single-item benchmark` measures anew. It is no metric of
-DVC's: thousands of numbers would drown `dvc metrics show`.
+A measurement holds for the machine that it names. The file is git-tracked and kept from DVC's cache, as scores are: `dvc repro`
+measures again only when a model, an export or this code has changed (`--force --single-item benchmark`: in any case), and the
+run-cache passes no other machine's times off as this one's. It is no metric of DVC's: it would drown `dvc metrics show`.
 """
 
 from pathlib import Path
 
 import click
 
-from distill.console import PARAMS, command, say
-from distill.files import to_json, write_text
+from distill.core.console import command, print_result
+from distill.core.files import to_json, write_text
 
 
 @command
@@ -21,26 +20,22 @@ from distill.files import to_json, write_text
 @click.option("--threads", type=click.IntRange(min=1), help="By default as many as torch takes: the cores, or OMP_NUM_THREADS.")
 def main(seconds: float, lengths: tuple[int, ...], batches: tuple[int, ...], threads: int | None) -> None:
     """Time teachers, students and exports against each other, on the CPU; leave the machine alone meanwhile."""
-    from distill.params.whole import load_params
+    from distill.params.resolved import BenchmarkJob, read_job
 
-    params = load_params(PARAMS)
+    job = read_job(BenchmarkJob, Path("data/jobs/benchmark.json"))
     import torch
 
-    from distill.benchmark.subjects import Subject
-    from distill.benchmark.whole import Settings, benchmark
-    from distill.prepared import Dataset
+    from distill.benchmark.benchmark import Settings, benchmark
+    from distill.benchmark.runners import Subject
+    from distill.data.dataset import Dataset
 
-    def subject(kind: str, name: str, dataset: str, teacher: str) -> Subject:
-        return Subject(kind, name, Dataset.open(Path("data/prepared", dataset)), params.origin(dataset), teacher)
-
-    subjects = [subject("teachers", name, entry.dataset, name) for name, entry in params.teachers.items()]
-    for name, entry in params.students.items():
-        if entry.trains_head:
-            first = params.members(entry.targets.partition("/")[0])[0]
-            subjects.append(subject("students", name, entry.dataset, params.targets[first].teacher))
+    subjects = [
+        Subject(model.kind, model.name, Dataset.open(Path("data/prepared", model.dataset)), model.origin, model.teacher)
+        for model in job.models
+    ]
     measured = benchmark(subjects, Settings(seconds, lengths, batches, threads or torch.get_num_threads()))
     write_text(Path("data/metrics/benchmark.json"), to_json(measured))
-    say(f"benchmark: {len(subjects)} models, {measured['machine']['threads']} threads; data/metrics/benchmark.json")
+    print_result(f"benchmark: {len(subjects)} models, {measured['machine']['threads']} threads; data/metrics/benchmark.json")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from distill.console import PARAMS, command, say
-from distill.files import whole_folder
-from distill.params.base import load_entry
+from distill.core.console import PARAMS, command, print_result
+from distill.core.files import atomic_folder
+from distill.core.settings import load_entry
 from distill.params.ensembles import EnsembleSettings
 
 
@@ -15,13 +15,13 @@ from distill.params.ensembles import EnsembleSettings
 def main(name: str) -> None:
     """Write the weighted mean of two target sets' logits as the target set NAME."""
     settings = load_entry(PARAMS, "ensembles", name, EnsembleSettings)
-    from distill.targets.mean import write_mean
-    from distill.targets.reader import TargetStore
+    from distill.store.target_set import TargetStore
+    from distill.targets.ensemble import write_mean
 
     first, second = (TargetStore.open(Path("data/targets", member, "logits")) for member in (settings.first, settings.second))
-    with whole_folder(Path("data/targets", name)) as folder:
+    with atomic_folder(Path("data/targets", name)) as folder:
         write_mean(folder, first, second, settings.weight)
-    say(f"ensemble {name}: {settings.weight:g} × {settings.first} + {1 - settings.weight:g} × {settings.second}")
+    print_result(f"ensemble {name}: {settings.weight:g} × {settings.first} + {1 - settings.weight:g} × {settings.second}")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from distill.console import command, say
-from distill.errors import UserError
-from distill.files import read_json, to_json, whole_folder, write_text
-from distill.params.base import validate
+from distill.core.console import command, print_result
+from distill.core.errors import UserError
+from distill.core.files import atomic_folder, read_json, to_json, write_text
+from distill.core.settings import validate
 from distill.params.exports import ExportSettings
 
 
@@ -16,17 +16,17 @@ from distill.params.exports import ExportSettings
 @click.argument("name")
 def main(kind: str, name: str) -> None:
     """Write the teacher or student NAME as ONNX, fp32 and INT8, score both files, and write the model card."""
-    job = read_json(Path("data/export-jobs", kind, f"{name}.json"), "what `dvc repro check` writes")
+    job = read_json(Path("data/jobs/exports", kind, f"{name}.json"), "what `dvc repro check` writes")
     settings = validate(ExportSettings, job["export"], f"params.yaml: exports.{name}")
-    from distill.exports.card import card
-    from distill.exports.export import write_export
-    from distill.exports.measuring import measure_exports
-    from distill.models import load_for
-    from distill.prepared import Dataset
+    from distill.data.dataset import Dataset
+    from distill.export.export import write_export
+    from distill.export.model_card import card
+    from distill.export.scores import measure_exports
+    from distill.models.loading import load_for
 
     dataset = Dataset.open(Path("data/prepared", job["entry"]["dataset"]))
     scores = read_json(Path("data/metrics", kind, f"{name}.json"), "what the evaluate stage writes")
-    with whole_folder(Path("data/exports", kind, name)) as folder:
+    with atomic_folder(Path("data/exports", kind, name)) as folder:
         model, tokenizer = load_for(Path("data", kind, name), dataset)
         try:
             write_export(folder, model, tokenizer, dataset, settings)
@@ -40,7 +40,7 @@ def main(kind: str, name: str) -> None:
         f"{form} {measured[form]['bytes'] / 1e6:.1f} MB, {dataset.metric} {measured[form][dataset.metric]:.4f}"
         for form in ("fp32", "int8")
     )
-    say(f"export {name}: {files}")
+    print_result(f"export {name}: {files}")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from distill.console import PARAMS, command, say
-from distill.files import SCRATCH, to_json, write_text
+from distill.core.console import PARAMS, command, print_result
+from distill.core.files import SCRATCH, to_json, write_text
 from distill.recipes.loading import load_student
 
 
@@ -17,29 +17,22 @@ def main(name: str) -> None:
     The processes of `torchrun` or `accelerate launch` share each step.
     """
     settings = load_student(PARAMS, name)
-    from distill.distillation import distill_student
-    from distill.prepared import Dataset
-    from distill.processes import written_once
-    from distill.targets.reader import TargetStore
+    from distill.data.dataset import Dataset
+    from distill.store.target_set import TargetStore
+    from distill.students.distill import distill_student
+    from distill.training.distributed import written_once
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     store = TargetStore.open(Path("data/targets", settings.targets))
     with written_once(Path("data/students", name)) as folder:
-        runs = distill_student(
-            Path("data/inits", name),
-            dataset,
-            store,
-            settings,
-            folder,
-            SCRATCH / "training" / f"students-{name}",
-            f"student {name}",
-        )
+        initial, scratch = Path("data/inits", name), SCRATCH / "training" / f"students-{name}"
+        runs = distill_student(initial, dataset, store, settings, folder, scratch, f"student {name}")
     if folder is None:
         return
     write_text(Path("data/runs/students", f"{name}.json"), to_json([run.record(seed) for seed, run in runs.items()]))
     for seed, run in runs.items():
         how = f"loss {run.last_loss:.4f}" if run.best_score is None else f"validation {dataset.metric} {run.best_score:.4f}"
-        say(f"student {name}: seed {seed}: best epoch {run.best_epoch:g}, {how}, {run.seconds:.0f} s")
+        print_result(f"student {name}: seed {seed}: best epoch {run.best_epoch:g}, {how}, {run.seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.console import PARAMS, command, say
-from distill.files import SCRATCH, sole_writer, to_json, whole_folder, write_text
-from distill.params.base import load_entry
+from distill.core.console import PARAMS, command, print_result
+from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, to_json, write_text
+from distill.core.settings import load_entry
 from distill.params.targets import TargetSettings
 
 if TYPE_CHECKING:
-    from distill.targets.engines import Crew
+    from distill.targets.materialization.engines import ProcessGroup
 
 
 @command
@@ -22,53 +22,53 @@ def main(name: str) -> None:
 
     Started by `torchrun` or `accelerate launch`, its processes share the work.
     """
-    from distill.targets.engines import crew
+    from distill.targets.materialization.engines import process_group
 
-    with crew() as others:
-        if others is not None and not others.leads:
-            others.follow()
+    with process_group() as others:
+        if others is not None and not others.is_main_process:
+            others.work()
         else:
-            lead(name, others)
+            materialize(name, others)
 
 
-def lead(name: str, others: "Crew | None") -> None:
-    """Do it all, with the help of the other processes."""
+def materialize(name: str, others: "ProcessGroup | None") -> None:
+    """Materialize the set, with the help of the other processes."""
     settings = load_entry(PARAMS, "targets", name, TargetSettings)
-    from distill.jobs import job_of
-    from distill.prepared import Dataset
-    from distill.targets.base import refuse_foreign, remember, remembered
-    from distill.targets.committed import committed
-    from distill.targets.engines import run
-    from distill.targets.fidelity import fidelity
-    from distill.targets.order import Order
-    from distill.targets.pool import open_pool
-    from distill.targets.teacher import open_teacher
-    from distill.targets.writer import Materializer
+    from distill.data.dataset import Dataset
+    from distill.targets.materialization import previous
+    from distill.targets.materialization.engines import WorkOrder, run
+    from distill.targets.materialization.fidelity import measure_fidelity
+    from distill.targets.materialization.forward import open_teacher
+    from distill.targets.materialization.materialize import Materializer
+    from distill.targets.materialization.outputs import job_of
+    from distill.targets.materialization.unit_pool import Pool
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     folder, out = Path("data/teachers", settings.teacher), Path("data/targets", name)
     scratch = SCRATCH / "targets" / name
-    with sole_writer(scratch):
+    with exclusive_lock(scratch):
         teacher = open_teacher(folder, dataset)
-        refuse_foreign(out, teacher.fingerprints)
+        previous.refuse_foreign(out, teacher.fingerprints)
         address = f"{settings.pool.rstrip('/')}/{name}" if settings.pool else None
-        pool = open_pool(scratch, address)
-        base = remembered(scratch) or committed(out, teacher.fingerprints, scratch / "base")
+        pool = Pool(scratch, address)
+        base = previous.open_remembered(scratch) or previous.fetch_committed(out, teacher.fingerprints, scratch / "base")
         materializer = Materializer(teacher, dataset, job_of(settings), pool, base)
         start = time.perf_counter()
-        order = Order.of(materializer, folder, dataset.folder, address)
+        order = WorkOrder.from_materializer(materializer, folder, dataset.folder, address)
         work = run(materializer, order, settings.engine, settings.workers, others)
         seconds = time.perf_counter() - start
-        losses = fidelity(materializer)
-        with whole_folder(out) as whole:
+        losses = measure_fidelity(materializer)
+        with atomic_folder(out) as whole:
             materializer.assemble(whole)
-        remember(out, scratch)
+        previous.remember(out, scratch)
         pool.forget()
     size = {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(out.iterdir())}
-    record = {"seconds": seconds, "tokens_computed": work.tokens_computed, "tokens": work.tokens, "bytes": size}
-    write_text(Path("data/runs/targets", f"{name}.json"), to_json(record))
+    cost, computed = previous.total_cost(scratch, seconds, work.tokens_computed, work.tokens)
+    record = to_json({"seconds": cost, "tokens_computed": computed, "tokens": work.tokens, "bytes": size})
+    write_text(scratch / previous.RECORD, record)
+    write_text(Path("data/runs/targets", f"{name}.json"), record)
     write_text(Path("data/metrics/targets", f"{name}.json"), to_json(losses))
-    say(f"targets {name}: {work.tokens_computed} of {work.tokens} tokens read by the teacher in {seconds:.1f} s")
+    print_result(f"targets {name}: {work.tokens_computed} of {work.tokens} tokens read by the teacher in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

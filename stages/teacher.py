@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from distill.console import PARAMS, command, say
-from distill.files import SCRATCH, to_json, write_text
-from distill.params.base import load_entry
-from distill.params.teachers import TeacherSettings
+from distill.core.console import PARAMS, command, print_result
+from distill.core.files import SCRATCH, to_json, write_text
+from distill.core.settings import load_entry
+from distill.params.training import TeacherSettings
 
 
 @command
@@ -17,15 +17,16 @@ def main(name: str) -> None:
     settings = load_entry(PARAMS, "teachers", name, TeacherSettings)
     from transformers import set_seed
 
-    from distill.batches import Collator
-    from distill.encoders import checkpoint_place, load_tokenizer
-    from distill.models import load_model, require_fit, save_model
-    from distill.objectives import supervised
-    from distill.prepared import Dataset
-    from distill.processes import written_once
-    from distill.tasks.base import Gold
-    from distill.tasks.catalogue import task_of
-    from distill.training import run_key, train
+    from distill.core.locations import checkpoint_place
+    from distill.data.batching import Collator
+    from distill.data.dataset import Dataset
+    from distill.data.tokenizers import load_tokenizer
+    from distill.models.loading import load_model, require_fit, save_model
+    from distill.tasks.base import EvaluationSplit
+    from distill.tasks.registry import task_of
+    from distill.training.distributed import written_once
+    from distill.training.objective import supervised
+    from distill.training.trainer import run_key, train
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     checkpoint = settings.checkpoint
@@ -38,7 +39,7 @@ def main(name: str) -> None:
         trained = train(
             model,
             Collator(dataset.rows("train")),
-            Gold.of(dataset, "validation"),
+            EvaluationSplit.from_dataset(dataset, "validation"),
             settings,
             supervised(task),
             seed=settings.seed,
@@ -51,7 +52,7 @@ def main(name: str) -> None:
         save_model(folder, model, load_tokenizer(place, checkpoint.revision), dataset.max_length)
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
     best = f"best epoch {trained.best_epoch:g}, validation {dataset.metric} {trained.best_score or 0:.4f}"
-    say(f"teacher {name}: {best}, {trained.seconds:.0f} s")
+    print_result(f"teacher {name}: {best}, {trained.seconds:.0f} s")
 
 
 if __name__ == "__main__":

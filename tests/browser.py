@@ -36,11 +36,7 @@ def launched() -> Iterator[Browser]:
 
 @contextmanager
 def visit(browser: Browser, path: Path, **context: Any) -> Iterator[Page]:
-    """A page, once its charts are drawn.
-
-    Raises:
-        AssertionError: it wrote to the console, had an error, or asked for anything but itself.
-    """
+    """A page, once its charts are drawn."""
     opened = browser.new_context(**context)
     opened.set_default_timeout(120_000)
     page, said, asked = opened.new_page(), [], []

@@ -1,12 +1,16 @@
-"""An S3 server on this machine."""
+"""Places for files: an S3 server on this machine, memory, folders."""
 
+import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
+
+from distill.store.remote import Remote
 
 BUCKET = "bucket"
 ENVIRONMENT = {
@@ -40,3 +44,27 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     yield s3_server
     fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty place: in memory, or of the kind that a test is parametrized with."""
+    kind = getattr(request, "param", "memory")
+    if kind == "s3":
+        request.getfixturevalue("s3")
+        return f"s3://{BUCKET}/{tmp_path.name}"
+    return {"memory": f"memory://{tmp_path}", "file": f"file://{tmp_path}/there", "folder": f"{tmp_path}/there"}[kind]
+
+
+@contextlib.contextmanager
+def killed_download() -> Iterator[None]:
+    """Expect a download, which is killed when half of it is there."""
+
+    def get(self: Remote, name: str, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Remote, "get", get)
+        with pytest.raises(KeyboardInterrupt):
+            yield

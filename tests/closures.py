@@ -1,12 +1,25 @@
-"""Which library files a stage imports, directly or not. `python -m tests.closures` prints them as dvc.yaml lists them."""
+"""The library's packages, which of them may import which, and what a stage imports."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-CATALOGUE, LOADING = "distill/recipes/catalogue.py", "distill/recipes/loading.py"
+REGISTRY, LOADING = "distill/recipes/registry.py", "distill/recipes/loading.py"
 ITS_RECIPE = "distill/recipes/${item.recipe}.py"
 """How dvc.yaml names the one recipe that a student's stage loads."""
+FLOORS = (
+    ("core", "losses"),
+    ("sources", "params"),
+    ("data",),
+    ("preparation", "tasks"),
+    ("models",),
+    ("augmentation", "training", "store", "export"),
+    ("audit", "targets", "recipes", "prediction", "evaluation", "benchmark"),
+    ("students", "pipeline", "report"),
+    ("commands",),
+)
+"""The packages of distill/ from the ground up: one imports from the floors below its own, and from itself."""
 
 
 def module_file(name: str) -> Path | None:
@@ -18,6 +31,7 @@ def module_file(name: str) -> Path | None:
     return None
 
 
+@cache
 def imported(file: Path) -> set[Path]:
     """The project's files that a file imports, at the top or inside a function; empty `__init__.py` files are left out."""
     found = set()
@@ -31,8 +45,13 @@ def imported(file: Path) -> set[Path]:
     return found
 
 
+def package(file: Path) -> str:
+    """`store` for distill/store/shards.py, `__main__` for distill/__main__.py."""
+    return file.relative_to(ROOT / "distill").parts[0].removesuffix(".py")
+
+
 def closure(file: Path) -> set[str]:
-    """A file and all that it imports, as paths from the root."""
+    """A file and all that it imports, directly or not, as paths from the root."""
     seen: set[Path] = set()
     waiting = {file}
     while waiting:
@@ -43,19 +62,28 @@ def closure(file: Path) -> set[str]:
 
 
 def recipes() -> set[Path]:
-    """The files of the recipes in the catalogue."""
-    return {file for file in imported(ROOT / CATALOGUE) if file.parent == (ROOT / CATALOGUE).parent}
+    """The files of the recipes in the registry."""
+    return {file for file in imported(ROOT / REGISTRY) if file.parent == (ROOT / REGISTRY).parent}
 
 
 def needed(script: Path) -> set[str]:
-    """What a stage depends on: its closure; if it loads a recipe by name, that one, and what any of them imports."""
+    """What a stage depends on: its closure, and, as it loads recipes by name, what any of them imports.
+
+    A student's stage loads its own recipe alone; `check` loads all.
+    """
     found = closure(script)
-    if LOADING not in found or CATALOGUE in found:
+    if LOADING not in found:
         return found
     all_recipes = {file.relative_to(ROOT).as_posix() for file in recipes()}
-    return found.union(*map(closure, recipes())) - all_recipes | {ITS_RECIPE}
+    found = found.union(*map(closure, recipes()))
+    return found if script.stem == "check" else found - all_recipes | {ITS_RECIPE}
 
 
-if __name__ == "__main__":
-    for stage in sorted((ROOT / "stages").glob("*.py")):
-        print(f"{stage.stem}:", *(f"  - {name}" for name in sorted(needed(stage))), sep="\n")
+def arrows() -> dict[str, set[str]]:
+    """Each package, and those that it imports from."""
+    found: dict[str, set[str]] = {name: set() for floor in FLOORS for name in floor}
+    for file in (ROOT / "distill").rglob("*.py"):
+        own = package(file)
+        if own in found:
+            found[own] |= {package(other) for other in imported(file)} - {own}
+    return found

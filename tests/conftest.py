@@ -17,17 +17,21 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from distill.prepared import Dataset
+from distill.core import console
+from distill.data.dataset import Dataset
 from tests import tiny
-from tests.commands import whole_params
+from tests.reports import news
+
+__all__ = ["news"]
 
 torch.set_num_threads(2)
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> None:
-    """Every test draws the same random numbers, whichever tests run before it."""
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test draws the same random numbers, and commands that it runs in this process leave its warnings alone."""
     torch.manual_seed(0)
+    monkeypatch.setattr(console, "quiet_libraries", lambda: None)
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +59,10 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedToken
 
 @pytest.fixture
 def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Call with sections of params.yaml: an empty project of that file, the others empty, which becomes the working folder."""
+    """Call with a params.yaml: an empty project of it, which becomes the working folder."""
 
     def make(params: str) -> Path:
-        (tmp_path / "params.yaml").write_text(whole_params(params), encoding="utf-8")
+        (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
         monkeypatch.chdir(tmp_path)
         return tmp_path
 

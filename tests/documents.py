@@ -35,11 +35,7 @@ def commands(page: Path) -> list[str]:
 
 
 def check(line: str) -> None:
-    """Refuse a line of a shell with a command, stage, option or target that does not exist. Nothing is run.
-
-    Raises:
-        AssertionError: so says the parser of the program itself.
-    """
+    """Refuse a line of a shell with a command, stage, option or target that does not exist. Nothing is run."""
     words = shlex.split(REDIRECTION.sub("", line), comments=True)
     while words:
         end = next((i for i, word in enumerate(words) if word in ("&&", "|")), len(words))

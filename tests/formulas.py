@@ -1,7 +1,9 @@
 """Every recipe's loss as its paper has it, written out: float64, with the live teacher in the loop, and without padding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,13 +12,19 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
+from distill.data.batching import Collator
+from distill.data.dataset import Dataset
 from distill.params.students import StudentSettings
-from distill.prepared import Dataset
-from distill.recipes.catalogue import RECIPES
-from distill.targets.outputs import Job
-from distill.tasks.catalogue import task_of
+from distill.recipes.registry import RECIPES
+from distill.store.target_set import TargetStore
+from distill.students.distill import objective_and_rows
+from distill.targets.materialization.outputs import MaterializeSpec
+from distill.tasks.registry import task_of
+from distill.training.objective import DistillationModel, Objective
+from tests import tiny
+from tests.stores import materialize
 
-JOB = Job(hidden=(0, 2, -1), cls=(2, 3), attention=(2, -1), relations=(-1,), codec="fp32", shard_bytes=3000)
+JOB = MaterializeSpec(hidden=(0, 2, -1), cls=(2, 3), attention=(2, -1), relations=(-1,), codec="fp32", shard_bytes=3000)
 """What the variants read of a teacher of four layers."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "supervised": {},
@@ -32,6 +40,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "minilm": {"relation_heads": 4, "key_weight": 0.5},
     "minilm-1": {"version": 1, "value_weight": 2.0},
 }
+NARROW = ("tinybert-intermediate", "mobilebert-transfer", "pkd-last", "fitnets", "minilm", "minilm-1")
+"""Variants whose student may be narrower than its teacher."""
+ROWS = 60
 SEEN: list[tuple[Tensor, ...]] = []
 """Queries, keys and values, (batch, heads, seq, size), that `recorded` saw in one forward pass, layer after layer."""
 
@@ -59,7 +70,51 @@ def random_model(dataset: Dataset, layers: int, width: int = 16, seed: int = 0, 
         initializer_range=0.2,
         **more,
     )
-    return getattr(transformers, task_of(dataset.task).auto).from_config(config).eval()
+    return getattr(transformers, task_of(dataset.task).spec.auto_model).from_config(config).eval()
+
+
+class Problem:
+    """A task's tiny data set, a teacher of four layers, and its targets."""
+
+    def __init__(self, folder: Path, task: str, job: MaterializeSpec = JOB):
+        self.task, self.folder = task, folder
+        self.dataset = Dataset.open(tiny.prepare_task(folder / "tiny", task, sizes=(ROWS, 8, 8)))
+        self.teacher = random_model(self.dataset, layers=4, seed=1)
+        self.store = self.kept(job, "targets")
+
+    def kept(self, job: MaterializeSpec, name: str) -> TargetStore:
+        return TargetStore.open(materialize(self.teacher, self.dataset, self.folder / name, job))
+
+    def student(self, variant: str = "hinton") -> PreTrainedModel:
+        return random_model(self.dataset, layers=2, width=8 if variant in NARROW else 16, seed=5)
+
+    def objective(
+        self, variant: str, student: PreTrainedModel, store: TargetStore | None = None, **changed: object
+    ) -> tuple[Objective, Collator]:
+        """The objective of a student, and what makes its batches."""
+        torch.manual_seed(7)
+        return objective_and_rows(settings(variant, **changed), student, self.dataset, store or self.store)
+
+    def setup(self, variant: str) -> tuple[PreTrainedModel, Objective, Collator]:
+        """A student, its objective, and what makes its batches."""
+        student = self.student(variant)
+        return student, *self.objective(variant, student)
+
+
+def problems_in(new_folder: Callable[[str], Path], job: MaterializeSpec = JOB) -> Callable[[str], Problem]:
+    """By task: a problem, made when it is first asked for."""
+    return cache(lambda task: Problem(new_folder(task), task, job))
+
+
+def loss_of(objective: Objective, student: PreTrainedModel, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    return DistillationModel(student, objective)(batch)
+
+
+def gradients(objective: Objective, student: PreTrainedModel, loss: Tensor) -> Tensor:
+    """Of the student's parameters and the objective's own, in one vector."""
+    parameters = [*DistillationModel(student, objective).parameters()]
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return torch.cat([torch.zeros(p.numel()) if g is None else g.flatten() for p, g in zip(parameters, found, strict=True)])
 
 
 def recorded(module, query, key, value, attention_mask, scaling, **_):

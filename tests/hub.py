@@ -56,19 +56,19 @@ def tables(place: str) -> dict[str, pa.Table]:
     found = {}
     for split in SPLITS.get(place, ("train", "validation", "test")):
         unlabelled = "glue" in place and split.startswith("test")
-        dice = random.Random(f"{place} {split}")
-        rows = [_row(COLUMNS[place], number, unlabelled, "v2" in place, dice) for number in range(ROWS.get(split, 30))]
+        rng = random.Random(f"{place} {split}")
+        rows = [_row(COLUMNS[place], number, unlabelled, "v2" in place, rng) for number in range(ROWS.get(split, 30))]
         dataset = datasets.Dataset.from_list(rows, features=Features(COLUMNS[place]))
         found[split] = dataset.data.table
     return found
 
 
-def _row(columns: dict[str, Any], number: int, unlabelled: bool, unanswerable: bool, dice: random.Random) -> dict[str, Any]:
-    words = [dice.choice(WORDS) for _ in range(8)]
-    return {name: _value(name, kind, words, number, unlabelled, unanswerable, dice) for name, kind in columns.items()}
+def _row(columns: dict[str, Any], number: int, unlabelled: bool, unanswerable: bool, rng: random.Random) -> dict[str, Any]:
+    words = [rng.choice(WORDS) for _ in range(8)]
+    return {name: _value(name, kind, words, number, unlabelled, unanswerable, rng) for name, kind in columns.items()}
 
 
-def _value(name: str, kind: Any, words: list[str], number: int, unlabelled: bool, unanswerable: bool, dice: random.Random) -> Any:
+def _value(name: str, kind: Any, words: list[str], number: int, unlabelled: bool, unanswerable: bool, rng: random.Random) -> Any:
     if name == "answers":
         none = unanswerable and number % 2
         return {"text": [] if none else [words[0]], "answer_start": [] if none else [0]}
@@ -77,9 +77,9 @@ def _value(name: str, kind: Any, words: list[str], number: int, unlabelled: bool
     if name in ("id", "title", "label_text"):
         return f"{name} {number % 5 if name == 'label_text' else number}"
     if isinstance(kind, List):
-        return words if kind.feature == TEXT else [dice.choice((0, 1, 3)) for _ in words]
+        return words if kind.feature == TEXT else [rng.choice((0, 1, 3)) for _ in words]
     if isinstance(kind, ClassLabel):
         return -1 if unlabelled else number % len(kind.names)
     if kind == TEXT:
-        return " ".join(dice.choice(WORDS) for _ in range(6))
+        return " ".join(rng.choice(WORDS) for _ in range(6))
     return -1 if unlabelled else number % 5

@@ -1,68 +1,61 @@
-"""Real small projects: git repositories with this repository's pipeline, tiny data and models; `dvc` and `git` run in them."""
+"""Real small projects: git repositories with this repository's pipeline, tiny data and models; `dvc` and `git` run in them.
 
+`reproduced` and `tried` have run, once for all tests. `stand_in` has outputs of a line each, for tests that ask what would rerun.
+`run_stages` and `run_pipeline` run stages in this process: to start a Python for each takes most of a small pipeline's time.
+"""
+
+import contextlib
 import csv
-import functools
+import fcntl
+import importlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import networkx
 import torch
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tests import tiny
+from tests.command_line import invoke
 
 ROOT = Path(__file__).parent.parent
 CODE = ("dvc.yaml", "distill", "stages", ".dvc/config", ".dvc/plots", ".dvc/.gitignore", ".dvcignore", ".gitignore")
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
-STUDENTS = ("supervised", "hinton", "distilbert", "small")
+STUDENTS = ("distilbert", "hinton")
 PARAMS = """\
 defaults:
-  sources: {}
   datasets: {tokenizer: {path: ORIGIN/checkpoint}}
-  augmentations: {}
   teachers: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
-  targets: {}
-  ensembles: {}
-  exports: {}
   students: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
 sources:
   tiny: {path: ORIGIN/rows}
 datasets:
   tiny: {source: tiny, max_length: 16}
-augmentations: {}
 teachers:
   tiny: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}}
 targets:
   tiny: {teacher: tiny, dataset: tiny, hidden: [-1]}
-ensembles: {}
-exports: {}
 students:
-  supervised:
-    recipe: supervised
+  distilbert:
+    recipe: distilbert
     dataset: tiny
-    targets: tiny/logits
+    targets: tiny
     init: {from: data/teachers/tiny, depth: 2}
+    batch_size: 4
   hinton:
     recipe: hinton
     dataset: tiny
     targets: tiny/logits
     init: {from: data/teachers/tiny, depth: 2}
     temperature: 4
-  distilbert:
-    recipe: distilbert
-    dataset: tiny
-    targets: tiny
-    init: {from: data/teachers/tiny, depth: 2}
-  small:
-    recipe: hinton
-    dataset: tiny
-    targets: tiny/logits
-    init:
-      from: data/prepared/tiny
-      architecture: {hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}
 """
 """ORIGIN stands for the folder that holds the rows and the teacher's checkpoint."""
 
@@ -70,7 +63,7 @@ students:
 def make_origin(folder: Path) -> Path:
     """Write what a project starts from: rows/SPLIT.csv, and checkpoint/, a random 3-layer model with its tokenizer."""
     (folder / "rows").mkdir(parents=True)
-    for seed, (split, count) in enumerate({"train": 80, "validation": 20, "test": 20}.items()):
+    for seed, (split, count) in enumerate({"train": 40, "validation": 12, "test": 12}.items()):
         with (folder / "rows" / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *zip(*tiny.rows(count, seed), strict=True)])
     with torch.random.fork_rng():
@@ -78,30 +71,123 @@ def make_origin(folder: Path) -> Path:
     return folder
 
 
-def make_project(folder: Path, origin: Path) -> Path:
-    """A git repository with this repository's pipeline and a small params.yaml, all committed, nothing run yet."""
-    folder.mkdir(parents=True)
+def copy_code(folder: Path) -> None:
+    """This repository's pipeline in a folder, in place of what that has of it."""
     for name in CODE:
-        (folder / name).parent.mkdir(exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / name, folder / name)
+            shutil.copy(source, target)
+
+
+def make_project(folder: Path, origin: Path, params: str = PARAMS) -> Path:
+    """A git repository with this repository's pipeline and a small params.yaml, all committed, nothing run yet."""
+    copy_code(folder)
     pipeline = (folder / "dvc.yaml").read_text(encoding="utf-8")
     (folder / "dvc.yaml").write_text(pipeline.replace("stages.benchmark", "stages.benchmark --seconds 0"), encoding="utf-8")
-    (folder / "params.yaml").write_text(PARAMS.replace("ORIGIN", str(origin)), encoding="utf-8")
+    (folder / "params.yaml").write_text(params.replace("ORIGIN", str(origin)), encoding="utf-8")
     run(folder, "git init --quiet --initial-branch=main")
     commit(folder, "the pipeline")
     return folder
 
 
-@functools.cache
+def made_once(base: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made once a test run, whichever of pytest-xdist's workers comes first. Read only: `copy` what is in it.
+
+    Args:
+        base: What `tmp_path_factory.getbasetemp()` is: each worker's own, below the run's.
+        name: Of the folder.
+        make: Fills the folder.
+    """
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.with_suffix(".done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            folder.with_suffix(".done").touch()
+    return folder
+
+
 def reproduced(base: Path) -> Path:
-    """A project whose whole pipeline has run, all committed; made once a session. Read only: `copy` it."""
-    project = make_project(base / "reproduced" / "project", make_origin(base / "reproduced" / "origin"))
-    run(project, "dvc repro")
-    commit(project, "the results")
+    """A project whose whole pipeline has run, as `dvc` knows, all committed: read only."""
+
+    def make(folder: Path) -> None:
+        project = make_project(folder / "project", make_origin(folder / "origin"))
+        run_pipeline(project)
+        run(project, "dvc commit --force")
+        commit(project, "the results")
+
+    return made_once(base, "reproduced", make) / "project"
+
+
+def tried(base: Path) -> Path:
+    """The same, whose owner has tried another temperature for the student `hinton`; nothing of that is committed. Read only.
+
+    What `dvc` said of it is in ../output.txt.
+    """
+
+    def make(folder: Path) -> None:
+        project = copy(reproduced(base), folder / "project")
+        output = run(project, "dvc exp run --set-param students.hinton.temperature=8")
+        (folder / "output.txt").write_text(output, encoding="utf-8")
+
+    return made_once(base, "tried", make) / "project"
+
+
+def stand_in(folder: Path, params: str = PARAMS) -> Path:
+    """A project of which DVC holds that all is done: real code, an output of a line for each of the pipeline's."""
+    project = make_project(folder, folder / "origin", params)
+    with Repo(str(project)) as repo:
+        outs = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs]
+        deps = [Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps if hasattr(dep, "fs_path")]
+    for path in (path for path in [*outs, *deps] if path.is_relative_to(project / "data")):
+        file = path if path.suffix else path / "stand-in"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(file.relative_to(project).as_posix(), encoding="utf-8")
+    run_stages(project, "check")
+    run(project, "dvc commit --force")
     return project
+
+
+def outdated(project: Path) -> set[str]:
+    """The stages whose dependencies are others than when they last ran: those that `dvc repro` begins with."""
+    with contextlib.chdir(project), Repo() as repo:
+        return set(repo.status())
+
+
+def all_stages(project: Path) -> list[str]:
+    """The names of all stages, one for each entry of those that have entries."""
+    with contextlib.chdir(project), Repo() as repo:
+        return [stage.addressing for stage in repo.index.stages]
+
+
+def run_stages(project: Path, *names: str) -> None:
+    """Run the commands of stages in this process, on one thread as `run` has it, without `dvc`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with contextlib.chdir(project), Repo() as repo:
+            for name in names:
+                _, _, _, module, *arguments = shlex.split(repo.stage.load_one(name=name).cmd)
+                done = invoke(importlib.import_module(module).main, *arguments)
+                assert done.returncode == 0, f"{name}: {done.stderr}"
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_pipeline(project: Path, *targets: str) -> list[str]:
+    """Run all that targets depend on, then them, as `run_stages` does; without targets all stages. What was run, in order."""
+    with warnings.catch_warnings(action="ignore"), contextlib.chdir(project), Repo() as repo:  # those of DVC itself
+        graph, stages = repo.index.graph, {stage.addressing: stage for stage in repo.index.stages}
+    order = [stage for name in targets or stages for stage in networkx.dfs_postorder_nodes(graph, stages[name])]
+    names = list(dict.fromkeys(stage.addressing for stage in order))
+    run_stages(project, *names)
+    return names
 
 
 def copy(project: Path, folder: Path) -> Path:
@@ -181,15 +267,7 @@ def edit_params(folder: Path, **changes: dict[str, object]) -> None:
     content = yaml.load(path.read_text(encoding="utf-8"))
     for section, entries in changes.items():
         for name, settings in entries.items():
-            content[section][name] = {**content[section].get(name, {}), **settings}
+            entry = content.setdefault(section, {}).setdefault(name, {})
+            entry.update(settings)
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
-
-
-def locked(folder: Path) -> dict[str, dict[str, str]]:
-    """What dvc.lock says that each stage made: path → MD5."""
-    lock = YAML(typ="safe", pure=True).load((folder / "dvc.lock").read_text(encoding="utf-8"))
-    return {
-        stage: {out["path"]: out["md5"] for out in entry.get("outs", [])} | {dep["path"]: dep["md5"] for dep in entry["deps"]}
-        for stage, entry in lock["stages"].items()
-    }

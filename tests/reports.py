@@ -1,6 +1,8 @@
 """A made-up project: every file that the report reads, with figures such as a real one has."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distill.auditing import COLUMNS
-from distill.detail.form import Agreement, Bin, ClassScore, Confusion, Detail, Example
-from distill.params.whole import Params, load_params
-from distill.report.content import DataSet
-from distill.report.gathering import gather
-from tests.commands import whole_params
+from distill.audit.audit import COLUMNS
+from distill.evaluation.details import Agreement, Bin, ClassScore, Confusion, Detail, Example
+from distill.params.resolved import Resolved
+from distill.pipeline.project import load_params
+from distill.pipeline.resolve import resolve
+from distill.report.gather import gather
+from distill.report.records import DataSet, Model
+from distill.report.tables import Table, to_markdown
 
-PARAMS = whole_params("""
+PARAMS = """
 sources: {news: {path: news.csv}}
 datasets: {news: {source: news, tokenizer: {path: tokenizer}}}
 teachers: {big: {dataset: news, checkpoint: {path: checkpoint}}}
@@ -30,7 +34,15 @@ students:
     dataset: news
     targets: news
     init: {from: data/prepared/news, architecture: {num_hidden_layers: 2, hidden_size: 128}}
-""")
+"""
+WIRED = "  wired: {recipe: hinton, dataset: wire, targets: wire, init: {from: data/teachers/big, depth: 3}}"
+TWO_PARAMS = (
+    PARAMS.replace("tokenizer}}}\n", "tokenizer}}, wire: {source: news, tokenizer: {path: tokenizer}}}\n")
+    .replace("\ntargets: {", "\ntargets: {wire: {teacher: big, dataset: wire}, ")
+    .replace("\nstudents:", f"\nstudents:\n{WIRED}")
+)
+"""The same with a second data set, `wire`, whose one student was timed on other rows than its teacher."""
+NEWS = ("plain", "soft", "half", "tiny")
 LABELS = ("business", "entertainment", "politics", "sport", "tech")
 PARAMETERS = {"big": 22_715_141, "plain": 17_391_749, "soft": 15_617_285, "half": 17_391_749, "tiny": 4_369_413}
 SHAPES = {"big": (6, 384), "plain": (3, 384), "soft": (2, 384), "half": (3, 384), "tiny": (2, 128)}
@@ -60,55 +72,54 @@ def run(seed: int, score: float, name: str = "") -> dict[str, object]:
     """A training run of three epochs of 49 steps."""
     height = 1.6 + len(name) / 2
     noise = np.random.default_rng([seed, *map(ord, name)])
-    steps = [
-        {"step": step, "epoch": step / 49, "loss": float(height / (1 + step / 12) + 0.1 * noise.random())}
-        for step in range(2, 148, 2)
-    ]
+    losses = {step: float(height / (1 + step / 12) + 0.1 * noise.random()) for step in range(2, 148, 2)}
+    steps = [{"step": step, "epoch": step / 49, "loss": loss} for step, loss in losses.items()]
     epochs = [{"step": 49 * epoch, "epoch": float(epoch), "score": score - 0.06 / epoch**2} for epoch in (1, 2, 3)]
     return {"seed": seed, "history": steps + epochs, "best_epoch": 3.0, "best_score": score, "seconds": 40.0 + seed}
 
 
 def metrics(name: str, seeds: int, score: float) -> dict[str, object]:
     """A metrics file."""
-    found = {"accuracy": score, "macro_f1": score - 0.002, "mcc": score - 0.01, "log_loss": 0.1357, "calibration_error": 0.0421}
+    (layers, width), found = (
+        SHAPES[name],
+        {"accuracy": score, "macro_f1": score - 0.002, "mcc": score - 0.01, "log_loss": 0.1357, "calibration_error": 0.0421},
+    )
     if name != "big":
         kept = score / SCORES["big"]
         found |= {"agreement": 0.9866, "kl_from_teacher": 0.0194}
         found |= {f"{key}_sd": 0.0031 for key in found} if seeds > 1 else {}
         found |= {"retention": kept, "retention_low": kept - 0.012, "retention_high": kept + 0.009}
-    layers, width = SHAPES[name]
-    found |= {"layers": layers, "hidden_size": width}
-    return {"metric": "accuracy", "rows": 445, "parameters": PARAMETERS[name], "bytes": 4 * PARAMETERS[name], **found}
+    found |= {"layers": layers, "hidden_size": width, "parameters": PARAMETERS[name], "bytes": 4 * PARAMETERS[name]}
+    return {"metric": "accuracy", "rows": 445, **found}
 
 
-def detail(name: str, labels: tuple[str, ...], score: float) -> Detail:
+def detail(name: str, score: float) -> Detail:
     """What `evaluate` finds of a model of this score."""
     noise = np.random.default_rng(sum(map(ord, name)))
-    counts = noise.binomial(30, (1 - score) / 8, (len(labels), len(labels)))
-    counts += np.diag(445 // len(labels) - counts.sum(axis=1))
-    precise, found = np.diag(counts) / counts.sum(axis=0), np.diag(counts) / counts.sum(axis=1)
-    scores = zip(labels, counts.sum(axis=1), precise, found, strict=True)
-    lows = np.linspace(0.3, 0.9, 7)
-    rows = [12, 9, 14, 21, 33, 52, 304]
+    counts = noise.binomial(30, (1 - score) / 8, (len(LABELS), len(LABELS)))
+    counts += np.diag(445 // len(LABELS) - counts.sum(axis=1))
+    support, precise, found = counts.sum(axis=1), np.diag(counts) / counts.sum(axis=0), np.diag(counts) / counts.sum(axis=1)
+    scores = zip(LABELS, support, precise, found, strict=True)
+    bins = zip(np.linspace(0.3, 0.9, 7), [12, 9, 14, 21, 33, 52, 304], strict=True)
     gained = int(noise.integers(2, 12))
     agreement = Agreement(428 - 2 * gained, gained, gained + int(2000 * max(0.0, 0.98 - score)) // 8, 3, 1)
     return Detail(
         "sequence-classification",
         tuple(ClassScore(label, int(n), float(p), float(r), float(2 * p * r / (p + r))) for label, n, p, r in scores),
-        Confusion(labels, tuple(tuple(map(int, line)) for line in counts)),
+        Confusion(LABELS, tuple(tuple(map(int, line)) for line in counts)),
         tuple(
             Bin(float(low), float(low + 0.1), n, float(low + 0.05), float(min(1, low + 0.05 + noise.normal(0, 0.06))))
-            for low, n in zip(lows, rows, strict=True)
+            for low, n in bins
         ),
         None if name == "big" else agreement,
-        () if name == "big" else tuple(example(labels, number) for number in range(len(TEXTS))),
+        () if name == "big" else tuple(map(example, range(len(TEXTS)))),
     )
 
 
-def example(labels: tuple[str, ...], number: int) -> Example:
+def example(number: int) -> Example:
     """A row where student and teacher part."""
     right = ("teacher", "student", "neither")[number % 3]
-    label, other, third = (labels[(number + shift) % len(labels)] for shift in (0, 1, 2))
+    label, other, third = (LABELS[(number + shift) % len(LABELS)] for shift in (0, 1, 2))
     says = {"teacher": (label, other), "student": (other, label), "neither": (other, third)}[right]
     return Example(TEXTS[number], label, *says, 0.97 - number / 20, 0.91 - number / 20, right)
 
@@ -132,15 +143,14 @@ def formats(name: str) -> dict[str, Any]:
     return found
 
 
-def benchmark(names: tuple[str, ...], dataset: str, teacher: str) -> dict[str, Any]:
-    """data/metrics/benchmark.json of a teacher and its students."""
+def benchmark() -> dict[str, Any]:
+    """data/metrics/benchmark.json."""
     machine = {"processor": "AMD EPYC", "threads": 2, "cores": 2, "bf16": True, "python": "3.11.7", "system": "Linux"}
     machine |= {"torch": "2.13.0", "onnxruntime": "1.31.1", "transformers": "5.23.0"}
-    about = {"dataset": dataset, "teacher": teacher, "flops": {"128": 10**9}}
-    models = {name: {**about, "parameters": PARAMETERS[name], "formats": formats(name)} for name in names}
+    about = {"dataset": "news", "teacher": "big", "flops": {"128": 10**9}}
+    models = {name: {**about, "parameters": size, "formats": formats(name)} for name, size in PARAMETERS.items()}
     settings = {"lengths": [128], "batches": [8, 32], "seconds": 120.0}
-    students = {name: entry for name, entry in models.items() if name != teacher}
-    return {"machine": machine, "settings": settings, "teachers": {teacher: models[teacher]}, "students": students}
+    return {"machine": machine, "settings": settings, "teachers": {"big": models.pop("big")}, "students": models}
 
 
 def presets() -> dict[str, Any]:
@@ -162,48 +172,44 @@ def presets() -> dict[str, Any]:
     return {"machine": {"processor": "AMD EPYC", "threads": 2}, "length": 128, "models": models, "goals": {}}
 
 
-def write_audit(data: Path, name: str, labels: tuple[str, ...]) -> None:
-    """data/audits/NAME.parquet and NAME.json: 12 suspects, 20 hard rows, 30 fine ones."""
+def write_audit(folder: Path) -> None:
+    """news.parquet and news.json: 12 suspects, 20 hard rows, 30 fine ones."""
     kinds = ["suspect"] * 12 + ["hard"] * 20 + ["fine"] * 30
     rows = [
         {
             "example_id": f"{number:032x}",
             "text": TEXTS[number % len(TEXTS)],
             "word": None,
-            "label": labels[number % len(labels)],
-            "teacher": labels[(number + 1) % len(labels)],
-            "confidence": 0.99 - number / 100,
-            "margin": -0.9 + number / 50,
-            "loss": 5.0 - number / 20,
-            "kind": kind,
+            "label": LABELS[number % len(LABELS)],
+            "teacher": LABELS[(number + 1) % len(LABELS)],
+            **{"confidence": 0.99 - number / 100, "margin": -0.9 + number / 50, "loss": 5.0 - number / 20, "kind": kind},
         }
         for number, kind in enumerate(kinds)
     ]
-    (data / "audits").mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, COLUMNS), data / f"audits/{name}.parquet")
-    confused = {labels[0]: {labels[1]: 7}, labels[1]: {labels[0]: 5}}
+    confused = {LABELS[0]: {LABELS[1]: 7}, LABELS[1]: {LABELS[0]: 5}}
     counts = {"rows": len(rows), "suspect": 12, "hard": 20, "suspect_share": 12 / 62, "hard_share": 20 / 62}
-    write_json(data / f"audits/{name}.json", {"task": "sequence-classification", **counts, "confused": confused})
+    write_json(folder / "news.json", {"task": "sequence-classification", **counts, "confused": confused})
+    pq.write_table(pa.Table.from_pylist(rows, COLUMNS), folder / "news.parquet")
 
 
-def write_data(data: Path, labels: tuple[str, ...] = LABELS, duplicates: int = 0) -> None:
+def write_data(data: Path) -> None:
     """Every file that the report of PARAMS reads."""
     splits = {"train": (1558, 120, 81_000), "validation": (222, 0, 12_000), "test": (445, 0, 23_000)}
     described = {
         name: {"rows": n, "transfer_rows": unlabelled, "truncated_rows": 7, "tokens": tokens}
         for name, (n, unlabelled, tokens) in splits.items()
     }
-    pairs = {"train-validation": {"exact": 0, "near": 0}, "train-test": {"exact": duplicates, "near": 0}}
-    about = {"metric": "accuracy", "labels": labels, "max_length": 64, "splits": described, "duplicates": pairs}
+    pairs = {"train-validation": {"exact": 0, "near": 0}, "train-test": {"exact": 0, "near": 0}}
+    about = {"metric": "accuracy", "labels": LABELS, "max_length": 64, "splits": described, "duplicates": pairs}
     write_json(data / "runs/datasets/news.json", about)
     size = {"logits": 81_234, "hidden-06": 42_345_678, "tokens": 310_000}
     write_json(data / "runs/targets/news.json", {"seconds": 10.0, "tokens": 116_000, "tokens_computed": 58_000, "bytes": size})
     write_json(data / "metrics/targets/news.json", {"hidden-06": {"variance_lost": 4.5e-5}, "logits": {"replayed_kl": 2.1e-6}})
-    write_audit(data, "news", labels)
+    write_audit(data / "audits")
     write_json(data / "runs/teachers/big.json", run(1, SCORES["big"]))
-    write_json(data / "metrics/benchmark.json", benchmark(tuple(PARAMETERS), "news", "big"))
-    for name, seeds in {"big": (1,), "plain": (1,), "soft": (1, 2), "half": (1,), "tiny": (1,)}.items():
-        kind, score = "teachers" if name == "big" else "students", SCORES[name]
+    write_json(data / "metrics/benchmark.json", benchmark())
+    for name, score in SCORES.items():
+        kind, seeds = "teachers" if name == "big" else "students", (1, 2) if name == "soft" else (1,)
         write_json(data / f"metrics/{kind}/{name}.json", metrics(name, len(seeds), score))
         exports = {form: {"accuracy": score - lost, "bytes": 1} for form, lost in {"fp32": 0.0, "int8": 0.0023}.items()}
         write_json(data / f"metrics/exports/{kind}/{name}.json", {"metric": "accuracy", "rows": 445, **exports})
@@ -211,17 +217,58 @@ def write_data(data: Path, labels: tuple[str, ...] = LABELS, duplicates: int = 0
             write_json(data / f"runs/students/{name}.json", [run(seed, score, name) for seed in seeds])
         path = data / f"evaluations/{kind}/{name}/detail.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(detail(name, labels, score).to_json())
+        path.write_text(detail(name, score).to_json())
 
 
-def read_params(folder: Path, text: str = PARAMS) -> Params:
-    """The made-up params.yaml, checked."""
+def changed(data_set: DataSet, change: Callable[[Model], Model]) -> DataSet:
+    """The data set with all its models changed."""
+    return replace(data_set, teachers=tuple(map(change, data_set.teachers)), students=tuple(map(change, data_set.students)))
+
+
+def cells(table: Table) -> dict[str, list[str]]:
+    """The rows of a table in Markdown, by the first cell."""
+    lines = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row[1:] for row in rows}
+
+
+def read_params(folder: Path, text: str = PARAMS) -> Resolved:
+    """What the report reads of the made-up params.yaml."""
     (folder / "params.yaml").write_text(text)
-    return load_params(folder / "params.yaml")
+    return resolve(load_params(folder / "params.yaml"))
 
 
-@pytest.fixture
-def news(tmp_path: Path) -> DataSet:
-    """The data set, gathered."""
-    write_data(tmp_path / "data")
-    return gather(read_params(tmp_path), tmp_path / "data")[0]
+def write_two(folder: Path) -> Resolved:
+    """Write params.yaml and what was measured of two data sets; what the report reads of the former."""
+    data = folder / "data"
+    write_data(data)
+    benchmark = json.loads((data / "metrics/benchmark.json").read_text())
+    wired = {"dataset": "wire", "teacher": "big", "formats": formats("half")}
+    for form in wired["formats"].values():
+        form["latency"]["rows"] = {"p50": form["latency"]["rows"]["p50"], "p95": form["latency"]["rows"]["p95"]}
+    benchmark["students"]["wired"] = wired
+    write_json(data / "metrics/benchmark.json", benchmark)
+    write_json(data / "metrics/students/wired.json", {"metric": "accuracy", "accuracy": 0.91, "retention": 0.93})
+    write_json(data / "metrics/exports/students/wired.json", {"fp32": {"accuracy": 0.91}, "int8": {"accuracy": 0.908}})
+    return read_params(folder, TWO_PARAMS)
+
+
+def write_report(folder: Path) -> None:
+    """Every file that the report reads, and the report."""
+    from distill.report.budget_explorer import answer
+    from distill.report.page import write_page
+    from distill.report.sections import published
+
+    data = folder / "data"
+    write_data(data)
+    write_json(data / "metrics/presets.json", presets())
+    params = read_params(folder)
+    write_page(gather(params, data), folder, answer(params, data), published.presets(data))
+
+
+@pytest.fixture(scope="session")
+def news(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """The data set, gathered: tests make changed copies of it."""
+    folder = tmp_path_factory.mktemp("news")
+    write_data(folder / "data")
+    return gather(read_params(folder), folder / "data")[0]

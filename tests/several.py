@@ -1,5 +1,6 @@
 """Students trained by one process or by several, each started as `-m tests.several FOLDER SCRATCH BATCH_SIZE`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import TrainerCallback
 
-from distill import training
-from distill.distillation import objective_of, recipe_terms, target_collator, task_for
+from distill.data.dataset import Dataset
 from distill.params.students import SampleWeight
-from distill.prepared import Dataset
-from distill.processes import leads
-from distill.targets.reader import TargetStore
-from distill.tasks.base import Gold
-from distill.training import train
+from distill.store.target_set import TargetStore
+from distill.students.distill import objective_and_rows
+from distill.tasks.base import EvaluationSplit
+from distill.training import trainer as training
+from distill.training.distributed import is_main_process
+from distill.training.trainer import train
 from tests.formulas import random_model, settings
 
 EPOCHS = 2
@@ -40,12 +41,11 @@ def trained(folder: Path, variant: str, scratch: Path, batch_size: int, **more: 
     if variant == "hinton":
         own = own.model_copy(update={"sample_weight": SampleWeight(suspect=1.0)})
     torch.manual_seed(3)
-    terms = recipe_terms(own, student, store)
-    objective = objective_of(terms, task_for(dataset, store), own.earlier_share)
+    objective, rows = objective_and_rows(own, student, dataset, store)
     run = train(
         student,
-        target_collator(dataset, store, terms, own.sample_weight),
-        Gold.of(dataset, "validation"),
+        rows,
+        EvaluationSplit.from_dataset(dataset, "validation"),
         own,
         objective,
         seed=1,
@@ -55,23 +55,24 @@ def trained(folder: Path, variant: str, scratch: Path, batch_size: int, **more: 
         keep="best" if own.trains_head else "last",
     )
     found = {name: parameter.detach() for name, parameter in student.named_parameters()}
-    if objective.trained is not None:
-        found |= {f"along.{name}": parameter.detach() for name, parameter in objective.trained.named_parameters()}
+    if objective.extra_modules is not None:
+        found |= {f"extra_modules.{name}": parameter.detach() for name, parameter in objective.extra_modules.named_parameters()}
     curve = [value for entry in run.history for name, value in sorted(entry.items()) if name not in ("learning_rate", "epoch")]
     return {**found, "curve": torch.tensor(curve)}
 
 
 def main(folder: Path, scratch: Path, batch_size: int) -> None:
-    """Train all variants; and one with dropout, undisturbed, and once more interrupted and resumed. Weights go to `folder`."""
+    """Train all variants; several processes also one with dropout, undisturbed, and once more interrupted and resumed."""
     torch.use_deterministic_algorithms(True)
     found = {variant: trained(folder, variant, scratch / variant, batch_size) for variant in VARIANTS}
-    found["undisturbed"] = trained(folder, "hinton", scratch / "undisturbed", batch_size, **DROPOUT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "EpochLines", type("Stopping", (training.EpochLines, Interrupt), {}))
-        with pytest.raises(KeyboardInterrupt):
-            trained(folder, "hinton", scratch / "resumed", batch_size, **DROPOUT)
-    found["resumed"] = trained(folder, "hinton", scratch / "resumed", batch_size, **DROPOUT)
-    if leads():
+    if "RANK" in os.environ:
+        found["undisturbed"] = trained(folder, "hinton", scratch / "undisturbed", batch_size, **DROPOUT)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "EpochProgress", type("Stopping", (training.EpochProgress, Interrupt), {}))
+            with pytest.raises(KeyboardInterrupt):
+                trained(folder, "hinton", scratch / "resumed", batch_size, **DROPOUT)
+        found["resumed"] = trained(folder, "hinton", scratch / "resumed", batch_size, **DROPOUT)
+    if is_main_process():
         flat = {f"{variant}/{name}": value.contiguous() for variant, part in found.items() for name, value in part.items()}
         save_file(flat, folder / f"{batch_size}.safetensors")
 

@@ -1,5 +1,6 @@
 """Target sets of tiny teachers."""
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill.padding import pad_batch
-from distill.prepared import UNLABELLED, Dataset, PreparedRows
-from distill.targets.outputs import Job
-from distill.targets.reader import TargetStore
-from distill.targets.schema import Fingerprints
-from distill.targets.teacher import Teacher
-from distill.targets.writer import Materializer
+from distill.data.batching import pad_batch
+from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.store.manifest import Fingerprints
+from distill.store.target_set import TargetStore
+from distill.targets.materialization.forward import Teacher
+from distill.targets.materialization.materialize import Materializer
+from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["distill.targets.materialization.materialize", "tests.stores"])
 HEADS = {
     "sequence-classification": "SequenceClassification",
     "regression": "SequenceClassification",
@@ -24,6 +27,8 @@ HEADS = {
     "masked-lm": "MaskedLM",
 }
 """Of transformers, by task."""
+MANY = MaterializeSpec(hidden=(2, -1), cls=(1,), attention=(1, 3), shard_bytes=3000)
+"""An output of each kind, in many shards."""
 
 
 def fingerprints(dataset: Dataset, **changed: object) -> Fingerprints:
@@ -38,7 +43,12 @@ def fingerprints(dataset: Dataset, **changed: object) -> Fingerprints:
 
 
 def materializer(
-    model: PreTrainedModel, dataset: Dataset, job: Job, scratch: Path, base: TargetStore | None = None, **changed: object
+    model: PreTrainedModel,
+    dataset: Dataset,
+    job: MaterializeSpec,
+    scratch: Path,
+    base: TargetStore | None = None,
+    **changed: object,
 ) -> Materializer:
     """A materializer of a tiny teacher, whose fingerprints are made up."""
     return Materializer(Teacher(model, fingerprints(dataset, **changed)), dataset, job, scratch, base)
@@ -48,16 +58,32 @@ def materialize(
     model: PreTrainedModel,
     dataset: Dataset,
     folder: Path,
-    job: Job,
+    job: MaterializeSpec,
     scratch: Path | None = None,
     base: TargetStore | None = None,
 ) -> Path:
     """Compute and assemble a target set."""
     made = materializer(model, dataset, job, scratch or folder.parent / f"{folder.name}-scratch", base)
     made.run()
+    return assembled(made, folder)
+
+
+def assembled(made: Materializer, folder: Path) -> Path:
+    """Assemble a target set whose units are done."""
     folder.mkdir(parents=True)
     made.assemble(folder)
     return folder
+
+
+def stored(model: PreTrainedModel, dataset: Dataset, folder: Path, job: MaterializeSpec, *more: object) -> TargetStore:
+    """Compute, assemble and open a target set."""
+    return TargetStore.open(materialize(model, dataset, folder, job, *more))
+
+
+def gathered(store: TargetStore, output: str, split: str, ids: np.ndarray) -> Tensor:
+    """An output of these rows."""
+    reader = store.output(output, split)
+    return reader.gather(reader.locate(ids))
 
 
 def teacher_for(dataset: Dataset, family: str = "bert", **config: object) -> PreTrainedModel:
@@ -66,18 +92,21 @@ def teacher_for(dataset: Dataset, family: str = "bert", **config: object) -> Pre
     return tiny.family(family, HEADS[dataset.task], vocab_size=dataset.vocabulary, **labels, **config)
 
 
-def live_logits(model: PreTrainedModel, rows: PreparedRows, positions: np.ndarray, *, every: bool = False) -> Tensor:
-    """What the whole model says of these rows, written out: logits of rows, of real tokens, or of masked ones (or all)."""
-    batch, lengths = pad_batch(rows, positions), rows.lengths[positions]
+def live_outputs(
+    model: PreTrainedModel, rows: PreparedRows, positions: np.ndarray, *, every: bool = False
+) -> tuple[Tensor, list[Tensor]]:
+    """What the whole model computes of these rows: logits of rows, of real tokens, or of masked ones (or all); hidden states.
+
+    Tokens stand one row after the other, without padding.
+    """
+    batch = pad_batch(rows, positions)
+    real = batch["attention_mask"].bool()
     with torch.no_grad():
-        outputs = model(**batch)
-    spans = "start_logits" in outputs
-    logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=2) if spans else outputs.logits
-    if logits.dim() == 2:
-        return logits
-    parts = []
-    for row, position, length in zip(logits, positions, lengths.tolist(), strict=True):
-        own = rows.labels[rows.offsets[position] : rows.offsets[position + 1]]
-        masked_lm = "Masked" in type(model).__name__ and not every
-        parts.append(row[:length][torch.from_numpy(own != UNLABELLED)] if masked_lm else row[:length])
-    return torch.cat(parts)
+        outputs = model(**batch, output_hidden_states=True)
+    logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=2) if "start_logits" in outputs else outputs.logits
+    if logits.dim() == 3:
+        logits = logits[real]
+        if "Masked" in type(model).__name__ and not every:
+            labels = [rows.labels[rows.offsets[i] : rows.offsets[i + 1]] for i in positions]
+            logits = logits[torch.from_numpy(np.concatenate(labels) != UNLABELLED)]
+    return logits, [states[real] for states in outputs.hidden_states]

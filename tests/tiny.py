@@ -15,9 +15,10 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
 
-from distill.data import Rows
-from distill.preparation import make_rows, write_dataset
-from distill.prepared import UNLABELLED
+from distill.data.dataset import UNLABELLED
+from distill.data.rows import Rows
+from distill.params.datasets import DatasetSettings
+from distill.preparation.prepare import make_rows, write_dataset
 
 LABELS = ("cat", "dog", "fish")
 WORDS = [f"w{i}" for i in range(40)]
@@ -52,13 +53,13 @@ def masking_tokenizer() -> PreTrainedTokenizerFast:
 
 def rows(count: int, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[list[str], list[str]]:
     """Texts of 2 to 12 words, and labels: the first word's number modulo their number, as is that of most other words."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     texts, found = [], []
     for _ in range(count):
-        label = dice.randrange(len(labels))
+        label = rng.randrange(len(labels))
         own = WORDS[label :: len(labels)]
-        rest = [dice.choice(own if dice.random() < 0.8 else WORDS) for _ in range(dice.randint(1, 11))]
-        texts.append(" ".join([dice.choice(own), *rest]))
+        rest = [rng.choice(own if rng.random() < 0.8 else WORDS) for _ in range(rng.randint(1, 11))]
+        texts.append(" ".join([rng.choice(own), *rest]))
         found.append(labels[label])
     return texts, found
 
@@ -74,17 +75,15 @@ def prepare_rows(
     """Write a prepared data set of these training rows."""
     train = split_rows(texts, labels)
     folder.mkdir(parents=True)
-    write_dataset(
-        folder,
-        {"train": train, "validation": split_rows(*rows(rest[0], 1)), "test": split_rows(*rows(rest[1], 2))},
-        LABELS,
-        tokenizer,
-        task="sequence-classification",
-        metric="accuracy",
-        max_length=10,
-        near_duplicate=0.8,
-    )
+    splits = {"train": train, "validation": split_rows(*rows(rest[0], 1)), "test": split_rows(*rows(rest[1], 2))}
+    write_dataset(folder, splits, LABELS, settings(), tokenizer)
     return folder
+
+
+def settings(task: str = "sequence-classification", **how: Any) -> DatasetSettings:
+    """An entry of `datasets`, for rows and tokenizers that are at hand."""
+    defaults = {"max_length": LENGTH.get(task, 10), "source": "tiny", "tokenizer": {"path": "tiny"}}
+    return DatasetSettings(task=task, **{**defaults, **how})
 
 
 def split_rows(texts: list[str], labels: list[str]) -> Rows:
@@ -120,16 +119,6 @@ def save(model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFas
     return folder
 
 
-def distilbert(layers: int) -> PreTrainedModel:
-    """A random DistilBERT classifier, whose config has other names."""
-    torch.manual_seed(0)
-    return AutoModelForSequenceClassification.from_config(
-        AutoConfig.for_model(
-            "distilbert", vocab_size=44, dim=16, n_layers=layers, n_heads=2, hidden_dim=32, num_labels=3, pad_token_id=0
-        )
-    ).eval()
-
-
 FAMILIES = ("bert", "roberta", "electra", "distilbert", "mobilebert")
 
 
@@ -143,12 +132,9 @@ def family(model_type: str, head: str = "SequenceClassification", attention: str
         "electra": {**size, "embedding_size": 16},
         "modernbert": {**size, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
     }.get(model_type, size)
-    settings = AutoConfig.for_model(
-        model_type,
-        max_position_embeddings=32,
-        pad_token_id=0,
-        **{"vocab_size": len(WORDS) + len(SPECIAL), "num_labels": 2 if head == "QuestionAnswering" else 3, **own, **config},
-    )
+    common = {"vocab_size": len(WORDS) + len(SPECIAL), "max_position_embeddings": 32, "pad_token_id": 0}
+    common["num_labels"] = 2 if head == "QuestionAnswering" else 3
+    settings = AutoConfig.for_model(model_type, **{**common, **own, **config})
     model = getattr(transformers, f"AutoModelFor{head}").from_config(settings, attn_implementation=attention).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -168,14 +154,13 @@ def padded(lengths: list[int], *, types: bool = False, seed: int = 0) -> dict[st
 
 
 TASKS = ("sequence-classification", "regression", "token-classification", "question-answering", "masked-lm")
-METRIC = {"regression": "pearson", "token-classification": "entity_f1", "question-answering": "f1"}
 LENGTH = {"question-answering": 16}
 """Tokens a row: 10, but for windows of contexts."""
 
 
 def raw(task: str, count: int, seed: int) -> pa.Table:
     """Raw rows of a task, with columns of the usual names, whose labels can be learnt from their words."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     makers: dict[str, Callable[[random.Random], dict[str, Any]]] = {
         "regression": _scored,
         "token-classification": _tagged,
@@ -184,7 +169,7 @@ def raw(task: str, count: int, seed: int) -> pa.Table:
     }
     if task == "sequence-classification":
         return pa.table(dict(zip(("text", "label"), rows(count, seed), strict=True)))
-    return pa.Table.from_pylist([makers[task](dice) for _ in range(count)])
+    return pa.Table.from_pylist([makers[task](rng) for _ in range(count)])
 
 
 def prepare_task(
@@ -194,49 +179,47 @@ def prepare_task(
     sizes: tuple[int, int, int] = (60, 20, 20),
     **how: Any,
 ) -> Path:
-    """Write a prepared data set of any task; `how` goes to `write_dataset` (`stride`, `maskings`, `max_length` …)."""
+    """Write a prepared data set of any task; `how` are settings of `datasets` (`stride`, `maskings`, `max_length` …)."""
     tables = {
         split: raw(task, count, i) for i, (split, count) in enumerate(zip(("train", "validation", "test"), sizes, strict=True))
     }
-    own = dict.fromkeys(tables)
-    found, names = make_rows(tables, "tiny", {}, None, {**own, "train": "train"}, own, 1, task)
+    entry = settings(task, **how)
     folder.mkdir(parents=True)
-    settings = {"metric": METRIC.get(task, "accuracy"), "max_length": LENGTH.get(task, 10), "near_duplicate": 0.8, **how}
-    write_dataset(folder, found, names, tokenizer or masking_tokenizer(), task=task, **settings)
+    write_dataset(folder, *make_rows(tables, "tiny", entry), entry, tokenizer or masking_tokenizer())
     return folder
 
 
-def _scored(dice: random.Random) -> dict[str, Any]:
+def _scored(rng: random.Random) -> dict[str, Any]:
     """The score is the share of words of the first half of WORDS."""
-    share = dice.random()
-    words = [dice.choice(WORDS[:20] if dice.random() < share else WORDS[20:]) for _ in range(dice.randint(3, 8))]
+    share = rng.random()
+    words = [rng.choice(WORDS[:20] if rng.random() < share else WORDS[20:]) for _ in range(rng.randint(3, 8))]
     return {"text": " ".join(words), "label": sum(word in WORDS[:20] for word in words) / len(words)}
 
 
-def _tagged(dice: random.Random) -> dict[str, Any]:
+def _tagged(rng: random.Random) -> dict[str, Any]:
     """w0 to w4 begin an animal, w5 to w9 go on with one after them, w10 to w14 begin a plant, all others are outside."""
     words, tags = [], []
-    for _ in range(dice.randint(2, 6)):
-        kind = dice.random()
+    for _ in range(rng.randint(2, 6)):
+        kind = rng.random()
         found = ["w%d", "w%d"] if kind < 0.2 else ["w%d"]
         low = 0 if kind < 0.4 else 10 if kind < 0.6 else 15
-        words += [found[0] % (low + dice.randrange(5 if low < 15 else 25))] + [w % (5 + dice.randrange(5)) for w in found[1:]]
+        words += [found[0] % (low + rng.randrange(5 if low < 15 else 25))] + [w % (5 + rng.randrange(5)) for w in found[1:]]
         tags += [{0: "B-animal", 10: "B-plant", 15: "O"}[low], *["I-animal"] * (len(found) - 1)]
     return {"tokens": words, "tags": tags}
 
 
-def _asked(dice: random.Random) -> dict[str, Any]:
+def _asked(rng: random.Random) -> dict[str, Any]:
     """The question is one of w0 to w9, the answer the one or two words of w30 to w39 in the context; some have none."""
-    context = [dice.choice(WORDS[10:30]) for _ in range(dice.randint(4, 20))]
-    answer = " ".join(dice.choice(WORDS[30:]) for _ in range(dice.randint(1, 2)))
-    place = dice.randrange(len(context))
-    answerable = dice.random() < 0.8
+    context = [rng.choice(WORDS[10:30]) for _ in range(rng.randint(4, 20))]
+    answer = " ".join(rng.choice(WORDS[30:]) for _ in range(rng.randint(1, 2)))
+    place = rng.randrange(len(context))
+    answerable = rng.random() < 0.8
     whole = " ".join([*context[:place], answer, *context[place:]] if answerable else context)
     answers = {"text": [answer], "answer_start": [whole.index(answer)]} if answerable else {"text": [], "answer_start": []}
-    return {"question": dice.choice(WORDS[:10]), "context": whole, "answers": answers}
+    return {"question": rng.choice(WORDS[:10]), "context": whole, "answers": answers}
 
 
-def _told(dice: random.Random) -> dict[str, Any]:
+def _told(rng: random.Random) -> dict[str, Any]:
     """Words count up from a first one by one step, so that a masked word follows from its neighbours."""
-    first = dice.randrange(40)
-    return {"text": " ".join(WORDS[(first + i) % 40] for i in range(dice.randint(4, 25)))}
+    first = rng.randrange(40)
+    return {"text": " ".join(WORDS[(first + i) % 40] for i in range(rng.randint(4, 25)))}

@@ -2,29 +2,13 @@
 
 import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
-from tokenizers.models import WordPiece
-from tokenizers.processors import TemplateProcessing
+from tokenizers.models import BPE, WordPiece
+from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-WORDS = (
-    "sun",
-    "moon",
-    "star",
-    "sea",
-    "sand",
-    "rock",
-    "tree",
-    "leaf",
-    "bird",
-    "fish",
-    "red",
-    "blue",
-    "warm",
-    "cold",
-    "old",
-    "new",
-)
+WORDS = ("sun", "moon", "star", "sea", "sand", "rock", "tree", "leaf")
+WORDS += ("bird", "fish", "red", "blue", "warm", "cold", "old", "new")
 PIECES = ("swi", "##mm", "##ing", "##s", "fly", "##er", "7", "2nd", ".", "'", "t", "don")
 
 
@@ -44,6 +28,15 @@ def wordpiece() -> PreTrainedTokenizerFast:
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         **dict(zip(names, SPECIAL, strict=True)),
     )
+
+
+def byte_pieces() -> PreTrainedTokenizerFast:
+    """RoBERTa's way: the blank before a word belongs to it."""
+    letters = ["<s>", "</s>", "<unk>", "a", "b", "Ġ"]
+    core = Tokenizer(BPE({token: i for i, token in enumerate([*letters, "Ġa", "ab"])}, [("Ġ", "a"), ("a", "b")]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.post_processor = RobertaProcessing(("</s>", 1), ("<s>", 0), trim_offsets=True, add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", pad_token="<unk>")
 
 
 def masked_lm(model_type: str = "bert", vocabulary: int = len(SPECIAL) + len(WORDS) + len(PIECES)) -> PreTrainedModel:

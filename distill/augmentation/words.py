@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from distill.errors import UserError
+from distill.core.arrays import Array
+from distill.core.errors import UserError
 
-Array = np.ndarray[Any, np.dtype[Any]]
 APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 
 
@@ -62,9 +61,6 @@ def whole_words(tokenizer: PreTrainedTokenizerBase, where: str) -> Vocabulary:
     """The tokens that are a word: they have a letter, and what they stand for is tokenized to them alone.
 
     That leaves out special tokens, numbers, punctuation, and pieces that continue a word or begin one.
-
-    Raises:
-        UserError: there are fewer than two.
     """
     special = set(tokenizer.all_special_ids)
     asked = [token for token in range(len(tokenizer)) if token not in special]
@@ -78,11 +74,7 @@ def whole_words(tokenizer: PreTrainedTokenizerBase, where: str) -> Vocabulary:
 
 
 def require_mask(tokenizer: PreTrainedTokenizerBase, where: str) -> int:
-    """The id of the mask token.
-
-    Raises:
-        UserError: the tokenizer has none.
-    """
+    """The id of the mask token."""
     if tokenizer.mask_token_id is None:
         raise UserError(f"{where}: its tokenizer has no mask token; choose the checkpoint of a masked language model")
     return int(tokenizer.mask_token_id)
@@ -95,10 +87,8 @@ def locate(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length:
     """
     encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_offsets_mapping=True)
     return [
-        Located(
-            text, np.array(encoded["input_ids"][i], np.int64), _words(text, encoded.word_ids(i), encoded["offset_mapping"][i])
-        )
-        for i, text in enumerate(texts)
+        Located(text, np.array(tokens, np.int64), _words(text, encoded.word_ids(i), spans))
+        for i, (text, tokens, spans) in enumerate(zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True))
     ]
 
 
@@ -109,13 +99,13 @@ def _words(text: str, numbers: Sequence[int | None], spans: Sequence[tuple[int, 
             tokens.setdefault(number, []).append(token)
     words: list[Word] = []
     last = next(reversed(tokens.values()), None)
-    for own in tokens.values():
-        start, stop = min(spans[token][0] for token in own), max(spans[token][1] for token in own)
+    for pieces in tokens.values():
+        start, stop = min(spans[token][0] for token in pieces), max(spans[token][1] for token in pieces)
         start += len(text[start:stop]) - len(text[start:stop].lstrip())
         around = text[max(start - 1, 0) : stop + 1]
-        cut = own is last and text[stop : stop + 1].isalnum()
+        cut = pieces is last and text[stop : stop + 1].isalnum()
         if _is_word(text[start:stop]) and not cut and not any(mark in around for mark in APOSTROPHES):
-            words.append(Word(start, stop, own[0], own[-1]))
+            words.append(Word(start, stop, pieces[0], pieces[-1]))
     return tuple(words)
 
 

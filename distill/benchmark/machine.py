@@ -7,10 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from distill.devices import bf16_helps
-
-POWERCAP = Path("/sys/class/powercap")
-CPUINFO = Path("/proc/cpuinfo")
+from distill.core.devices import has_fast_bf16
 
 
 @dataclass(frozen=True)
@@ -20,15 +17,10 @@ class Meter:
     counters: tuple[Path, ...]
 
     @classmethod
-    def find(cls, folder: Path = POWERCAP) -> "Meter":
+    def find(cls, folder: Path = Path("/sys/class/powercap")) -> "Meter":
         """The counters of this machine that this user may read; none in most virtual machines."""
         zones = [zone for zone in sorted(folder.glob("intel-rapl:*")) if zone.name.count(":") == 1]
         return cls(tuple(zone for zone in zones if os.access(zone / "energy_uj", os.R_OK)))
-
-    @property
-    def tells(self) -> bool:
-        """Whether there is any counter."""
-        return bool(self.counters)
 
     def read(self) -> tuple[int, ...]:
         """Microjoules of each package."""
@@ -48,14 +40,14 @@ def describe(threads: int) -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "bf16": bf16_helps(),
+        "bf16": has_fast_bf16(),
         "system": platform.system(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "onnxruntime")},
     }
 
 
-def processor(path: Path = CPUINFO) -> str:
+def processor(path: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

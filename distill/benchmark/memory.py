@@ -5,24 +5,19 @@ import resource
 import sys
 from collections.abc import Callable
 
-from distill.benchmark.rounds import Batch
-from distill.benchmark.subjects import Subject
+from distill.benchmark.runners import Subject
+from distill.benchmark.timing import Batch
 
 CALLS = 3
 
 
 def peak_memory(subject: Subject, form: str, threads: int, batch: Batch) -> dict[str, int]:
-    """Load a model in a process of its own and run it on a batch.
+    """Load a model in a process of its own, whose libraries a fork server has imported already, and run it on a batch.
 
-    Returns:
-        `process_bytes`, the largest resident size of the process, libraries included, and `model_bytes`, by how much loading and
-        running raised it. A fork server has imported the libraries already, the same for all.
-
-    Raises:
-        UserError: the model cannot be loaded.
+    `process_bytes` is the largest resident size, libraries included; `model_bytes`, by how much loading and running raised it.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["distill.benchmark.subjects"])
+    context.set_forkserver_preload(["distill.benchmark.runners"])
     with context.Pool(1) as pool:
         return pool.apply(_load_and_run, (subject, form, threads, batch))
 

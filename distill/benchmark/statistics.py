@@ -1,29 +1,20 @@
 """What times say: percentiles, and intervals from a bootstrap of the rounds.
 
-Times come as (rounds, calls) arrays of seconds. Calls of one round share its luck (another process, a slow clock), so rounds,
-not calls, are resampled; and where two models are compared, both are resampled with the same rounds.
+Times come as (rounds, calls) float64 arrays of seconds. Calls of one round share its disturbances (another process, a slow
+clock), so rounds, not calls, are resampled; and where two models are compared, both are resampled with the same rounds.
 """
-
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from distill.core.arrays import Array
+
 RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)
 """Percentiles of the resampled values: 95% between them."""
 
 
 def latency(seconds: Array, seed: int = 1) -> dict[str, float]:
-    """Percentiles of the time of a call, and the median's 95% interval.
-
-    Args:
-        seconds: (rounds, calls) float64.
-        seed: Of the resampling.
-
-    Returns:
-        `p50`, `p95`, `p99`, `p50_low`, `p50_high` in milliseconds, and `calls`, how many they are of.
-    """
+    """`p50`, `p95`, `p99` of the time of a call, and `p50_low`, `p50_high` (95%), in milliseconds, and `calls`, their number."""
     p50, p95, p99 = (1000 * np.percentile(seconds, (50, 95, 99))).tolist()
     low, high = (1000 * np.percentile(_medians(seconds, seed), INTERVAL)).tolist()
     return {"p50": p50, "p95": p95, "p99": p99, "p50_low": low, "p50_high": high, "calls": seconds.size}
@@ -41,32 +32,16 @@ def throughput(seconds: Array, rows: int, seed: int = 1) -> dict[str, float]:
 
 
 def speedup(reference: Array, seconds: Array, seed: int = 1) -> dict[str, float]:
-    """How many times faster than the reference, by medians, from times of the same rounds.
-
-    Args:
-        reference: (rounds, calls) float64, seconds of the reference.
-        seconds: (rounds, calls) float64, seconds of the other.
-        seed: Of the resampling.
-
-    Returns:
-        `speedup`, and `speedup_low` and `speedup_high`, 95%.
-
-    Raises:
-        ValueError: the rounds are not the same.
-    """
+    """How many times faster than the reference, by medians of the same rounds: `speedup`, and `_low` and `_high` (95%)."""
     if len(reference) != len(seconds):
         raise ValueError(f"{len(reference)} rounds and {len(seconds)}: these were not timed in one run")
     ratios = _medians(reference, seed) / _medians(seconds, seed)
     low, high = np.percentile(ratios, INTERVAL).tolist()
-    return {
-        "speedup": float(np.median(reference) / np.median(seconds)),
-        "speedup_low": low,
-        "speedup_high": high,
-    }
+    return {"speedup": float(np.median(reference) / np.median(seconds)), "speedup_low": low, "speedup_high": high}
 
 
 def _medians(seconds: Array, seed: int) -> Array:
     """The median of each resampling of the rounds, (RESAMPLES,)."""
     chosen = np.random.default_rng(seed).integers(0, len(seconds), (RESAMPLES, len(seconds)))
-    found: Array = np.median(seconds[chosen].reshape(RESAMPLES, -1), axis=1)
-    return found
+    medians: Array = np.median(seconds[chosen].reshape(RESAMPLES, -1), axis=1)
+    return medians

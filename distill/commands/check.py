@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill.console import PARAMS, command
+from distill.core.console import PARAMS, command
 
 if TYPE_CHECKING:
-    from distill.params.base import Strict
-    from distill.params.whole import Params
+    from distill.core.settings import Strict
+    from distill.pipeline.project import Params
 
 READ_WHOLE = {
     "datasets": ("data/prepared", "data/runs"),
@@ -22,46 +22,61 @@ READ_WHOLE = {
 
 @command
 @click.option("--params", type=click.Path(path_type=Path), default=PARAMS, show_default=True)
-@click.option("--stamp", type=click.Path(path_type=Path), help="Write this file if all is well.")
-@click.option("--jobs", type=click.Path(path_type=Path), help="What exports read goes here. Makes empty folders too.")
-def main(params: Path, stamp: Path | None, jobs: Path | None) -> None:
+@click.option("--jobs", type=click.Path(path_type=Path), help="What stages read goes here. Makes empty folders too.")
+def main(params: Path, jobs: Path | None) -> None:
     """Check the whole of params.yaml: types, typos, references, cycles, and that target sets keep what students read."""
-    from distill.errors import UserError
-    from distill.files import to_json, whole_folder, write_text
-    from distill.params.needs import unfed
-    from distill.params.whole import load_params
-    from distill.shapes import local_config, read_shape
+    from distill.core.errors import UserError
+    from distill.pipeline.needs import missing_needs
+    from distill.pipeline.project import load_params
+    from distill.pipeline.shapes import local_config, read_shape
 
     checked = load_params(params)
-    found = {name: read_shape(local_config(**teacher.checkpoint.model_dump())) for name, teacher in checked.teachers.items()}
+    found = {name: read_shape(local_config(teacher.checkpoint)) for name, teacher in checked.teachers.items()}
     shapes = {name: shape for name, shape in found.items() if shape is not None}
-    problems = [line for name in checked.targets for line in unfed(checked, name, params, shapes)]
+    problems = [line for name in checked.targets for line in missing_needs(checked, name, params, shapes)]
     if problems:
         raise UserError("\n".join(problems))
-    counts = ", ".join(f"{len(entries)} {section}" for section, entries in vars(checked).items())
-    if stamp is not None:
-        write_text(stamp, "params.yaml has been checked\n")
     if jobs is not None:
-        with whole_folder(jobs) as folder:
-            for name, job in export_jobs(checked).items():
-                write_text(folder / f"{name}.json", to_json(job))
+        write_jobs(checked, params, jobs)
         for section, places in READ_WHOLE.items():
             for place in places if not getattr(checked, section) else ():
                 Path(place).mkdir(parents=True, exist_ok=True)
+    counts = ", ".join(f"{len(entries)} {section}" for section, entries in vars(checked).items())
     click.echo(f"{params}: {counts}")
 
 
-def export_jobs(params: "Params") -> dict[str, dict[str, Any]]:
-    """By KIND/NAME what the export of a teacher or student reads of params.yaml.
+def write_jobs(params: "Params", path: Path, jobs: Path) -> None:
+    """Write what stages read of params.yaml beside their own entries.
 
-    DVC refuses a parameter that is not there, and most models have no entry in `exports`: so each export depends on a file of
-    its own, and an edit exports again what it is about.
+    DVC refuses a parameter that is not there, and most models have no entry in `exports`, most sections none in `defaults`:
+    so each stage depends on a file of its own, and runs again after an edit of what it reads.
+
+        defaults/SECTION/NAME.json    what an entry inherits
+        exports/KIND/NAME.json        what an export reads
+        benchmark.json, report.json   distill/params/resolved.py
     """
+    from distill.core.files import atomic_folder, to_json, write_text
+    from distill.core.settings import SECTIONS, inherited, read_sections
+    from distill.pipeline.resolve import benchmark_job, resolve
+
+    sections, resolved = read_sections(path), resolve(params)
+    found: dict[str, Any] = {f"exports/{name}": job for name, job in export_jobs(params).items()}
+    found |= {
+        f"defaults/{section}/{name}": inherited(sections, section, name) for section in SECTIONS for name in sections[section]
+    }
+    found |= {"benchmark": benchmark_job(resolved).model_dump(mode="json"), "report": resolved.model_dump(mode="json")}
+    with atomic_folder(jobs) as folder:
+        for name, job in found.items():
+            write_text(folder / f"{name}.json", to_json(job))
+
+
+def export_jobs(params: "Params") -> dict[str, dict[str, Any]]:
+    """By KIND/NAME what the export of a teacher or student, and its model card, say of params.yaml."""
     jobs: dict[str, dict[str, Any]] = {}
     for name, teacher in params.teachers.items():
         jobs[f"teachers/{name}"] = {"entry": given(teacher), "export": given(params.exports[name])}
     for name, student in params.students.items():
-        teachers = sorted({params.targets[member].teacher for member in params.members(student.targets.partition("/")[0])})
+        teachers = sorted({params.targets[member].teacher for member in params.members(student.target_set)})
         jobs[f"students/{name}"] = {"entry": given(student), "export": given(params.exports[name]), "teachers": teachers}
     return jobs
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.console import PARAMS, command
+from distill.core.console import PARAMS, command
 
 if TYPE_CHECKING:
-    from distill.choosing import Budget, Candidate, Choice, Preference
+    from distill.report.choose import Budget, Candidate, Choice, Preference
 
 
 @command
@@ -37,17 +37,18 @@ def main(
     """Name the student to ship within a budget, from data/metrics.
 
     Without a limit or a preference: the fastest that keeps 97% of its teacher's score, or, if none does, the best score.
-    Exits with 1 if none fits, and says which is nearest and which limit, turned alone, would admit one.
+    Exits with 1 if none fits, and says which is nearest and which limit, relaxed alone, would admit one.
     """
     from dataclasses import asdict
 
-    from distill.choosing import Budget, measured
-    from distill.errors import UserError
-    from distill.files import to_json
-    from distill.params.base import nearest
-    from distill.params.whole import load_params
+    from distill.core.errors import UserError
+    from distill.core.files import to_json
+    from distill.core.settings import nearest
+    from distill.pipeline.project import load_params
+    from distill.pipeline.resolve import resolve
+    from distill.report.choose import Budget, measured
 
-    students = load_params(PARAMS).shippable()
+    students = resolve(load_params(PARAMS)).shippable()
     if not students:
         raise UserError(f"{PARAMS}: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`")
     found = measured(Path("data"), students, str(length or "rows"), percentile)
@@ -66,7 +67,7 @@ def main(
 
 def answer(found: "Sequence[Candidate]", budget: "Budget", prefer: "Preference | None") -> "tuple[Choice, str]":
     """A data set's choice and the sentence that tells it; without any wish the one that is recommended."""
-    from distill.choosing import Budget, choose, recommendation, recommended, sentence
+    from distill.report.choose import Budget, choose, recommendation, recommended, sentence
 
     if budget == Budget() and prefer is None:
         return choose(found, *recommended(found)), recommendation(found)

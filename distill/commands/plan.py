@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from distill.console import PARAMS, command
+from distill.commands.show import aligned
+from distill.core.console import PARAMS, command
 
 
 @command
@@ -17,12 +18,12 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
 
     Exits with 1 if a student asks for what its target set lacks, and says what to add to params.yaml.
     """
-    from distill.errors import UserError
-    from distill.files import to_json
-    from distill.params.base import nearest
-    from distill.params.needs import unfed
-    from distill.params.whole import load_params
-    from distill.shapes import find_config, require_shape
+    from distill.core.errors import UserError
+    from distill.core.files import to_json
+    from distill.core.settings import nearest
+    from distill.pipeline.needs import missing_needs
+    from distill.pipeline.project import load_params
+    from distill.pipeline.shapes import find_config, require_shape
 
     params = load_params(PARAMS)
     for name in names:
@@ -30,13 +31,10 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
             raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, params.targets)}")
     wanted = dict.fromkeys(names or params.targets)
     teachers = dict.fromkeys(params.targets[name].teacher for name in wanted)
-    configs = {
-        name: find_config(**params.teachers[name].checkpoint.model_dump(), trained=Path("data/teachers", name))
-        for name in teachers
-    }
+    configs = {name: find_config(params.teachers[name].checkpoint, Path("data/teachers", name)) for name in teachers}
     shapes = {name: require_shape(config) for name, config in configs.items()}
-    problems = [line for name in wanted for line in unfed(params, name, PARAMS, shapes)]
-    from distill.planning import plan
+    problems = [line for name in wanted for line in missing_needs(params, name, PARAMS, shapes)]
+    from distill.pipeline.plan import plan
 
     plans = {}
     for name in wanted:
@@ -57,9 +55,9 @@ def text(name: str, content: Mapping[str, Any]) -> str:
         f"targets.{name}: teacher {teacher['name']} ({teacher['layers']} layers, {teacher['width']} wide, "
         f"{teacher['heads']} heads), data set {dataset['name']}{f' ({rows} rows, equal ones once)' if rows else ''}",
         "",
-        *_table([("student", "reads", "lacks"), *_students(content["students"])]),
+        *aligned([("student", "reads", "lacks"), *_students(content["students"])]),
         "",
-        *_table(_outputs(content["outputs"], tuple(dataset["rows"]))),
+        *aligned(_outputs(content["outputs"], tuple(dataset["rows"]))),
         "",
         f"codec {codec['name']}: {codec['bytes_a_value']:.3f} bytes a value of hidden states, of whose variance it loses "
         f"{codec['variance_lost']:g}",
@@ -81,7 +79,7 @@ def _students(students: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _outputs(outputs: Mapping[str, Any], splits: Sequence[str]) -> list[tuple[str, ...]]:
     """What is kept, and its bytes by file or split."""
-    from distill.targets.schema import HEADS
+    from distill.store.output_names import HEADS
 
     columns = (*splits, HEADS) if splits else ()
     rows = [("output", "codec", "from", *columns, *(["total"] if splits else []))]
@@ -97,7 +95,7 @@ def _outputs(outputs: Mapping[str, Any], splits: Sequence[str]) -> list[tuple[st
 
 def _attention(attention: Mapping[str, Any], codec: str) -> list[str]:
     """The ways to keep attention, the smallest marked."""
-    from distill.targets.plan import KL_LOST
+    from distill.targets.disk_size import KL_LOST
 
     sizes = attention["bytes"]
     if not sizes:
@@ -108,23 +106,10 @@ def _attention(attention: Mapping[str, Any], codec: str) -> list[str]:
         rows.append((kind, _size(size), lost, "smallest" if size == min(sizes.values()) else ""))
     layers = ", ".join(map(str, attention["layers"]))
     note = "replay adds to the time of a training step (`make bench` measures it), stored maps do not"
-    return ["", f"what attention of layers {layers} adds to the set:", *_table(rows), note]
+    return ["", f"what attention of layers {layers} adds to the set:", *aligned(rows), note]
 
 
 def _size(count: int) -> str:
     from tqdm import tqdm
 
     return f"{tqdm.format_sizeof(count)}B" if count else ""
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows in aligned columns, those of numbers to the right."""
-    columns = []
-    for head, *cells in zip(*rows, strict=True):
-        width, numbers = max(map(len, (head, *cells))), all(cell[:1].isdigit() for cell in cells if cell)
-        columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in (head, *cells)])
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-
-
-if __name__ == "__main__":
-    main()

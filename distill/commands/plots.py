@@ -5,8 +5,8 @@ import sys
 
 import click
 
-from distill.console import command
-from distill.files import SCRATCH, write_text
+from distill.core.console import command
+from distill.core.files import SCRATCH, write_text
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

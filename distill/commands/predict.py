@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.console import command
-from distill.errors import UserError
+from distill.core.console import command
+from distill.core.errors import UserError
+from distill.params.task_specs import TASK_SPECS
 
 if TYPE_CHECKING:
     from distill.prediction.model import Model
@@ -33,7 +34,7 @@ def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -
     waiting: list[Row | UserError] = []
     for number, content in read_rows(file):
         try:
-            waiting.append(_checked(row_of(content, opened.task.name), opened))
+            waiting.append(_checked(row_of(content, opened.task), opened))
         except UserError as error:
             bad += 1
             waiting.append(error)
@@ -59,12 +60,8 @@ def flush(model: "Model", waiting: "list[Row | UserError]") -> None:
 
 
 def _checked(row: "Row", model: "Model") -> "Row":
-    """Refuse a text without a mask where masks are to be filled.
-
-    Raises:
-        UserError: there is none.
-    """
-    mask = model.tokenizer.mask_token
-    if model.task.name == "masked-lm" and mask not in row["text"]:
+    """Refuse a text without a mask where masks are to be filled."""
+    mask = model.encoder.mask_token
+    if TASK_SPECS[model.task].vocabulary and mask not in row["text"]:
         raise UserError(f"text: got {row['text']!r:.60}, expected a text with {mask}")
     return row

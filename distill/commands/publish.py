@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from distill.console import command
+from distill.core.console import command
 
 
 @command
@@ -12,7 +12,7 @@ from distill.console import command
 @click.argument("url")
 def main(name: str, url: str) -> None:
     """Copy the target set NAME to URL (s3://BUCKET/targets/NAME, any fsspec URL), from where TargetStore.open(URL) reads it."""
-    from distill.targets.mirror import publish
+    from distill.store.remote import publish
 
     folder = Path("data/targets", name)
     publish(folder, url)

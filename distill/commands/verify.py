@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.console import PARAMS, command, say
-from distill.errors import UserError
-from distill.files import SCRATCH, sole_writer, whole_folder
-from distill.params.base import load_entry, read_yaml
+from distill.core.console import PARAMS, command, print_result
+from distill.core.errors import UserError
+from distill.core.files import SCRATCH, atomic_folder, exclusive_lock
+from distill.core.settings import load_entry, read_yaml
 from distill.params.targets import TargetSettings
 
 if TYPE_CHECKING:
-    from distill.targets.verify import Checked
+    from distill.data.dataset import Dataset
+    from distill.targets.materialization.forward import Teacher
+    from distill.targets.verification.integrity import CheckResult
 
 TARGETS = Path("data/targets")
 
@@ -28,7 +30,7 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
         checked = checked_set(folder)
         if repair and checked.problems:
             for problem in checked.problems:
-                say(problem.text)
+                print_result(problem.text)
             repair_set(folder)
             checked = checked_set(folder)
         lines = [problem.text for problem in checked.problems]
@@ -45,11 +47,7 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
 
 
 def folders(names: tuple[str, ...]) -> list[Path]:
-    """The folders of target sets by name or path; without names, of all.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The folders of target sets by name or path; without names, of all."""
     found = [TARGETS / name if (TARGETS / name).is_dir() else Path(name) for name in names]
     for folder in found:
         if not folder.is_dir():
@@ -60,10 +58,10 @@ def folders(names: tuple[str, ...]) -> list[Path]:
     return found
 
 
-def checked_set(folder: Path) -> "Checked":
+def checked_set(folder: Path) -> "CheckResult":
     """Check a set, against the rows of its data set if these are here."""
-    from distill.prepared import Dataset
-    from distill.targets.verify import check
+    from distill.data.dataset import Dataset
+    from distill.targets.verification.integrity import check
 
     wanted = {}
     try:
@@ -75,11 +73,7 @@ def checked_set(folder: Path) -> "Checked":
 
 
 def settings_of(folder: Path) -> TargetSettings:
-    """What params.yaml says of a set.
-
-    Raises:
-        UserError: it has no such entry, the entry is an ensemble, or the folder is none of data/targets.
-    """
+    """What params.yaml says of a set."""
     if folder.absolute().parent != TARGETS.absolute():
         raise UserError(f"{folder}: the teacher of this folder is not known; give the name of an entry of `targets` in {PARAMS}")
     if is_ensemble(folder):
@@ -96,17 +90,12 @@ def is_ensemble(folder: Path) -> bool:
 
 def compare_live(folder: Path, rows: int) -> list[str]:
     """Compare rows with the live teacher; a line for each output that is beyond its bound."""
-    from distill.prepared import Dataset
-    from distill.targets.live import compare
-    from distill.targets.reader import TargetStore
-    from distill.targets.teacher import open_teacher
+    from distill.store.target_set import TargetStore
+    from distill.targets.verification.live import compare
 
-    settings = settings_of(folder)
-    dataset = Dataset.open(Path("data/prepared", settings.dataset))
-    store = TargetStore.open(folder, verify=False)
-    teacher = open_teacher(Path("data/teachers", settings.teacher), dataset)
+    settings, dataset, teacher = opened(folder)
     lines = []
-    for found in compare(store, teacher, dataset, rows, settings.batch_tokens):
+    for found in compare(TargetStore.open(folder, verify=False), teacher, dataset, rows, settings.batch_tokens):
         text = f"{folder / found.output}: {found.rows} rows, at most {found.worst:.2g} of the bound off the live teacher"
         if found.worst <= 1:
             click.echo(text)
@@ -116,31 +105,33 @@ def compare_live(folder: Path, rows: int) -> list[str]:
 
 
 def repair_set(folder: Path) -> None:
-    """Compute again what is broken, and replace the folder whole.
+    """Compute again what is broken, and replace the folder whole."""
+    from distill.targets.materialization.outputs import job_of
+    from distill.targets.materialization.previous import remember
+    from distill.targets.materialization.unit_pool import Pool
+    from distill.targets.verification.repair import Repair
 
-    Raises:
-        UserError: the set cannot be repaired with this params.yaml, or another process writes it.
-    """
-    from distill.jobs import job_of
-    from distill.prepared import Dataset
-    from distill.targets.base import remember
-    from distill.targets.pool import Pool
-    from distill.targets.repair import Repair
-    from distill.targets.teacher import open_teacher
-
-    settings = settings_of(folder)
     scratch = SCRATCH / "targets" / folder.name
-    with sole_writer(scratch):
-        dataset = Dataset.open(Path("data/prepared", settings.dataset))
-        teacher = open_teacher(Path("data/teachers", settings.teacher), dataset)
+    with exclusive_lock(scratch):
+        settings, dataset, teacher = opened(folder)
         pool = Pool(scratch)
         made = Repair(teacher, dataset, job_of(settings), pool, checked_set(folder))
         work = made.run()
-        with whole_folder(folder) as new:
+        with atomic_folder(folder) as new:
             made.assemble(new)
         remember(folder, scratch)
         pool.forget()
-    say(f"{folder}: {work.tokens_computed} of {work.tokens} tokens read by the teacher")
+    print_result(f"{folder}: {work.tokens_computed} of {work.tokens} tokens read by the teacher")
+
+
+def opened(folder: Path) -> "tuple[TargetSettings, Dataset, Teacher]":
+    """The settings, the data set and the teacher of a target set."""
+    from distill.data.dataset import Dataset
+    from distill.targets.materialization.forward import open_teacher
+
+    settings = settings_of(folder)
+    dataset = Dataset.open(Path("data/prepared", settings.dataset))
+    return settings, dataset, open_teacher(Path("data/teachers", settings.teacher), dataset)
 
 
 def advice(folder: Path) -> str:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from distill.params.base import Strict
-from distill.params.training import Positive
+from distill.core.settings import Positive, Strict
 
 
 class AugmentationSettings(Strict):

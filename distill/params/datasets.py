@@ -1,41 +1,13 @@
 """`datasets`: rows made ready for a tokenizer and a task."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from distill.params.base import Strict
-from distill.params.checkpoints import Checkpoint
+from distill.core.settings import Checkpoint, Strict
+from distill.params.task_specs import TASK_SPECS, TaskName
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Task = Literal["sequence-classification", "regression", "token-classification", "question-answering", "masked-lm"]
-
-METRICS: dict[str, tuple[str, ...]] = {
-    "sequence-classification": ("accuracy", "macro_f1", "f1", "mcc"),
-    "regression": ("pearson", "spearman"),
-    "token-classification": ("entity_f1",),
-    "question-answering": ("f1", "exact_match"),
-    "masked-lm": ("accuracy",),
-}
-"""The metrics of each task, the default first; all are the higher the better."""
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "sequence-classification": ("text", "text_pair", "label", "id"),
-    "regression": ("text", "text_pair", "label", "id"),
-    "token-classification": ("tokens", "tags", "id"),
-    "question-answering": ("question", "context", "answers", "id"),
-    "masked-lm": ("text", "id"),
-}
-"""What a task reads of `columns`."""
-KEYS: dict[str, tuple[str, ...]] = {
-    "labels": ("sequence-classification", "token-classification"),
-    "drop_empty": ("sequence-classification", "regression"),
-    "stride": ("question-answering",),
-    "maskings": ("masked-lm",),
-    "mask_probability": ("masked-lm",),
-    "teacher_tokenizer": ("sequence-classification", "regression"),
-    "teacher_max_length": ("sequence-classification", "regression"),
-}
-"""The tasks that a key belongs to, of those that do not belong to all."""
 
 
 class Columns(Strict):
@@ -85,7 +57,7 @@ class DatasetSettings(Strict):
 
     source: str
     """The folder data/raw/SOURCE: an entry of `sources`, or data put there with `dvc add`."""
-    task: Task = "sequence-classification"
+    task: TaskName = "sequence-classification"
     """What is learnt: the models' head, the columns that are read, the scores. docs/tasks.md"""
     tokenizer: Checkpoint
     """Of the teacher, and of all students that compare tokens with it."""
@@ -121,7 +93,7 @@ class DatasetSettings(Strict):
     @property
     def chosen_metric(self) -> str:
         """The metric, or the task's default."""
-        return self.metric or METRICS[self.task][0]
+        return self.metric or TASK_SPECS[self.task].metrics[0]
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "DatasetSettings":
@@ -132,14 +104,16 @@ class DatasetSettings(Strict):
     @model_validator(mode="after")
     def _fits_the_task(self) -> "DatasetSettings":
         """Refuse what another task alone reads, given here or inherited."""
-        for key, tasks in KEYS.items():
-            if key in self.model_fields_set and getattr(self, key) is not None and self.task not in tasks:
-                raise ValueError(f"{key}: belongs to {' and '.join(tasks)}, the task is {self.task}; remove it")
-        for part in sorted(self.columns.model_fields_set - set(COLUMNS[self.task])):
+        spec = TASK_SPECS[self.task]
+        for key in dict.fromkeys(key for each in TASK_SPECS.values() for key in each.keys):
+            if key in self.model_fields_set and getattr(self, key) is not None and key not in spec.keys:
+                tasks = " and ".join(name for name, each in TASK_SPECS.items() if key in each.keys)
+                raise ValueError(f"{key}: belongs to {tasks}, the task is {self.task}; remove it")
+        for part in sorted(self.columns.model_fields_set - set(spec.columns)):
             if getattr(self.columns, part) is not None:
-                raise ValueError(f"columns.{part}: {self.task} reads {', '.join(COLUMNS[self.task])}; remove it")
-        if self.metric is not None and self.metric not in METRICS[self.task]:
-            raise ValueError(f"metric: {self.task} has {', '.join(METRICS[self.task])}, got {self.metric!r:.60}")
+                raise ValueError(f"columns.{part}: {self.task} reads {', '.join(spec.columns)}; remove it")
+        if self.metric is not None and self.metric not in spec.metrics:
+            raise ValueError(f"metric: {self.task} has {', '.join(spec.metrics)}, got {self.metric!r:.60}")
         if self.teacher_max_length is not None and self.teacher_tokenizer is None:
             raise ValueError("teacher_max_length: goes with teacher_tokenizer; give that, or remove this")
         return self

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from distill.params.base import Strict
+from distill.core.settings import Strict
 
 
 class EnsembleSettings(Strict):

@@ -2,7 +2,7 @@
 
 from pydantic import model_validator
 
-from distill.params.base import Strict
+from distill.core.settings import Strict
 
 
 class Source(Strict):

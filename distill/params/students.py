@@ -1,18 +1,91 @@
-"""What all students have in common: what they read of their teacher, and the settings that all recipes share."""
+"""`students` of params.yaml: how a student is initialized, and the settings that all recipes share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from distill.errors import UserError
-from distill.params.base import Strict
-from distill.params.inits import InitSettings
+from distill.core.errors import UserError
+from distill.core.settings import Strict, nearest
+from distill.params.presets import PRESETS
 from distill.params.training import TrainingSettings
 
+
+def _resolved(value: object) -> object:
+    """A preset's name, or a mapping that names one, as the settings that it stands for."""
+    settings = {"preset": value} if isinstance(value, str) else value
+    if not isinstance(settings, dict) or "preset" not in settings:
+        return settings
+    name = settings["preset"]
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"no preset {name!r}{nearest(str(name), PRESETS)}")
+    return {**PRESETS[name], **{key: setting for key, setting in settings.items() if key != "preset"}}
+
+
+Architecture = Annotated[
+    dict[str, Any], BeforeValidator(_resolved, json_schema_input_type=Literal[tuple(PRESETS)] | dict[str, Any])
+]
+"""Once validated, the settings of a transformers config; a preset is written out."""
+
+
+class InitSettings(Strict):
+    """The initial student: one of `layers`, `depth`, `architecture`, or none to start from a whole checkpoint."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    source: str = Field(alias="from", pattern=r"^data/(teachers|students|inits|prepared)/[A-Za-z0-9_][A-Za-z0-9_-]*$")
+    """data/teachers/NAME or data/students/NAME (copy its layers), data/inits/NAME (the same initial student as that one's),
+    or data/prepared/NAME (a random student needs no more than the tokenizer and the labels)."""
+    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
+    """The layers to copy, counted from 0."""
+    depth: Annotated[int, Field(gt=0)] | None = None
+    """How many layers to copy, evenly spaced, the first and the last among them."""
+    family: Literal["distilbert"] | None = Field(default=None, alias="as")
+    """Put the copied layers of a BERT into another family's modules: DistilBERT has no token types and no pooler."""
+    architecture: Architecture | None = None
+    """A random student: the name of a preset, or any keys of its transformers config: `model_type` (default bert), or `preset`,
+    and what differs from it."""
+    copy_embeddings: bool = False
+    """Give a random student the embeddings of `from`, which must be of its family; a narrower student gets them along their
+    principal axes."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of random weights. All of a student's `seeds` start from the same initial student."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "InitSettings":
+        if sum(way is not None for way in (self.layers, self.depth, self.architecture)) > 1:
+            raise ValueError("expected one of: layers, depth, architecture")
+        bare = self.source.startswith("data/prepared/")
+        if bare and self.architecture is None:
+            raise ValueError("a prepared data set has no layers to copy; give architecture, or from: data/teachers/NAME")
+        if self.family is not None and self.architecture is not None:
+            raise ValueError("`as` is for copied layers, architecture for a random student; remove one")
+        if self.copy_embeddings and self.architecture is None:
+            raise ValueError(
+                "copy_embeddings is for a random student; give architecture, or remove it: copied layers bring theirs"
+            )
+        if self.copy_embeddings and bare:
+            raise ValueError("copy_embeddings: a prepared data set has no embeddings; give from: data/teachers/NAME")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> "InitSettings":
+        settings = self.architecture or {}
+        width, heads = settings.get("hidden_size"), settings.get("num_attention_heads")
+        bottleneck = settings.get("model_type") == "mobilebert"
+        if isinstance(width, int) and isinstance(heads, int) and heads > 0 and width % heads and not bottleneck:
+            raise ValueError(f"architecture: hidden_size {width} is no multiple of num_attention_heads {heads}")
+        return self
+
+
 Weight = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(gt=0)]
+LayerNumber = Annotated[int, Field(ge=1)]
+HeadCount = Annotated[int, Field(ge=1)]
+LayerMap = Annotated[tuple[LayerNumber, ...] | None, Field(min_length=1)]
+"""The teacher's layer for each of the student's."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +117,7 @@ class Shapes:
     """False if the store keeps attention as probabilities: scores up to a constant a query."""
 
     def require_equal_heads(self, what: str, remedy: str) -> None:
-        """Refuse what compares attention head by head, where the student has not as many heads as the teacher.
-
-        Raises:
-            UserError: both numbers, and the remedy.
-        """
+        """Refuse what compares attention head by head, where the student has not as many heads as the teacher."""
         own, theirs = self.student_heads, self.teacher_heads
         if None not in (own, theirs) and own != theirs:
             raise UserError(
@@ -90,47 +159,42 @@ class StudentSettings(TrainingSettings):
             raise ValueError("seeds: expected each seed once")
         return self
 
-    def require_own(self, part: str, own: Sequence[str], foreign: Iterable[str]) -> None:
-        """Refuse settings that are not of the stage or version that was chosen.
-
-        Args:
-            part: `stage prediction`, say.
-            own: The settings that it takes.
-            foreign: Those that it does not.
-
-        Raises:
-            ValueError: some of the foreign ones were given; or all of its weights are 0.
-        """
-        if given := sorted(self.model_fields_set & set(foreign)):
-            raise ValueError(f"{', '.join(given)}: not of {part}, which takes {', '.join(own)}")
+    def require_own(self, choice: str, keys: Mapping[Any, Sequence[str]]) -> None:
+        """Refuse settings that are not of the `stage`, say, that was chosen (`keys`: what each takes), and weights all 0."""
+        chosen = getattr(self, choice)
+        own = keys[chosen]
+        if given := sorted(self.model_fields_set & {key for each in keys.values() for key in each} - {*own}):
+            raise ValueError(f"{', '.join(given)}: not of {choice} {chosen}, which takes {', '.join(own)}")
         weights = [key for key in own if key.endswith("_weight")]
         if weights and not any(getattr(self, key) for key in weights):
             raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
-        """What the recipe's terms read, those of weight 0 left out.
-
-        Raises:
-            UserError: the recipe cannot pair the layers of a student and a teacher of these depths.
-        """
+        """What the recipe's terms read, those of weight 0 left out."""
         return Needs()
 
     def require_comparable(self, shapes: Shapes) -> None:
-        """Refuse a student that a term cannot compare with its teacher, whatever their depths.
+        """Refuse a student that a term cannot compare with its teacher, whatever their depths."""
 
-        Raises:
-            UserError: which term, what does not fit, and what to change.
-        """
+    @property
+    def target_set(self) -> str:
+        """The entry of `targets` or `ensembles`, whatever part of it is read."""
+        return self.targets.removesuffix("/logits")
+
+    @property
+    def only_intermediate(self) -> bool:
+        """Whether hidden states and attention alone are learnt, no head: another student goes on from this one."""
+        return False
 
     @property
     def reads_hidden(self) -> bool:
         """Whether the recipe reads more than logits from the store."""
-        return False
+        return self.only_intermediate
 
     @property
     def trains_head(self) -> bool:
         """Whether the logits are learnt. If not, the validation score says nothing of training, and the last epoch is kept."""
-        return True
+        return not self.only_intermediate
 
     @property
     def label_weight(self) -> float:
@@ -138,17 +202,14 @@ class StudentSettings(TrainingSettings):
         return 1.0 if self.trains_head else 0.0
 
     @property
-    def earlier_share(self) -> float | None:
-        """If layers learn one after the other, the share of the learning rate that is left to those that had their turn."""
+    def earlier_layers_lr_scale(self) -> float | None:
+        """If layers are trained one after the other: the share of the learning rate that earlier ones keep."""
         return None
 
     def terms(self, shapes: Shapes) -> tuple[Any, ...]:
-        """The summands of the recipe's loss: `Term`s of distill/recipes/base.py, which this module must not import.
+        """The summands of the recipe's loss: `Term`s of distill/recipes/terms.py, which this module must not import.
 
         A recipe imports what needs torch inside this method, so that params.yaml is read and checked without it.
-
-        Raises:
-            UserError: a term cannot compare this student with this teacher.
         """
         raise NotImplementedError
 

@@ -1,13 +1,10 @@
-"""How a model is trained: shared by teachers and students."""
+"""`teachers` of params.yaml, and what every training run can be told."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distill.params.base import Strict
-
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
+from distill.core.settings import Checkpoint, Positive, Rate, Strict
 
 
 class TrainingSettings(Strict):
@@ -37,3 +34,14 @@ class TrainingSettings(Strict):
     """Batch rows of like length, so that little is padded."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that gather batches. At 0 a thread gathers the next ones while a step computes, which hides most of the cost."""
+
+
+class TeacherSettings(TrainingSettings):
+    """One teacher. `epochs: 0` keeps a checkpoint that has been fine-tuned already as it is."""
+
+    dataset: str
+    """What it is trained on: an entry of `datasets`, or of `augmentations`."""
+    checkpoint: Checkpoint
+    """What it starts from."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of a new head, the order of rows, and dropout."""

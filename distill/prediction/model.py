@@ -1,136 +1,136 @@
-"""A model and its tokenizer, as a function of rows: a checkpoint in torch, or an export in ONNX Runtime."""
+"""A model and its tokenizer, as a function of rows: a checkpoint in torch, or an export in ONNX Runtime without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import transformers
-from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
-from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
-from distill.devices import best_device
-from distill.encoders import load_or_explain, load_tokenizer, longest
-from distill.errors import UserError
-from distill.evaluation import Forward, forward_of, predict_by
-from distill.exports.measuring import forward_of_session
-from distill.exports.sessions import FP32, open_session
-from distill.prepared import ID_BYTES, PreparedRows
-from distill.tasks.base import Task
-from distill.tasks.catalogue import task_of
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.core.files import read_json
+from distill.core.numeric import length_batches
+from distill.export.session import FP32, open_session
+from distill.models.families import usable_positions
+from distill.params.task_specs import TASK_SPECS
+from distill.prediction.encoding import Encoder, Tokens, encoder_of, open_encoder
 
-Array = np.ndarray[Any, np.dtype[Any]]
-HEADS = {
-    "ForSequenceClassification": "sequence-classification",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "masked-lm",
-}
+Run = Callable[[Mapping[str, Array], Array | None], Array]
+"""Raw logits of a padded batch, float32; with a (batch, seq) bool array those of its tokens alone, (tokens, classes)."""
 MOST_TOKENS = 512
 """Of a model that does not say how long its rows may be."""
 BATCH_TOKENS = 1024
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """The tokens of some rows."""
-
-    tokens: PreparedRows
-    spans: list[Array]
-    """(tokens, 2) int a row: the characters that each token covers, empty for special tokens"""
-    cut: list[bool]
-    """Whether the row was longer than the model takes."""
-
-
-@dataclass(frozen=True)
 class Model:
     """What answers are made with."""
 
-    forward: Forward
-    task: Task
-    tokenizer: PreTrainedTokenizerBase
+    run: Run
+    task: str
+    encoder: Encoder
     labels: tuple[str, ...]
     most: int
-    """Tokens a row, special tokens included: as many as the rows had that the model was measured on. Longer texts are cut, or
-    read in windows (question answering)."""
+    """Tokens a row, special tokens included: longer texts are cut, or read in windows (question answering)."""
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str | None]) -> Encoded:
+    def encode(self, texts: Sequence[str], pairs: Sequence[str | None]) -> list[Tokens]:
         """Tokenize texts, or pairs of texts, the longer one of a pair cut first."""
-        found = [self._encode(text, pair) for text, pair in zip(texts, pairs, strict=True)]
-        ids = [np.array(one["input_ids"][0], np.int32) for one in found]
-        paired = any(pair is not None for pair in pairs) and all("token_type_ids" in one for one in found)
-        types = [np.array(one["token_type_ids"][0], np.int8) for one in found] if paired else None
-        spans = [np.array(one["offset_mapping"][0], np.int64) for one in found]
-        return Encoded(rows_of(ids, types, self.pad_token), spans, [len(one["input_ids"]) > 1 for one in found])
+        return self.encoder.encode(texts, pairs, self.most)
 
-    @property
-    def pad_token(self) -> int:
-        """The id that pads a batch."""
-        return int(self.tokenizer.pad_token_id or 0)
+    def logits(self, rows: Sequence[Tokens], keep: Callable[[Array], Array] = np.asarray) -> list[Array]:
+        """Of each row its logits: (classes,), (tokens, classes) or (masks, vocabulary), as `keep` leaves them."""
+        results = [np.empty(0)] * len(rows)
+        lengths = np.array([len(row.ids) for row in rows], np.int64)
+        for chosen in length_batches(lengths, BATCH_TOKENS):
+            batch = self._padded([rows[place] for place in chosen])
+            masked = batch["input_ids"] == self.encoder.mask_id if self.task == "masked-lm" else None
+            logits = self.run(batch, masked)
+            parts: Sequence[Array] = list(logits)
+            if masked is not None:
+                parts = np.split(logits, np.cumsum(masked.sum(axis=1))[:-1])
+            elif logits.ndim == 3:
+                parts = [part[:length] for part, length in zip(logits, lengths[chosen], strict=True)]
+            for place, part in zip(chosen, parts, strict=True):
+                results[place] = keep(part)
+        return results
 
-    def logits(self, rows: PreparedRows, task: Task | None = None) -> Array:
-        """Logits of all rows, one line a row, a real token or a masked position: as `predict` in distill/evaluation.py."""
-        return predict_by(self.forward, task or self.task, rows, None, BATCH_TOKENS)
+    def _padded(self, rows: Sequence[Tokens]) -> dict[str, Array]:
+        """`input_ids` and, where the rows have them, `token_type_ids`; `attention_mask` if anything is padded."""
+        batch = {"input_ids": _filled([row.ids for row in rows], self.encoder.pad_id)}
+        types = [row.types for row in rows if row.types is not None]
+        if types:
+            batch["token_type_ids"] = _filled(types, 0)
+        if len({len(row.ids) for row in rows}) > 1:
+            batch["attention_mask"] = _filled([np.ones_like(row.ids) for row in rows], 0)
+        return batch
 
-    def _encode(self, text: str, pair: str | None) -> Any:
-        texts = (text,) if pair is None else (text, pair)
-        return self.tokenizer(
-            *texts, truncation=True, max_length=self.most, return_overflowing_tokens=True, return_offsets_mapping=True
-        )
 
-
-def rows_of(ids: Sequence[Array], types: Sequence[Array] | None, pad_token: int, labels: Array | None = None) -> PreparedRows:
-    """Rows that are nowhere on disk; without labels, theirs are 0."""
-    return PreparedRows(
-        ids=np.zeros((len(ids), ID_BYTES), np.uint8),
-        tokens=np.concatenate(ids),
-        offsets=np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64),
-        token_types=None if types is None else np.concatenate(types),
-        labels=np.zeros(len(ids), np.int64) if labels is None else labels,
-        pad_token=pad_token,
-    )
+def _filled(rows: Sequence[Array], padding: int) -> Array:
+    whole = np.full((len(rows), max(map(len, rows))), padding, np.int64)
+    for line, row in zip(whole, rows, strict=True):
+        line[: len(row)] = row
+    return whole
 
 
 def open_model(place: Path, threads: int | None = None) -> Model:
-    """A model by its folder (data/students/NAME, data/exports/students/NAME: its fp32 file), or by its ONNX file.
-
-    Raises:
-        UserError: there is none, or it is of no task that is known.
-    """
+    """A model by its folder (data/students/NAME, data/exports/students/NAME: its fp32 file), or by its ONNX file."""
     file = place if place.suffix == ".onnx" else place / FP32
     folder = place.parent if place.suffix == ".onnx" else place
     if not (folder / "config.json").is_file():
         raise UserError(f"{place}: no model; expected data/students/NAME, data/exports/students/NAME, or a .onnx file in it")
-    config = load_or_explain(folder, "config", lambda: AutoConfig.from_pretrained(folder))
-    task = task_of(task_name(config, str(folder)))
+    config = read_json(folder / "config.json", "a model's config, as transformers saves it")
+    names = config.get("id2label") or {number: f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
+    labels = tuple(str(names[number]) for number in sorted(names, key=int))
+    task = task_name(config, len(labels), str(folder))
     if place == file or file.is_file():
-        forward = forward_of_session(open_session(file, threads))
+        run, encoder = _onnx(file, threads), open_encoder(folder)
     else:
-        load = getattr(transformers, task.auto).from_pretrained
-        model = load_or_explain(folder, "model", lambda: load(folder, dtype="float32"))
-        torch.set_num_threads(threads or torch.get_num_threads())
-        forward = forward_of(model.eval().to(best_device()), task)
-    labels = tuple(str(config.id2label[i]) for i in sorted(config.id2label))
-    tokenizer = load_tokenizer(folder)
-    return Model(forward, task, tokenizer, labels, most_tokens(tokenizer, config))
+        run, encoder = _torch(folder, task, threads)
+    most, positions = encoder.most or MOST_TOKENS, usable_positions(config["model_type"], config.get("max_position_embeddings"))
+    return Model(run, task, encoder, labels, min(most, positions or most))
 
 
-def most_tokens(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:
-    """As many as the tokenizer says, and at most as many as the model has positions."""
-    told = tokenizer.model_max_length if tokenizer.model_max_length < VERY_LARGE_INTEGER else MOST_TOKENS
-    return min(told, longest(config) or told)
+def task_name(config: Mapping[str, Any], labels: int, where: str) -> str:
+    """The task that a model's head is for."""
+    (architecture,) = config.get("architectures") or ("none",)
+    heads = {name: f"For{spec.head}" for name, spec in TASK_SPECS.items()}
+    task = next((name for name, head in heads.items() if architecture.endswith(head)), None)
+    if task is None:
+        raise UserError(f"{where}: is a {architecture}, expected a model {', '.join(dict.fromkeys(heads.values()))}")
+    return "regression" if task == "sequence-classification" and labels == 1 else task
 
 
-def task_name(config: PretrainedConfig, where: str) -> str:
-    """The task that a model's head is for.
+def _onnx(file: Path, threads: int | None) -> Run:
+    session = open_session(file, threads)
 
-    Raises:
-        UserError: it has no head that is known.
-    """
-    (architecture,) = config.architectures or ("none",)
-    found = next((task for ending, task in HEADS.items() if architecture.endswith(ending)), None)
-    if found is None:
-        raise UserError(f"{where}: is a {architecture}, expected a model {', '.join(HEADS)}")
-    return "regression" if found == "sequence-classification" and config.num_labels == 1 else found
+    def run(batch: Mapping[str, Array], where: Array | None) -> Array:
+        logits = session(batch)
+        return logits if where is None else logits[where]
+
+    return run
+
+
+def _torch(folder: Path, task_name: str, threads: int | None) -> tuple[Run, Encoder]:
+    import torch
+    import transformers
+
+    from distill.core.devices import best_device
+    from distill.core.locations import load_or_explain
+    from distill.data.tokenizers import load_tokenizer
+    from distill.models.predict import forward_of
+    from distill.tasks.registry import task_of
+
+    task = task_of(task_name)
+    load = getattr(transformers, task.spec.auto_model).from_pretrained
+    model = load_or_explain(folder, "model", lambda: load(folder, dtype="float32"))
+    torch.set_num_threads(threads or torch.get_num_threads())
+    forward = forward_of(model.eval().to(best_device()), task)
+
+    @torch.inference_mode()
+    def run(batch: Mapping[str, Array], where: Array | None) -> Array:
+        tensors = {name: torch.from_numpy(part) for name, part in batch.items()}
+        logits: Array = forward(tensors, None if where is None else torch.from_numpy(where)).cpu().numpy()
+        return logits
+
+    return run, encoder_of(load_tokenizer(folder))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 
-from distill.errors import UserError
+from distill.core.errors import UserError
 from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from distill.recipes.base import Term
+    from distill.recipes.terms import Term
 
 
 class DistilBert(StudentSettings):
@@ -53,28 +53,21 @@ class DistilBert(StudentSettings):
 
     def require_comparable(self, shapes: Shapes) -> None:
         """The cosine term compares states of one width."""
-        own, theirs = shapes.student_width, shapes.teacher_width
-        if self.cosine_weight and theirs not in (None, own):
+        student, teacher = shapes.student_width, shapes.teacher_width
+        if self.cosine_weight and teacher not in (None, student):
             raise UserError(
-                f"distilbert: the cosine term compares hidden states, the student's are {own} wide, the teacher's {theirs}; "
+                f"distilbert: the cosine term compares hidden states, the student's are {student} wide, the teacher's {teacher}; "
                 "set cosine_weight: 0, or take the student from the teacher's layers"
             )
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The triple loss."""
-        from distill.losses.hidden import cosine_distance
-        from distill.recipes.base import Term, hard_labels, soft_targets
-        from distill.targets.schema import hidden_output
+        from distill.losses.hidden_states import cosine_distance
+        from distill.recipes.terms import hard_labels, hidden_term, soft_targets
 
-        last, teacher_last = shapes.student_layers, shapes.teacher_layers
+        last = [(shapes.student_layers, shapes.teacher_layers)]
         return (
             soft_targets(self.soft_weight, self.temperature),
             hard_labels(self.hard_weight),
-            Term(
-                "cosine",
-                self.cosine_weight,
-                lambda step: cosine_distance(step.real(last), step.teacher_hidden(teacher_last)),
-                reads=(hidden_output(teacher_last),),
-                reads_student_hidden=True,
-            ),
+            hidden_term("cosine", self.cosine_weight, last, cosine_distance),
         )

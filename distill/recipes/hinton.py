@@ -3,21 +3,19 @@
 α·CE(z_s, y) + (1 − α)·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T))
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from distill.params.students import Needs, Shapes, StudentSettings, Temperature
+from distill.params.students import Fraction, Needs, Shapes, StudentSettings, Temperature
 
 if TYPE_CHECKING:
-    from distill.recipes.base import Term
+    from distill.recipes.terms import Term
 
 
 class Hinton(StudentSettings):
     """Hinton, Vinyals & Dean 2015: `alpha`·CE + (1−`alpha`)·T²·KL."""
 
     recipe: Literal["hinton"]
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    alpha: Fraction = 0.5
     """The weight of the hard labels."""
     temperature: Temperature = 4.0
 
@@ -32,6 +30,6 @@ class Hinton(StudentSettings):
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """Hard labels with weight α, soft targets with 1 − α."""
-        from distill.recipes.base import hard_labels, soft_targets
+        from distill.recipes.terms import hard_labels, soft_targets
 
         return hard_labels(self.alpha), soft_targets(1 - self.alpha, self.temperature)

@@ -4,11 +4,11 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from distill.errors import UserError
-from distill.params.base import nearest, read_yaml, require_sections, validate, with_defaults
+from distill.core.errors import UserError
+from distill.core.settings import nearest, read_sections, validate, with_defaults
 from distill.params.students import StudentSettings
 
-SHARED = ("__init__", "base", "catalogue", "loading", "soft")
+SHARED = ("__init__", "loading", "registry", "terms")
 """The files beside the recipes that define none."""
 
 
@@ -17,32 +17,21 @@ def recipe_class(name: str) -> type[StudentSettings] | None:
     module = f"{__package__}.{name}"
     if importlib.util.find_spec(module) is None:
         return None
-    found = vars(importlib.import_module(module)).values()
-    own = (each for each in found if isinstance(each, type) and issubclass(each, StudentSettings))
-    return next((each for each in own if each.__module__ == module), None)
+    classes = (each for each in vars(importlib.import_module(module)).values() if isinstance(each, type))
+    return next((each for each in classes if issubclass(each, StudentSettings) and each.__module__ == module), None)
 
 
 def load_student(path: Path, name: str) -> StudentSettings:
-    """Read one student, as its recipe's settings.
-
-    Raises:
-        UserError: the file, the entry or a setting is not usable.
-    """
-    content = read_yaml(path)
-    require_sections(content, str(path))
-    return read_student(content, path, name)
+    """Read one student, as its recipe's settings."""
+    return read_student(read_sections(path), path, name)
 
 
-def read_student(content: dict[str, Any], path: Path, name: str) -> StudentSettings:
-    """One student of a file that has been read, as its recipe's settings.
-
-    Raises:
-        UserError: there is no such entry or recipe, or a setting is not usable.
-    """
+def read_student(sections: dict[str, Any], path: Path, name: str) -> StudentSettings:
+    """One student of a file that has been read, as its recipe's settings."""
     where = f"{path}: students.{name}"
-    if name not in content["students"]:
-        raise UserError(f"{where}: no such entry{nearest(name, content['students'])}")
-    entry = with_defaults(content, "students", name)
+    if name not in sections["students"]:
+        raise UserError(f"{where}: no such entry{nearest(name, sections['students'])}")
+    entry = with_defaults(sections, "students", name)
     recipe = entry.get("recipe")
     settings = recipe_class(recipe) if isinstance(recipe, str) and recipe.isidentifier() else None
     if settings is None:

@@ -7,33 +7,36 @@ of the student's last layer and one of the teacher's, averaged over heads and re
 tokens, so that widths may differ and nothing has to be projected; in version 2, heads may differ too.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from distill.errors import UserError
-from distill.params.students import Needs, Shapes, StudentSettings, Weight
+from distill.core.errors import UserError
+from distill.params.students import HeadCount, LayerNumber, Needs, Shapes, StudentSettings, Weight
 
 if TYPE_CHECKING:
-    from distill.attention import Projection
-    from distill.recipes.base import Term
+    from distill.models.attention import Projection
+    from distill.recipes.terms import Term
 
-TERMS = {1: ("attention_weight", "value_weight"), 2: ("query_weight", "key_weight", "value_weight")}
-"""By version: the weights of its terms."""
+KEYS = {
+    1: ("attention_weight", "value_weight"),
+    2: ("query_weight", "key_weight", "value_weight", "relation_heads"),
+}
+"""The settings of each version."""
 
 
 class MiniLm(StudentSettings):
     """Wang et al. 2020 and 2021: the last layer's attention, and relations among its values (queries, keys and values).
 
-    No head is trained, so the last epoch is kept and `patience` does nothing; a student of another recipe is born from this one.
+    No head is trained, so the last epoch is kept and `patience` does nothing; a student of another recipe starts from this one.
     """
 
     recipe: Literal["minilm"]
     version: Literal[1, 2] = 2
     """1 needs a student with as many heads as the teacher, 2 takes any."""
-    teacher_layer: Annotated[int, Field(ge=1)] | None = None
+    teacher_layer: LayerNumber | None = None
     """Counted from 1; by default the last. Published for version 2: 21 of BERT-large's 24, the last of BERT-base."""
-    relation_heads: Annotated[int, Field(ge=1)] | None = None
+    relation_heads: HeadCount | None = None
     """Version 2: a divisor of both widths; by default the student's heads. Published: 48 of a width of 768, 64 of 1024."""
     attention_weight: Weight = 1.0
     """Version 1."""
@@ -44,13 +47,8 @@ class MiniLm(StudentSettings):
     value_weight: Weight = 1.0
 
     @property
-    def trains_head(self) -> bool:
-        """No head is trained."""
-        return False
-
-    @property
-    def reads_hidden(self) -> bool:
-        """Attention and relations are replayed from hidden states."""
+    def only_intermediate(self) -> bool:
+        """Attention and relations, which are replayed from hidden states."""
         return True
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
@@ -60,15 +58,13 @@ class MiniLm(StudentSettings):
         return Needs(attention=layer if reads_attention else (), relations=layer if self._relations() else ())
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
-        """The terms of the chosen version.
+        """The terms of the chosen version."""
+        from distill.losses.attention import attention_kl
+        from distill.recipes.terms import attention_term, relation_term
 
-        Raises:
-            UserError: the teacher lacks the layer.
-        """
-        layer = self._layer(shapes.teacher_layers)
-        heads = self._heads(shapes)
-        relations = tuple(_relation(each, weight, shapes, layer, heads) for each, weight in self._relations().items())
-        return (self._attention(shapes, layer), *relations) if self.version == 1 else relations
+        pair, heads = (shapes.student_layers, self._layer(shapes.teacher_layers)), self._heads(shapes)
+        relations = tuple(relation_term(each, weight, pair, heads, attention_kl) for each, weight in self._relations().items())
+        return (attention_term(self.attention_weight, [pair], attention_kl), *relations) if self.version == 1 else relations
 
     def _layer(self, teacher_layers: int) -> int:
         if (self.teacher_layer or 1) > teacher_layers:
@@ -80,7 +76,7 @@ class MiniLm(StudentSettings):
     def _relations(self) -> "dict[Projection, float]":
         """The projections whose relations are compared, with their weights; those of weight 0 left out."""
         weights: dict[Any, float] = {"query": self.query_weight, "key": self.key_weight, "value": self.value_weight}
-        return {each: weight for each, weight in weights.items() if weight and f"{each}_weight" in TERMS[self.version]}
+        return {each: weight for each, weight in weights.items() if weight and f"{each}_weight" in KEYS[self.version]}
 
     def require_comparable(self, shapes: Shapes) -> None:
         """Version 1 compares heads, and version 2 cuts both widths into as many."""
@@ -97,39 +93,7 @@ class MiniLm(StudentSettings):
         """Into how many heads projections are cut."""
         return self.relation_heads or shapes.student_heads or 1
 
-    def _attention(self, shapes: Shapes, layer: int) -> "Term":
-        from distill.losses.attention import attention_kl
-        from distill.recipes.base import Term
-        from distill.targets.schema import attention_output
-
-        last = shapes.student_layers
-        return Term(
-            "attention",
-            self.attention_weight,
-            lambda step: attention_kl(step.attention[last], step.teacher_attention(layer), step.attention_mask),
-            reads=(attention_output(layer),),
-            reads_student_attention=(last,),
-        )
-
     @model_validator(mode="after")
     def _one_version(self) -> "MiniLm":
-        own = TERMS[self.version]
-        keys = {key for weights in TERMS.values() for key in weights} - {*own} | (
-            {"relation_heads"} if self.version == 1 else set()
-        )
-        self.require_own(f"version {self.version}", own, keys)
+        self.require_own("version", KEYS)
         return self
-
-
-def _relation(projection: "Projection", weight: float, shapes: Shapes, layer: int, heads: int) -> "Term":
-    from distill.losses.attention import attention_kl
-    from distill.recipes.base import Term, relation_output
-
-    last = shapes.student_layers
-    return Term(
-        f"{projection}_relation",
-        weight,
-        lambda step: attention_kl(*step.relations(last, layer, projection, heads), step.attention_mask),
-        reads=(relation_output(projection, layer),),
-        reads_student_attention=(last,),
-    )

@@ -4,35 +4,33 @@
 
 h are hidden states at the first token, i = 1 … M − 1 of a student of M layers; the last layer is taught by the logits. With N
 layers of the teacher, g(i) = i·N/M (`skip`) or i + N − M (`last`). The paper searched α in 0.2, 0.5, 0.7, T in 5, 10, 20 and
-β in 10, 100, 500, 1000, for students born from the teacher's first layers. Where widths differ, a linear map from the student's
-width to the teacher's serves all layers: it is drawn anew for each run, trained with the student, and no part of it.
+β in 10, 100, 500, 1000, for students initialized with the teacher's first layers. Where widths differ, a linear map from the
+student's width to the teacher's serves all layers: it is drawn anew for each run, trained with the student, and no part of it.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from distill.errors import UserError
-from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+from distill.core.errors import UserError
+from distill.params.students import Fraction, LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from distill.recipes.base import Term
+    from distill.recipes.terms import Term
 
 
 class Pkd(StudentSettings):
     """Sun et al. 2019: (1−`alpha`)·CE + `alpha`·T²·KL + `beta`·MSE of normalized [CLS] states of layers 1 to M−1."""
 
     recipe: Literal["pkd"]
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    alpha: Fraction = 0.5
     """The weight of the soft targets."""
     beta: Weight = 100.0
     temperature: Temperature = 10.0
     strategy: Literal["skip", "last"] = "skip"
     """The teacher's layers: every N/M-th, or the last ones; the very last is left out."""
-    layer_map: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(default=None, min_length=1)
+    layer_map: LayerMap = None
     """In place of a strategy: the teacher's layer for each of the student's but the last, counted from 1."""
 
     @property
@@ -46,11 +44,7 @@ class Pkd(StudentSettings):
         return self.beta > 0
 
     def layer_pairs(self, student_layers: int, teacher_layers: int) -> tuple[tuple[int, int], ...]:
-        """The student's layers and the teacher's that each learns from, counted from 1.
-
-        Raises:
-            UserError: the depths do not go together, or the map does not fit them.
-        """
+        """The student's layers and the teacher's that each learns from, counted from 1."""
         taught = range(1, student_layers)
         if not taught:
             raise UserError("pkd: a student of one layer has none before its last to teach; set beta: 0, or give it more layers")
@@ -76,34 +70,16 @@ class Pkd(StudentSettings):
         return Needs(logits=self.alpha > 0, cls=tuple(sorted({teacher for _, teacher in pairs})))
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
-        """Hard labels, soft targets, and the patient term.
-
-        Raises:
-            UserError: the layers cannot be paired.
-        """
-        from distill.recipes.base import hard_labels, soft_targets
+        """Hard labels, soft targets, and the patient term."""
+        from distill.losses.hidden_states import normalized_mse
+        from distill.recipes.terms import hard_labels, hidden_term, soft_targets, width_map
 
         terms = (hard_labels(1 - self.alpha), soft_targets(self.alpha, self.temperature))
-        return (*terms, self._patience(shapes)) if self.beta else terms
-
-    def _patience(self, shapes: Shapes) -> "Term":
-        from distill.losses.hidden import normalized_mse
-        from distill.recipes.base import Term, linear_map, summed
-        from distill.targets.schema import cls_output
-
+        if not self.beta:
+            return terms
         pairs = self.layer_pairs(shapes.student_layers, shapes.teacher_layers)
-        same = shapes.teacher_width in (None, shapes.student_width)
-        projection = None if same else linear_map(shapes.student_width, shapes.teacher_width or 0)
-        mapped: Callable[[Tensor], Tensor] = (lambda states: states) if projection is None else projection
-        whole = summed(pairs, lambda step, s, t: normalized_mse(mapped(step.first(s).float()), step.teacher_first(t)))
-        return Term(
-            "patience",
-            self.beta,
-            lambda step: whole(step) / len(pairs),
-            reads=tuple(cls_output(teacher) for _, teacher in pairs),
-            reads_student_hidden=True,
-            trains=projection,
-        )
+        patience = hidden_term("patience", self.beta, pairs, normalized_mse, width_map(shapes), first_token=True)
+        return (*terms, replace(patience, loss=lambda step: patience.loss(step) / len(pairs)))
 
     @model_validator(mode="after")
     def _one_way(self) -> "Pkd":

@@ -10,28 +10,26 @@ them), trained with the student, and no part of it. General distillation is the 
 need no label and no masking.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from distill.errors import UserError
-from distill.layers import pair_layers
-from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+from distill.core.errors import UserError
+from distill.params.layers import pair_layers
+from distill.params.students import LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from torch import nn
+    from distill.recipes.terms import Term
 
-    from distill.recipes.base import Term
-
-Pairs = Sequence[tuple[int, int]]
-"""The student's layers and the teacher's that each learns from."""
-INTERMEDIATE_KEYS = ("attention_weight", "hidden_weight", "embedding_weight", "layer_map")
-PREDICTION_KEYS = ("soft_weight", "hard_weight", "temperature")
+KEYS = {
+    "intermediate": ("attention_weight", "hidden_weight", "embedding_weight", "layer_map"),
+    "prediction": ("soft_weight", "hard_weight", "temperature"),
+}
+"""The settings of each stage."""
 
 
 class TinyBert(StudentSettings):
-    """Jiao et al. 2020, in two stages, each a student of its own: the second is born `from: data/students/` the first.
+    """Jiao et al. 2020, in two stages, each a student of its own: the second starts `from: data/students/` the first.
 
     `intermediate` fits attention scores, hidden states and embedding output; the head is not trained, so the last epoch is kept
     and `patience` does nothing. `prediction` fits the logits. Published: intermediate with `learning_rate: 5e-5`,
@@ -41,7 +39,7 @@ class TinyBert(StudentSettings):
 
     recipe: Literal["tinybert"]
     stage: Literal["intermediate", "prediction"]
-    layer_map: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(default=None, min_length=1)
+    layer_map: LayerMap = None
     """Intermediate: the teacher's layer for each of the student's, counted from 1; by default evenly, g(i) = i·N/M."""
     attention_weight: Weight = 1.0
     """Intermediate: of scores, whose error is many times that of states; 0 suits copied layers (docs/choosing.md)."""
@@ -54,26 +52,17 @@ class TinyBert(StudentSettings):
     temperature: Temperature = 1.0
 
     @property
-    def trains_head(self) -> bool:
-        """The intermediate stage trains no head."""
-        return self.stage == "prediction"
+    def only_intermediate(self) -> bool:
+        """The first stage."""
+        return self.stage == "intermediate"
 
     @property
     def label_weight(self) -> float:
         """The intermediate stage knows no labels."""
-        return self.hard_weight if self.stage == "prediction" else 0.0
-
-    @property
-    def reads_hidden(self) -> bool:
-        """The intermediate stage reads hidden states and attention."""
-        return self.stage == "intermediate"
+        return 0.0 if self.only_intermediate else self.hard_weight
 
     def layer_pairs(self, student_layers: int, teacher_layers: int) -> tuple[tuple[int, int], ...]:
-        """The student's layers and the teacher's that each learns from, counted from 1.
-
-        Raises:
-            UserError: the depths do not divide, or the map does not fit them.
-        """
+        """The student's layers and the teacher's that each learns from, counted from 1."""
         return pair_layers("tinybert", self.layer_map, student_layers, teacher_layers)
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
@@ -97,53 +86,23 @@ class TinyBert(StudentSettings):
 
     @model_validator(mode="after")
     def _one_stage(self) -> "TinyBert":
-        own, other = (INTERMEDIATE_KEYS, PREDICTION_KEYS)[:: 1 if self.stage == "intermediate" else -1]
-        self.require_own(f"stage {self.stage}", own, other)
+        self.require_own("stage", KEYS)
         return self
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
-        """The terms of the chosen stage.
-
-        Raises:
-            UserError: the layers cannot be paired.
-        """
-        from distill.recipes.base import hard_labels, linear_map, soft_cross_entropy
+        """The terms of the chosen stage."""
+        from distill.losses.attention import score_mse
+        from distill.losses.hidden_states import hidden_mse
+        from distill.losses.logits import soft_cross_entropy
+        from distill.recipes.terms import attention_term, hard_labels, hidden_term, linear_map, soft_targets
 
         if self.stage == "prediction":
-            return soft_cross_entropy(self.soft_weight, self.temperature), hard_labels(self.hard_weight)
+            soft = soft_targets(self.soft_weight, self.temperature, soft_cross_entropy, "soft_cross_entropy")
+            return soft, hard_labels(self.hard_weight)
         pairs = self.layer_pairs(shapes.student_layers, shapes.teacher_layers)
         projection = linear_map(shapes.student_width, shapes.teacher_width or shapes.student_width)
         return (
-            _attention(self.attention_weight, pairs),
-            _states("hidden", self.hidden_weight, pairs, projection),
-            _states("embedding", self.embedding_weight, ((0, 0),), projection),
+            attention_term(self.attention_weight, pairs, score_mse),
+            hidden_term("hidden", self.hidden_weight, pairs, hidden_mse, projection),
+            hidden_term("embedding", self.embedding_weight, [(0, 0)], hidden_mse, projection),
         )
-
-
-def _attention(weight: float, pairs: Pairs) -> "Term":
-    from distill.losses.attention import score_mse
-    from distill.recipes.base import Term, summed
-    from distill.targets.schema import attention_output
-
-    return Term(
-        "attention",
-        weight,
-        summed(pairs, lambda step, s, t: score_mse(step.attention[s], step.teacher_attention(t), step.attention_mask)),
-        reads=tuple(attention_output(teacher) for _, teacher in pairs),
-        reads_student_attention=tuple(student for student, _ in pairs),
-    )
-
-
-def _states(name: str, weight: float, pairs: Pairs, projection: "nn.Module") -> "Term":
-    from distill.losses.hidden import hidden_mse
-    from distill.recipes.base import Term, summed
-    from distill.targets.schema import hidden_output
-
-    return Term(
-        name,
-        weight,
-        summed(pairs, lambda step, s, t: hidden_mse(projection(step.real(s).float()), step.teacher_hidden(t))),
-        reads=tuple(hidden_output(teacher) for _, teacher in pairs),
-        reads_student_hidden=True,
-        trains=projection,
-    )

@@ -1,15 +1,16 @@
 """The report's charts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import altair as alt
 
-from distill.measures import FORMATS, METRIC_NAMES
-from distill.report.content import DataSet
-from distill.report.drawing import HEIGHT, ROW, RULE, base, finish, inline, names, shapes, tooltip
+from distill.report.metric_names import FORMATS, METRIC_NAMES
 from distill.report.parts import Chart
+from distill.report.records import DataSet, Model, Run
+from distill.report.vega import HEIGHT, ROW, RULE, base, finish, inline, names, shapes, tooltip
 
 FEWEST = 5
 """Predictions of like confidence: of fewer, the share that is right says nothing."""
@@ -48,20 +49,12 @@ def retention_chart(data_set: DataSet) -> Chart | None:
 
 def loss_chart(data_set: DataSet) -> Chart | None:
     """Training loss by step, a line for each seed."""
-    points: list[dict[str, Any]] = [
-        {"model": model.label, "seed": run.seed, "step": step, "loss": loss, "seeds": len(model.runs)}
-        for model in data_set.models
-        for run in model.runs
-        for step, loss in run.losses
-    ]
+    points = _points(data_set.models, "step", "loss", lambda run: run.losses)
     if not points:
         return None
-    lines = base(points, data_set).encode(
+    lines = _curves(points, data_set, {"step:Q": ",", "loss:Q": ".4f"}).encode(
         x=alt.X("step:Q", title="Step", axis=alt.Axis(grid=False, tickCount=6)),
         y=alt.Y("loss:Q", title="Training loss", **_loss_axis([point["loss"] for point in points])),
-        detail="seed:N",
-        opacity=_faint(),
-        tooltip=tooltip(["model:N", "seed:N"], {"step:Q": ",", "loss:Q": ".4f"}),
     )
     reading = "Each recipe has a loss of its own: compare the shapes of the lines, not their heights. A line for each seed."
     return finish("Training loss", reading, lines.mark_line(strokeWidth=1.8))
@@ -69,25 +62,15 @@ def loss_chart(data_set: DataSet) -> Chart | None:
 
 def validation_chart(data_set: DataSet) -> Chart | None:
     """Validation score by epoch, a line for each seed."""
-    points: list[dict[str, Any]] = [
-        {"model": model.label, "seed": run.seed, "epoch": epoch, "score": score, "seeds": len(model.runs)}
-        for model in data_set.models
-        if model.metrics
-        for run in model.runs
-        for epoch, score in run.scores
-    ]
+    points = _points([model for model in data_set.models if model.metrics], "epoch", "score", lambda run: run.scores)
     if not points:
         return None
     name, form = METRIC_NAMES[data_set.metric], FORMATS[data_set.metric]
     scale, last = alt.Scale(zero=False, padding=14), round(max(point["epoch"] for point in points))
     ticks = {"values": list(range(1, last + 1))} if last <= EPOCHS else {"tickCount": 6}
-    axis = alt.Axis(grid=False, format="d", **ticks)
-    marks = base(points, data_set).encode(
-        x=alt.X("epoch:Q", title="Epoch", axis=axis),
+    marks = _curves(points, data_set, {"epoch:Q": "~g", "score:Q": form}).encode(
+        x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(grid=False, format="d", **ticks)),
         y=alt.Y("score:Q", title=f"Validation {name}", scale=scale, axis=alt.Axis(format=form, tickCount=5)),
-        detail="seed:N",
-        opacity=_faint(),
-        tooltip=tooltip(["model:N", "seed:N"], {"epoch:Q": "~g", "score:Q": form}),
     )
     dots = marks.mark_point(size=45, filled=True).encode(shape=shapes(data_set))
     reading = "The score on the validation split at the end of each epoch; the best epoch is kept. A line for each seed."
@@ -97,11 +80,11 @@ def validation_chart(data_set: DataSet) -> Chart | None:
 def calibration_chart(data_set: DataSet) -> Chart | None:
     """How often each model is right, by how sure it is."""
     points: list[dict[str, Any]] = [
-        {"model": model.label, "confidence": own.confidence, "right": own.accuracy, "rows": own.count}
+        {"model": model.label, "confidence": part.confidence, "right": part.accuracy, "rows": part.count}
         for model in data_set.models
         if model.detail is not None
-        for own in model.detail.calibration
-        if own.count >= FEWEST
+        for part in model.detail.calibration
+        if part.count >= FEWEST
     ]
     if not points:
         return None
@@ -126,12 +109,10 @@ def disagreement_chart(data_set: DataSet) -> Chart | None:
     """What each student alone has right, to the right; what its teacher alone has right, to the left."""
     rows = []
     for model in data_set.students:
-        found = model.detail and model.detail.agreement
-        if not found:
-            continue
-        total = found.both + found.student_only + found.teacher_only + found.neither_same + found.neither_differ
-        for only, count, sign in (("the student", found.student_only, 1), ("the teacher", found.teacher_only, -1)):
-            rows.append({"model": model.label, "only": only, "rows": count, "share": sign * count / total})
+        if model.detail and (counts := model.detail.agreement):
+            total = sum(asdict(counts).values())
+            for only, count, sign in (("the student", counts.student_only, 1), ("the teacher", counts.teacher_only, -1)):
+                rows.append({"model": model.label, "only": only, "rows": count, "share": sign * count / total})
     if not rows:
         return None
     scale = alt.Scale(domain=["the teacher", "the student"], range=["var(--series-1)", "var(--series-0)"])
@@ -154,9 +135,9 @@ def disagreement_chart(data_set: DataSet) -> Chart | None:
 def latency_chart(data_set: DataSet) -> Chart | None:
     """The median time of a row of each model in each format, with its 95% interval."""
     rows = [
-        {"model": model.label, "format": FORMS[own.name][0], "ms": own.p50, "low": own.p50_low, "high": own.p50_high}
+        {"model": model.label, "format": FORMS[form.name][0], "ms": form.p50, "low": form.p50_low, "high": form.p50_high}
         for model in data_set.models
-        for own in model.formats
+        for form in model.formats
     ]
     if not rows:
         return None
@@ -176,13 +157,10 @@ def latency_chart(data_set: DataSet) -> Chart | None:
     return finish("Latency", reading, dots + bars, height=_rows(len({row["model"] for row in rows})))
 
 
-def ledger_chart(steps: Sequence[dict[str, Any]], store: float, even: float | None) -> Chart:
-    """Teacher seconds by epochs of students: paid once, or in every epoch.
+def cost_chart(steps: Sequence[dict[str, Any]], store: float, even: float | None) -> Chart:
+    """Teacher seconds by epochs of students: paid once (`store`), or in every epoch; equal after `even` epochs, if any.
 
-    Args:
-        steps: `student`, `epochs` and `seconds` with a live teacher, of this student and those before it.
-        store: Seconds, paid once.
-        even: Epochs after which they are equal; None if so many have not been trained.
+    A step has `student`, and `epochs` and `seconds` with a live teacher, of this student and those before it.
     """
     last, paid = steps[-1]["epochs"], ("once, into the store", "in every epoch, by a live teacher")
     once = [{"student": "all", "epochs": at, "seconds": store, "paid": paid[0]} for at in (0, last)]
@@ -218,5 +196,18 @@ def _loss_axis(losses: Sequence[float]) -> dict[str, Any]:
     return {"scale": alt.Scale(type="log", nice=False, padding=10), "axis": alt.Axis(values=ticks, format="~g")}
 
 
-def _faint() -> Any:
-    return alt.condition("datum.seeds > 1", alt.value(0.5), alt.value(0.95))
+def _points(
+    models: Sequence[Model], x: str, y: str, curve: Callable[[Run], Sequence[tuple[float, float]]]
+) -> list[dict[str, Any]]:
+    return [
+        {"model": model.label, "seed": run.seed, x: place, y: value, "seeds": len(model.runs)}
+        for model in models
+        for run in model.runs
+        for place, value in curve(run)
+    ]
+
+
+def _curves(points: Sequence[dict[str, Any]], data_set: DataSet, numbers: dict[str, str]) -> alt.Chart:
+    """A line for each seed, fainter where a model has several."""
+    opacity = alt.condition("datum.seeds > 1", alt.value(0.5), alt.value(0.95))
+    return base(points, data_set).encode(detail="seed:N", opacity=opacity, tooltip=tooltip(["model:N", "seed:N"], numbers))

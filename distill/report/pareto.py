@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from distill.choosing import Candidate
-from distill.measures import METRIC_NAMES, shown
+from distill.report.choose import Candidate
+from distill.report.metric_names import shown, title
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 424, 16, 256
@@ -46,39 +46,39 @@ class Scale:
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
 
-def chart(found: Sequence[Candidate], teachers: Sequence[Teacher], axis: Axis) -> dict[str, Any]:
-    """A chart for the template: ticks, points in the order of `found`, the front, and the scales for the script."""
-    metric = found[0].metric
-    everyone: list[Candidate | Teacher] = [*found, *teachers]
-    values = [getattr(own, axis) for own in everyone]
+def chart(candidates: Sequence[Candidate], teachers: Sequence[Teacher], axis: Axis) -> dict[str, Any]:
+    """A chart for the template: ticks, points in the order of the candidates, the front, and the scales for the script."""
+    metric = candidates[0].metric
+    everyone: list[Candidate | Teacher] = [*candidates, *teachers]
+    values = [getattr(model, axis) for model in everyone]
     x = Scale(math.log(min(values) * 0.8), math.log(max(values) * 1.25), LEFT, RIGHT)
-    y = _scores([own.score for own in everyone])
+    y = _scores([model.score for model in everyone])
 
-    def spot(own: Candidate | Teacher) -> dict[str, Any]:
-        return {"x": x.place(math.log(getattr(own, axis))), "y": y.place(own.score)}
+    def spot(model: Candidate | Teacher) -> dict[str, Any]:
+        return {"x": x.place(math.log(getattr(model, axis))), "y": y.place(model.score)}
 
-    title, unit = TITLES[axis]
+    name, unit = TITLES[axis]
     ticks = log_ticks(math.exp(x.low), math.exp(x.high))
     return {
         "axis": axis,
-        "title": f"{METRIC_NAMES[metric][0].upper()}{METRIC_NAMES[metric][1:]} against {title.lower()}",
-        "x_title": f"{title}, {unit}",
+        "title": f"{title(metric)} against {name.lower()}",
+        "x_title": f"{name}, {unit}",
         "x_ticks": [{"place": x.place(math.log(tick)), "text": f"{tick:g}"} for tick in ticks],
         "y_ticks": [{"place": y.place(tick), "text": shown(metric, tick)} for tick in linear_ticks(y.low, y.high)],
-        "points": [spot(own) for own in found],
+        "points": [spot(model) for model in candidates],
         "teachers": [{"name": teacher.name, **spot(teacher)} for teacher in teachers],
-        "front": _steps([spot(own) for own in front(found, axis)]),
+        "front": _steps([spot(model) for model in front(candidates, axis)]),
         "x": {"low": x.low, "high": x.high},
         "y": {"low": y.low, "high": y.high},
     }
 
 
-def front(found: Sequence[Candidate], axis: Axis) -> list[Candidate]:
+def front(candidates: Sequence[Candidate], axis: Axis) -> list[Candidate]:
     """Those that no other beats in both score and the axis, from the left to the right."""
     kept: list[Candidate] = []
-    for own in sorted(found, key=lambda own: (getattr(own, axis), -own.score)):
-        if not kept or own.score > kept[-1].score:
-            kept.append(own)
+    for model in sorted(candidates, key=lambda model: (getattr(model, axis), -model.score)):
+        if not kept or model.score > kept[-1].score:
+            kept.append(model)
     return kept
 
 

@@ -1,10 +1,10 @@
-"""What a page is made of, from the outside in: sections of blocks of parts. The template has a macro for each `kind` of part."""
+"""Page components: sections of blocks of parts. The template shows each `kind` of part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from distill.detail.form import Example
+from distill.evaluation.details import Example
 from distill.report.tables import Table
 
 
@@ -71,7 +71,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Fold:
+class Collapsible:
     """Parts behind a line that opens them."""
 
     summary: str
@@ -79,7 +79,7 @@ class Fold:
     kind: ClassVar[str] = "fold"
 
 
-Part: TypeAlias = Note | Table | Chart | Legend | Examples | Code | Grid | Fold
+Part: TypeAlias = Note | Table | Chart | Legend | Examples | Code | Grid | Collapsible
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,12 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def some(*blocks: Block | None) -> tuple[Block, ...]:
-    """The blocks that there are."""
-    return tuple(block for block in blocks if block is not None and block.parts)
-
-
 def tables_in(parts: Sequence[Part]) -> list[Table]:
     """The tables that stand open, those of grids too."""
-    found: list[Table] = []
+    tables: list[Table] = []
     for part in parts:
         if isinstance(part, Table):
-            found.append(part)
+            tables.append(part)
         elif isinstance(part, Grid):
-            found += tables_in(part.parts)
-    return [table for table in found if table.cells]
+            tables += tables_in(part.parts)
+    return [table for table in tables if table.cells]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
-from distill.measures import FORMATS, METRIC_NAMES
-from distill.report.content import DataSet, Duplicates, Model, Split
+from distill.report.metric_names import FORMATS, METRIC_NAMES, title
+from distill.report.records import DataSet, Duplicates, Model, Split
 
 OTHER_MEASURES = (
     ("Log-loss", "log_loss", ".3f", -1),
@@ -65,16 +65,14 @@ class Table:
     kind: ClassVar[str] = "table"
 
 
+NAME: Column[Model] = Column("Model", lambda model: model.name, number=False)
+RECIPE: Column[Model] = Column("Recipe", lambda model: model.recipe, number=False)
+
+
 def make_table(caption: str, columns: Sequence[Column[Row]], rows: Sequence[Row]) -> Table:
     """Fill in the cells. In each column the best rows stand out, unless all that compete read the same."""
-    filled = [_fill(column, rows) for column in columns]
-    return Table(
-        caption,
-        tuple(column.title for column in columns),
-        tuple(column.number for column in columns),
-        tuple(column.prose for column in columns),
-        tuple(zip(*filled, strict=True)),
-    )
+    titles, numbers, prose = zip(*((column.title, column.number, column.prose) for column in columns), strict=True)
+    return Table(caption, titles, numbers, prose, tuple(zip(*(_fill(column, rows) for column in columns), strict=True)))
 
 
 def to_markdown(table: Table) -> str:
@@ -83,14 +81,9 @@ def to_markdown(table: Table) -> str:
     lines += [[f"**{escape(cell.text)}**" if cell.tone in STRONG else escape(cell.text) for cell in row] for row in table.cells]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(table.titles))]
     rule = ["-" * (width - 1) + ":" if number else "-" * width for width, number in zip(widths, table.numbers, strict=True)]
-    aligned = [
-        [
-            text.rjust(width) if number else text.ljust(width)
-            for text, width, number in zip(line, widths, table.numbers, strict=True)
-        ]
-        for line in lines
-    ]
-    return "\n".join([f"{table.caption}:", "", *(f"| {' | '.join(line)} |" for line in [aligned[0], rule, *aligned[1:]])])
+    sides = [">" if number else "<" for number in table.numbers]
+    rows = [[f"{text:{side}{width}}" for text, side, width in zip(line, sides, widths, strict=True)] for line in lines]
+    return "\n".join([f"{table.caption}:", "", *(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])])
 
 
 def results(data_set: DataSet) -> list[Table]:
@@ -99,7 +92,8 @@ def results(data_set: DataSet) -> list[Table]:
     measured = {name for model in data_set.models for name in model.metrics}
     others = [name for name in METRIC_NAMES if name != metric and name in measured]
     scores: list[Column[Model]] = [
-        *_identity(),
+        NAME,
+        RECIPE,
         Column("Layers × width", lambda model: model.shape or NONE),
         _measure(title(metric), metric, FORMATS[metric]),
         Column("Retention (95% interval)", retained, rank=lambda model: model.metrics.get("retention")),
@@ -108,7 +102,7 @@ def results(data_set: DataSet) -> list[Table]:
         Column("Seeds", lambda model: str(len(model.runs))),
     ]
     rest: list[Column[Model]] = [
-        *_identity()[:1],
+        NAME,
         *(_measure(title(name), name, FORMATS[name]) for name in others),
         *(_measure(*column) for column in OTHER_MEASURES if column[1] in measured),
     ]
@@ -128,19 +122,14 @@ def data(data_set: DataSet) -> list[Table]:
         Column("Truncated rows", lambda split: _share(split.truncated_rows, split.rows)),
     ]
     pairs: list[Column[Duplicates]] = [
-        Column("Splits", lambda found: found.pair.replace("-", " and "), number=False),
-        Column("Exact", lambda found: f"{found.exact:,}", warns=lambda found: found.exact > 0),
-        Column("Near", lambda found: f"{found.near:,}", warns=lambda found: found.near > 0),
+        Column("Splits", lambda row: row.pair.replace("-", " and "), number=False),
+        Column("Exact", lambda row: f"{row.exact:,}", warns=lambda row: row.exact > 0),
+        Column("Near", lambda row: f"{row.near:,}", warns=lambda row: row.near > 0),
     ]
     return [
         make_table(f"Rows of each split, truncated at {data_set.max_length} tokens", splits, data_set.splits),
         make_table("Rows of the second split that stand in the first too", pairs, data_set.duplicates),
     ]
-
-
-def title(metric: str) -> str:
-    """A metric's name where it comes first."""
-    return METRIC_NAMES[metric][0].upper() + METRIC_NAMES[metric][1:]
 
 
 def percent(value: float) -> str:
@@ -190,13 +179,6 @@ def best_student(data_set: DataSet) -> Model | None:
 def escape(text: str) -> str:
     """Text that Markdown takes for text, on one line."""
     return re.sub(r"([\\|<>*`\[\]])", r"\\\1", " ".join(text.split()))
-
-
-def _identity() -> list[Column[Model]]:
-    return [
-        Column("Model", lambda model: model.name, number=False),
-        Column("Recipe", lambda model: model.recipe, number=False),
-    ]
 
 
 def _measure(title: str, name: str, form: str, sign: int = 1) -> Column[Model]:

@@ -1,4 +1,4 @@
-"""What a task is: which head a model has for it, how logits are compared and learnt, and how they are scored.
+"""What a task is: which head a model has for it, how logits are compared and trained, and how they are scored.
 
 Three forms of logits occur:
     raw          as the model gives them, padded: (batch, classes), (batch, seq, classes) …
@@ -8,7 +8,7 @@ Three forms of logits occur:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +16,22 @@ import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
 
-from distill.prepared import UNLABELLED, Dataset, PreparedRows
+from distill.core.arrays import Array
+from distill.core.numeric import log_softmax
+from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.params.task_specs import TASK_SPECS, TaskSpec
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Mask = Int[Tensor, "batch seq"] | None
 """1 at real tokens; None if nothing is padded."""
+
 Weights = Float[Tensor, " n"] | None
 """Of lines that are averaged; None if all weigh the same."""
 
 
 @dataclass(frozen=True)
-class Gold:
+class EvaluationSplit:
     """A split that predictions are scored on."""
 
     rows: PreparedRows
@@ -38,24 +42,50 @@ class Gold:
     """Whether "no answer" is a possible answer."""
 
     @classmethod
-    def of(cls, dataset: Dataset, split: str) -> "Gold":
+    def from_dataset(cls, dataset: Dataset, split: str) -> "EvaluationSplit":
         """A split of a prepared data set."""
-        examples = dataset.examples(split) if dataset.task == "question-answering" else None
+        examples = dataset.examples(split) if dataset.spec.windows else None
         return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable)
+
+    @property
+    def labelled_tokens(self) -> Array:
+        """Of tags and masked tokens: the places of those with a label among the tokens of all rows, (lines,) int64."""
+        return np.flatnonzero(self.rows.labels != UNLABELLED)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model predicts line by line: of each row, question, tag or masked token."""
+
+    labels: Array
+    """(lines,) int64 classes or token ids, strings or float32 numbers."""
+    predicted: Array
+    """(lines,) the same of the model."""
+    right: Array
+    """(lines,) bool; of numbers, none is."""
+    confidence: Array | None
+    """(lines,) float64: the probability of what is predicted; None of numbers."""
+
+    @classmethod
+    def of_classes(cls, logits: Array, labels: Array) -> "Predictions":
+        """Of lines that have one of several classes each: logits (lines, classes), labels (lines,)."""
+        predicted = logits.argmax(axis=1)
+        return cls(labels, predicted, predicted == labels, np.exp(log_softmax(logits).max(axis=1)))
 
 
 class Task:
-    """One line of comparable logits a row, learnt by cross-entropy: what most tasks share."""
+    """One line of comparable logits a row, trained by cross-entropy: what most tasks share."""
 
     name: str
-    auto: str
-    """The class of transformers that loads a model with the task's head."""
-    per: Literal["row", "token", "position"]
-    """What the teacher's logits are one vector of."""
-    names_labels = False
-    """Whether a model's label names have to be those of the data."""
+    scores: tuple[str, ...]
+    """The metrics that `measures` gives."""
     continuous = False
-    """Whether logits are numbers, and no distribution over classes: then soft targets are learnt by squared error."""
+    """Whether logits are numbers, and no distribution over classes: then the loss of soft targets is the squared error."""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What else differs between tasks."""
+        return TASK_SPECS[self.name]
 
     def raw(self, outputs: Any) -> Float[Tensor, "..."]:
         """The logits among a model's outputs."""
@@ -96,7 +126,16 @@ class Task:
         """What scoring needs of a batch's vectors."""
         return vectors
 
-    def judge(self, kept: Array, gold: Gold) -> Array:
+    def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
+        """What is predicted of each line; `kept` is what `distill.models.predict.predict` gives."""
+        return Predictions.of_classes(kept, split.rows.labels)
+
+    def label_name(self, value: Any, split: EvaluationSplit, tokenizer: PreTrainedTokenizerBase) -> str:
+        """A label or prediction as people read it."""
+        name: str = split.labels[value]
+        return name
+
+    def judge(self, kept: Array, split: EvaluationSplit) -> Array:
         """What each row, or question, adds to the score, (units, …) float64: intervals resample its lines."""
         raise NotImplementedError
 
@@ -104,17 +143,19 @@ class Task:
         """A metric, higher is better, over lines that `judge` has made."""
         raise NotImplementedError
 
-    def loss(self, kept: Array, gold: Gold) -> float:
-        """The loss against the labels over the whole split."""
-        raise NotImplementedError
+    def loss(self, kept: Array, split: EvaluationSplit) -> float:
+        """The loss against the labels over the whole split: cross-entropy, nats a line."""
+        return cross_entropy(kept, split.rows.labels)
 
-    def measures(self, kept: Array, gold: Gold) -> dict[str, float]:
-        """All that is worth knowing of predictions: the task's metrics and more."""
-        raise NotImplementedError
+    def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
+        """All scores of predictions, and the loss as `log_loss`."""
+        judged = self.judge(kept, split)
+        return {**{metric: self.score(metric, judged) for metric in self.scores}, "log_loss": self.loss(kept, split)}
 
-    def relation(self, student: Array, teacher: Array, gold: Gold) -> dict[str, float]:
-        """How far a student follows its teacher."""
-        raise NotImplementedError
+    def relation(self, student: Array, teacher: Array, split: EvaluationSplit) -> dict[str, float]:
+        """How far a student follows its teacher: agreement, and KL, over lines with a label."""
+        labelled = split.rows.labels != UNLABELLED
+        return closeness(student[labelled], teacher[labelled])
 
 
 def weighted_mean(losses: Float[Tensor, " n"], weights: Weights) -> Float[Tensor, ""]:
@@ -124,19 +165,12 @@ def weighted_mean(losses: Float[Tensor, " n"], weights: Weights) -> Float[Tensor
     return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
-def log_softmax(logits: Array) -> Array:
-    """Log-probabilities in float64, (n, classes)."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result
-
-
 def closeness(student: Array, teacher: Array) -> dict[str, float]:
     """The share of lines with the same top class, and KL(teacher ‖ student) in nats; from logits, (n, classes)."""
-    own, theirs = log_softmax(student), log_softmax(teacher)
+    student_logs, teacher_logs = log_softmax(student), log_softmax(teacher)
     return {
         "agreement": float((student.argmax(axis=1) == teacher.argmax(axis=1)).mean()),
-        "kl_from_teacher": float((np.exp(theirs) * (theirs - own)).sum(axis=1).mean()),
+        "kl_from_teacher": float((np.exp(teacher_logs) * (teacher_logs - student_logs)).sum(axis=1).mean()),
     }
 
 

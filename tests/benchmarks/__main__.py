@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from distill.console import quiet_libraries
-from distill.files import to_json, write_text
+from distill.core.console import quiet_libraries
+from distill.core.files import to_json, write_text
 
 OUT = Path("data/metrics/bench.json")
 
@@ -35,4 +35,5 @@ def main() -> None:
     print(f"\n{torch.get_num_threads()} threads, torch {torch.__version__}; written to {OUT}")
 
 
-main()
+if __name__ == "__main__":
+    main()

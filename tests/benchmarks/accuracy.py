@@ -11,29 +11,31 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import ttest_rel
 
-from distill.console import PARAMS, quiet_libraries
+from distill.core.console import PARAMS, quiet_libraries
 from distill.recipes.loading import load_student
 
 
 def main(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4, 5)) -> None:
     """Train ten students, and compare them in pairs."""
     quiet_libraries()
-    from distill.devices import best_device
-    from distill.distillation import distill_student
-    from distill.evaluation import predict, scores
-    from distill.jobs import job_of
-    from distill.models import load_for
-    from distill.params.base import load_entry
+    from distill.core.devices import best_device
+    from distill.core.settings import load_entry
+    from distill.data.dataset import Dataset
+    from distill.models.loading import load_for
+    from distill.models.predict import predict
     from distill.params.targets import TargetSettings
-    from distill.prepared import Dataset
-    from distill.targets.reader import TargetStore
-    from distill.targets.teacher import open_teacher
-    from distill.targets.writer import Materializer
+    from distill.store.target_set import TargetStore
+    from distill.students.distill import distill_student
+    from distill.targets.materialization.forward import open_teacher
+    from distill.targets.materialization.materialize import Materializer
+    from distill.targets.materialization.outputs import job_of
+    from distill.tasks.base import EvaluationSplit
+    from distill.tasks.registry import task_of
 
     student = load_student(PARAMS, name).model_copy(update={"seeds": seeds})
-    targets = load_entry(PARAMS, "targets", student.targets.partition("/")[0], TargetSettings)
+    targets = load_entry(PARAMS, "targets", student.target_set, TargetSettings)
     dataset = Dataset.open(Path("data/prepared", student.dataset))
-    test = dataset.rows("test")
+    task, references = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     found: dict[str, dict[str, list[float]]] = {"fp32": {}, "int8": {}}
     with tempfile.TemporaryDirectory(dir="data") as temporary:
         for codec, measures in found.items():
@@ -47,8 +49,8 @@ def main(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4, 5)) -> None:
             best = {path.name: path for path in (out / "seeds").iterdir()}
             for seed in seeds:
                 model, _ = load_for(best.get(str(seed), out), dataset)
-                logits = predict(model.to(best_device()), test, f"{codec} {seed}")
-                for measure, value in scores(logits, test.labels).items():
+                kept = predict(model.to(best_device()), task, references.rows, f"{codec} {seed}")
+                for measure, value in task.measures(kept, references).items():
                     measures.setdefault(measure, []).append(value)
     for measure in (dataset.metric, "log_loss"):
         for codec, measures in found.items():

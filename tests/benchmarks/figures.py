@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from distill.console import command
-from distill.errors import UserError
-from distill.files import read_json
+from distill.core.console import command
+from distill.core.errors import UserError
+from distill.core.files import read_json
 from tests.benchmarks.presets import PUBLISHED
 from tests.benchmarks.quality.collecting import percent, table, write_between
 

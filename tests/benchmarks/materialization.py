@@ -2,38 +2,31 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 
-from distill.padding import length_batches, pad_batch
-from distill.prepared import Dataset, PreparedRows
-from distill.targets.forward import run_teacher
-from distill.targets.outputs import Job
-from distill.targets.packing import fast_inference
-from distill.targets.schema import Fingerprints
-from distill.targets.teacher import Teacher
-from distill.targets.writer import Materializer
-from tests.benchmarks.harness import Figure, interleave, ratio
-from tests.benchmarks.models import classifier, random_rows
+from distill.core.numeric import length_batches
+from distill.data.batching import pad_batch
+from distill.data.dataset import Dataset, PreparedRows
+from distill.models.packed_linear import fast_inference
+from distill.store.manifest import Fingerprints
+from distill.targets.materialization.forward import Teacher, run_teacher
+from distill.targets.materialization.materialize import Materializer
+from distill.targets.materialization.outputs import MaterializeSpec
+from tests.benchmarks.harness import Figure, classifier, interleave, random_rows, ratio
 
 ROWS, LONGEST, BUDGET, ROUNDS = 2048, 64, 4096, 5
 LAYERS = (1, 2, 4, 6)
 
 
-class Rows:
-    """Random rows in the place of a prepared data set."""
-
-    def __init__(self, rows: PreparedRows) -> None:
-        self.train = rows
-        self.splits = {"train": {"fingerprint": "bench"}}
-
-    def rows(self, _: str) -> PreparedRows:
-        return self.train
-
-
-def fingerprints() -> Fingerprints:
-    return Fingerprints(teacher="bench", config="bench", tokenizer="bench", labels=tuple("abcde"), max_length=LONGEST)
+def materializer(rows: PreparedRows, job: MaterializeSpec, scratch: Path) -> Materializer:
+    """Of a 6 × 384 teacher with random weights, and rows in the place of a prepared data set."""
+    splits = {"train": {"fingerprint": "bench"}}
+    dataset = SimpleNamespace(task="sequence-classification", splits=splits, rows=lambda _: rows)
+    about = Fingerprints(teacher="bench", config="bench", tokenizer="bench", labels=tuple("abcde"), max_length=LONGEST)
+    return Materializer(Teacher(classifier(layers=6, width=384), about), cast(Dataset, dataset), job, scratch)
 
 
 def buckets(lengths: Any) -> Iterator[Any]:
@@ -47,9 +40,9 @@ def buckets(lengths: Any) -> Iterator[Any]:
 
 def measure(folder: Path) -> dict[str, Figure]:
     """The ratios of docs/store.md's table: a 6 × 384 teacher, logits and four hidden states as int8, each file synced."""
-    model, rows = classifier(layers=6, width=384), random_rows(ROWS, LONGEST)
-    job = Job(hidden=LAYERS, batch_tokens=BUDGET)
-    made = Materializer(Teacher(model, fingerprints()), cast(Dataset, Rows(rows)), job, folder / "scratch")
+    rows = random_rows(ROWS, LONGEST)
+    made = materializer(rows, MaterializeSpec(hidden=LAYERS, batch_tokens=BUDGET), folder / "scratch")
+    model = made.teacher.model
     fast = fast_inference(model)
 
     def materialize() -> None:
@@ -67,19 +60,11 @@ def measure(folder: Path) -> dict[str, Figure]:
         "stock": lambda: bare(model, buckets(rows.lengths)),
     }
     seconds = interleave(arms, ROUNDS, "materialization")
-    unit = "ratio of speeds"
+    batch, usual = pad_batch(rows, np.arange(32)), "stock length-bucketed fp32 forward passes"
+    (_, exact), (_, packed) = (run_teacher(each, batch, LAYERS, "fp32") for each in (model, fast))
+    difference = max(float((exact[layer] - packed[layer]).abs().max()) for layer in LAYERS)
     return {
-        "materialization, 4 layers int8 / stock length-bucketed fp32 forward passes": Figure(
-            ratio(seconds["stock"], seconds["store"]), ">= 2", unit
-        ),
-        "materialization / its own fast forward pass": Figure(ratio(seconds["fast"], seconds["store"]), ">= 0.95", unit),
-        "hidden states before the codec, largest difference from stock": Figure(
-            _difference(model, fast, rows), "<= 1e-05", "absolute"
-        ),
+        f"materialization, 4 layers int8 / {usual}": ratio(seconds, "stock", "store", ">= 2", "ratio of speeds"),
+        "materialization / its own fast forward pass": ratio(seconds, "fast", "store", ">= 0.95", "ratio of speeds"),
+        "hidden states before the codec, largest difference from stock": Figure(difference, "<= 1e-05", "absolute"),
     }
-
-
-def _difference(model: Any, fast: Any, rows: PreparedRows) -> float:
-    batch = pad_batch(rows, np.arange(32))
-    (_, exact), (_, found) = (run_teacher(each, batch, LAYERS, "fp32") for each in (model, fast))
-    return max(float((exact[layer] - found[layer]).abs().max()) for layer in LAYERS)

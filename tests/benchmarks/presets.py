@@ -4,17 +4,18 @@ Speed does not depend on what weights say. All are timed against BERT-base in on
 row of 128 tokens. Exports are kept in data/.scratch/presets, so that a second run begins with the timing.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from distill.console import command, say
-from distill.files import SCRATCH, to_json, whole_folder, write_text
-from distill.report import published
-from distill.report.published import INT8, ONNX, TORCH
+from distill.core.console import command, print_result
+from distill.core.files import SCRATCH, atomic_folder, to_json, write_text
+from distill.report.sections import published
+from distill.report.sections.published import INT8, ONNX, TORCH
+from tests.benchmarks.harness import Figure
+from tests.benchmarks.quality.collecting import table as markdown
 
 OUT = Path("data/metrics")
 VOCABULARY, LENGTH, REFERENCE = 30_522, 128, "bert-base"
@@ -25,19 +26,11 @@ INT8_GOAL = 2.0
 """INT8 in ONNX, times the same model in torch fp32."""
 MEGABYTES = {"bert-base": 120, "distilbert": 70, "tinybert-4": 16, "mobilebert": 30}
 """INT8 files, at most."""
+COLUMNS, GOAL_COLUMNS = ("torch fp32", "ONNX fp32", "ONNX INT8"), ("goal", "", "measured", "met")
 WHY = (
     "Published figures are of other hardware and libraries, which weigh a model's parts differently: on a CPU, one row at a "
     "time, the number of operations counts less than how many operators they are cut into and how narrow their matrices are."
 )
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What was reached of what was aimed at."""
-
-    value: float
-    goal: str
-    met: bool
 
 
 @command
@@ -47,7 +40,7 @@ def main(seconds: float, threads: int | None) -> None:
     """Measure the presets, print a table, write data/metrics/presets.json and presets.md."""
     import torch
 
-    from distill.presets import PRESETS
+    from distill.params.presets import PRESETS
 
     shapes = {name: PRESETS[name] for name in (REFERENCE, *PUBLISHED)}
     content = measure(shapes, SCRATCH / "presets", seconds, threads or torch.get_num_threads())
@@ -62,23 +55,23 @@ def measure(shapes: Mapping[str, Mapping[str, Any]], scratch: Path, seconds: flo
     import torch
 
     from distill.benchmark.machine import Meter, describe
-    from distill.benchmark.rounds import Arm, Plan, interleave
+    from distill.benchmark.runners import flops, random_rows, torch_runner
     from distill.benchmark.statistics import latency, speedup
-    from distill.benchmark.subjects import flops, random_rows, torch_runner
-    from distill.exports.sessions import open_session
+    from distill.benchmark.timing import Arm, Plan, interleave
+    from distill.export.session import open_session
 
     torch.set_num_threads(threads)
     batch, arms, models = random_rows(VOCABULARY, LENGTH), {}, {}
     for name, shape in shapes.items():
         model = random_model(shape)
-        files = {TORCH: scratch / name, **exported(name, model, scratch)}
+        files = exported(name, model, scratch)
         models[name] = {
-            "parameters": sum(parameter.numel() for parameter in model.base_model.parameters()),
+            "parameters": model.base_model.num_parameters(),
             "flops": flops(model, LENGTH),
-            "bytes": {form: path.stat().st_size for form, path in files.items() if form != TORCH},
+            "bytes": {form: path.stat().st_size for form, path in files.items()},
         }
         arms[name, TORCH] = Arm(batch, torch_runner(model))
-        arms |= {(name, form): Arm(batch, open_session(files[form], threads)) for form in (ONNX, INT8)}
+        arms |= {(name, form): Arm(batch, open_session(path, threads)) for form, path in files.items()}
     times = interleave(arms, Plan(seconds), "presets", Meter.find())
     reference = times[next(iter(shapes)), TORCH].seconds
     for name, own in models.items():
@@ -91,7 +84,8 @@ def measure(shapes: Mapping[str, Mapping[str, Any]], scratch: Path, seconds: flo
             for form in (TORCH, ONNX, INT8)
         }
     content = {"machine": describe(threads), "length": LENGTH, "models": models}
-    return {**content, "goals": {name: asdict(goal) for name, goal in goals(models).items()}}
+    reached = {name: {"value": own.value, "goal": own.goal, "met": own.met} for name, own in goals(models).items()}
+    return {**content, "goals": reached}
 
 
 def random_model(shape: Mapping[str, Any]) -> Any:
@@ -107,31 +101,30 @@ def random_model(shape: Mapping[str, Any]) -> Any:
 
 def exported(name: str, model: Any, scratch: Path) -> dict[str, Path]:
     """The ONNX files of a model, made unless they are there."""
-    from distill.exports import sessions
-    from distill.exports.graph import export_model
-    from distill.exports.quantization import quantize
+    from distill.export import session as sessions
+    from distill.export.onnx_graph import export_model
+    from distill.export.quantize import quantize
 
     folder = scratch / name
     if not folder.is_dir():
-        say(f"exporting {name}")
-        with whole_folder(folder, scratch) as new:
+        print_result(f"exporting {name}")
+        with atomic_folder(folder, scratch) as new:
             export_model(model, new / sessions.FP32)
             quantize(new / sessions.FP32, new / sessions.INT8)
     return {ONNX: folder / sessions.FP32, INT8: folder / sessions.INT8}
 
 
-def goals(models: Mapping[str, Mapping[str, Any]]) -> dict[str, Goal]:
+def goals(models: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
     """What was aimed at, and whether it is reached."""
     found = {}
     for name, own in models.items():
-        speed = own["formats"][TORCH]["over_reference"]["speedup"]
-        gain = own["formats"][INT8]["over_torch"]["speedup"]
-        size = own["bytes"][INT8] / 1e6
         if name in GOALS:
-            found[f"{name}: times {REFERENCE}, torch fp32"] = Goal(speed, f">= {GOALS[name]:g}", speed >= GOALS[name])
-        found[f"{name}: INT8 over torch fp32"] = Goal(gain, f">= {INT8_GOAL:g}", gain >= INT8_GOAL)
+            speed = own["formats"][TORCH]["over_reference"]["speedup"]
+            found[f"{name}: times {REFERENCE}, torch fp32"] = Figure(speed, f">= {GOALS[name]:g}")
+        gain = own["formats"][INT8]["over_torch"]["speedup"]
+        found[f"{name}: INT8 over torch fp32"] = Figure(gain, f">= {INT8_GOAL:g}")
         if name in MEGABYTES:
-            found[f"{name}: MB of the INT8 file"] = Goal(size, f"<= {MEGABYTES[name]}", size <= MEGABYTES[name])
+            found[f"{name}: MB of the INT8 file"] = Figure(own["bytes"][INT8] / 1e6, f"<= {MEGABYTES[name]}")
     return found
 
 
@@ -139,22 +132,14 @@ def table(content: Mapping[str, Any]) -> str:
     """Markdown: a row a model, the goals, and why figures differ from the papers'."""
     machine, models = content["machine"], content["models"]
     first = next(iter(models.values()))
-    rows = [("model", "parameters", "FLOPs", "INT8 file", "torch fp32", "ONNX fp32", "ONNX INT8", "INT8 / torch", "published")]
+    head, rows = ("model", "parameters", "FLOPs", "INT8 file", *COLUMNS, "INT8 / torch", "published"), []
     for name, own in models.items():
         speeds = [interval(own["formats"][form]["over_reference"]) for form in (TORCH, ONNX, INT8)]
         known = f"{PUBLISHED[name].faster:g}× ({PUBLISHED[name].where})" if name in PUBLISHED else "1×"
-        rows.append(
-            (
-                name,
-                f"{own['parameters'] / 1e6:.1f}M",
-                f"{own['flops'] / 1e9:.2f}G (÷ {first['flops'] / own['flops']:.1f})",
-                f"{own['bytes'][INT8] / 1e6:.1f} MB",
-                *speeds,
-                interval(own["formats"][INT8]["over_torch"]),
-                known,
-            )
-        )
-    aimed = [("goal", "", "measured", "met")] + [
+        size, flops = f"{own['bytes'][INT8] / 1e6:.1f} MB", f"{own['flops'] / 1e9:.2f}G (÷ {first['flops'] / own['flops']:.1f})"
+        gain = interval(own["formats"][INT8]["over_torch"])
+        rows.append((name, f"{own['parameters'] / 1e6:.1f}M", flops, size, *speeds, gain, known))
+    aimed = [
         (name, goal["goal"], f"{goal['value']:.2f}", "yes" if goal["met"] else "no") for name, goal in content["goals"].items()
     ]
     versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "onnxruntime", "transformers"))
@@ -163,19 +148,12 @@ def table(content: Mapping[str, Any]) -> str:
         f"One row of {content['length']} tokens, {machine['threads']} threads of {machine['processor']}, {versions}. Speeds are "
         f"times {REFERENCE} in torch fp32 ({median:.1f} ms) in the same run, with 95% intervals; parameters are of the encoder."
     )
-    return "\n\n".join([about, markdown(rows), WHY, markdown(aimed)]) + "\n"
+    return "\n\n".join([about, markdown(head, rows, "---"), WHY, markdown(GOAL_COLUMNS, aimed, "---")]) + "\n"
 
 
 def interval(speed: Mapping[str, float]) -> str:
     """`9.4× (9.1–9.8)`"""
     return f"{speed['speedup']:.2f}× ({speed['speedup_low']:.2f}–{speed['speedup_high']:.2f})"
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first row is its head."""
-    head, *body = rows
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from distill.targets.schema import LOGITS, hidden_output
-from tests.benchmarks.harness import Figure, interleave, ratio
-from tests.benchmarks.models import random_rows
+from distill.store.output_names import LOGITS, hidden_output
+from tests.benchmarks.harness import Figure, interleave, random_rows, ratio
 from tests.benchmarks.stores import InRam, random_store
 
 ROWS, BATCH, LONGEST, WIDTH, ROUNDS = 2048, 32, 64, 768, 9
@@ -31,4 +30,4 @@ def measure(folder: Path) -> dict[str, Figure]:
     arms = {"store": epoch(stored), "ram": epoch({output: InRam(reader) for output, reader in stored.items()})}
     seconds = interleave(arms, ROUNDS, "reading")
     name = "shuffled batches of 32, logits and 4 layers of 768: store / RAM"
-    return {name: Figure(ratio(seconds["ram"], seconds["store"]), ">= 0.4", "ratio of speeds")}
+    return {name: ratio(seconds, "ram", "store", ">= 0.4", "ratio of speeds")}

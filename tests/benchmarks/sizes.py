@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from distill.prepared import ID_BYTES
-from distill.targets.codec import calibrate
-from distill.targets.maps import AttentionCodec
-from distill.targets.outputs import TokenCodec
-from distill.targets.shards import Column, write_shard
+from distill.data.dataset import ID_BYTES
+from distill.store.codecs.attention import AttentionCodec
+from distill.store.codecs.registry import TokenCodec
+from distill.store.codecs.vectors import calibrate
+from distill.store.shards import write_shard
 from tests.benchmarks.harness import Figure
+from tests.benchmarks.stores import columns_of, part
 
 LENGTHS = json.loads(Path(__file__).with_name("lengths.json").read_text(encoding="utf-8"))
 WIDTH, HEADS, HIDDEN, MAPS, POSITIONS = 768, 12, 5, 4, 512
@@ -35,10 +36,8 @@ def lengths_of(data: str) -> np.ndarray[Any, np.dtype[Any]]:
 def shard_bytes(folder: Path, output: str, codec: Any, lengths: Any, make: Any) -> int:
     """The size of one shard of these rows."""
     ids = np.random.default_rng(0).integers(0, 256, (len(lengths), ID_BYTES), np.uint8)
-    planes, counts = codec.encode(make(lengths), lengths), codec.counts(lengths)
-    columns = {name: Column(plane.numpy(), np.concatenate([[0], np.cumsum(counts[name])])) for name, plane in planes.items()}
-    path = folder / "set" / output / "train" / "part-00000.arrow"
-    write_shard(path, output, ids, columns, codec.name, codec.statistics)
+    path = part(folder, output, 0)
+    write_shard(path, output, ids, columns_of(codec, make(lengths), lengths), codec.name, codec.statistics)
     return path.stat().st_size
 
 
@@ -52,13 +51,8 @@ def token_bytes(folder: Path, data: str) -> dict[str, float]:
     hidden = shard_bytes(folder, "hidden-03", int8, sample, lambda rows: torch.randn(int(rows.sum()), WIDTH))
     tokens = shard_bytes(folder, "tokens", TokenCodec(types=True), sample, lambda rows: torch.ones(int(rows.sum()), 2).long())
     few = sample[np.cumsum(sample) <= SAMPLE_TOKENS // 4]
-    maps = shard_bytes(
-        folder,
-        "attention-03",
-        AttentionCodec("scores-u8", HEADS),
-        few,
-        lambda rows: torch.randn(len(rows), HEADS, int(rows.max()), int(rows.max())),
-    )
+    codec = AttentionCodec("scores-u8", HEADS)
+    maps = shard_bytes(folder, "attention-03", codec, few, lambda rows: torch.randn(len(rows), HEADS, *[int(rows.max())] * 2))
     return {"hidden": hidden / total, "tokens": tokens / total, "maps": maps / int(few.sum())}
 
 
@@ -89,8 +83,6 @@ def measure(folder: Path) -> dict[str, Figure]:
         name = f"TinyBERT's needs of BERT-base on {data}: fp32"
         if data == "sst2":
             figures["bytes a real token and hidden layer, int8, 768 wide"] = Figure(each["hidden"] / WIDTH, "<= 1.02", "× width")
-        figures[f"{name} padded to {PADDED[data]} / the store"] = Figure(
-            found["padded"] / found["ours"], padded, "ratio of bytes"
-        )
-        figures[f"{name} without padding / the store"] = Figure(found["fp32"] / found["ours"], unpadded, "ratio of bytes")
+        for kind, what, goal in (("padded", f"padded to {PADDED[data]}", padded), ("fp32", "without padding", unpadded)):
+            figures[f"{name} {what} / the store"] = Figure(found[kind] / found["ours"], goal, "ratio of bytes")
     return figures

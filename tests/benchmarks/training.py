@@ -7,21 +7,21 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from distill.attention import capture_attention
-from distill.batches import Collator
-from distill.distillation import objective_of
+from distill.data.batching import Collator
+from distill.data.dataset import PreparedRows
+from distill.data.prefetch import Prefetched
+from distill.models.attention import capture_attention
 from distill.params.students import Shapes
-from distill.prefetching import Prefetched
-from distill.prepared import PreparedRows
-from distill.recipes.base import Term, terms_of
-from distill.recipes.catalogue import RECIPES
-from distill.targets.forward import run_teacher
-from distill.targets.gather import OutputReader, ReplayedAttention
-from distill.targets.maps import AttentionCodec
-from distill.targets.replay import attention_heads
-from distill.targets.schema import LOGITS, attention_output, hidden_output, kind_of
-from tests.benchmarks.harness import Figure, interleave, ratio
-from tests.benchmarks.models import classifier, random_rows
+from distill.recipes.registry import RECIPES
+from distill.recipes.terms import Term, terms_of
+from distill.store.codecs.attention import AttentionCodec
+from distill.store.output_names import LOGITS, attention_output, hidden_output, kind_of
+from distill.store.readers import OutputReader, OutputReaders, ReplayedOutput
+from distill.store.replay.attention import attention_weights
+from distill.students.distill import objective_of
+from distill.targets.materialization.forward import run_teacher
+from distill.tasks.registry import task_of
+from tests.benchmarks.harness import Figure, classifier, interleave, random_rows, ratio
 from tests.benchmarks.stores import InRam, ManyMaps, random_store
 
 ROWS, BATCH, LONGEST, WIDTH, LAYERS, HEADS = 192, 32, 64, 768, 12, 12
@@ -33,24 +33,17 @@ def terms_for(recipe: str, layers: int, width: int) -> tuple[Term, ...]:
     """A recipe's terms, as params.yaml's defaults have them."""
     entry = {"dataset": "x", "targets": "x", "init": {"from": "data/teachers/x"}, "recipe": recipe}
     settings = RECIPES[recipe].model_validate(entry | ({"stage": "intermediate"} if recipe == "tinybert" else {}))
-    shapes = Shapes(
-        student_layers=layers,
-        student_width=width,
-        teacher_layers=LAYERS,
-        teacher_width=WIDTH,
-        student_heads=HEADS,
-        teacher_heads=HEADS,
-        teacher_scores=True,
-    )
-    return terms_of(settings, shapes)
+    student = {"student_layers": layers, "student_width": width, "student_heads": HEADS}
+    teacher = {"teacher_layers": LAYERS, "teacher_width": WIDTH, "teacher_heads": HEADS, "teacher_scores": True}
+    return terms_of(settings, Shapes(**student, **teacher))
 
 
 def epoch(
     size: tuple[int, int], terms: tuple[Term, ...], collator: Collator, teacher: PreTrainedModel | None = None
 ) -> Callable[[], None]:
-    """A function that trains a student for one epoch, as distill/training.py does: the next batch is gathered by a thread."""
-    student, objective = classifier(*size).train(), objective_of(terms)
-    trained = [*student.parameters(), *([] if objective.trained is None else objective.trained.parameters())]
+    """A function that trains a student for one epoch, as the trainer does: the next batch is gathered by a thread."""
+    student, objective = classifier(*size).train(), objective_of(terms, task_of("sequence-classification"))
+    trained = [*student.parameters(), *([] if objective.extra_modules is None else objective.extra_modules.parameters())]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
     reads = sorted({output for term in terms for output in term.reads})
 
@@ -62,7 +55,7 @@ def epoch(
                 batch["targets"] = live_targets(teacher, inputs, reads)
             with capture_attention(student, objective.reads_attention) as attention:
                 outputs = student(**inputs, output_hidden_states=objective.reads_hidden)
-            loss, _ = objective(outputs, batch, attention)
+            loss, _ = objective.loss(outputs, batch, attention)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -89,7 +82,7 @@ def stores(folder: Path, rows: PreparedRows, terms: tuple[Term, ...], teacher: P
     hidden = [output for output in reads if output not in maps]
     found = random_store(folder, rows, dict.fromkeys([*hidden, *below.values()]) | maps, WIDTH)
     replayed: dict[str, OutputReader] = {
-        output: ReplayedAttention(found[source], attention_heads(teacher, kind_of(output)[1] or 0), output)
+        output: ReplayedOutput(found[source], attention_weights(teacher, kind_of(output)[1] or 0), output)
         for output, source in below.items()
     }
     return {
@@ -105,15 +98,13 @@ def logits_alone(folder: Path, rows: PreparedRows) -> dict[str, Figure]:
     hinton, size = terms_for("hinton", 3, 384), STUDENTS["3 × 384"]
     arms = {
         "hard labels": epoch(size, terms_for("supervised", 3, 384), Collator(rows)),
-        "ram": epoch(size, hinton, Collator(rows, {LOGITS: InRam(reader[LOGITS])})),
-        "store": epoch(size, hinton, Collator(rows, reader)),
+        "ram": epoch(size, hinton, Collator(rows, OutputReaders({LOGITS: InRam(reader[LOGITS])}))),
+        "store": epoch(size, hinton, Collator(rows, OutputReaders(reader))),
     }
     seconds = interleave(arms, 9, "training on logits")
     return {
-        "training on logits from the store / hard labels only": Figure(
-            ratio(seconds["store"], seconds["hard labels"]), "<= 1.05", UNIT
-        ),
-        "training on logits from the store / targets in RAM": Figure(ratio(seconds["store"], seconds["ram"]), "<= 1.03", UNIT),
+        "training on logits from the store / hard labels only": ratio(seconds, "store", "hard labels", "<= 1.05", UNIT),
+        "training on logits from the store / targets in RAM": ratio(seconds, "store", "ram", "<= 1.03", UNIT),
     }
 
 
@@ -125,14 +116,14 @@ def measure(folder: Path) -> dict[str, Figure]:
     for name, size in STUDENTS.items():
         terms = terms_for("tinybert", *size)
         sources = stores(folder / name, rows, terms, teacher)
-        arms = {kind: epoch(size, terms, Collator(rows, targets)) for kind, targets in sources.items()}
+        arms = {kind: epoch(size, terms, Collator(rows, OutputReaders(targets))) for kind, targets in sources.items()}
         seconds = interleave(arms, 7, f"training {name}")
         live = interleave({"stored": arms["stored"], "live": epoch(size, terms, Collator(rows), teacher)}, 3, "live teacher")
         what = f"TinyBERT's terms, {name} student"
         goals = {"3 × 384": ("<= 1.15", ">= 4"), "6 × 768": ("<= 1.05", ">= 2")}[name]
         figures |= {
-            f"{what}: stored maps / RAM": Figure(ratio(seconds["stored"], seconds["ram"]), "<= 1.03", UNIT),
-            f"{what}: replayed maps / RAM": Figure(ratio(seconds["replayed"], seconds["ram"]), goals[0], UNIT),
-            f"{what}: live 12 × 768 teacher / stored maps": Figure(ratio(live["live"], live["stored"]), goals[1], UNIT),
+            f"{what}: stored maps / RAM": ratio(seconds, "stored", "ram", "<= 1.03", UNIT),
+            f"{what}: replayed maps / RAM": ratio(seconds, "replayed", "ram", goals[0], UNIT),
+            f"{what}: live 12 × 768 teacher / stored maps": ratio(live, "live", "stored", goals[1], UNIT),
         }
     return figures

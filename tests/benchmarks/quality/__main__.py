@@ -4,21 +4,20 @@ import functools
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import click
 
-from distill.console import command, say
-from distill.errors import UserError
-from distill.files import to_json, write_text
+from distill.core.console import command, print_result
+from distill.core.errors import UserError
+from distill.core.files import to_json, write_text
 from tests.benchmarks.quality import collecting, efficiency
-from tests.benchmarks.quality.methods import METHODS, methods_of
+from tests.benchmarks.quality.entries import METHODS, TASKS, Task, methods_of
 from tests.benchmarks.quality.params import task_params
-from tests.benchmarks.quality.project import Project
-from tests.benchmarks.quality.tasks import TASKS, Task
+from tests.benchmarks.quality.project import repro, write_project
 
 WORK = Path("data/.scratch/quality")
 QUALITY = Path("data/metrics/quality.json")
@@ -52,22 +51,23 @@ def main(
     chosen, names = listed(tasks, TASKS, "--tasks"), tuple(listed(students, METHODS, "--students"))
     numbers = [int(seed) for seed in seeds.split(",")]
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    todo: list[tuple[str, float, Callable[[], str | None]]] = []
-    if label_efficiency != "only":
-        for name in chosen:
-            run = functools.partial(run_task, name, data, names, numbers, threads, frozen, collect)
-            todo.append((name, TASKS[name].minutes, run))
-    if label_efficiency != "no" and (label_efficiency == "only" or not (tasks or students)):
+    todo: list[tuple[str, float, Callable[[], str | None]]] = [
+        (name, TASKS[name].minutes, functools.partial(run_task, name, data, names, numbers, threads, frozen, collect))
+        for name in chosen
+        if label_efficiency != "only"
+    ]
+    if label_efficiency == "only" or (label_efficiency == "yes" and not (tasks or students)):
         run = functools.partial(run_efficiency, data, numbers, threads, frozen, collect)
         todo.append((efficiency.NAME, efficiency.MINUTES, run))
     total = sum(minutes for _, minutes, _ in todo) * len(numbers) / 3
     if not collect:
-        say(f"{', '.join(name for name, _, _ in todo)}: about {total / jobs:.0f} minutes on two cores if nothing is there yet")
+        listing = ", ".join(name for name, _, _ in todo)
+        print_result(f"{listing}: about {total / jobs:.0f} minutes on two cores if nothing is there yet")
     with ThreadPoolExecutor(jobs) as pool:
         problems = [problem for problem in pool.map(lambda entry: entry[2](), todo) if problem]
     write_documents()
     for problem in problems:
-        say(problem)
+        print_result(problem)
 
 
 def listed(given: str | None, known: Sequence[str] | dict[str, Any], option: str) -> list[str]:
@@ -90,20 +90,18 @@ def run_task(
     name: str, data: Path | None, students: Sequence[str], seeds: Sequence[int], threads: int, frozen: bool, collect: bool
 ) -> str | None:
     """Train and measure a task's students; what went wrong, if anything did."""
-    task, methods = TASKS[name], methods_of(name, tuple(students))
+    task, methods, folder = TASKS[name], methods_of(name, tuple(students)), WORK / name
     source = source_of(task, data)
     if source is None:
         return f"{name}: left out: no data; give --data, with the folder {task.folder}"
     content = task_params(name, task, methods, seeds, source, hub="hub" in source)
     problem = None
     if not collect:
-        project = Project(WORK / name, content, frozen=frozen)
-        if not project.repro([f"fetch@{name}"], threads):
-            return f"{name}: left out: its data cannot be had (see {WORK / name / 'log.txt'})"
-        stages = [f"evaluate-teacher@{name}", *(f"evaluate@{student}" for student in methods)]
-        if not project.repro(stages, threads):
-            problem = f"{name}: not all of it ended well (see {WORK / name / 'log.txt'})"
-    save(QUALITY, collecting.collect(WORK / name, name, content, methods), ("task", "student"), (list(TASKS), list(METHODS)))
+        write_project(folder, content, frozen=frozen)
+        if not repro(folder, [f"fetch@{name}"], threads):
+            return f"{name}: left out: its data cannot be had (see {folder / 'log.txt'})"
+        problem = evaluated(folder, [name], methods, threads)
+    save(QUALITY, collecting.collect(folder, name, content, methods), {"task": list(TASKS), "student": list(METHODS)})
     return problem
 
 
@@ -111,32 +109,34 @@ def run_efficiency(data: Path | None, seeds: Sequence[int], threads: int, frozen
     """Train and measure the students of few labels; what went wrong, if anything did."""
     folder, problem = WORK / efficiency.NAME, None
     if not collect:
-        source = source_of(TASKS["sst2"], data) or {}
         rows = folder / "rows"
         try:
             if not rows.exists():
                 unfinished = folder / "rows-unfinished"
                 shutil.rmtree(unfinished, ignore_errors=True)
-                efficiency.write_rows(tables_of(source), unfinished)
+                efficiency.write_rows(tables_of(source_of(TASKS["sst2"], data) or {}), unfinished)
                 unfinished.rename(rows)
         except (UserError, OSError) as error:
             return f"{efficiency.NAME}: left out: {error}"
         content = efficiency.efficiency_params(rows, seeds)
-        project = Project(folder, content, frozen=frozen)
-        stages = [f"evaluate-teacher@{name}" for name in content["teachers"]]
-        if not project.repro([*stages, *(f"evaluate@{name}" for name in content["students"])], threads):
-            problem = f"{efficiency.NAME}: not all of it ended well (see {folder / 'log.txt'})"
+        write_project(folder, content, frozen=frozen)
+        problem = evaluated(folder, content["teachers"], content["students"], threads)
     if (folder / "params.yaml").exists():
-        measured = efficiency.collect_efficiency(folder, seeds)
-        keys = ("student", "labelled", "training")
-        order = (list(efficiency.TITLES.values()), list(efficiency.SIZES.values()), list(efficiency.TRAININGS.values()))
-        save(EFFICIENCY, measured, keys, order)
+        tables = {"student": efficiency.TITLES, "labelled": efficiency.SIZES, "training": efficiency.TRAININGS}
+        order = {key: list(table.values()) for key, table in tables.items()}
+        save(EFFICIENCY, efficiency.collect_efficiency(folder, seeds), order)
     return problem
+
+
+def evaluated(folder: Path, teachers: Iterable[str], students: Iterable[str], threads: int) -> str | None:
+    """Evaluate models, which trains them first; what went wrong, if anything did."""
+    stages = [*(f"evaluate-teacher@{name}" for name in teachers), *(f"evaluate@{name}" for name in students)]
+    return None if repro(folder, stages, threads) else f"{folder.name}: not all of it ended well (see {folder / 'log.txt'})"
 
 
 def tables_of(source: dict[str, Any]) -> dict[str, Any]:
     """The splits of SST-2; of the hub's, whose test rows have no labels, the validation split is the test."""
-    from distill.sources import fetch_hub, read_local
+    from distill.sources.tables import fetch_hub, read_local
 
     if "path" in source:
         return read_local(Path(source["path"]), "utf-8")
@@ -146,11 +146,10 @@ def tables_of(source: dict[str, Any]) -> dict[str, Any]:
     return {"train": train.slice(held), "validation": train.slice(0, held), "test": tables["validation"]}
 
 
-def save(path: Path, rows: Sequence[collecting.Row], keys: tuple[str, ...], order: Sequence[Sequence[Any]]) -> None:
+def save(path: Path, rows: Sequence[collecting.Row], order: Mapping[str, Sequence[Any]]) -> None:
     """Merge rows into a JSON file."""
     with SAVING:
-        old = collecting.read(path) if path.exists() else []
-        write_text(path, to_json(collecting.merge(old, rows, keys, order)))
+        write_text(path, to_json(collecting.merge(collecting.rows_in(path), rows, order)))
 
 
 def write_documents() -> None:
@@ -159,8 +158,7 @@ def write_documents() -> None:
         (QUALITY, "quality", collecting.quality_tables),
         (EFFICIENCY, "label-efficiency", collecting.efficiency_table),
     ):
-        rows = collecting.read(path) if path.exists() else []
-        if rows:
+        if rows := collecting.rows_in(path):
             text = made(rows)
             collecting.write_between(DOC, name, text)
             print(f"\n{text}")

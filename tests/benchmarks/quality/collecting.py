@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from distill.files import write_text
-from tests.benchmarks.quality.methods import Method
+from distill.core.files import write_text
+from tests.benchmarks.quality.entries import Method
 from tests.benchmarks.quality.params import stages_of
 
 Row = dict[str, Any]
@@ -18,40 +18,25 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def rows_in(path: Path) -> list[Row]:
+    """The rows of a file; none if it is not there."""
+    return read(path) if path.exists() else []
+
+
 def collect(folder: Path, task: str, content: Mapping[str, Any], methods: Mapping[str, Method]) -> list[Row]:
     """A row for each student that has been measured, under a teacher that scores more than 0."""
-    teacher_file = folder / "data/metrics/teachers" / f"{task}.json"
-    if not teacher_file.exists():
-        return []
-    teacher = read(teacher_file)
-    rows = []
+    teacher, rows = folder / "data/metrics/teachers" / f"{task}.json", []
     for student, method in methods.items():
         file = folder / "data/metrics/students" / f"{student}.json"
-        if not file.exists():
-            continue
-        measured = read(file)
-        if "retention" not in measured:
+        if not (teacher.exists() and file.exists() and "retention" in (measured := read(file))):
             continue
         metric = measured["metric"]
-        rows.append(
-            {
-                "task": task,
-                "student": student,
-                "recipe": method.recipe,
-                "half_depth": method.half_depth,
-                "metric": metric,
-                "score": measured[metric],
-                "score_sd": measured.get(f"{metric}_sd", 0.0),
-                "teacher_score": teacher[metric],
-                "retention": measured["retention"],
-                "interval": [measured["retention_low"], measured["retention_high"]],
-                "seconds": round(sum(seconds(folder, stage) for stage in stages_of(content["students"], student)), 1),
-                "seeds": sorted(int(seed) for seed in measured["seeds"]),
-                "layers": measured["layers"],
-                "hidden_size": measured["hidden_size"],
-                "parameters": measured["parameters"],
-            }
-        )
+        row = {"task": task, "student": student, "recipe": method.recipe, "half_depth": method.half_depth, "metric": metric}
+        row |= {"score": measured[metric], "score_sd": measured.get(f"{metric}_sd", 0.0), "teacher_score": read(teacher)[metric]}
+        row |= {"retention": measured["retention"], "interval": [measured["retention_low"], measured["retention_high"]]}
+        row |= {"seconds": round(sum(seconds(folder, stage) for stage in stages_of(content["students"], student)), 1)}
+        row |= {"seeds": sorted(int(seed) for seed in measured["seeds"])}
+        rows.append(row | {key: measured[key] for key in ("layers", "hidden_size", "parameters")})
     return rows
 
 
@@ -60,19 +45,18 @@ def seconds(folder: Path, student: str) -> float:
     return mean(run["seconds"] for run in read(folder / "data/runs/students" / f"{student}.json"))
 
 
-def merge(old: Sequence[Row], new: Sequence[Row], keys: tuple[str, ...], order: Sequence[Sequence[Any]]) -> list[Row]:
-    """Old rows, replaced by new ones that agree in all keys; sorted by the place of each key's value in `order`."""
-    rows = {tuple(row[key] for key in keys): row for row in [*old, *new]}
-    places = [{value: place for place, value in enumerate(values)} for values in order]
+def merge(old: Sequence[Row], new: Sequence[Row], order: Mapping[str, Sequence[Any]]) -> list[Row]:
+    """Old rows, replaced by new ones that agree in all keys of `order`; sorted by the place of each key's value there."""
+    rows = {tuple(row[key] for key in order): row for row in [*old, *new]}
+    places = {key: {value: place for place, value in enumerate(values)} for key, values in order.items()}
     return sorted(
-        rows.values(),
-        key=lambda row: [(place.get(row[key], len(place)), str(row[key])) for key, place in zip(keys, places, strict=True)],
+        rows.values(), key=lambda row: [(place.get(row[key], len(place)), str(row[key])) for key, place in places.items()]
     )
 
 
-def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are numbers."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
+def table(head: Sequence[str], lines: Sequence[Sequence[str]], number: str = "---:") -> str:
+    """A Markdown table; all columns but the first are numbers, aligned as `number` says."""
+    rule = ["---", *[number] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
 
 
@@ -82,41 +66,33 @@ def percent(value: float) -> str:
 
 def quality_tables(rows: Sequence[Row]) -> str:
     """Scores, retention with its interval, training seconds: a student a line, a task a column."""
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    tasks: dict[str, Row] = {}
+    for row in rows:
+        tasks.setdefault(row["task"], row)
     found = {(row["student"], row["task"]): row for row in rows}
-    students = list(dict.fromkeys(row["student"] for row in rows))
-    teacher = {task: next(row["teacher_score"] for row in rows if row["task"] == task) for task in tasks}
-    metrics = {task: next(row["metric"] for row in rows if row["task"] == task) for task in tasks}
 
     def lines(cell: Any, last: Any = None) -> list[list[str]]:
         made = []
-        for student in students:
-            own = [found.get((student, task)) for task in tasks]
-            cells = [cell(row) if row else "–" for row in own]
-            made.append([f"`{student}`", *cells, *([last(own)] if last else [])])
+        for student in dict.fromkeys(row["student"] for row in rows):
+            cells = [found.get((student, task)) for task in tasks]
+            made.append([f"`{student}`", *(cell(row) if row else "–" for row in cells), *([last(cells)] if last else [])])
         return made
 
-    def average(own: Sequence[Row | None]) -> str:
-        kept = [row["retention"] for row in own if row]
-        return f"{percent(mean(kept))}" + ("" if len(kept) == len(tasks) else f" ({len(kept)})")
+    def average(cells: Sequence[Row | None]) -> str:
+        kept = [row["retention"] for row in cells if row]
+        return percent(mean(kept)) + ("" if len(kept) == len(tasks) else f" ({len(kept)})")
 
-    titles = [f"{task} ({metrics[task]})" for task in tasks]
-    scores = [["teacher, 6 × 384", *(percent(teacher[task]) for task in tasks)]]
+    titles = [f"{task} ({row['metric']})" for task, row in tasks.items()]
+    scores = [["teacher, 6 × 384", *(percent(row["teacher_score"]) for row in tasks.values())]]
     scores += lines(lambda row: f"{percent(row['score'])} ± {percent(row['score_sd'])}")
-    kept = lines(
-        lambda row: f"{percent(row['retention'])} ({percent(row['interval'][0])}–{percent(row['interval'][1])})", average
-    )
+    kept = lines(lambda row: "{} ({}–{})".format(*map(percent, (row["retention"], *row["interval"]))), average)
     spent = lines(lambda row: f"{row['seconds']:.0f}")
-    return "\n\n".join(
-        [
-            "Scores, in percent, mean ± deviation over seeds:",
-            table(["student", *titles], scores),
-            "Retention, in percent of the teacher's score (95% interval):",
-            table(["student", *tasks, "mean"], kept),
-            "Seconds of training, all stages of a chain, one seed:",
-            table(["student", *tasks], spent),
-        ]
-    )
+    parts = {
+        "Scores, in percent, mean ± deviation over seeds:": table(["student", *titles], scores),
+        "Retention, in percent of the teacher's score (95% interval):": table(["student", *tasks, "mean"], kept),
+        "Seconds of training, all stages of a chain, one seed:": table(["student", *tasks], spent),
+    }
+    return "\n\n".join(part for title in parts.items() for part in title)
 
 
 def efficiency_table(rows: Sequence[Row]) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from distill.core.arrays import Array
 from tests.benchmarks.quality.collecting import Row, read
+from tests.benchmarks.quality.entries import MINILM, TASKS
 from tests.benchmarks.quality.params import BATCH, empty
-from tests.benchmarks.quality.tasks import MINILM, TASKS
 
-Array = np.ndarray[Any, np.dtype[Any]]
 NAME = "label-efficiency"
 ALL = 10_000
 """What `all` labelled rows stands for."""
@@ -66,17 +66,10 @@ def efficiency_params(rows: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """A teacher for each size; three trainings of two students under each."""
     inherited = {"batch_size": BATCH, "seeds": list(seeds)}
     content = empty(datasets={"tokenizer": MINILM}, teachers={"batch_size": BATCH}, students=inherited)
-    dataset = {key: value for key, value in TASKS["sst2"].dataset.items() if key != "limit"} | {
-        "limit": {"validation": VALIDATION}
-    }
+    dataset = {**TASKS["sst2"].dataset, "limit": {"validation": VALIDATION}}
     for size, epochs in TEACHER_EPOCHS.items():
         teacher = f"rows-{size}"
-        content["teachers"][teacher] = {
-            "dataset": teacher,
-            "checkpoint": MINILM,
-            "epochs": epochs,
-            "learning_rate": TASKS["sst2"].teacher["learning_rate"],
-        }
+        content["teachers"][teacher] = {"dataset": teacher, "checkpoint": MINILM, **TASKS["sst2"].teacher, "epochs": epochs}
         for name in (teacher, f"{teacher}-more"):
             content["sources"][name] = {"path": str((rows / name).absolute())}
             content["datasets"][name] = {"source": name, **dataset}
@@ -91,16 +84,13 @@ def _trainings(size: str, shape: str) -> dict[str, dict[str, Any]]:
     for training in TRAININGS:
         dataset = f"rows-{size}-more" if training == "more" else f"rows-{size}"
         epochs = EPOCHS_MORE if training == "more" else EPOCHS[size]
-        init = {
-            key: value.replace("TEACHER", f"rows-{size}").replace("DATASET", dataset) if isinstance(value, str) else value
-            for key, value in STUDENTS[shape]["init"].items()
-        }
+        student, source = STUDENTS[shape], STUDENTS[shape]["init"]["from"]
         entries[f"{shape}-{size}-{training}"] = {
             **({"recipe": "supervised"} if training == "supervised" else SOFT),
             "dataset": dataset,
             "targets": f"{dataset}/logits",
-            "init": init,
-            "learning_rate": STUDENTS[shape]["learning_rate"],
+            "init": {**student["init"], "from": source.replace("TEACHER", f"rows-{size}").replace("DATASET", dataset)},
+            "learning_rate": student["learning_rate"],
             "epochs": epochs * (2 if shape == "tiny" else 1),
         }
     return entries
@@ -116,32 +106,26 @@ def collect_efficiency(folder: Path, seeds: Sequence[int]) -> list[Row]:
             continue
         right = correct(folder, name, seeds)
         baseline = baselines.setdefault((shape, size), right) if training == "supervised" else baselines.get((shape, size))
-        none = {"gain": None, "by_rows": None, "by_seeds": None}
+        gained = {"gain": None, "by_rows": None, "by_seeds": None}
+        if training != "supervised" and baseline is not None:
+            gained = gain(right, baseline)
         scores = [float(score) for score in right.mean(axis=1)]
-        rows.append(
-            {
-                "student": TITLES[shape],
-                "labelled": SIZES[size],
-                "training": TRAININGS[training],
-                "teacher_score": read(teacher)["accuracy"],
-                "score": mean(scores),
-                "score_sd": stdev(scores) if len(scores) > 1 else 0.0,
-                "seeds": list(seeds),
-                **(none if training == "supervised" or baseline is None else gain(right, baseline)),
-            }
-        )
+        row: Row = {"student": TITLES[shape], "labelled": SIZES[size], "training": TRAININGS[training]}
+        row |= {"teacher_score": read(teacher)["accuracy"], "score": mean(scores), "seeds": list(seeds)}
+        rows.append(row | {"score_sd": stdev(scores) if len(scores) > 1 else 0.0, **gained})
     return rows
 
 
 def correct(folder: Path, student: str, seeds: Sequence[int]) -> Array:
     """Which test rows each seed's model has right, (seeds, rows) bool."""
-    from distill.evaluation import predict
-    from distill.measuring import seed_folders
-    from distill.models import load_for
-    from distill.prepared import Dataset
-    from distill.tasks.catalogue import task_of
+    from distill.core.settings import read_yaml
+    from distill.data.dataset import Dataset
+    from distill.evaluation.evaluate import seed_folders
+    from distill.models.loading import load_for
+    from distill.models.predict import predict
+    from distill.tasks.registry import task_of
 
-    entry = read_params(folder)["students"][student]
+    entry = read_yaml(folder / "params.yaml")["students"][student]
     dataset = Dataset.open(folder / "data/prepared" / entry["dataset"])
     rows = dataset.rows("test")
     right = []
@@ -160,17 +144,11 @@ def gain(right: Array, baseline: Array) -> dict[str, Any]:
     from scipy.stats import t
 
     difference = right.mean(axis=0) - baseline.mean(axis=0)
-    dice = np.random.default_rng(1)
-    resampled = difference[dice.integers(len(difference), size=(RESAMPLES, len(difference)))].mean(axis=1)
+    rng = np.random.default_rng(1)
+    resampled = difference[rng.integers(len(difference), size=(RESAMPLES, len(difference)))].mean(axis=1)
     by_seed = [float(value) for value in right.mean(axis=1) - baseline.mean(axis=1)]
     middle, spread = mean(by_seed), None
     if len(by_seed) > 1:
         half = float(t.ppf(0.975, len(by_seed) - 1)) * stdev(by_seed) / len(by_seed) ** 0.5
         spread = [middle - half, middle + half]
     return {"gain": middle, "by_rows": [float(end) for end in np.quantile(resampled, [0.025, 0.975])], "by_seeds": spread}
-
-
-def read_params(folder: Path) -> dict[str, Any]:
-    from distill.params.base import read_yaml
-
-    return read_yaml(folder / "params.yaml")

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill.params.base import SECTIONS
-from tests.benchmarks.quality.methods import Method, Settings
-from tests.benchmarks.quality.tasks import MINILM, Task
+from distill.core.settings import SECTIONS
+from tests.benchmarks.quality.entries import MINILM, Method, Settings, Task
 
 KEPT = {"hidden": [0, 2, 3, 4, 6], "cls": [2, 4], "attention": [2, 4, 6], "relations": [6]}
 """What the teacher's 6 layers leave behind for all half-depth students."""
@@ -26,13 +25,8 @@ def task_params(
 ) -> dict[str, Any]:
     """The entries of a task: one teacher, one target set, the students of each method.
 
-    Args:
-        name: The task's, and that of its entries.
-        task: Its settings.
-        methods: The students, by name.
-        seeds: Of each student; earlier stages of a chain are trained once, with the first.
-        source: The entry of `sources`.
-        hub: Whether that is the hub's copy.
+    Earlier stages of a chain are trained once, with the first seed. `source` is the entry of `sources`, `hub` whether that is the
+    hub's copy.
     """
     inherited = {"batch_size": BATCH, **task.student, "seeds": list(seeds)}
     content = empty(datasets={"tokenizer": MINILM}, teachers={"batch_size": BATCH}, students=inherited)
@@ -52,12 +46,12 @@ def task_params(
 def chain(
     student: str, method: Method, task: str, seeds: Sequence[int], epochs: int, first: Settings
 ) -> dict[str, dict[str, Any]]:
-    """A method's students: STUDENT-1, …, and the last one, STUDENT, born from the one before it.
+    """A method's students: STUDENT-1, …, and the last one, STUDENT, each initialized from the one before it.
 
     `first` says what the task's earlier stages have, where the method's do not say it themselves.
     """
     entries: dict[str, dict[str, Any]] = {}
-    init = {key: _named(value, task) for key, value in method.init.items()}
+    init = {**method.init, "from": method.init["from"].replace("TEACHER", task)}
     for number, stage in enumerate(method.stages, start=1):
         last = number == len(method.stages)
         name = student if last else f"{student}-{number}"
@@ -83,20 +77,12 @@ def stages_of(students: Mapping[str, Any], student: str) -> list[str]:
     return found
 
 
-def _named(value: Any, task: str) -> Any:
-    return value.replace("TEACHER", task).replace("TASK", task) if isinstance(value, str) else value
-
-
 def _augment(content: dict[str, Any], name: str, task: Task, targets: Settings) -> None:
     """The augmented data set: refilled by MiniLM, which learns to fill masks from the task's own sentences."""
     corpus, augmented = f"{name}-masked", f"{name}-augmented"
     kept = {key: task.dataset[key] for key in ("limit", "max_length") if key in task.dataset}
-    content["datasets"][corpus] = {
-        "source": name,
-        "task": "masked-lm",
-        "columns": {"text": task.dataset["columns"]["text"]},
-        **kept,
-    }
+    columns = {"text": task.dataset["columns"]["text"]}
+    content["datasets"][corpus] = {"source": name, "task": "masked-lm", "columns": columns, **kept}
     content["teachers"][corpus] = {"dataset": corpus, "checkpoint": MINILM, "epochs": 3, "learning_rate": 5e-4}
     content["augmentations"][augmented] = {"of": name, "masked_lm": corpus, "copies": COPIES}
     content["targets"][augmented] = {"teacher": name, "dataset": augmented, **targets}

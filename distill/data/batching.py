@@ -1,0 +1,82 @@
+"""Batches of rows of similar length, padded to the longest of each, with the teacher's targets beside them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.core.arrays import Array
+from distill.data.dataset import UNLABELLED, PreparedRows
+
+
+@runtime_checkable
+class Targets(Protocol):
+    """Where a batch's targets are gathered from: the store's readers, or anything like them."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the outputs."""
+
+    def locate(self, ids: Array) -> dict[str, Array]:
+        """(n, 16) uint8 example ids → (n,) positions in each output."""
+
+    def gather(self, rows: Mapping[str, Array]) -> dict[str, Tensor]:
+        """(n,) positions in each output → what is kept of them, float32."""
+
+
+class Collator:
+    """Turns row numbers into a batch: the padded inputs, `labels`, the teacher's `targets` of these rows, and their `weights`.
+
+    `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden), `cls-NN` to
+    (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32.
+    """
+
+    def __init__(self, rows: PreparedRows, targets: Targets | None = None, weights: Array | None = None) -> None:
+        """Locate every row's targets once. `weights`, (rows,) float32, are those of the labels, by default there are none."""
+        self.rows, self.weights = rows, weights
+        self.targets: Targets | tuple[()] = targets or ()
+        self.positions = targets.locate(rows.ids) if targets else {}
+
+    def __call__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """Gather a batch."""
+        chosen = np.asarray(indices)
+        batch: dict[str, Any] = dict(pad_batch(self.rows, chosen))
+        batch["labels"] = pad_labels(self.rows, chosen)
+        if self.targets:
+            batch["targets"] = self.targets.gather({name: rows[chosen] for name, rows in self.positions.items()})
+        if self.weights is not None:
+            batch["weights"] = torch.from_numpy(self.weights[chosen])
+        return batch
+
+
+def pad_batch(rows: PreparedRows, positions: Array) -> dict[str, Tensor]:
+    """`input_ids` and, where the rows have them, `token_type_ids`, (batch, seq) int64; `attention_mask` if anything is padded."""
+    batch = {"input_ids": _padded(rows, rows.tokens, positions, rows.pad_token)}
+    if rows.token_types is not None:
+        batch["token_type_ids"] = _padded(rows, rows.token_types, positions, 0)
+    real = _real(rows, positions)
+    if not real.all():
+        batch["attention_mask"] = torch.from_numpy(real.astype(np.int64))
+    return batch
+
+
+def pad_labels(rows: PreparedRows, positions: Array) -> Tensor:
+    """The labels of a batch: (batch,), (batch, 2), or (batch, seq) where each token has one, −100 at padding."""
+    if len(rows.labels) == len(rows):
+        return torch.from_numpy(rows.labels[positions])
+    return _padded(rows, rows.labels, positions, UNLABELLED)
+
+
+def _padded(rows: PreparedRows, values: Array, positions: Array, padding: int) -> Tensor:
+    """The values of a batch's tokens, (batch, seq) int64."""
+    real = _real(rows, positions)
+    padded = np.full(real.shape, padding, np.int64)
+    padded[real] = np.concatenate([values[rows.offsets[i] : rows.offsets[i + 1]] for i in positions])
+    return torch.from_numpy(padded)
+
+
+def _real(rows: PreparedRows, positions: Array) -> Array:
+    """Where a batch is no padding, (batch, seq) bool."""
+    lengths = rows.lengths[positions]
+    return np.asarray(np.arange(int(lengths.max())) < lengths[:, None])

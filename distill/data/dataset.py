@@ -1,0 +1,262 @@
+"""data/prepared/NAME/: tokenized rows, and what they mean.
+
+    dataset.json                 task, labels, metric, max_length, fingerprints, counts, duplicates
+    tokenizer/                   the tokenizer that made the rows
+    seen_tokenizer/              the teacher's, if the data set names another
+    train.arrow, validation.arrow, test.arrow    Arrow IPC, memory-mapped
+    train.examples.arrow, …      question answering: the questions that the rows are windows of
+
+A row is an example, a window of a context (question answering), or a masked chunk of a text (masked LM). Columns:
+`example_id` (16 bytes: a hash of what the teacher sees), `input_ids` (list of int32), `token_type_ids` (list of int8, pairs
+only), the labels (see `PreparedRows`), `text`, `text_pair` or `words` for other tools, and for windows `example` and `spans`.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.core.files import read_json, to_json, write_text
+from distill.params.task_specs import TASK_SPECS, TaskSpec
+
+FORMAT = "distill/prepared"
+VERSION = 2
+ID_BYTES = 16
+UNLABELLED = -100
+"""The label of a transfer row, or of a token that is not to be predicted; the index that torch's cross-entropy ignores."""
+
+TEXTS = {"text": pa.string(), "text_pair": pa.string(), "words": pa.list_(pa.string())}
+"""Columns of text, which models never read, and their types."""
+
+EXAMPLES = pa.schema([(name, pa.string()) for name in ("id", "question", "context")] + [("answers", pa.list_(pa.string()))])
+"""The columns of SPLIT.examples.arrow; `answers` is empty where the context has none."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What dataset.json says."""
+
+    folder: Path
+    task: str
+    labels: tuple[str, ...]
+    """Class names, tag names, `("score",)` for regression, `("start", "end")` for question answering, `()` for masked LM."""
+    metric: str
+    max_length: int
+    tokenizer: str
+    """Fingerprint of the tokenizer."""
+    vocabulary: int
+    """How many token ids the tokenizer makes."""
+    pad_token: int
+    """The id that pads a batch."""
+    seen_tokenizer: str
+    """Fingerprint of the tokenizer whose tokens `example_id` hashes: the teacher's, if the data set names one, else its own."""
+    seen_max_length: int
+    """The `max_length` that goes with it."""
+    unanswerable: bool
+    """Whether some training question has no answer."""
+    splits: dict[str, dict[str, Any]]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Dataset":
+        """Read a prepared data set's description."""
+        content = read_json(folder / "dataset.json", "a prepared data set")
+        where, advice = f"{folder}/dataset.json", f"run `dvc repro prepare@{folder.name}`"
+        kind, version = (content.get("format"), content.get("version")) if isinstance(content, dict) else (None, None)
+        if (kind, version) != (FORMAT, VERSION):
+            raise UserError(f"{where}: is {kind} version {version}, expected {FORMAT} version {VERSION}; {advice}")
+        keys = [key for key in cls.__dataclass_fields__ if key != "folder"]
+        missing = [key for key in keys if key not in content]
+        if missing:
+            raise UserError(f"{where}: lacks '{missing[0]}'; {advice}")
+        return cls(folder=folder, **{key: content[key] for key in keys} | {"labels": tuple(content["labels"])})
+
+    @property
+    def classes(self) -> int:
+        """How many numbers the logits of one prediction are: masked LM chooses among the vocabulary."""
+        return self.vocabulary if self.spec.vocabulary else len(self.labels)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What differs between tasks."""
+        return TASK_SPECS[self.task]
+
+    def rows(self, split: str) -> "PreparedRows":
+        """Map the rows of a split into memory."""
+        return PreparedRows.open(self.folder / f"{split}.arrow", self.pad_token)
+
+    def texts(self, split: str) -> dict[str, list[Any]]:
+        """The columns of text of a split, an entry a row: those of TEXTS, or the `question` and `context` that a window is of."""
+        if self.spec.windows:
+            examples = self.examples(split).take(self.rows(split).examples)
+            return {name: examples[name].to_pylist() for name in ("question", "context")}
+        table = _read(self.folder / f"{split}.arrow")
+        return {name: table[name].to_pylist() for name in TEXTS if name in table.column_names}
+
+    def examples(self, split: str) -> pa.Table:
+        """The questions that a split's rows are windows of: the columns of EXAMPLES."""
+        return _read(examples_path(self.folder / f"{split}.arrow"))
+
+
+@dataclass(frozen=True)
+class PreparedRows:
+    """The rows of one split, as views of the memory-mapped file. Never write to them."""
+
+    ids: Array
+    """(rows, 16) uint8"""
+    tokens: Array
+    """(all tokens,) int32: as the teacher sees them, so masked for masked LM"""
+    offsets: Array
+    """(rows + 1,) int64: row i is tokens[offsets[i]:offsets[i + 1]]"""
+    token_types: Array | None
+    """(all tokens,) int8"""
+    labels: Array
+    """Sequence classification: (rows,) int64, UNLABELLED for transfer rows. Regression: (rows,) float32, NaN for transfer rows.
+    Question answering: (rows, 2) int64, the first and last token of the answer in the row, (0, 0) where this window has none,
+    UNLABELLED twice for transfer rows. Token classification and masked LM: (all tokens,) int64, the tag, or the id that was
+    masked; UNLABELLED where nothing is to be predicted."""
+    pad_token: int = 0
+    examples: Array | None = None
+    """Question answering: (rows,) int64, the row of `Dataset.examples` that a window is of"""
+    spans: Array | None = None
+    """Question answering: (all tokens, 2) int32, the characters of the context that a token covers, (−1, −1) outside it"""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> Array:
+        """Tokens a row, (rows,) int64."""
+        return np.diff(self.offsets)
+
+    def word(self, place: int) -> list[int]:
+        """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
+        end = int(self.offsets[np.searchsorted(self.offsets, place, side="right")])
+        labelled = np.flatnonzero(self.labels[place + 1 : end] != UNLABELLED)
+        tokens: list[int] = self.tokens[place : place + 1 + int(labelled[0]) if len(labelled) else end].tolist()
+        return tokens
+
+    @classmethod
+    def open(cls, path: Path, pad_token: int = 0) -> "PreparedRows":
+        """Map a file; a file of several record batches is joined in memory."""
+        table = _read(path)
+        names = [name for name in table.column_names if name not in TEXTS]
+        if not {"example_id", "input_ids"} <= set(names) or not {"label", "labels"} & set(names):
+            raise UserError(f"{path}: has the columns {', '.join(names)}; run `dvc repro prepare@{path.parent.name}`")
+        column = {name: table.column(name).combine_chunks() for name in names}
+        ids = np.frombuffer(column["example_id"].buffers()[1], np.uint8)[: len(table) * ID_BYTES]
+        return cls(
+            ids=ids.reshape(-1, ID_BYTES),
+            tokens=column["input_ids"].values.to_numpy(),
+            offsets=column["input_ids"].offsets.to_numpy().astype(np.int64),
+            token_types=column["token_type_ids"].values.to_numpy() if "token_type_ids" in column else None,
+            labels=_labels(column),
+            pad_token=pad_token,
+            examples=column["example"].to_numpy() if "example" in column else None,
+            spans=column["spans"].values.flatten().to_numpy().reshape(-1, 2) if "spans" in column else None,
+        )
+
+
+def example_id(
+    input_ids: Sequence[int] | Array, token_types: Sequence[int] | Array | None, positions: Array | None = None
+) -> bytes:
+    """A hash of what the teacher sees: equal rows, however they came about, have equal targets.
+
+    `positions`: of masked LM, where targets are wanted: some tokens there are left as they were.
+    """
+    content = np.asarray(input_ids, "<i4").tobytes()
+    if token_types is not None:
+        content += b"|" + np.asarray(token_types, "<i1").tobytes()
+    if positions is not None:
+        content += b"#" + np.asarray(positions, "<i4").tobytes()
+    return hashlib.sha256(content).digest()[:ID_BYTES]
+
+
+def example_ids(encoded: Mapping[str, Sequence[Any]]) -> list[bytes]:
+    """Those of rows of `input_ids` and, for pairs, `token_type_ids`."""
+    types = encoded.get("token_type_ids")
+    return [example_id(row, types[i] if types else None) for i, row in enumerate(encoded["input_ids"])]
+
+
+def write_split(
+    path: Path,
+    encoded: Mapping[str, Sequence[Any]],
+    labels: Array | Sequence[Any],
+    texts: Mapping[str, Sequence[Any]],
+    ids: Sequence[bytes] | None = None,
+) -> str:
+    """Write a split's rows; returns its fingerprint, SHA-256 over its example ids in order.
+
+    `encoded` has a value a row of `input_ids`; `token_type_ids` for pairs; `example` and `spans` for windows. `labels` are
+    (rows,) int64 or float32, (rows, 2) int64, or for each row a label a token; `texts` columns of TEXTS. `ids` are example ids,
+    if the tokens alone do not give them.
+    """
+    types = encoded.get("token_type_ids")
+    ids = ids or example_ids(encoded)
+    columns: dict[str, pa.Array] = {
+        "example_id": pa.array(ids, pa.binary(ID_BYTES)),
+        "input_ids": _ragged(encoded["input_ids"], np.int32),
+    }
+    if types:
+        columns["token_type_ids"] = _ragged(types, np.int8)
+    if "spans" in encoded:
+        columns["example"] = pa.array(encoded["example"], pa.int64())
+        columns["spans"] = _ragged(encoded["spans"], np.int32, width=2)
+    if not isinstance(labels, np.ndarray):
+        columns["labels"] = _ragged(labels, np.int32)
+    elif labels.ndim == 2:
+        columns["label"] = pa.FixedSizeListArray.from_arrays(pa.array(labels.ravel(), pa.int64()), labels.shape[1])
+    else:
+        columns["label"] = pa.array(labels, pa.float32() if labels.dtype.kind == "f" else pa.int64())
+    columns |= {name: pa.array(values, TEXTS[name]) for name, values in texts.items()}
+    _write(path, pa.table(columns))
+    return hashlib.sha256(b"".join(ids)).hexdigest()
+
+
+def write_examples(path: Path, examples: Mapping[str, Sequence[Any]]) -> None:
+    """Write the questions of the split at `path` beside it: the columns of EXAMPLES."""
+    _write(examples_path(path), pa.table(dict(examples), schema=EXAMPLES))
+
+
+def examples_path(path: Path) -> Path:
+    """train.arrow → train.examples.arrow"""
+    return path.with_suffix(".examples.arrow")
+
+
+def write_description(folder: Path, description: dict[str, Any]) -> None:
+    """Write dataset.json."""
+    write_text(folder / "dataset.json", to_json({"format": FORMAT, "version": VERSION, **description}))
+
+
+def _labels(column: Mapping[str, pa.Array]) -> Array:
+    if "labels" in column:
+        return np.asarray(column["labels"].values.to_numpy().astype(np.int64))
+    if pa.types.is_fixed_size_list(column["label"].type):
+        return np.asarray(column["label"].flatten().to_numpy().reshape(-1, column["label"].type.list_size))
+    return np.asarray(column["label"].to_numpy())
+
+
+def _ragged(rows: Sequence[Any], dtype: type[np.generic], width: int = 1) -> pa.ListArray:
+    """Lists of numbers, or of tuples of `width` numbers, by way of one flat array: lists of Python numbers take long."""
+    parts = [np.asarray(row, dtype).reshape(-1, width) for row in rows]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    values = pa.array(np.concatenate([np.empty((0, width), dtype), *parts]).ravel())
+    items = values if width == 1 else pa.FixedSizeListArray.from_arrays(values, width)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro prepare@{path.parent.name}`") from None
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2**31 - 1)

@@ -1,0 +1,99 @@
+"""Tokenizers: loading, a fingerprint of what one does, and texts to ids of unequal length."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from tokenizers import Encoding
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.core.locations import load_or_explain
+from distill.core.progress import bar
+
+CHUNK = 4096
+"""Rows tokenized at once, so that a progress bar moves."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A split's tokens, and what else is known once there are tokens."""
+
+    columns: dict[str, list[Any]]
+    """`input_ids`, and `token_type_ids` for pairs whose tokenizer tells them apart; `example` and `spans` for windows."""
+    lengths: Array
+    truncated_rows: int = 0
+    truncated_tokens: int = 0
+    labels: Array | list[Any] | None = None
+    """Those of tokens or windows; those of whole rows are not changed by tokens."""
+    ids: list[bytes] | None = None
+    """Example ids, if the tokens alone do not give them."""
+    counts: dict[str, Any] = field(default_factory=dict)
+    """What is worth telling of this task."""
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int, title: str) -> Encoded:
+    """Tokenize with special tokens, the longer text of a pair truncated first."""
+    columns: dict[str, list[Any]] = {"input_ids": [], "token_type_ids": []}
+    lost = np.zeros(len(texts), np.int64)
+    typed = pairs is not None and "token_type_ids" in tokenizer.model_input_names
+    for part in chunks(len(texts), title):
+        encodings, lost[part] = tokenize_truncated(tokenizer, texts[part], None if pairs is None else pairs[part], max_length)
+        columns["input_ids"] += [row.ids for row in encodings]
+        columns["token_type_ids"] += [row.type_ids for row in encodings if typed]
+    columns = {name: rows for name, rows in columns.items() if rows}
+    return Encoded(columns, lengths_of(columns.get("input_ids", [])), int((lost > 0).sum()), int(lost.sum()))
+
+
+def tokenize_truncated(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int
+) -> tuple[list[Encoding], Array]:
+    """What the tokenizer makes of rows with `truncation=True`, and how many tokens each row lost: each text is tokenized once."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    processor, backend.post_processor = backend.post_processor, None  # it would trim RoBERTa's offsets twice
+    try:
+        parts = [backend.encode_batch(part, add_special_tokens=False) for part in (texts, pairs) if part is not None]
+    finally:
+        backend.post_processor = processor
+    backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
+    encodings = [backend.post_process(*row) for row in zip(*parts, strict=True)]
+    backend.no_truncation()
+    special = tokenizer.num_special_tokens_to_add(pair=pairs is not None)
+    return encodings, sum(map(lengths_of, parts), special - lengths_of(encodings))
+
+
+def chunks(rows: int, title: str) -> Iterable[slice]:
+    """Slices of CHUNK rows, under a progress bar; without title, none is shown."""
+    parts = [slice(start, start + CHUNK) for start in range(0, rows, CHUNK)]
+    return bar(parts, title=f"tokenize {title}" if title else None, unit="chunk")
+
+
+def lengths_of(rows: Sequence[Any]) -> Array:
+    """(rows,) int64"""
+    return np.array([len(row) for row in rows], np.int64)
+
+
+def load_tokenizer(place: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """A fast tokenizer, from a folder or a hub name."""
+
+    def load() -> PreTrainedTokenizerBase:
+        return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(place, revision=revision))
+
+    tokenizer = load_or_explain(place, "tokenizer", load)
+    if not tokenizer.is_fast:
+        raise UserError(f"{place}: has no fast tokenizer (tokenizer.json); convert it with transformers and save it again")
+    return tokenizer
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of what a tokenizer does: its pipeline and vocabulary, without truncation and padding."""
+    pipeline = json.loads(tokenizer.backend_tokenizer.to_str())
+    pipeline["truncation"] = pipeline["padding"] = None
+    return hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).hexdigest()

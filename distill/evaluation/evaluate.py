@@ -1,0 +1,93 @@
+"""The metrics file of a teacher or a student, and the description of its predictions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill.core.arrays import Array
+from distill.core.devices import best_device
+from distill.data.batching import pad_batch, pad_labels
+from distill.data.dataset import Dataset, PreparedRows
+from distill.evaluation.describe import detail_of
+from distill.evaluation.details import Detail
+from distill.evaluation.retention import over_seeds, retention, size
+from distill.models.loading import load_for
+from distill.models.predict import predict
+from distill.store.output_names import LOGITS
+from distill.store.readers import OutputReader
+from distill.store.target_set import TargetStore
+from distill.tasks.base import EvaluationSplit, Task
+from distill.tasks.registry import task_of
+from distill.tasks.token_classification import real
+
+STORED_ROWS = 64
+"""Rows read from the store at once: a vocabulary's logits are large."""
+
+
+def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Detail]:
+    """A teacher's scores on the test split, and the description of its predictions."""
+    model, tokenizer = load_for(folder, dataset)
+    task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
+    kept = predict(model.to(best_device()), task, split.rows, f"evaluate {folder.name}")
+    scores = {**_about(dataset, task.judge(kept, split)), **size(model, folder), **task.measures(kept, split)}
+    return scores, detail_of(task, kept, split, tokenizer)
+
+
+def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]) -> tuple[dict[str, Any], Detail]:
+    """A student's scores on the test split, means over its seeds, and its relation to the teacher, whose logits the store has.
+
+    The description is of the predictions of the seed at the root of `folder`.
+    """
+    store.require(dataset, ["test"])
+    task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
+    teacher = stored(store.output(LOGITS, "test"), task, split.rows, store.manifest(LOGITS).per)
+    runs, judged = {}, []
+    detail, shipped = Detail(task.name), {}
+    for seed, place in seed_folders(folder, seeds).items():
+        model, tokenizer = load_for(place, dataset)
+        kept = predict(model.to(best_device()), task, split.rows, f"evaluate {folder.name}")
+        judged.append(task.judge(kept, split))
+        runs[seed] = {**task.measures(kept, split), **task.relation(kept, teacher, split)}
+        sizes = size(model, place)
+        if place == folder:
+            detail = detail_of(task, kept, split, tokenizer, teacher)
+            shipped = {"shipped": runs[seed][dataset.metric]} if len(seeds) > 1 else {}
+    scores = {
+        **_about(dataset, judged[0]),
+        **sizes,
+        **over_seeds(list(runs.values())),
+        **retention(task, dataset.metric, np.array(judged), task.judge(teacher, split)),
+        "seeds": {str(seed): values[dataset.metric] for seed, values in runs.items()},
+        **shipped,
+    }
+    return scores, detail
+
+
+def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Array:
+    """What scoring needs of the teacher's logits over all rows, from the store; in the form of `predict`.
+
+    `per` is what the set has one vector of; a masked-lm set may have them of every token, of which the masked ones count.
+    """
+    places = reader.locate(rows.ids)
+    parts = []
+    for start in range(0, len(rows), STORED_ROWS):
+        chosen = np.arange(start, min(start + STORED_ROWS, len(rows)))
+        mask, labels = pad_batch(rows, chosen).get("attention_mask"), pad_labels(rows, chosen)
+        vectors, wanted = reader.gather(places[chosen]), task.positions(labels, mask)
+        if wanted is not None and per == "token":
+            vectors = vectors[real(wanted, mask)]
+        parts.append(task.kept(vectors, labels, mask).numpy())
+    return np.concatenate(parts)
+
+
+def seed_folders(folder: Path, seeds: Sequence[int]) -> dict[int, Path]:
+    """Where each seed's model is: the best on validation at the root, the others under `seeds/`."""
+    places = {seed: folder / "seeds" / str(seed) for seed in seeds}
+    return {seed: place if place.exists() else folder for seed, place in places.items()}
+
+
+def _about(dataset: Dataset, judged: Array) -> dict[str, Any]:
+    """What is measured, and over how many rows or questions."""
+    return {"task": dataset.task, "metric": dataset.metric, "rows": len(judged)}

@@ -1,0 +1,115 @@
+"""The model card of an export: what it is, how good, what for, and how it came about. The same run writes the same bytes."""
+
+import hashlib
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from distill.data.dataset import Dataset
+from distill.export.session import FP32, INT8
+
+TAGS = ["distillation", "int8", "onnx"]
+CARD = """---
+{header}---
+
+# {name}
+
+A model for {task}, {origin} on the data set `{data}`: {size}.
+
+| file | what | MB | {metric} |
+|---|---|---|---|
+{files}
+
+Scores are those of the test split, {rows} {units}.{kept}
+
+## Intended use
+
+It {purpose}, of up to {max_length} tokens. The scores hold for such texts alone: measure it on your own before you rely
+on it. What the data and the teacher have wrong, it has too.
+
+```sh
+python -m distill predict data/exports/{kind}/{name}/{int8} texts.txt
+```
+
+`{fp32}` and `{int8}` run in ONNX Runtime. They take `input_ids`, `attention_mask` and, if the model has them, `token_type_ids`,
+(batch, length) int64, of any batch and length. The tokenizer and the label names are in this folder, as transformers reads them.
+
+## How it was made
+
+```yaml
+{entry}```
+
+In the repository that it comes from, this finds the commit, by what dvc.lock says of {found}, and makes it again:
+
+```sh
+git checkout $(git log --reverse --format=%H -S {md5} -- dvc.lock | head -1)
+dvc repro --pull --allow-missing {stage}@{name}
+```
+"""
+
+
+def card(
+    kind: str,
+    name: str,
+    job: Mapping[str, Any],
+    dataset: Dataset,
+    scores: Mapping[str, Any],
+    exports: Mapping[str, Any],
+    written: str,
+) -> str:
+    """Markdown with the header that the hub reads.
+
+    `job` is what `check` says of the entry: `entry`, its settings, and for a student `teachers`. `scores` and `exports` are the
+    metrics files of the model and of its exports, `written` the latter as it is on disk. There is no commit in the card, which is
+    itself an output that a commit pins: the MD5 of the scores' file stands in dvc.lock, and tells the commit.
+    """
+    labels = ", ".join(dataset.labels)
+    return CARD.format(
+        **{"kind": kind, "name": name, "task": dataset.task, "metric": dataset.metric, "data": dataset.folder.name},
+        **{"fp32": FP32, "int8": INT8, "rows": exports["rows"], "max_length": dataset.max_length},
+        header=_yaml({"library_name": "transformers", "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}),
+        origin=_origin(job),
+        size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
+        files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
+        units=dataset.spec.units,
+        kept=_kept(scores),
+        purpose=dataset.spec.purpose.format(data=dataset.folder.name, labels=labels),
+        entry=_yaml({kind: {name: job["entry"]}}),
+        found=f"data/metrics/exports/{kind}/{name}.json",
+        md5=hashlib.md5(written.encode(), usedforsecurity=False).hexdigest(),
+        stage="export" if kind == "students" else "export-teacher",
+    )
+
+
+def _files(model: str, scores: Mapping[str, Any], exports: Mapping[str, Any], metric: str) -> str:
+    rows = (
+        (model, "torch, fp32", {**scores, metric: scores.get("shipped", scores[metric])}),
+        (FP32, "ONNX, fp32", exports["fp32"]),
+        (INT8, "ONNX, INT8", exports["int8"]),
+    )
+    return "\n".join(f"| {file} | {what} | {scores['bytes'] / 1e6:.1f} | {scores[metric]:.4f} |" for file, what, scores in rows)
+
+
+def _kept(scores: Mapping[str, Any]) -> str:
+    if "retention" not in scores:
+        return ""
+    low, high = scores["retention_low"], scores["retention_high"]
+    who = "Its seeds keep, on average," if len(scores.get("seeds", ())) > 1 else "It keeps"
+    return f"\n{who} {scores['retention']:.1%} of its teacher's score (95% interval {low:.1%} to {high:.1%})."
+
+
+def _origin(job: Mapping[str, Any]) -> str:
+    if "teachers" not in job:
+        return "fine-tuned"
+    teachers = " and ".join(f"the teacher `{teacher}`" for teacher in job["teachers"])
+    return f"distilled by the recipe `{job['entry']['recipe']}` from {teachers}"
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    stream = StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump(dict(content), stream)
+    return stream.getvalue()

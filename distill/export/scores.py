@@ -1,0 +1,58 @@
+"""The scores of an ONNX file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.core.files import sha256
+from distill.data.dataset import Dataset
+from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
+from distill.export.session import FP32, INT8, open_session
+from distill.models.predict import predict_by
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.registry import task_of
+
+BATCH_TOKENS = 1024
+"""Tokens run at once: a masked language model's logits are those of every token, over the vocabulary."""
+
+
+def measure_exports(folder: Path, dataset: Dataset) -> dict[str, Any]:
+    """The scores of both files of an export, on the test split; of INT8 also how far it follows fp32."""
+    task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
+    exact, rounded = (predicted(folder / name, dataset, split) for name in (FP32, INT8))
+    relation = task.relation(rounded, exact, split)
+    follows = {"agreement": "agreement_with_fp32", "kl_from_teacher": "kl_from_fp32"}
+    return {
+        "task": dataset.task,
+        "metric": dataset.metric,
+        "rows": len(task.judge(exact, split)),
+        "fp32": {**about(folder / FP32), **task.measures(exact, split)},
+        "int8": {**about(folder / INT8), **task.measures(rounded, split), **{follows[key]: relation[key] for key in relation}},
+    }
+
+
+def predicted(path: Path, dataset: Dataset, split: EvaluationSplit) -> Array:
+    """What scoring needs of a file's logits, in the form of `predict` in distill/models/predict.py."""
+    session = open_session(path)
+    fingerprint = tokenizer_fingerprint(load_tokenizer(path.parent))
+    if fingerprint != dataset.tokenizer:
+        raise UserError(
+            f"{path}: its tokenizer is {fingerprint[:12]}, the rows of {dataset.folder} were made with {dataset.tokenizer[:12]}; "
+            "score it on the data set of its model"
+        )
+    title = f"evaluate {path.parent.name}/{path.name}"
+
+    def forward(batch: dict[str, Tensor], where: Tensor | None) -> Tensor:
+        logits = torch.from_numpy(session({name: part.numpy() for name, part in batch.items()}))
+        return logits if where is None else logits[where]
+
+    return predict_by(forward, task_of(dataset.task), split.rows, title, BATCH_TOKENS)
+
+
+def about(path: Path) -> dict[str, Any]:
+    """Which file this is: bytes and SHA-256."""
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}

@@ -1,0 +1,156 @@
+"""Models of transformers: loading, saving, heads that fit the labels, and fingerprints."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import transformers
+from huggingface_hub.utils.tqdm import enable_progress_bars
+from jaxtyping import Bool
+from torch import Tensor
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.core.errors import UserError
+from distill.core.files import sha256
+from distill.core.locations import load_or_explain
+from distill.data.dataset import Dataset
+from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
+from distill.models.families import family_of, supporting, usable_positions
+from distill.tasks.base import Task
+from distill.tasks.registry import task_of
+
+transformers.utils.logging.disable_progress_bar()
+if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") != "1":
+    enable_progress_bars()  # of downloads: the line before silences them too
+
+TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+"""How the names of classes with the head of one task end."""
+
+
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Write weights, config and tokenizer, which says how long the rows were that the model is trained and measured on."""
+    model.save_pretrained(folder)
+    tokenizer.model_max_length = max_length
+    tokenizer.save_pretrained(folder)
+
+
+def load_for(folder: Path, dataset: Dataset, *, new_head: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model that this pipeline wrote, refused unless labels, tokenizer, vocabulary and length fit the data set.
+
+    With `new_head`, it may be of another task or other labels, and gets a new head then.
+    """
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder}: no model; run the stage that writes it, or `dvc pull {folder}`")
+    tokenizer = load_tokenizer(folder)
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    if fingerprint != dataset.tokenizer:
+        raise UserError(
+            f"{folder}: its tokenizer is {fingerprint[:12]}, the rows of {dataset.folder} were made with "
+            f"{dataset.tokenizer[:12]}; both must use the same: prepare the data set with the model's tokenizer"
+        )
+    model = load_model(folder, task_of(dataset.task), dataset.labels, new_head=new_head)
+    require_fit(model, dataset, str(folder))
+    return model, tokenizer
+
+
+def require_fit(model: PreTrainedModel, dataset: Dataset, where: str) -> None:
+    """Refuse a model that cannot embed the data set's tokens, or rows of its length."""
+    require_vocabulary(model, dataset.vocabulary, where)
+    require_positions(model, dataset.max_length, where)
+
+
+def load_model(
+    place: str | Path, task: Task, labels: Sequence[str], *, new_head: bool, revision: str | None = None
+) -> PreTrainedModel:
+    """A checkpoint with the task's head for these labels, fp32, `sdpa` attention where it has it.
+
+    With `new_head`, a head that is missing or of another size is newly made from torch's current random state. Without, the
+    checkpoint's own head must fit, and where labels are classes, their order must be that of the data.
+    """
+    named = _label_names(labels) if labels else {}
+    model, report = load_or_explain(
+        place,
+        "model",
+        lambda: getattr(transformers, task.spec.auto_model).from_pretrained(
+            place, revision=revision, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True, **named
+        ),
+    )
+    absent = sorted(set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]})
+    absent += [f"it is a {other}" for other in model.config.architectures or () if _has_another_head(other, model)]
+    if absent and not new_head:
+        sized = f" for {len(labels)} labels" if task.spec.names_labels else ""
+        raise UserError(f"{place}: has no {task.name} head{sized} ({absent[0]}); fine-tune it: epochs ≥ 1")
+    if task.spec.names_labels and not new_head:
+        config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+        names = [str(config.id2label[i]) for i in sorted(config.id2label)]
+        if names != list(labels):
+            raise UserError(
+                f"{place}: its labels are {names}, the data set's are {list(labels)}; set the data set's `labels` to match"
+            )
+    return cast(PreTrainedModel, model)
+
+
+def _has_another_head(architecture: str, model: PreTrainedModel) -> bool:
+    """Whether a checkpoint was made for another task: ModernBERT's heads have the same names, so their weights do not tell."""
+    return architecture.endswith(TASK_HEADS) and architecture != type(model).__name__
+
+
+@contextmanager
+def only_positions(model: PreTrainedModel, where: Bool[Tensor, "batch seq"] | None) -> Iterator[None]:
+    """Let a masked language model's head run at these tokens alone: its logits are (positions, vocabulary).
+
+    A head makes some 30,000 numbers a token, of which only those of masked tokens matter. None changes nothing.
+    """
+    if where is None:
+        yield
+        return
+    family = model.config.model_type
+    head = family_of(family).masked_lm_head
+    if head is None:
+        raise UserError(f"the masked-lm head of '{family}' is not known; choose a model of {supporting('masked_lm_head')}")
+    with getattr(model, head).register_forward_pre_hook(lambda _, inputs: (inputs[0][where], *inputs[1:])):
+        yield
+
+
+def _label_names(labels: Sequence[str]) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+
+
+def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
+    """Write the label names into a config, in their order."""
+    config.update(_label_names(labels))
+
+
+def require_vocabulary(model: PreTrainedModel, tokenizer_size: int, where: str) -> None:
+    """Refuse a tokenizer that makes ids for which the model has no embedding."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if tokenizer_size > rows:
+        raise UserError(
+            f"{where}: embeds {rows} tokens, the data set's tokenizer has {tokenizer_size}; use the model's own tokenizer"
+        )
+
+
+def require_positions(model: PreTrainedModel, max_length: int, where: str) -> None:
+    """Refuse rows longer than the model's position embeddings."""
+    most = usable_positions(model.config.model_type, getattr(model.config, "max_position_embeddings", None))
+    if most is not None and max_length > most:
+        raise UserError(f"{where}: takes {most} tokens, the data set's max_length is {max_length}; lower it")
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """SHA-256 over the safetensors files of a model's folder."""
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise UserError(f"{folder}: no model.safetensors; run the stage that writes {folder}")
+    return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
+
+
+def config_fingerprint(folder: Path) -> str:
+    """SHA-256 of a model's config, without the version of transformers that wrote it."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("transformers_version", None)
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,115 @@
+"""What differs between tasks, in one table without torch: to add a task, begin here."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+TaskName = Literal["sequence-classification", "regression", "token-classification", "question-answering", "masked-lm"]
+
+Per = Literal["row", "token", "position"]
+"""What an output has one vector of: a row, a real token, or a token at which something is to be predicted (a masked one)."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task, as params.yaml, the stages and transformers see it. Its computations are a class of distill/tasks/."""
+
+    auto_model: str
+    """The class of transformers that loads a model with the task's head."""
+    pipeline: str
+    """What the hub and transformers call the task."""
+    purpose: str
+    """What a model is for, in its card; may name `{data}` and `{labels}`."""
+    logits_per: Per
+    """What the teacher's logits are one vector of."""
+    metrics: tuple[str, ...]
+    """The default first; all are the higher the better."""
+    columns: tuple[str, ...]
+    """What is read of `columns` in params.yaml."""
+    keys: tuple[str, ...] = ()
+    """The keys of `datasets` that only some tasks have, of which this is one."""
+    inputs: tuple[str, ...] = ("text",)
+    """What a row must have for `predict`."""
+    names_labels: bool = False
+    """Whether labels are classes or tags with names: those of a model have to be those of the data."""
+    labels_per_token: bool = False
+    windows: bool = False
+    """Whether rows are windows of examples, which are kept beside them."""
+    vocabulary: bool = False
+    """Whether logits are over the whole vocabulary."""
+    not_audited: str | None = None
+    """Why a teacher cannot contradict the labels."""
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a row may be a pair of texts."""
+        return "text_pair" in self.columns
+
+    @property
+    def head(self) -> str:
+        """What the names of transformers' classes with the task's head have behind `For`."""
+        return self.auto_model.removeprefix("AutoModelFor")
+
+    @property
+    def units(self) -> str:
+        """What scores are means over."""
+        return "questions" if self.windows else "rows"
+
+
+TASK_SPECS: dict[str, TaskSpec] = {
+    "sequence-classification": TaskSpec(
+        auto_model="AutoModelForSequenceClassification",
+        pipeline="text-classification",
+        purpose="puts texts like those of `{data}` into one of the classes {labels}",
+        logits_per="row",
+        metrics=("accuracy", "macro_f1", "f1", "mcc"),
+        columns=("text", "text_pair", "label", "id"),
+        keys=("labels", "drop_empty", "teacher_tokenizer", "teacher_max_length"),
+        names_labels=True,
+    ),
+    "regression": TaskSpec(
+        auto_model="AutoModelForSequenceClassification",
+        pipeline="text-classification",
+        purpose="gives texts like those of `{data}` a number",
+        logits_per="row",
+        metrics=("pearson", "spearman"),
+        columns=("text", "text_pair", "label", "id"),
+        keys=("drop_empty", "teacher_tokenizer", "teacher_max_length"),
+    ),
+    "token-classification": TaskSpec(
+        auto_model="AutoModelForTokenClassification",
+        pipeline="token-classification",
+        purpose="finds entities in texts like those of `{data}`; its tags are {labels}",
+        logits_per="token",
+        metrics=("entity_f1",),
+        columns=("tokens", "tags", "id"),
+        keys=("labels",),
+        names_labels=True,
+        labels_per_token=True,
+    ),
+    "question-answering": TaskSpec(
+        auto_model="AutoModelForQuestionAnswering",
+        pipeline="question-answering",
+        purpose="finds the answers to questions in contexts like those of `{data}`",
+        logits_per="token",
+        metrics=("f1", "exact_match"),
+        columns=("question", "context", "answers", "id"),
+        keys=("stride",),
+        inputs=("question", "context"),
+        windows=True,
+    ),
+    "masked-lm": TaskSpec(
+        auto_model="AutoModelForMaskedLM",
+        pipeline="fill-mask",
+        purpose="tells the words behind masks in texts like those of `{data}`; a start for further distillation",
+        logits_per="position",
+        metrics=("accuracy",),
+        columns=("text", "id"),
+        keys=("maskings", "mask_probability"),
+        labels_per_token=True,
+        vocabulary=True,
+        not_audited="the labels of masked-lm are the text itself, which no teacher can contradict",
+    ),
+}
+
+PER_ROW = tuple(name for name, spec in TASK_SPECS.items() if spec.logits_per == "row")
+"""Tasks of one answer a row: its words can be replaced, and another tokenizer's student can learn from its logits."""

@@ -1,0 +1,89 @@
+"""What target sets keep, lack and take on disk, from params.yaml, configs and token lengths: nothing is computed."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+import transformers
+from transformers import AutoConfig, PreTrainedModel
+
+from distill.core.errors import UserError
+from distill.core.locations import load_or_explain
+from distill.data.dataset import Dataset
+from distill.params.students import Needs
+from distill.params.targets import Split
+from distill.pipeline.needs import difference, keeps, lists, names, readers, reads, union, unused_outputs
+from distill.pipeline.project import Params
+from distill.pipeline.shapes import Shape
+from distill.store.codecs.vectors import bytes_a_vector
+from distill.store.output_names import REPLAY
+from distill.targets.disk_size import VARIANCE_LOST, Plan
+from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve
+from distill.tasks.base import Task
+from distill.tasks.registry import task_of
+
+
+def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, data: Path = Path("data")) -> dict[str, Any]:
+    """All that is known of a target set, as JSON has it; `config` is the config.json of its teacher."""
+    settings = params.targets[name]
+    shape, job = shapes[settings.teacher], job_of(settings)
+    task = params.task(settings.dataset)
+    kept, outputs = keeps(settings, shape.layers), resolve(job, shape.layers, task)
+    asked = {student: _reads(params, student, shapes) for student in readers(params, name)}
+    known = [needs for needs in asked.values() if needs is not None]
+    wished = union([lists(settings, shape.layers), *known])
+    wanted = replace(job, hidden=wished.hidden, cls=wished.cls, attention=wished.attention, relations=wished.relations)
+    rows, bytes_of, attention = _sizes(data / "prepared" / settings.dataset, config, job, wanted)
+    return {
+        "teacher": {"name": settings.teacher, **asdict(shape)},
+        "dataset": {"name": settings.dataset, "rows": rows},
+        "students": {
+            name: needs and {"reads": names(needs), "lacks": names(difference(needs, kept))} for name, needs in asked.items()
+        },
+        "unread": unused_outputs(settings, shape.layers, known) if len(known) == len(asked) else [],
+        "codec": {
+            "name": job.codec,
+            "variance_lost": VARIANCE_LOST[job.codec],
+            "bytes_a_value": bytes_a_vector(job.codec, shape.width) / shape.width,
+        },
+        "outputs": {
+            name: {"codec": outputs.stored.get(name, REPLAY), "source": outputs.replayed.get(name), "bytes": bytes_of.get(name)}
+            for name in outputs.names
+        },
+        "attention": {"layers": list(wanted.attention), "bytes": attention},
+    }
+
+
+def _reads(params: Params, student: str, shapes: Mapping[str, Shape]) -> Needs | None:
+    with contextlib.suppress(UserError):
+        return reads(params, student, shapes)
+    return None
+
+
+def _sizes(
+    folder: Path, config: Path, job: MaterializeSpec, wanted: MaterializeSpec
+) -> tuple[dict[str, int], dict[str, dict[str, int]], dict[str, int]]:
+    """Distinct rows of each split, bytes of a job's outputs, and of the ways to keep the wanted attention."""
+    if not (folder / "dataset.json").exists():
+        return {}, {}, {}
+    dataset = Dataset.open(folder)
+    splits = [split for split in get_args(Split) if split in dataset.splits]
+    model = meta_model(config, task_of(dataset.task), dataset.labels)
+    sizes = Plan({split: dataset.rows(split) for split in splits}, model, dataset.task)
+    rows = {split: len(lengths) for split, lengths in sizes.lengths.items()}
+    return rows, sizes.outputs(job), sizes.attention(wanted) if wanted.attention else {}
+
+
+def meta_model(config: Path, task: Task, labels: Sequence[str]) -> PreTrainedModel:
+    """A model of a config, with a task's head for these labels, whose weights have shapes and no numbers."""
+
+    def build() -> Any:
+        settings = AutoConfig.from_pretrained(config.parent, **({"num_labels": len(labels)} if labels else {}))
+        with torch.device("meta"):
+            return getattr(transformers, task.spec.auto_model).from_config(settings)
+
+    model: PreTrainedModel = load_or_explain(config.parent, "config", build)
+    return model

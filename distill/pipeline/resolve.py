@@ -1,0 +1,62 @@
+"""The references of params.yaml followed, for distill/params/resolved.py."""
+
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from distill.params.resolved import BenchmarkJob, Resolved, Student, TargetSet, Teacher, Timed
+from distill.pipeline.project import Params
+
+
+def resolve(params: Params) -> Resolved:
+    """What the benchmark and the report read of params.yaml, with all references followed."""
+    students = []
+    for name, entry in params.students.items():
+        members = params.members(entry.target_set)
+        students.append(
+            Student(
+                name=name,
+                dataset=entry.dataset,
+                origin=params.origin(entry.dataset),
+                augmented=entry.dataset in params.augmentations,
+                recipe=entry.recipe,
+                trains_head=entry.trains_head,
+                seeds=entry.seeds,
+                targets=tuple(dict.fromkeys(members)),
+                teachers=tuple(dict.fromkeys(params.targets[member].teacher for member in members)),
+                settings=_to_yaml({"students": {name: entry.model_dump(mode="json", exclude_defaults=True)}}),
+            )
+        )
+    return Resolved(
+        datasets=tuple(params.datasets),
+        teachers=tuple(
+            Teacher(name=name, dataset=entry.dataset, origin=params.origin(entry.dataset))
+            for name, entry in params.teachers.items()
+        ),
+        targets=tuple(
+            TargetSet(name=name, teacher=entry.teacher, origin=params.origin(entry.dataset))
+            for name, entry in params.targets.items()
+        ),
+        students=tuple(students),
+    )
+
+
+def benchmark_job(resolved: Resolved) -> BenchmarkJob:
+    """The teachers, and the students whose head is trained."""
+    timed: list[tuple[str, Teacher | Student, str]] = [("teachers", entry, entry.name) for entry in resolved.teachers]
+    timed += [("students", entry, entry.teachers[0]) for entry in resolved.students if entry.trains_head]
+    models = (
+        Timed(kind=kind, name=entry.name, dataset=entry.dataset, origin=entry.origin, teacher=teacher)
+        for kind, entry, teacher in sorted(timed, key=lambda one: (one[0] == "students", one[1].name))
+    )
+    return BenchmarkJob(models=tuple(models))
+
+
+def _to_yaml(content: Any) -> str:
+    """YAML with the keys in their own order."""
+    stream = StringIO()
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.dump(content, stream)
+    return stream.getvalue()

@@ -1,0 +1,130 @@
+"""Raw tables into rows with the labels that the table has: columns mapped, each value checked, nothing numbered."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from distill.core.errors import UserError
+from distill.data.rows import Answers, Rows
+from distill.params.datasets import DatasetSettings
+
+
+def read_raw(folder: Path) -> dict[str, pa.Table]:
+    """The splits of data/raw/NAME/, each from any file that `fetch` can read."""
+    from distill.sources.tables import read_local
+
+    if not folder.exists():
+        raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
+    return read_local(folder, "utf-8")
+
+
+def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    """Texts or pairs, and (rows,) objects: raw labels, None where there is none."""
+    columns, blank = settings.columns, settings.drop_empty
+    map_ids(table, where, columns.id)
+    pairs = _texts(table, where, columns.text_pair, "text_pair", blank) if columns.text_pair is not None else None
+    labels = _optional(table, where, columns.label, "label")
+    for row, value in enumerate(labels):
+        if isinstance(value, (list, dict)):
+            raise UserError(f"{where}: row {row}: column '{columns.label}' holds {value!r:.40}, expected one label a row")
+    texts = _texts(table, where, columns.text, "text", blank)
+    return _rows(texts, pairs, [None if value == "" else value for value in labels])
+
+
+def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    """The texts of a corpus; in many corpora empty rows separate paragraphs: they are dropped."""
+    map_ids(table, where, settings.columns.id)
+    texts = _texts(table, where, settings.columns.text, "text", blank=True)
+    return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).without_empty()
+
+
+def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    """The words of each row, and (rows,) objects: as many raw tags, or None for a row that has none."""
+    columns = settings.columns
+    map_ids(table, where, columns.id)
+    rows, labels = _column(table, where, columns.tokens, "tokens"), _optional(table, where, columns.tags, "tags")
+    for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
+        if not isinstance(words, list) or not words:
+            raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
+        wrong = next((word for word in words if not isinstance(word, str) or not word.strip()), None)
+        if wrong is not None or None in words:
+            raise UserError(
+                f"{where}: row {row}: column '{columns.tokens}' has the word {wrong!r:.40}; mend or drop it, and its tag"
+            )
+        if tags is not None and not isinstance(tags, list):
+            raise UserError(f"{where}: row {row}: column '{columns.tags}' holds {tags!r:.40}, expected a list of tags")
+        if tags is not None and len(tags) != len(words):
+            raise UserError(
+                f"{where}: row {row}: has {len(words)} tokens and {len(tags)} tags; expected a tag a token; mend the row"
+            )
+    return _rows(rows, None, labels)
+
+
+def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    """Questions with their contexts, and (rows,) objects: Answers, or None."""
+    columns = settings.columns
+    questions, contexts = (_texts(table, where, getattr(columns, part), part) for part in ("question", "context"))
+    answers = [
+        None if value is None else _answers(value, contexts[row], f"{where}: row {row}: column '{columns.answers}'")
+        for row, value in enumerate(_optional(table, where, columns.answers, "answers"))
+    ]
+    return _rows(questions, contexts, answers, map_ids(table, where, columns.id))
+
+
+def map_ids(table: pa.Table, where: str, identity: str | None) -> list[str]:
+    """The given ids as text, or row numbers."""
+    if identity is None:
+        return [str(row) for row in range(table.num_rows)]
+    first: dict[Any, int] = {}
+    for row, value in enumerate(_column(table, where, identity, "id")):
+        if value in first:
+            raise UserError(f"{where}: rows {first[value]} and {row} have the same {identity}, {value!r:.60}; ids must be unique")
+        first[value] = row
+    return [str(value) for value in first]
+
+
+def _rows(texts: list[Any], pairs: list[str] | None, labels: list[Any], ids: list[str] | None = None) -> Rows:
+    return Rows(texts, pairs, np.fromiter(labels, object, len(labels)), np.arange(len(texts)), ids)
+
+
+def _column(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+    if name not in table.column_names:
+        from distill.core.settings import nearest
+
+        raise UserError(f"{where}: no column '{name}' for columns.{part}{nearest(name, table.column_names)}")
+    values: list[Any] = table.column(name).to_pylist()
+    return values
+
+
+def _optional(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+    """A column of labels: if its name was not given (it is that of the part), a table may lack it."""
+    if name == part and name not in table.column_names:
+        return [None] * int(table.num_rows)
+    return _column(table, where, name, part)
+
+
+def _texts(table: pa.Table, where: str, name: str, part: str, blank: bool = False) -> list[str]:
+    values = _column(table, where, name, part)
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; mend or drop the row")
+        if not value.strip() and not blank:
+            raise UserError(f"{where}: row {row}: column '{name}' is empty; mend or drop the row")
+    return values
+
+
+def _answers(value: Any, context: str, where: str) -> Answers:
+    parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
+    if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
+        raise UserError(f"{where} holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD")
+    for text, start in zip(*parts, strict=True):
+        if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
+            raise UserError(f"{where}: the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at")
+        if (there := context[start : start + len(text)]) != text:
+            raise UserError(
+                f"{where}: the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
+            )
+    return Answers(tuple(parts[0]), tuple(parts[1]))

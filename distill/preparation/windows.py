@@ -1,0 +1,110 @@
+"""Questions and long contexts into overlapping windows, each of which may hold the answer (Devlin 2019, §4.2)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.data.dataset import UNLABELLED
+from distill.data.rows import Answers, Rows
+from distill.data.tokenizers import Encoded, chunks, lengths_of
+from distill.params.datasets import DatasetSettings
+
+
+def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, title: str) -> Encoded:
+    """Tokenize the question first, then as much of its context as there is room for, in as many windows as it takes.
+
+    Questions longer than a third of `max_length` are truncated, and counted. Of several answers the first is the label.
+    `columns` has `example` (the question's row) and `spans` (the characters of the context, a pair a token) too; `labels` are
+    (windows, 2) int64. `counts` has `lost_answers`: questions whose answer is whole in no window.
+    """
+    questions, contexts, max_length, stride = rows.texts, rows.texts_pair or [], settings.max_length, settings.stride
+    share, special = max_length // 3, tokenizer.num_special_tokens_to_add(pair=True)
+    room = max_length - share - special
+    stride = min(share, room - 1) if stride is None else stride
+    if not 0 <= stride < room:
+        raise UserError(
+            f"stride: {stride} tokens of windows of {max_length}, a question may take {share}, special tokens {special}; "
+            f"expected less than {room}: lower stride or raise max_length"
+        )
+    columns: dict[str, list[Any]] = {"input_ids": [], "token_type_ids": [], "example": [], "spans": []}
+    lost = np.zeros(len(questions), np.int64)
+    for part in chunks(len(questions), title):
+        asked, lost[part] = _shortened(tokenizer, questions[part], share)
+        for name, values in _windows(tokenizer, asked, contexts[part], max_length, stride).items():
+            columns[name] += [part.start + i for i in values] if name == "example" else values
+    places = [place(spans, rows.labels[row]) for spans, row in zip(columns["spans"], columns["example"], strict=True)]
+    labels = np.array(places, np.int64).reshape(-1, 2)
+    return Encoded(
+        {name: rows for name, rows in columns.items() if rows},
+        lengths_of(columns["input_ids"]),
+        int((lost > 0).sum()),
+        int(lost.sum()),
+        labels=labels,
+        counts=_counts(rows.labels, labels, np.array(columns["example"], np.int64)),
+    )
+
+
+def place(spans: Array, answers: Answers | None) -> tuple[int, int]:
+    """The first and last token of the first answer in a window: (0, 0), [CLS], if it is not whole there; UNLABELLED for None.
+
+    `spans`: (tokens, 2) int, (−1, −1) outside the context.
+    """
+    if answers is None:
+        return UNLABELLED, UNLABELLED
+    if not answers.texts:
+        return 0, 0
+    text, start = answers.texts[0], answers.starts[0]
+    start, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
+    inside = np.flatnonzero(spans[:, 1] > spans[:, 0])
+    covering = inside[(spans[inside, 0] < end) & (spans[inside, 1] > start)]
+    if len(covering) == 0 or spans[covering[0], 0] > start or spans[covering[-1], 1] < end:
+        return 0, 0
+    return int(covering[0]), int(covering[-1])
+
+
+def _shortened(tokenizer: PreTrainedTokenizerBase, questions: list[str], most: int) -> tuple[list[str], Array]:
+    """Questions of at most so many tokens, and how many each lost."""
+    whole = tokenizer(questions, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    lost = np.maximum(lengths_of(whole["input_ids"]) - most, 0)
+    spans: Sequence[Any] = whole["offset_mapping"]
+    return [text[: spans[i][most - 1][1]] if lost[i] else text for i, text in enumerate(questions)], lost
+
+
+def _windows(
+    tokenizer: PreTrainedTokenizerBase, questions: list[str], contexts: list[str], max_length: int, stride: int
+) -> dict[str, list[Any]]:
+    """The columns of some questions' windows, arrays in place of lists, which take much more memory."""
+    cut = tokenizer(
+        questions,
+        contexts,
+        truncation="only_second",
+        max_length=max_length,
+        stride=stride,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+    )
+    inside = [np.array([text == 1 for text in cut.sequence_ids(i)]) for i in range(len(cut["input_ids"]))]
+    return {
+        "input_ids": [np.array(ids, np.int32) for ids in cut["input_ids"]],
+        "token_type_ids": [np.array(types, np.int8) for types in cut.get("token_type_ids", [])],
+        "example": list(cut["overflow_to_sample_mapping"]),
+        "spans": [
+            np.where(context[:, None], np.array(offsets, np.int32), np.int32(-1))
+            for context, offsets in zip(inside, cut["offset_mapping"], strict=True)
+        ],
+    }
+
+
+def _counts(answers: Array, labels: Array, examples: Array) -> dict[str, Any]:
+    answerable = {i for i, given in enumerate(answers) if given is not None and given.texts}
+    found = set(examples[labels[:, 1] > 0].tolist())
+    return {
+        "questions": len(answers),
+        "unanswerable": sum(given is not None and not given.texts for given in answers),
+        "lost_answers": len(answerable - found),
+    }

@@ -1,0 +1,185 @@
+"""What a recipe is: a sum of weighted terms, and what they read from the store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distill.losses.logits import soft_target_kl
+from distill.models.attention import CapturedAttention, Projection, attention_relation
+from distill.params.students import Shapes, StudentSettings
+from distill.store.output_names import LOGITS, PROJECTIONS, attention_output, cls_output, hidden_output, projection_outputs
+from distill.tasks.base import Task
+from distill.tasks.token_classification import real
+
+HARD_LABELS = "hard_labels"
+"""The name of the term that sample weights apply to."""
+Pairs = Sequence[tuple[int, int]]
+"""The student's layers and the teacher's that each learns from."""
+LogitsLoss = Callable[[Tensor, Tensor, float], Tensor]
+"""(student's logits, teacher's logits, temperature) → the loss"""
+AttentionLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""(student's scores, teacher's scores, attention mask) → the loss"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a term may look at: the student's outputs and the teacher's targets of one batch."""
+
+    task: Task
+    logits: Float[Tensor, "vectors classes"]
+    """The student's, aligned with the teacher's: of rows, real tokens, masked positions, or starts and ends of answers."""
+    labels: Num[Tensor, " vectors"]
+    targets: Mapping[str, Tensor]
+    """By output, as the store gathers it: `hidden-NN` (real tokens, hidden), `attention-NN` (batch, heads, seq, seq) …"""
+    mask: Int[Tensor, "batch seq"]
+    """1 at real tokens."""
+    padded: bool = True
+    """Whether any token is padding."""
+    hidden: Sequence[Float[Tensor, "batch seq width"]] = ()
+    """The student's hidden states, 0 = embedding output; empty if no term asks for them."""
+    attention: Mapping[int, Float[Tensor, "batch heads seq seq"]] = field(default_factory=dict)
+    """The student's scores before mask and softmax, by layer, counted from 1; those that terms ask for."""
+    current_layer: int | None = None
+    """The layer, from 0, that is being trained; None if all are."""
+    weights: Float[Tensor, " vectors"] | None = None
+    """Of the labels; None if all weigh the same."""
+
+    @property
+    def attention_mask(self) -> Int[Tensor, "batch seq"] | None:
+        """1 at real tokens; None if nothing is padded."""
+        return self.mask if self.padded else None
+
+    @property
+    def teacher_logits(self) -> Float[Tensor, "vectors classes"]:
+        """The teacher's logits, aligned as the student's."""
+        return self.task.comparable(self.targets[LOGITS], self.mask)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A weighted summand of a recipe's loss."""
+
+    name: str
+    weight: float
+    loss: Callable[[Step], Float[Tensor, ""]]
+    reads: tuple[str, ...] = ()
+    """The store's outputs that it needs."""
+    reads_student_hidden: bool = False
+    reads_student_attention: tuple[int, ...] = ()
+    """The student's layers, counted from 1, whose scores or relations it needs."""
+    trains: nn.Module | None = None
+    """A module of its own, such as a projection, that is trained with the student and not saved in it; terms may share one."""
+
+
+def hard_labels(weight: float) -> Term:
+    """The task's loss against the labels: cross-entropy, or squared error, the mean by weight; what has no label is skipped."""
+    return Term(HARD_LABELS, weight, lambda step: step.task.hard(step.logits, step.labels, step.weights))
+
+
+def soft_targets(weight: float, temperature: float, loss: LogitsLoss = soft_target_kl, name: str = "soft_targets") -> Term:
+    """A loss against the teacher's logits; for regression the squared error, a KL between normal distributions of one width."""
+
+    def compare(step: Step) -> Tensor:
+        if step.task.continuous:
+            return functional.mse_loss(step.logits.float(), step.teacher_logits.float())
+        return loss(step.logits, step.teacher_logits, temperature)
+
+    return Term(name, weight, compare, reads=(LOGITS,))
+
+
+def hidden_term(
+    name: str,
+    weight: float,
+    pairs: Pairs,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    projection: nn.Module | None = None,
+    *,
+    first_token: bool = False,
+) -> Term:
+    """A loss between hidden states, the student's mapped by the projection if any; layer 0 is the embeddings.
+
+    They are those at real tokens, (tokens, width), or at the first token, (batch, width).
+    """
+    output = cls_output if first_token else hidden_output
+
+    def compare(step: Step, student: int, teacher: int) -> Tensor:
+        hidden = step.hidden[student]
+        states = (hidden[:, 0] if first_token else real(hidden, step.attention_mask)).float()
+        return loss(states if projection is None else projection(states), step.targets[output(teacher)])
+
+    reads = tuple(output(teacher) for _, teacher in pairs)
+    return Term(name, weight, summed(pairs, compare), reads=reads, reads_student_hidden=True, trains=projection)
+
+
+def attention_term(weight: float, pairs: Pairs, loss: AttentionLoss) -> Term:
+    """A loss between attention scores before mask and softmax, head by head."""
+    return Term(
+        "attention",
+        weight,
+        summed(pairs, lambda step, s, t: loss(step.attention[s], step.targets[attention_output(t)], step.attention_mask)),
+        reads=tuple(attention_output(teacher) for _, teacher in pairs),
+        reads_student_attention=tuple(student for student, _ in pairs),
+    )
+
+
+def relation_term(projection: Projection, weight: float, pair: tuple[int, int], heads: int, loss: AttentionLoss) -> Term:
+    """A loss between scores XXᵀ/√d of queries, keys or values with themselves, cut into so many heads."""
+    layer, teacher_layer = pair
+    output = dict(zip(PROJECTIONS.values(), projection_outputs(teacher_layer), strict=True))[projection]
+
+    def compare(step: Step) -> Tensor:
+        assert isinstance(step.attention, CapturedAttention)
+        states, teacher_states = step.attention.outputs[layer, projection], step.targets[output]
+        padded = teacher_states.new_zeros((*step.mask.shape, teacher_states.shape[1]))
+        padded[step.mask.bool()] = teacher_states
+        return loss(attention_relation(states, heads), attention_relation(padded, heads), step.attention_mask)
+
+    return Term(f"{projection}_relation", weight, compare, reads=(output,), reads_student_attention=(layer,))
+
+
+def summed(pairs: Pairs, loss: Callable[[Step, int, int], Float[Tensor, ""]]) -> Callable[[Step], Float[Tensor, ""]]:
+    """A loss over pairs of layers; where one layer is trained after the other, over the pair of the current one."""
+
+    def total(step: Step) -> Tensor:
+        current = pairs if step.current_layer is None else [pairs[step.current_layer]]
+        return torch.stack([loss(step, student, teacher) for student, teacher in current]).sum()
+
+    return total
+
+
+def width_map(shapes: Shapes) -> nn.Linear | None:
+    """A linear map from the student's width to the teacher's; None if they are equal, or the teacher's is not known."""
+    width = shapes.teacher_width
+    return None if width is None or width == shapes.student_width else linear_map(shapes.student_width, width)
+
+
+def linear_map(student_width: int, teacher_width: int) -> nn.Linear:
+    """A linear map with bias from the student's states to the teacher's.
+
+    Between equal widths it begins as the identity, which leaves a student of copied layers where it is; else with normal entries
+    of deviation 0.02, from torch's current random state.
+    """
+    projection = nn.Linear(student_width, teacher_width)
+    if student_width == teacher_width:
+        nn.init.eye_(projection.weight)
+    else:
+        nn.init.normal_(projection.weight, std=0.02)
+    nn.init.zeros_(projection.bias)
+    return projection
+
+
+def terms_of(settings: StudentSettings, shapes: Shapes) -> tuple[Term, ...]:
+    """The terms of a student's recipe, those of weight 0 left out."""
+    settings.require_comparable(shapes)
+    return tuple(term for term in settings.terms(shapes) if term.weight > 0)
+
+
+def total(terms: Sequence[Term], step: Step) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    """The weighted sum, and each term unweighted. A recipe keeps no term of weight 0."""
+    values = {term.name: term.loss(step) for term in terms}
+    loss = sum((term.weight * values[term.name] for term in terms), step.logits.new_zeros(()))
+    return loss, values

@@ -1,0 +1,55 @@
+"""What the target store holds, its bytes, and what its codecs lost."""
+
+from distill.report.parts import Block
+from distill.report.records import DataSet, TargetSet
+from distill.report.tables import Column, Table, make_table, millions, percent
+from distill.store.output_names import kind_of
+
+KINDS = {
+    "logits": "the teacher’s answers",
+    "tokens": "what the teacher read",
+    "transform": "what its vocabulary is multiplied with",
+    "hidden": "hidden state {}, every token",
+    "cls": "hidden state {}, first token",
+    "attention": "attention of layer {}",
+    "queries": "queries of layer {}",
+    "keys": "keys of layer {}",
+    "values": "values of layer {}",
+}
+LOST = {
+    "variance_lost": "{:.2g}% of the variance",
+    "kl": "KL {:.1e} nats",
+    "replayed_kl": "KL {:.1e} nats, if replayed from the last hidden state",
+}
+
+
+def store(data_set: DataSet) -> Block:
+    """A table for each target set."""
+    return Block("Store", tuple(holdings(entry) for entry in data_set.targets))
+
+
+def holdings(targets: TargetSet) -> Table:
+    """A line for each output, the largest first."""
+    total = sum(targets.bytes.values())
+    columns: list[Column[tuple[str, int]]] = [
+        Column("Output", lambda row: row[0], number=False),
+        Column("What it is", lambda row: described(row[0]), number=False),
+        Column("MB", lambda row: millions(row[1])),
+        Column("Share", lambda row: percent(row[1] / total), tint=lambda row: ("hit", row[1] / total)),
+        Column("Lost, on held-out rows", lambda row: lost(targets, row[0]), number=False),
+    ]
+    rows = sorted(targets.bytes.items(), key=lambda row: (-row[1], row[0]))
+    return make_table(f"Target set {targets.name}: {millions(total)} MB for {targets.tokens:,} tokens", columns, rows)
+
+
+def described(output: str) -> str:
+    """`hidden-03`: hidden state 3 …"""
+    kind, number = kind_of(output)
+    return KINDS[kind].format(number)
+
+
+def lost(targets: TargetSet, output: str) -> str:
+    """How far what is kept is from what the teacher said."""
+    losses = targets.losses.get(output, {})
+    texts = [form.format(losses[name] * (100 if "%" in form else 1)) for name, form in LOST.items() if name in losses]
+    return "; ".join(texts) or "nothing: exact"

@@ -1,0 +1,154 @@
+"""Training a student from the store, for each of its seeds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from distill.audit.confident_learning import KINDS, lines_of, train_logits, worst_lines
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.data.batching import Collator
+from distill.data.dataset import Dataset
+from distill.models.loading import load_for, save_model
+from distill.params.students import SampleWeight, Shapes, StudentSettings
+from distill.recipes.terms import HARD_LABELS, Step, Term, terms_of, total
+from distill.store.codecs.attention import PROBABILITIES
+from distill.store.output_names import LOGITS, kind_of
+from distill.store.target_set import TargetStore
+from distill.tasks.base import EvaluationSplit, Task
+from distill.tasks.masked_lm import MaskedLm
+from distill.tasks.registry import task_of
+from distill.training.objective import Objective
+from distill.training.trainer import Trained, run_key, train
+
+
+def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: TargetStore) -> tuple[Term, ...]:
+    """The recipe's terms for this student and the teacher whose targets the store holds."""
+    width = {kind_of(name)[0]: manifest.width for name, manifest in store.manifests.items()}
+    config = student.config
+    shapes = Shapes(
+        student_layers=config.num_hidden_layers,
+        student_width=config.hidden_size,
+        teacher_layers=store.teacher_layers,
+        teacher_width=width.get("hidden", width.get("cls")),
+        student_heads=config.num_attention_heads,
+        teacher_heads=width.get("attention"),
+        teacher_scores=all(manifest.codec != PROBABILITIES for manifest in store.manifests.values()),
+    )
+    terms = terms_of(settings, shapes)
+    for term in terms:
+        for output in term.reads:
+            store.manifest(output)
+    return terms
+
+
+def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: float | None = None) -> Objective:
+    """The loss of a batch from its outputs and targets.
+
+    Each term is a mean over what it compares (rows, real tokens, masked positions), so a batch that is split into parts has
+    the same gradient where the parts have equally many of them.
+    """
+
+    def loss(outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        mask, labels = batch.get("attention_mask", torch.ones_like(batch["input_ids"])), batch["labels"]
+        weights = batch.get("weights")
+        if weights is not None:  # a row's is that of each of its labels
+            weights = weights.view(-1, *[1] * (labels.dim() - 1)).expand(labels.shape)
+        step = Step(
+            task=task,
+            logits=task.align(task.raw(outputs), mask),
+            labels=task.align_labels(labels, mask),
+            weights=None if weights is None else task.align_labels(weights, mask),
+            targets=batch.get("targets", {}),
+            mask=mask,
+            padded="attention_mask" in batch,
+            hidden=outputs.hidden_states or (),
+            attention=attention,
+            current_layer=batch.get("current_layer"),
+        )
+        return total(terms, step)
+
+    modules = {id(term.trains): term.trains for term in terms if term.trains is not None}
+    return Objective(
+        task,
+        loss,
+        reads_hidden=any(term.reads_student_hidden for term in terms),
+        reads_attention=tuple(sorted({layer for term in terms for layer in term.reads_student_attention})),
+        extra_modules=nn.ModuleList(modules.values()) if modules else None,
+        earlier_layers_lr_scale=earlier_layers_lr_scale,
+    )
+
+
+def objective_and_rows(
+    settings: StudentSettings, student: PreTrainedModel, dataset: Dataset, store: TargetStore
+) -> tuple[Objective, Collator]:
+    """What is minimized, and the training rows with what it reads; projections begin at torch's current random state.
+
+    On masked-lm data, logits are compared at every token if the store keeps the teacher's logits of them all.
+    """
+    terms = recipe_terms(settings, student, store)
+    outputs = sorted({output for term in terms for output in term.reads})
+    for output in outputs:
+        store.require(dataset, ["train"], output)
+    weights = None
+    if settings.sample_weight is not None:
+        if not any(term.name == HARD_LABELS for term in terms):
+            raise UserError(
+                "sample_weight: weighs rows in the loss against the labels, which this student has not; set it to null"
+            )
+        weights = row_weights(dataset, store, settings.sample_weight)
+    task, logits = task_of(dataset.task), store.manifests.get(LOGITS)
+    if isinstance(task, MaskedLm) and logits is not None and logits.per == "token":
+        task = MaskedLm(every_token=True)
+    objective = objective_of(terms, task, settings.earlier_layers_lr_scale)
+    return objective, Collator(dataset.rows("train"), store.outputs(outputs, "train"), weights)
+
+
+def row_weights(dataset: Dataset, store: TargetStore, weights: SampleWeight) -> Array:
+    """What each training row weighs, by its kind in the audit, (rows,) float32; 1 where it has no label, or a kind no weight."""
+    rows = dataset.rows("train")
+    lines = worst_lines(lines_of(dataset, rows, train_logits(dataset, store), dataset.texts("train").get("context", [])))
+    by_row = np.ones(len(rows), np.float32)
+    by_row[lines.rows] = [getattr(weights, KINDS[kind], 1.0) for kind in lines.kinds]
+    return by_row
+
+
+def distill_student(
+    initial: Path, dataset: Dataset, store: TargetStore, settings: StudentSettings, folder: Path | None, scratch: Path, title: str
+) -> dict[int, Trained]:
+    """Train the student in folder `initial` once a seed: the best to `folder` (None: nowhere), others to `folder/seeds/SEED`.
+
+    The best is that of the highest validation score; where no head is trained, that of the lowest training loss.
+    """
+    runs: dict[int, Trained] = {}
+    models: dict[int, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
+    for seed in settings.seeds:
+        set_seed(seed)
+        student, tokenizer = load_for(initial, dataset)
+        objective, rows = objective_and_rows(settings, student, dataset, store)
+        read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
+        key = run_key(settings, dataset, student, str([store.manifest(output) for output in read]))
+        runs[seed] = train(
+            student,
+            rows,
+            EvaluationSplit.from_dataset(dataset, "validation"),
+            settings,
+            objective,
+            seed=seed,
+            metric=dataset.metric,
+            scratch=scratch / f"{seed}-{key}",
+            title=title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
+            keep="best" if settings.trains_head else "last",
+        )
+        models[seed] = (student.cpu(), tokenizer)
+    if folder is None:
+        return runs
+    best = max(runs, key=lambda seed: runs[seed].selection_score)
+    for seed, model in models.items():
+        save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset.max_length)
+    return runs

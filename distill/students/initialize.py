@@ -1,0 +1,144 @@
+"""Student initialization: copied layers, or random weights of a given architecture."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import AutoConfig, PreTrainedModel, set_seed
+
+from distill.core.console import print_result
+from distill.core.errors import UserError
+from distill.core.settings import nearest
+from distill.data.dataset import Dataset
+from distill.models.families import layer_stack
+from distill.models.loading import load_for, require_fit, set_labels
+from distill.params.students import InitSettings
+from distill.students.bert_to_distilbert import to_distilbert
+from distill.tasks.base import Task
+from distill.tasks.registry import task_of
+
+
+def init_student(init: InitSettings, dataset: Dataset) -> PreTrainedModel:
+    """The student before its training, with the head of the data set's task: a new one where `init.source` has no such head."""
+    set_seed(init.seed)
+    task = task_of(dataset.task)
+    if init.architecture is not None:
+        student = random_student(init.architecture, task, dataset.labels, dataset.vocabulary, dataset.pad_token)
+        if init.copy_embeddings:
+            copy_embeddings(student, load_for(Path(init.source), dataset, new_head=True)[0])
+    else:
+        model, _ = load_for(Path(init.source), dataset, new_head=True)
+        depth = model.config.num_hidden_layers
+        student = copy_layers(model, init.layers or evenly_spaced(init.depth or depth, depth))
+        if init.family is not None:
+            student, new = to_distilbert(student, task)
+            what = "new: " + ", ".join(new) if new else "all weights are copied"
+            print_result(f"init: {init.source} as {init.family}: {what}")
+    require_fit(student, dataset, "init.architecture" if init.architecture is not None else init.source)
+    return student
+
+
+def evenly_spaced(depth: int, teacher_layers: int) -> tuple[int, ...]:
+    """`depth` layers of `teacher_layers`, evenly spaced, the first and the last among them: 6 of 12 are 0, 2, 4, 7, 9, 11."""
+    if depth > teacher_layers:
+        raise UserError(f"init.depth: {depth} layers are wanted, the model that they come from has {teacher_layers}")
+    return tuple(int(layer) for layer in np.round(np.linspace(0, teacher_layers - 1, depth)))
+
+
+def copy_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
+    """A model of the same family and width with copies of these layers, counted from 0, of embeddings, pooler and head."""
+    prefix, stack = layer_stack(model)
+    for layer in layers:
+        if layer >= len(stack):
+            raise UserError(f"init.layers: there is no layer {layer}; expected 0 to {len(stack) - 1}")
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = len(layers)
+    if getattr(config, "layer_types", None) is not None:
+        config.layer_types = [config.layer_types[layer] for layer in layers]
+    student = type(model)(config)
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        if not name.startswith(f"{prefix}."):
+            weights[name] = tensor
+            continue
+        number, _, rest = name.removeprefix(f"{prefix}.").partition(".")
+        weights |= {f"{prefix}.{new}.{rest}": tensor for new, old in enumerate(layers) if old == int(number)}
+    odd = sorted(weights.keys() ^ student.state_dict().keys())
+    if odd:
+        raise UserError(
+            f"init.layers: {list(layers)} of a {model.config.model_type}: its layers are not alike, {odd[0]} has no place; "
+            "keep layer 0 first and nowhere else, or give depth"
+        )
+    student.load_state_dict(weights)
+    return student
+
+
+def random_student(
+    architecture: Mapping[str, Any], task: Task, labels: Sequence[str], vocabulary: int, pad_token: int
+) -> PreTrainedModel:
+    """A student with random weights and the task's head, from torch's current random state.
+
+    `architecture` is a `model_type` (default bert) and keys of its config; masked language models have no labels.
+    """
+    settings = {"vocab_size": vocabulary, "pad_token_id": pad_token, **architecture}
+    family = str(settings.pop("model_type", "bert"))
+    if family not in transformers.CONFIG_MAPPING:
+        raise UserError(f"init.architecture.model_type: '{family}' is unknown{nearest(family, transformers.CONFIG_MAPPING)}")
+    default = AutoConfig.for_model(family)
+    known = {*default.to_dict(), *default.attribute_map}
+    for key in settings:
+        if key not in known:
+            raise UserError(f"init.architecture.{key}: not a setting of {family}{nearest(key, known)}")
+    settings = {default.attribute_map.get(key, key): value for key, value in settings.items()}
+    try:
+        config = AutoConfig.for_model(family, **settings, **({"num_labels": len(labels)} if labels else {}))
+        width, heads = getattr(config, "true_hidden_size", config.hidden_size), config.num_attention_heads
+        if heads < 1 or width % heads:
+            raise UserError(f"init.architecture: {heads} heads do not divide a width of {width}; choose a divisor of it")
+        if labels:
+            set_labels(config, labels)
+        student = cast(PreTrainedModel, getattr(transformers, task.spec.auto_model).from_config(config))
+        with torch.no_grad():  # not every config that can be built can be run
+            student.eval()(input_ids=torch.ones((1, 4), dtype=torch.int64))
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, LookupError, StrictDataclassError) as error:
+        raise UserError(f"init.architecture: {family} cannot be built so: {' '.join(str(error).split()):.200}") from None
+    return student.train()
+
+
+def copy_embeddings(student: PreTrainedModel, source: PreTrainedModel) -> None:
+    """Give a student the embeddings of another model, in place; narrower ones get them in fewer dimensions (`narrowed`)."""
+    target, original = (getattr(model.base_model, "embeddings", None) for model in (student, source))
+    if target is None or original is None:
+        raise UserError(f"init.copy_embeddings: a {student.config.model_type} keeps none that could be copied; remove it")
+    shapes = {name: tuple(tensor.shape) for name, tensor in target.state_dict().items()}
+    width, words = student.get_input_embeddings().weight.shape[1], source.get_input_embeddings().weight.detach()
+    weights = original.state_dict() if width >= words.shape[1] else target.state_dict() | narrowed(original, words, width)
+    copied = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(shapes.keys() | copied.keys()):
+        if shapes.get(name) != copied.get(name):
+            raise UserError(
+                f"init.copy_embeddings: {name} is {shapes.get(name)} in the student, {copied.get(name)} in the source; "
+                "give the architecture the same embeddings, or remove copy_embeddings"
+            )
+    target.load_state_dict(weights)
+
+
+def narrowed(embeddings: nn.Module, words: Float[Tensor, "words wide"], width: int) -> dict[str, Tensor]:
+    """The tables of an embedding module along the `width` principal axes of its word table, (entries, width) each.
+
+    Of all projections to so few dimensions it keeps most of the word table's squared norm, and so of what tells words apart;
+    a random student of few rows never meets most words. A LayerNorm is left out: its channels are gone.
+    """
+    tables = {f"{name}.weight": part.weight for name, part in embeddings.named_modules() if isinstance(part, nn.Embedding)}
+    doubled = words.double()
+    axes = torch.linalg.eigh(doubled.T @ doubled).eigenvectors[:, -width:]
+    axes = axes * torch.where(axes.sum(dim=0) < 0, -1.0, 1.0)
+    fitting = {name: table for name, table in tables.items() if table.shape[1] == len(axes)}
+    return {name: (table.detach().double() @ axes).to(table.dtype) for name, table in fitting.items()}

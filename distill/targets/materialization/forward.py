@@ -1,0 +1,210 @@
+"""The teacher, its forward pass over a unit of rows, batched by length, and what is kept of it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from distill.core.arrays import Array
+from distill.core.devices import best_device
+from distill.core.errors import UserError
+from distill.core.numeric import length_batches
+from distill.data.batching import pad_batch
+from distill.data.dataset import Dataset, PreparedRows
+from distill.models.loading import config_fingerprint, load_for, weights_fingerprint
+from distill.params.task_specs import Per
+from distill.store.codecs.vectors import Codec, VectorCodec
+from distill.store.manifest import Fingerprints
+from distill.store.output_names import LOGITS, TOKENS, TRANSFORM, kind_of, state_of
+from distill.store.replay.frozen_weights import FrozenMatrices
+from distill.store.replay.logits import masked_lm_transform
+from distill.store.shards import Column
+from distill.targets.materialization.outputs import masked, vectors_a_row
+from distill.targets.materialization.units import TeacherShape
+
+TeacherOutputs = tuple[Tensor, dict[int, Tensor]]
+"""The head's output (logits, or what a masked language model multiplies with its output embedding), and hidden states by number:
+vectors of all rows, one after the other."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher in eval mode, and what its targets depend on."""
+
+    model: PreTrainedModel
+    fingerprints: Fingerprints
+
+    @property
+    def shape(self) -> TeacherShape:
+        """Depth, width, heads, classes."""
+        return TeacherShape.of(self.model)
+
+
+def open_teacher(folder: Path, dataset: Dataset) -> Teacher:
+    """The fine-tuned teacher, on the best device."""
+    model, _ = load_for(folder, dataset)
+    fingerprints = Fingerprints(
+        teacher=weights_fingerprint(folder),
+        config=config_fingerprint(folder),
+        tokenizer=dataset.tokenizer,
+        labels=dataset.labels,
+        max_length=dataset.max_length,
+    )
+    return Teacher(model.eval().to(best_device()), fingerprints)
+
+
+def run_teacher(
+    model: PreTrainedModel,
+    batch: Mapping[str, Tensor],
+    layers: Sequence[int],
+    precision: str,
+    where: Bool[Tensor, " tokens"] | None = None,
+) -> tuple[Float32[Tensor, "vectors width"], dict[int, Float32[Tensor, "tokens hidden"]]]:
+    """A forward pass: the head's output, and the real tokens of some hidden states, one row after the other.
+
+    The head's output is logits: (rows, classes), or (tokens, classes) of models that label tokens or spans. With `where`, some of
+    the real tokens of a batch of a masked language model, it is what the output embedding would multiply; that product is not
+    computed.
+    """
+    device = model.device
+    inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+    mask = inputs.get("attention_mask")
+
+    def real(states: Tensor) -> Tensor:
+        return states.flatten(0, 1) if mask is None else states[mask.bool()]
+
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        outputs = (model if where is None else model.base_model)(**inputs, output_hidden_states=bool(layers))
+        if where is not None:
+            head_outputs = masked_lm_transform(model)(real(outputs.last_hidden_state)[where.to(device)])
+        elif "start_logits" in outputs:
+            head_outputs = real(torch.stack([outputs.start_logits, outputs.end_logits], dim=-1))
+        else:
+            head_outputs = real(outputs.logits) if outputs.logits.dim() == 3 else outputs.logits
+    return head_outputs.float(), {layer: real(outputs.hidden_states[layer]).float() for layer in layers}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a teacher reads rows."""
+
+    model: PreTrainedModel
+    """In eval mode, packed or not."""
+    per: Mapping[str, Per]
+    """By output: what it has one vector of."""
+    batch_tokens: int
+    """Tokens a forward pass."""
+    precision: str
+    """fp32 or bf16."""
+    frozen: Mapping[str, FrozenMatrices]
+    """By output: the matrices of those that are computed from hidden states."""
+
+    def read(self, rows: PreparedRows, positions: Array, layers: Sequence[int]) -> TeacherOutputs:
+        """One batch."""
+        where = None
+        if TRANSFORM in self.per:
+            where = torch.from_numpy(masked(rows, positions) | (self.per[TRANSFORM] == "token"))
+        return run_teacher(self.model, pad_batch(rows, positions), layers, self.precision, where)
+
+
+def layers_of(outputs: Sequence[str]) -> list[int]:
+    """The hidden states that outputs are, or are made of."""
+    return sorted({state for output in outputs if (state := state_of(output)) is not None})
+
+
+def encode_unit(
+    reading: Reading, rows: PreparedRows, positions: Array, codecs: Mapping[str, Codec], advance: Callable[[int], object]
+) -> dict[str, dict[str, Column]]:
+    """The teacher's outputs for a unit of rows, each encoded, rows in the order of `positions`.
+
+    `advance` gets the number of tokens of each batch.
+    """
+    lengths = rows.lengths[positions]
+    encoded = {output: _Rows(len(positions)) for output in codecs}
+    if TOKENS in codecs:
+        encoded[TOKENS].add(codecs[TOKENS], token_inputs(rows, positions), lengths, np.arange(len(positions)))
+    wanted = {output: on_device(codec, reading.model.device) for output, codec in codecs.items() if output != TOKENS}
+    counts = {output: vectors_a_row(reading.per[output], rows, positions) for output in wanted}
+    layers = layers_of(list(wanted))
+    for chosen in length_batches(lengths, reading.batch_tokens) if wanted else ():
+        head_outputs, hidden = reading.read(rows, positions[chosen], layers)
+        _require_finite(head_outputs, rows, positions[chosen], reading.per.get(TRANSFORM, reading.per[LOGITS]))
+        for output, codec in wanted.items():
+            tensor = kept_of(output, head_outputs, hidden, lengths[chosen], reading.frozen)
+            encoded[output].add(codec, tensor, counts[output][chosen], chosen)
+        advance(int(lengths[chosen].sum()))
+    return {output: parts.columns() for output, parts in encoded.items()}
+
+
+def _require_finite(head_outputs: Tensor, rows: PreparedRows, positions: Array, per: Per) -> None:
+    finite = head_outputs.isfinite().all(dim=1)
+    if not finite.all():
+        row = int(np.repeat(positions, vectors_a_row(per, rows, positions))[int((~finite).nonzero()[0, 0])])
+        raise UserError(f"the teacher's logits of row {row} are NaN or infinite; train it again with a lower learning rate")
+
+
+def token_inputs(rows: PreparedRows, positions: Array) -> Tensor:
+    """What the teacher reads of these rows, (tokens, 1 or 2) int64: ids, and types where rows are pairs."""
+    sources = [rows.tokens] if rows.token_types is None else [rows.tokens, rows.token_types]
+    places = np.concatenate([np.arange(rows.offsets[i], rows.offsets[i + 1]) for i in positions])
+    return torch.from_numpy(np.stack([source[places] for source in sources], axis=1).astype(np.int64))
+
+
+def sample(
+    reading: Reading, rows: PreparedRows, positions: Array, outputs: Sequence[str]
+) -> dict[str, Float32[Tensor, "vectors hidden"]]:
+    """The vectors of a sample of rows, for the codecs' statistics, in the order of the batches."""
+    vectors: dict[str, list[Tensor]] = {output: [] for output in outputs}
+    for chosen in length_batches(rows.lengths[positions], reading.batch_tokens):
+        head_outputs, hidden = reading.read(rows, positions[chosen], layers_of(outputs))
+        for output, parts in vectors.items():
+            parts.append(kept_of(output, head_outputs, hidden, rows.lengths[positions[chosen]], reading.frozen).cpu())
+    return {output: torch.cat(parts) for output, parts in vectors.items()}
+
+
+class _Rows:
+    """The planes of an output, row by row, put back into the unit's order."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pieces: dict[str, list[Array]] = {}
+
+    def add(self, codec: Codec, tensor: Tensor, lengths: Array, places: Array) -> None:
+        counts = codec.counts(lengths)
+        for plane, values in codec.encode(tensor, lengths).items():
+            pieces = self.pieces.setdefault(plane, [np.empty(0)] * self.size)
+            rows = np.split(values.cpu().numpy(), np.cumsum(counts[plane])[:-1])
+            for place, piece in zip(places.tolist(), rows, strict=True):
+                pieces[place] = piece
+
+    def columns(self) -> dict[str, Column]:
+        return {
+            plane: Column(np.concatenate(pieces), np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]))
+            for plane, pieces in self.pieces.items()
+        }
+
+
+def kept_of(
+    output: str, head_outputs: Tensor, hidden: Mapping[int, Tensor], lengths: Array, frozen: Mapping[str, FrozenMatrices]
+) -> Tensor:
+    """The tensor that a stored output keeps of a batch, before its codec."""
+    kind, layer = kind_of(output)
+    if layer is None:
+        return head_outputs
+    if kind == "attention":
+        return frozen[output].replay(hidden[layer - 1], lengths)
+    states = hidden[layer]
+    return states[np.cumsum(lengths) - lengths] if kind == "cls" else states
+
+
+def on_device(codec: Codec, device: torch.device) -> Codec:
+    """A codec whose statistics lie where the teacher computes."""
+    if not isinstance(codec, VectorCodec):
+        return codec
+    return dataclasses.replace(codec, statistics={name: tensor.to(device) for name, tensor in codec.statistics.items()})

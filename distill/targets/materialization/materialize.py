@@ -1,0 +1,277 @@
+"""Materializing a target set: once, resumably, byte for byte the same however often it was interrupted and whoever shares it.
+
+Once the teacher has read a unit, a file for each output goes to the pool under a key of everything that its bytes depend on. A
+killed run finds those files again, and so do other processes; a finished one links them into the target set, small ones joined
+into larger shards. What an earlier version of the set holds already is taken from there.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from distill.core.files import atomic_file, link_or_copy, sha256
+from distill.core.progress import bar
+from distill.data.dataset import Dataset
+from distill.models.packed_linear import fast_inference
+from distill.store.codecs.registry import codec_of
+from distill.store.codecs.vectors import Codec, calibrate, needs_statistics
+from distill.store.manifest import VERSION, File, Manifest, Shard, SplitShards, libraries
+from distill.store.output_names import HEADS, REPLAY, TOKENS, kind_of
+from distill.store.replay.attention import ProjectionWeights
+from distill.store.replay.registry import replay_weights
+from distill.store.shards import Column, map_shard, write_shard
+from distill.store.target_set import TargetStore
+from distill.targets.materialization.forward import Reading, Teacher, encode_unit, sample
+from distill.targets.materialization.outputs import MaterializeSpec, kept_in, resolve
+from distill.targets.materialization.previous import KeptShard, PreviousSet
+from distill.targets.materialization.unit_pool import Pool
+from distill.targets.materialization.units import Layout, Unit, lay_out, unique_rows
+
+Statistics = Mapping[str, Mapping[str, Tensor]]
+
+CALIBRATION_ROWS = 512
+"""Rows, those of the lowest example ids, whose vectors give a codec its channel statistics."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has done: tokens that the teacher read now, and tokens in the set."""
+
+    tokens_computed: int
+    tokens: int
+
+
+class Materializer:
+    """Runs a teacher over prepared rows and assembles the target set."""
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        dataset: Dataset,
+        job: MaterializeSpec,
+        pool: Pool | Path,
+        base: TargetStore | None = None,
+        statistics: Statistics | None = None,
+    ) -> None:
+        """Resolve layers, and measure the codecs' statistics, unless another process has done so.
+
+        The pool, or the folder that is to be the pool, belongs to this set alone. Of `base`, an earlier version of it, all that
+        fits is taken over.
+        """
+        self.teacher, self.job, self.pool = teacher, job, pool if isinstance(pool, Pool) else Pool(pool)
+        self.outputs = resolve(job, teacher.shape.layers, dataset.task)
+        self.rows = {split: dataset.rows(split) for split in dataset.splits}
+        self.datasets = {split: str(entry["fingerprint"]) for split, entry in dataset.splits.items()}
+        self.base = PreviousSet(base, teacher.fingerprints, job.precision, self.outputs.per)
+        computed = {*self.outputs.replayed, *(name for name in self.outputs.stored if kind_of(name)[0] == "attention")}
+        self.frozen = {output: replay_weights(teacher.model, output) for output in sorted(computed)}
+        fast = fast_inference(teacher.model, job.precision)
+        self.reading = Reading(fast, self.outputs.per, job.batch_tokens, job.precision, self.frozen)
+        measured = self._measured() if statistics is None else statistics
+        self.codecs: dict[str, Codec] = {
+            output: codec_of(output, codec, self._width(output), measured.get(output, {}))
+            for output, codec in self.outputs.stored.items()
+        }
+
+    @cached_property
+    def layout(self) -> Layout:
+        """All rows, cut into units."""
+        return lay_out(self.rows, self.job, self.outputs, self.teacher.shape, self.base)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the codecs have measured, by output."""
+        return {output: codec.statistics for output, codec in self.codecs.items() if codec.statistics}
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows of the set, each row once."""
+        return sum(int(rows.lengths[unique_rows(rows)].sum()) for rows in self.rows.values())
+
+    def missing(self) -> list[Unit]:
+        """What is yet to be done: units, each with the outputs that the pool lacks."""
+        there = self.pool.names()
+
+        def lacking(unit: Unit, outputs: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(output for output in outputs if self.file(unit, output).name not in there)
+
+        rest = [replace(u, compute=lacking(u, u.compute), copy=lacking(u, u.copy)) for u in self.layout.units]
+        return [unit for unit in rest if unit.outputs]
+
+    def read(self, unit: Unit) -> int:
+        """How many tokens the teacher has to read for a unit."""
+        return int(self.rows[unit.split].lengths[unit.positions].sum()) if set(unit.compute) - {TOKENS} else 0
+
+    def run(self, units: Sequence[Unit] | None = None, after_unit: Callable[[], None] = lambda: None) -> Work:
+        """Do these units, or all that are missing. `after_unit` is called when one has been written."""
+        units = self.missing() if units is None else units
+        computed = sum(map(self.read, units))
+        with token_bar(computed) as bar:
+            for unit in units:
+                self.compute(unit, bar.update)
+                after_unit()
+        return Work(computed, self.tokens)
+
+    def compute(self, unit: Unit, advance: Callable[[int], object] = lambda _: None) -> None:
+        """Write a file for each output of a unit."""
+        rows, ids = self.rows[unit.split], self.rows[unit.split].ids[unit.positions]
+        wanted = {output: self.codecs[output] for output in unit.compute}
+        columns = encode_unit(self.reading, rows, unit.positions, wanted, advance)
+        columns |= {output: self.base.copy(unit.split, output, self.codecs[output], ids) for output in unit.copy}
+        for output, planes in columns.items():
+            codec, path = self.codecs[output], self.file(unit, output)
+            write_shard(path, output, ids, planes, codec.name, codec.statistics)
+            self.pool.keep(path)
+
+    def assemble(self, folder: Path) -> None:
+        """Build the target set in an empty folder from the finished units and what stays of the base."""
+        self.pool.fetch(self.file(unit, output).name for unit in self.layout.units for output in unit.outputs)
+        splits: dict[str, dict[str, SplitShards]] = {output: {} for output in self.outputs.names}
+        for split in self.rows:
+            for output in self.outputs.of_split(split, self.job):
+                shards = tuple(self._shards(folder / output, split, output))
+                splits[output][split] = SplitShards(dataset=self.datasets[split], shards=shards)
+        for output, source in sorted(self.outputs.replayed.items()):
+            kept = [split for split in self.rows if kept_in(output, split, self.job)]
+            splits[output] = {split: SplitShards(dataset=self.datasets[split], shards=()) for split in kept}
+            self._write_replay_weights(folder / output, output, source)
+        for output in self.outputs.names:
+            self._manifest(folder / output, output, splits[output]).write(folder / output)
+
+    def file(self, unit: Unit, output: str) -> Path:
+        """Where a unit's output waits: the name is a hash of all that its bytes depend on."""
+        key = self._keys[output].copy()
+        key.update(self.rows[unit.split].ids[unit.positions].tobytes())
+        return self.pool.folder / f"{key.hexdigest()}.arrow"
+
+    @cached_property
+    def _keys(self) -> dict[str, Any]:
+        """For each output, the hash of all that its bytes depend on but the rows."""
+        prints, keys = self.teacher.fingerprints, {}
+        for output, codec in self.codecs.items():
+            statistics = [codec.statistics[name].numpy().tobytes() for name in sorted(codec.statistics)]
+            what = {
+                "version": VERSION,
+                "teacher": (prints.teacher, prints.config),
+                "libraries": libraries(),
+                "output": output,
+                "per": self.outputs.per[output],
+                "codec": (codec.name, hashlib.sha256(b"".join(statistics)).hexdigest()),
+                "forward": (self.job.batch_tokens, self.job.precision, str(self.teacher.model.device.type)),
+            }
+            keys[output] = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+        return keys
+
+    def _shards(self, folder: Path, split: str, output: str) -> Iterator[Shard]:
+        """Link or join the shards of an output, ordered by their first example ids."""
+        units = [unit for unit in self.layout.units if unit.split == split and output in unit.outputs]
+        sources: list[tuple[bytes, KeptShard | list[Unit]]] = [(kept.first, kept) for kept in self.layout.kept[split, output]]
+        ids = self.rows[split].ids
+        sources += [(bytes(ids[group[0].positions[0]]), group) for group in self._joined(units, output)]
+        for number, (_, source) in enumerate(sorted(sources, key=lambda entry: entry[0])):
+            path = folder / (name := f"{split}/part-{number:05d}.arrow")
+            if isinstance(source, KeptShard):
+                link_or_copy(source.path, path)
+                yield source.entry.model_copy(update={"file": name})
+                continue
+            rows, tokens = self._size(source)
+            yield Shard(file=name, rows=rows, tokens=tokens, **self._write_shard(path, output, source))
+
+    def _size(self, group: Sequence[Unit]) -> tuple[int, int]:
+        """Rows and tokens of some units."""
+        lengths = [self.rows[unit.split].lengths[unit.positions] for unit in group]
+        return sum(map(len, lengths)), int(sum(part.sum() for part in lengths))
+
+    def _joined(self, units: Sequence[Unit], output: str) -> list[list[Unit]]:
+        """Consecutive units of the same kind, in groups of about a shard's size."""
+        groups: list[list[Unit]] = []
+        size = self.job.shard_bytes
+        for unit in units:
+            if size >= self.job.shard_bytes or groups[-1][-1].outputs != unit.outputs:
+                groups.append([])
+                size = 0
+            groups[-1].append(unit)
+            size += self.file(unit, output).stat().st_size
+        return groups
+
+    def _write_shard(self, path: Path, output: str, group: Sequence[Unit]) -> dict[str, Any]:
+        """Link the file of one unit, or join those of several; size and checksum of the shard."""
+        if len(group) == 1:
+            link_or_copy(self.file(group[0], output), path)
+        else:
+            self._join(path, output, group)
+        return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+    def _join(self, path: Path, output: str, group: Sequence[Unit]) -> None:
+        batches = [batch for unit in group for batch in map_shard(self.file(unit, output)).batches]
+        codec = self.codecs[output]
+        columns = {}
+        for plane in batches[0].columns:
+            parts = [batch.columns[plane] for batch in batches]
+            counts = np.concatenate([np.diff(part.starts) for part in parts])
+            columns[plane] = Column(np.concatenate([p.values for p in parts]), np.concatenate([[0], np.cumsum(counts)]))
+        ids = np.concatenate([batch.ids for batch in batches])
+        write_shard(path, output, ids, columns, codec.name, codec.statistics)
+
+    def _write_replay_weights(self, folder: Path, output: str, source: str) -> None:
+        weights = self.frozen[output]
+        if source == TOKENS:
+            used = np.unique(np.concatenate([self.rows[split].tokens for split in self.rows if split in self.job.hidden_splits]))
+            weights = replay_weights(self.teacher.model, output, used)
+        with atomic_file(folder / HEADS) as temporary:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in weights.tensors().items()}, temporary)
+
+    def _manifest(self, folder: Path, output: str, splits: dict[str, SplitShards]) -> Manifest:
+        heads = folder / HEADS
+        return Manifest(
+            output=output,
+            codec=self.outputs.stored.get(output, REPLAY),
+            per=self.outputs.per[output],
+            width=self._width(output),
+            source=self.outputs.replayed.get(output),
+            teacher_layers=self.teacher.shape.layers,
+            precision=self.job.precision,
+            fingerprints=self.teacher.fingerprints,
+            heads=File(file=HEADS, bytes=heads.stat().st_size, sha256=sha256(heads)) if heads.exists() else None,
+            splits=splits,
+            libraries=libraries(),
+        )
+
+    def _width(self, output: str) -> int:
+        weights = self.frozen.get(output)
+        if type(weights) is ProjectionWeights:
+            return len(weights.bias)
+        return self.teacher.shape.width_of(output, any(rows.token_types is not None for rows in self.rows.values()))
+
+    def _measured(self) -> Statistics:
+        """What the codecs need to know: the base's statistics, or those of the first rows."""
+        stored = self.outputs.stored.items()
+        known = {output: self.base.statistics(output, codec) for output, codec in stored}
+        unknown = [output for output, codec in stored if known[output] is None and needs_statistics(codec)]
+        vectors = self._sample(unknown) if unknown else {}
+        measured = {output: calibrate(self.job.codec, vectors[output]).statistics for output in unknown}
+        return {output: statistics for output, statistics in known.items() if statistics is not None} | measured
+
+    def _sample(self, outputs: Sequence[str]) -> dict[str, Tensor]:
+        """Vectors of the first rows: the base's, where it has them exactly, else the teacher's."""
+        split = next(split for split in self.rows if all(kept_in(output, split, self.job) for output in outputs))
+        rows = self.rows[split]
+        first = unique_rows(rows)[:CALIBRATION_ROWS]
+        there = ((output, self.base.vectors(split, output, rows.ids[first])) for output in outputs)
+        known = {output: vectors for output, vectors in there if vectors is not None}
+        asked = [output for output in outputs if output not in known]
+        return known | (sample(self.reading, rows, first, asked) if asked else {})
+
+
+def token_bar(tokens: int) -> "tqdm[NoReturn]":
+    """A bar of tokens that the teacher reads."""
+    return bar(total=tokens, title="targets", unit="token", unit_scale=True)

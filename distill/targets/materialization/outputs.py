@@ -1,0 +1,129 @@
+"""Which outputs a target set keeps, in what form, of which rows, and how many vectors each row has of them."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from distill.core.arrays import Array
+from distill.data.dataset import UNLABELLED, PreparedRows
+from distill.params.layers import resolve_layers
+from distill.params.targets import TargetSettings
+from distill.params.task_specs import TASK_SPECS, Per
+from distill.store.output_names import (
+    LOGITS,
+    REPLAY,
+    TOKENS,
+    TRANSFORM,
+    attention_output,
+    cls_output,
+    hidden_output,
+    kind_of,
+    projection_outputs,
+)
+
+
+@dataclass(frozen=True)
+class MaterializeSpec:
+    """What is to be materialized, and how."""
+
+    hidden: tuple[int, ...] = ()
+    """Hidden states, from 0 (the embedding output) on; negative from the last."""
+    cls: tuple[int, ...] = ()
+    """Hidden states that are kept at the first token alone."""
+    attention: tuple[int, ...] = ()
+    """Layers whose attention scores are kept, from 1 on; negative from the last."""
+    attention_as: str = REPLAY
+    relations: tuple[int, ...] = ()
+    """Layers whose queries, keys and values are replayed, from 1 on; negative from the last."""
+    positions: str = "masked"
+    """Where the vocabulary's distributions of a masked language model are kept: `masked` tokens, or `all`."""
+    embeddings: str = REPLAY
+    """How hidden state 0 is kept: `replay`, or `stored` by the codec."""
+    hidden_splits: tuple[str, ...] = ("train",)
+    """The splits of which more than logits is kept."""
+    codec: str = "int8"
+    shard_bytes: int = 32 * 2**20
+    batch_tokens: int = 4096
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A job's outputs for a teacher of known depth."""
+
+    stored: dict[str, str]
+    """By name: the codec."""
+    replayed: dict[str, str]
+    """By name: the output that it is replayed from."""
+    per: dict[str, Per]
+    """By name: what it has one vector of."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All outputs, sorted."""
+        return tuple(sorted({*self.stored, *self.replayed}))
+
+    def of_split(self, split: str, job: MaterializeSpec) -> tuple[str, ...]:
+        """The stored outputs of a split."""
+        return tuple(name for name in self.stored if kept_in(name, split, job))
+
+
+def kept_in(output: str, split: str, job: MaterializeSpec) -> bool:
+    """Whether an output is kept of a split: logits, and what they are made of, of all; the rest of `hidden_splits`."""
+    return output in (LOGITS, TOKENS, TRANSFORM) or split in job.hidden_splits
+
+
+def resolve(job: MaterializeSpec, depth: int, task: str) -> Outputs:
+    """Name a job's outputs for a teacher of so many layers; what an output is replayed from is kept with it."""
+    stored, replayed = {LOGITS: "fp32", TOKENS: TOKENS}, {}
+    if TASK_SPECS[task].vocabulary:
+        stored, replayed = {TRANSFORM: job.codec, TOKENS: TOKENS}, {LOGITS: TRANSFORM}
+    hidden = set(resolve_layers("hidden", job.hidden, 0, depth))
+    attention, relations = (resolve_layers(key, getattr(job, key), 1, depth) for key in ("attention", "relations"))
+    below = [(name, layer - 1) for layer in relations for name in projection_outputs(layer)]
+    if job.attention_as == REPLAY:
+        below += [(attention_output(layer), layer - 1) for layer in attention]
+    else:
+        stored |= {attention_output(layer): job.attention_as for layer in attention}
+    hidden |= {state for _, state in below}
+    replayed |= {name: hidden_output(state) for name, state in below}
+    if 0 in hidden and job.embeddings == REPLAY:
+        hidden.remove(0)
+        replayed[hidden_output(0)] = TOKENS
+    stored |= {hidden_output(layer): job.codec for layer in sorted(hidden)}
+    stored |= {cls_output(layer): job.codec for layer in resolve_layers("cls", job.cls, 0, depth)}
+    return Outputs(stored, replayed, {name: _per(name, job, task) for name in (*stored, *replayed)})
+
+
+def _per(output: str, job: MaterializeSpec, task: str) -> Per:
+    if output == TRANSFORM or (output == LOGITS and TASK_SPECS[task].logits_per == "position"):
+        return "token" if job.positions == "all" else "position"
+    if output == LOGITS:
+        return TASK_SPECS[task].logits_per
+    return "row" if kind_of(output)[0] == "cls" else "token"
+
+
+def masked(rows: PreparedRows, positions: Array) -> Array:
+    """Which tokens of these rows, one row after the other, are to be predicted: (tokens,) bool."""
+    labels = [np.zeros(0, np.int64), *(rows.labels[rows.offsets[i] : rows.offsets[i + 1]] for i in positions)]
+    chosen: Array = np.concatenate(labels) != UNLABELLED
+    return chosen
+
+
+def vectors_a_row(per: Per, rows: PreparedRows, positions: Array) -> Array:
+    """Vectors of these rows in an output that has one of each `per`: (n,) int64."""
+    lengths = rows.lengths[positions]
+    if per == "row":
+        return np.ones_like(lengths)
+    if per == "token":
+        return lengths
+    before, ends = np.concatenate([[0], np.cumsum(masked(rows, positions))]), np.cumsum(lengths)
+    counts: Array = before[ends] - before[ends - lengths]
+    return counts
+
+
+def job_of(settings: TargetSettings) -> MaterializeSpec:
+    """What a target set's entry asks for."""
+    asked = settings.model_dump(include={field.name for field in dataclasses.fields(MaterializeSpec)})
+    return MaterializeSpec(**asked, shard_bytes=settings.shard_megabytes * 2**20)

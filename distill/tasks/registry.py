@@ -1,0 +1,16 @@
+"""All tasks by name: a plain dict."""
+
+from distill.tasks.base import Task
+from distill.tasks.masked_lm import MaskedLm
+from distill.tasks.question_answering import QuestionAnswering
+from distill.tasks.sequence_classification import Regression, SequenceClassification
+from distill.tasks.token_classification import TokenClassification
+
+TASKS: dict[str, Task] = {
+    task.name: task for task in (SequenceClassification(), Regression(), TokenClassification(), QuestionAnswering(), MaskedLm())
+}
+
+
+def task_of(name: str) -> Task:
+    """A task by the name that params.yaml and dataset.json have for it."""
+    return TASKS[name]

@@ -1,0 +1,99 @@
+"""One class, or one number, a row."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.functional.classification import multiclass_calibration_error
+from transformers import PreTrainedTokenizerBase
+
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.core.numeric import log_softmax
+from distill.tasks.base import EvaluationSplit, Predictions, Task, Weights, weighted_mean
+
+CALIBRATION_BINS = 15
+
+
+class SequenceClassification(Task):
+    """One of several classes a text, or pair of texts."""
+
+    name = "sequence-classification"
+    scores = ("accuracy", "macro_f1", "mcc")
+
+    def judge(self, kept: Array, split: EvaluationSplit) -> Array:
+        """The predicted class and the true one, (rows, 2)."""
+        return np.stack([kept.argmax(axis=1), split.rows.labels], axis=1)
+
+    def score(self, metric: str, judged: Array) -> float:
+        """`accuracy`, `macro_f1`, `mcc` (Matthews' correlation), or `f1` of the second of two classes."""
+        predictions, labels = judged.T
+        if metric == "accuracy":
+            return float(accuracy_score(labels, predictions))
+        if metric == "macro_f1":
+            return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+        if metric == "f1":
+            if judged.max(initial=0) > 1:
+                raise UserError("metric: f1 is that of the second of two classes, the data have more; take macro_f1")
+            return float(f1_score(labels, predictions, zero_division=0.0))
+        return float(matthews_corrcoef(labels, predictions))
+
+    def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
+        """The metrics, log-loss (nats), and expected calibration error (15 bins, L1; Guo 2017)."""
+        probabilities, labels = torch.from_numpy(np.exp(log_softmax(kept))), torch.tensor(split.rows.labels)
+        error = multiclass_calibration_error(probabilities, labels, kept.shape[1], n_bins=CALIBRATION_BINS, norm="l1")
+        f1 = {"f1": self.score("f1", self.judge(kept, split))} if kept.shape[1] == 2 else {}
+        return {**super().measures(kept, split), **f1, "calibration_error": float(error)}
+
+
+class Regression(Task):
+    """One number a text, or pair of texts: STS-B. Soft targets are the teacher's numbers; no temperature applies."""
+
+    name = "regression"
+    scores = ("pearson", "spearman")
+    continuous = True
+
+    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
+        """Mean squared error, by weight, over rows that have a label; 0 where none has."""
+        labelled = labels.isfinite()
+        if not labelled.any():
+            return logits.sum() * 0.0
+        losses = functional.mse_loss(logits[labelled, 0].float(), labels[labelled].float(), reduction="none")
+        return weighted_mean(losses, None if weights is None else weights[labelled])
+
+    def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
+        """A number a row."""
+        return Predictions(split.rows.labels, kept[:, 0], np.zeros(len(kept), bool), None)
+
+    def label_name(self, value: Any, split: EvaluationSplit, tokenizer: PreTrainedTokenizerBase) -> str:
+        """Four digits."""
+        return f"{value:.4g}"
+
+    def judge(self, kept: Array, split: EvaluationSplit) -> Array:
+        """The predicted number and the true one, (rows, 2)."""
+        return np.stack([kept[:, 0], split.rows.labels], axis=1).astype(np.float64)
+
+    def score(self, metric: str, judged: Array) -> float:
+        """`pearson` or `spearman` correlation; 0 where one side never changes."""
+        if len(judged) < 2 or (np.ptp(judged, axis=0) == 0).any():
+            return 0.0
+        return float((spearmanr if metric == "spearman" else pearsonr)(*judged.T).statistic)
+
+    def loss(self, kept: Array, split: EvaluationSplit) -> float:
+        """Mean squared error."""
+        return float(np.square(np.subtract(*self.judge(kept, split).T)).mean())
+
+    def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
+        """Both correlations and the mean squared error."""
+        found = super().measures(kept, split)
+        found["mean_squared_error"] = found.pop("log_loss")
+        return found
+
+    def relation(self, student: Array, teacher: Array, split: EvaluationSplit) -> dict[str, float]:
+        """Correlation with the teacher, as `agreement`."""
+        return {"agreement": self.score("pearson", np.stack([student[:, 0], teacher[:, 0]], axis=1))}

@@ -1,0 +1,62 @@
+"""The arguments of transformers' Trainer."""
+
+import math
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from distill.core.console import quiet
+from distill.core.devices import has_fast_bf16
+from distill.params.training import TrainingSettings
+
+LOG_POINTS = 50
+"""About how many points a training curve has."""
+
+LONGEST_WAIT = timedelta(days=7)
+"""How long processes wait for the first, which validates alone; one that fails ends them all at once."""
+
+
+def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path, *, validates: bool) -> TrainingArguments:
+    """The settings of a run over so many rows; checkpoints go to `scratch`. Each process has one GPU."""
+    a_step = settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    steps = math.ceil(rows / a_step) * settings.epochs
+    on_cuda = torch.cuda.is_available()
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16())
+    arguments = TrainingArguments(
+        output_dir=str(scratch),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        use_cpu=not on_cuda,
+        bf16=bf16,
+        eval_strategy="epoch" if validates else "no",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=validates,
+        metric_for_best_model="selection",
+        greater_is_better=True,
+        restore_callback_states_from_checkpoint=True,
+        logging_steps=max(1, steps // LOG_POINTS),
+        logging_nan_inf_filter=False,
+        train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
+        seed=seed,
+        data_seed=seed,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=on_cuda,
+        dataloader_num_workers=settings.workers,
+        ddp_timeout=int(LONGEST_WAIT.total_seconds()),
+        disable_tqdm=quiet() or not sys.stderr.isatty(),
+        report_to="none",
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments

@@ -1,0 +1,258 @@
+"""Training a teacher or a student by transformers' Trainer: resumed if interrupted, its best epoch kept."""
+
+import contextlib
+import hashlib
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from distill.core.console import print_progress
+from distill.core.errors import UserError
+from distill.data.batching import Collator
+from distill.data.dataset import Dataset
+from distill.data.prefetch import Prefetched
+from distill.models.predict import predict
+from distill.params.training import TrainingSettings
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.registry import task_of
+from distill.training.arguments import training_arguments
+from distill.training.checkpointing import SafeCheckpoints, last_checkpoint
+from distill.training.distributed import is_main_process
+from distill.training.objective import DistillationModel, Objective
+from distill.training.progressive import ProgressiveTrainer
+
+SECONDS_A_LINE = 60
+
+CHECKPOINT_VERSION = 3
+"""Raised when what a checkpoint holds changes: one of another version is not resumed."""
+
+TIE_BREAK = 1e-7
+"""How much the validation loss weighs against the score: ties are common on small validation splits."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a training run went."""
+
+    history: list[dict[str, Any]]
+    """What was logged: `step`, `epoch`, `loss`, the terms; and a validation `score` an epoch."""
+    best_epoch: float
+    best_score: float | None
+    """On the validation split; None where no head is trained."""
+    seconds: float
+
+    @property
+    def last_loss(self) -> float:
+        """The training loss that was logged last; 0 if none was."""
+        return next((float(entry["loss"]) for entry in reversed(self.history) if "loss" in entry), 0.0)
+
+    @property
+    def selection_score(self) -> float:
+        """By this the best seed of a student is chosen: the score, or where no head is trained, the last loss negated."""
+        return -self.last_loss if self.best_score is None else self.best_score
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """What data/runs/ keeps of it: JSON."""
+        return {"seed": seed, **asdict(self)}
+
+
+def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel, targets: str = "") -> str:
+    """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json()}".encode())
+    digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
+    digest.update(targets.encode())
+    for parameter in model.parameters():
+        digest.update(parameter.detach().flatten()[:64].cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def train(
+    model: PreTrainedModel,
+    rows: Collator,
+    validation: EvaluationSplit,
+    settings: TrainingSettings,
+    objective: Objective,
+    *,
+    seed: int,
+    metric: str,
+    scratch: Path,
+    title: str,
+    keep: Literal["best", "last"] = "best",
+) -> Trained:
+    """Train in place, resuming from the checkpoints in `scratch` if an earlier run was interrupted; no other run may use it.
+
+    Of several processes each computes every n-th batch, and gradients are their mean; rank 0 validates and writes checkpoints.
+    `seed` is that of shuffling and dropout. The model ends with the weights of the best epoch on the validation split; or if
+    `keep` is "last", of the last, and nothing is validated.
+    """
+    if settings.epochs == 0:
+        return Trained([], 0.0, 0.0, 0.0)
+    arguments = training_arguments(settings, len(rows.rows), seed, scratch, validates=keep == "best")
+    callbacks: list[TrainerCallback] = [EpochProgress(title)]
+    if settings.patience is not None and keep == "best":
+        callbacks.append(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
+    trained = DistillationModel(model, objective)
+    trainer = DistillationTrainer(trained, rows, validation, metric, args=arguments, callbacks=callbacks)
+    checkpoint = last_checkpoint(scratch)
+    if checkpoint is not None and is_main_process():
+        print_progress(f"{title}: goes on from {Path(checkpoint).name}")
+    trainer.started = time.perf_counter()
+    with contextlib.closing(trainer):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.accelerator.wait_for_everyone()
+    if is_main_process():
+        shutil.rmtree(scratch, ignore_errors=True)
+    return trainer.trained()
+
+
+class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
+    """A Trainer whose model is a `DistillationModel`, which returns the loss, and that logs the loss's terms.
+
+    A thread gathers the batches of a step while the step before is computed, unless worker processes do. Close it after training.
+    """
+
+    control: Any
+    prefetched: Prefetched | None = None
+
+    def __init__(
+        self, model: DistillationModel, rows: Collator, validation: EvaluationSplit, metric: str, **arguments: Any
+    ) -> None:
+        """Like transformers' Trainer, with a collator that holds the rows which it batches, and what is validated on."""
+        ranges = {"train_dataset": range(len(rows.rows)), "eval_dataset": range(len(validation.rows))}
+        super().__init__(model=model, data_collator=rows, **ranges, **arguments)
+        self.remove_callback(PrinterCallback)
+        self.accelerator.rng_types = ["torch", "generator"]  # processes shuffle alike, whatever random numbers each has drawn
+        self.validation, self.metric = validation, metric
+        self.lengths = rows.rows.lengths
+        self.loss_is_scaled_for_ga = False
+        self.sums: dict[str, Tensor] = {}
+        self.batches = 0
+        if model.objective.earlier_layers_lr_scale is not None:
+            self.train_layer_by_layer(model.objective.earlier_layers_lr_scale, model.parts())
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        """The batches of one optimizer step; those of the next are gathered while it is computed."""
+        if self.args.dataloader_num_workers == 0:
+            if self.prefetched is None or self.prefetched.items is not epoch_iterator:
+                self.close()
+                self.prefetched = Prefetched(epoch_iterator, ahead=num_batches)
+            epoch_iterator = self.prefetched
+        return super().get_batch_samples(epoch_iterator, num_batches, device)
+
+    def close(self) -> None:
+        """End the thread that gathers batches."""
+        if self.prefetched is not None:
+            self.prefetched.close()
+
+    def trained(self) -> Trained:
+        """How it went."""
+        log = self.state.log_history
+        best = next((entry for entry in log if entry.get("eval_selection", math.nan) == self.state.best_metric), None)
+        if best is None:
+            return Trained(_history(log), float(self.state.epoch or 0), None, self.seconds)
+        return Trained(_history(log), best["epoch"], best["eval_score"], self.seconds)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
+        """The loss of a batch; its terms are added up for the log."""
+        loss, terms = model({**inputs, "current_layer": self.enter_stage()})
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value
+        self.batches += 1
+        return loss
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """The `score` of the validation rows, by rank 0, and the `selection` by which the best epoch is chosen.
+
+        Of epochs with equal scores, the one with the lower loss wins.
+        """
+        results: list[Any] = [None]
+        if is_main_process():
+            task = task_of(self.model.objective.task.name)
+            with self.accelerator.autocast():
+                kept = predict(self.model.model, task, self.validation.rows, "validate")
+            score = task.score(self.metric, task.judge(kept, self.validation))
+            results = [{"score": score, "selection": score - TIE_BREAK * task.loss(kept, self.validation)}]
+        metrics: dict[str, float] = broadcast_object_list(results)[0]
+        if not math.isfinite(metrics["selection"]):
+            raise self._diverged(metrics["selection"])
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """Add the terms' means to what is logged."""
+        if "loss" in logs and self.batches:
+            if not math.isfinite(logs["loss"]):
+                raise self._diverged(logs["loss"])
+            means = self.accelerator.reduce(torch.stack(list(self.sums.values())) / self.batches, "mean")
+            logs |= dict(zip(self.sums, means.tolist(), strict=True))
+            self.sums, self.batches = {}, 0
+        super().log(logs, start_time)
+
+    def _diverged(self, value: float) -> UserError:
+        return UserError(f"the loss diverged before step {self.state.global_step}: {value}; lower learning_rate")
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
+
+
+class EpochProgress(TrainerCallback):
+    """A line an epoch, and one a minute of longer epochs: the epoch, the loss, the score, and the time left."""
+
+    def __init__(self, title: str) -> None:
+        """`title` begins each line."""
+        self.title = title
+        self.last: dict[str, float] = {}
+        self.started = self.printed = 0.0
+        self.first_step = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self.started = self.printed = time.perf_counter()
+        self.first_step = state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Remember training loss and validation score."""
+        self.last |= logs or {}
+        if "loss" in (logs or {}) and time.perf_counter() - self.printed > SECONDS_A_LINE:
+            self._print(state)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """At the end of an epoch."""
+        self._print(state)
+
+    def _print(self, state: Any) -> None:
+        self.printed = time.perf_counter()
+        rate = (state.global_step - self.first_step) / (self.printed - self.started)
+        words = [f"loss {self.last.get('loss', math.nan):.4f}"]
+        words += [f"validation score {self.last['eval_score']:.4f}"] if "eval_score" in self.last else []
+        words += [f"{rate:.3g} steps/s", f"{(state.max_steps - state.global_step) / rate:.0f} s left"] if rate else []
+        if state.is_world_process_zero:
+            print_progress(f"{self.title}: epoch {state.epoch:.3g} of {state.num_train_epochs}: {', '.join(words)}")
+
+
+def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The curves: training losses and validation scores, without the clock."""
+    kept = []
+    for entry in log:
+        if "loss" in entry:
+            kept.append({key: value for key, value in entry.items() if key != "grad_norm"})
+        elif "eval_score" in entry:
+            kept.append({"step": entry["step"], "epoch": entry["epoch"], "score": entry["eval_score"]})
+    return kept

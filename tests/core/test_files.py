@@ -1,0 +1,205 @@
+"""Outputs appear whole or not at all, one writer at a time, and never through a link into DVC's cache."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from distill.core.errors import UserError
+from distill.core.files import atomic_file, atomic_folder, exclusive_lock, link_or_copy, read_json, sha256, to_json, write_text
+from tests.command_line import ROOT, environment
+
+
+class StopError(Exception):
+    """What a block raises."""
+
+
+def failure(monkeypatch: pytest.MonkeyPatch, full: bool) -> pytest.RaisesExc:
+    """What is raised as a block stops, or, once it has ended, as data is flushed to a full disk."""
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if full:
+        monkeypatch.setattr(os, "fsync", fsync)
+    return pytest.raises(OSError, match="No space left") if full else pytest.raises(StopError)
+
+
+def stop(full: bool) -> None:
+    if not full:
+        raise StopError
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """An output of an earlier run: a folder of two files."""
+    folder = tmp_path / "data" / "out"
+    folder.mkdir(parents=True)
+    (folder / "a").write_text("old a", encoding="utf-8")
+    (folder / "b").write_text("old b", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    return tmp_path / "data" / ".scratch"
+
+
+def test_a_file_is_written_with_its_folders_once_its_block_has_ended(tmp_path: Path):
+    write_text(tmp_path / "new" / "folder" / "x.json", "naïve\n")
+    assert (tmp_path / "new" / "folder" / "x.json").read_bytes() == "naïve\n".encode()
+    with atomic_file(tmp_path / "new" / "folder" / "y") as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        assert not (tmp_path / "new" / "folder" / "y").exists()
+    assert names(tmp_path / "new" / "folder") == {"x.json", "y"}
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+@pytest.mark.parametrize("full", [False, True], ids=["failing block", "full disk"])
+def test_what_fails_leaves_no_file_behind_and_keeps_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, full: bool
+):
+    if before:
+        (tmp_path / "x").write_text(before, encoding="utf-8")
+    with failure(monkeypatch, full), atomic_file(tmp_path / "x") as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        stop(full)
+    assert names(tmp_path) == ({"x"} if before else set())
+    assert not before or (tmp_path / "x").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["failing block", "full disk"])
+def test_what_fails_leaves_no_folder_behind_and_keeps_the_old_one(
+    old: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+):
+    with failure(monkeypatch, full), atomic_folder(old, scratch) as folder:
+        (folder / "a").write_text("half", encoding="utf-8")
+        stop(full)
+    assert (old / "a").read_text(encoding="utf-8") == "old a"
+    assert names(old) == {"a", "b"}
+    assert names(scratch / "unfinished") == set()
+    with exclusive_lock(old, scratch):  # is free again
+        pass
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_file_that_is_a_link_into_the_cache_is_replaced_not_written_through(tmp_path: Path, link: Callable[..., None]):
+    cached, out = tmp_path / "cache" / "0123", tmp_path / "out"
+    write_text(cached, "cached")
+    link(cached, out)
+    write_text(out, "new")
+    assert (cached.read_text(encoding="utf-8"), out.read_text(encoding="utf-8")) == ("cached", "new")
+
+
+def test_files_of_a_folder_that_are_links_into_the_cache_keep_their_content_there(old: Path, scratch: Path, tmp_path: Path):
+    os.link(old / "a", tmp_path / "cached")
+    with atomic_folder(old, scratch) as folder:
+        (folder / "a").write_text("new a", encoding="utf-8")
+    assert (tmp_path / "cached").read_text(encoding="utf-8") == "old a"
+
+
+def test_a_folder_is_replaced_as_a_whole(old: Path, scratch: Path):
+    with atomic_folder(old, scratch) as folder:
+        assert names(folder) == set()
+        (folder / "sub").mkdir()
+        (folder / "sub" / "c").write_text("new", encoding="utf-8")
+        assert names(old) == {"a", "b"}
+    assert names(old) == {"sub"}
+    assert (old / "sub" / "c").read_text(encoding="utf-8") == "new"
+    assert names(scratch / "unfinished") == set()
+
+
+def test_what_a_killed_run_left_is_not_taken_over(old: Path, scratch: Path):
+    with atomic_folder(old, scratch) as folder:
+        place = folder
+    place.mkdir(parents=True)
+    (place / "stale").touch()
+    with atomic_folder(old, scratch) as folder:
+        assert folder == place
+        assert names(folder) == set()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from distill.core.files import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), Path(sys.argv[2])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(old: Path, scratch: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that is writing `old`, which this one wrote before."""
+    with exclusive_lock(old, scratch):
+        pass
+    command = [sys.executable, "-c", HOLD, str(old), str(scratch)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_process(old: Path, scratch: Path, holder: subprocess.Popen[str]):
+    for writer in (exclusive_lock, atomic_folder):
+        with pytest.raises(UserError, match=f"process {holder.pid} is writing it") as caught, writer(old, scratch):
+            pytest.fail("two writers")
+        assert str(caught.value).startswith(f"{old}: ")
+    assert names(old) == {"a", "b"}
+    with exclusive_lock(old.with_name("other"), scratch):
+        assert holder.poll() is None
+
+
+def test_a_killed_writer_holds_nothing(old: Path, scratch: Path, holder: subprocess.Popen[str]):
+    holder.kill()
+    holder.wait()
+    with atomic_folder(old, scratch) as folder:
+        (folder / "c").touch()
+    assert names(old) == {"c"}
+
+
+def test_a_second_name_costs_no_second_copy_where_links_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def link(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    write_text(tmp_path / "a", "content")
+    link_or_copy(tmp_path / "a", tmp_path / "sub" / "b")
+    assert (tmp_path / "sub" / "b").samefile(tmp_path / "a")
+    monkeypatch.setattr(os, "link", link)
+    link_or_copy(tmp_path / "a", tmp_path / "sub" / "c")
+    assert (tmp_path / "sub" / "c").read_text(encoding="utf-8") == "content"
+    assert not (tmp_path / "sub" / "c").samefile(tmp_path / "a")
+
+
+def test_json_depends_on_the_content_alone_and_holds_no_nan():
+    assert to_json({"b": 1, "a": [0.5, "é"]}) == to_json({"a": [0.5, "é"], "b": 1})
+    assert to_json({"b": 1, "a": "é"}) == '{\n  "a": "é",\n  "b": 1\n}\n'
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError):
+            to_json({"loss": value})
+
+
+def test_a_hash_is_that_of_the_content(tmp_path: Path):
+    write_text(tmp_path / "a", "abc")
+    assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_json_that_is_missing_or_damaged_is_refused_with_what_it_should_have_been(tmp_path: Path):
+    with pytest.raises(UserError, match=r"x.json: is missing; expected a thing; run the stage that writes"):
+        read_json(tmp_path / "x.json", "a thing")
+    for content in (b"{", b"\xff"):
+        (tmp_path / "x.json").write_bytes(content)
+        with pytest.raises(UserError, match=r"x.json: is damaged .*; expected a thing; delete it and run again"):
+            read_json(tmp_path / "x.json", "a thing")

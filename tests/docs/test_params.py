@@ -1,0 +1,99 @@
+"""The ready-made files of docs/params are what `python -m distill check` takes, and their target sets feed their students."""
+
+import re
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from distill.core.settings import read_yaml
+from distill.data.dataset import UNLABELLED, Dataset
+from distill.pipeline.needs import missing_needs
+from distill.pipeline.project import load_params
+from distill.pipeline.shapes import Shape
+from stages.prepare import main as prepare
+from tests import hub, tiny
+from tests.closures import ROOT
+
+FILES = sorted((ROOT / "docs" / "params").glob("*.yaml"))
+GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+SHAPES = {
+    "google-bert/bert-base-uncased": Shape(12, 768, 12),
+    "google-bert/bert-base-cased": Shape(12, 768, 12),
+    "distilbert/distilbert-base-uncased": Shape(6, 768, 12),
+    "huawei-noah/TinyBERT_General_4L_312D": Shape(4, 312, 12),
+    "google/mobilebert-uncased": Shape(24, 512, 4),
+}
+METRICS = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson"}
+"""GLUE's own, where it is not accuracy."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_passes_the_check_and_every_student_finds_what_it_reads(file: Path) -> None:
+    params = load_params(file)
+    shapes = {name: SHAPES[teacher.checkpoint.hub] for name, teacher in params.teachers.items()}
+    assert [line for target_set in params.targets for line in missing_needs(params, target_set, file, shapes)] == []
+
+
+ENTRIES = [(file, name) for file in FILES for name in load_params(file).datasets]
+
+
+@pytest.mark.parametrize(("file", "name"), ENTRIES, ids=[f"{file.stem}-{name}" for file, name in ENTRIES])
+def test_a_data_set_is_prepared_from_the_hubs_splits_and_columns(
+    file: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = read_yaml(file)
+    source = content["sources"][content["datasets"][name]["source"]]
+    raw = Path("data/raw", content["datasets"][name]["source"])
+    raw.mkdir(parents=True)
+    place = "/".join(filter(None, (source["hub"], source.get("config"))))
+    for split, table in hub.tables(place).items():
+        pyarrow.parquet.write_table(table, raw / f"{split}.parquet")
+    tiny.masking_tokenizer().save_pretrained("tokenizer")
+    content["datasets"][name]["tokenizer"] = {"path": "tokenizer"}
+    with Path("params.yaml").open("w", encoding="utf-8") as stream:
+        YAML(typ="safe", pure=True).dump(content, stream)
+    done = CliRunner().invoke(prepare, [name])
+    assert done.exit_code == 0, done.output
+    prepared = Dataset.open(Path("data/prepared", name))
+    assert all(len(prepared.rows(split)) for split in ("train", "validation", "test"))
+    assert prepared.task == "masked-lm" or (prepared.rows("test").labels != UNLABELLED).any()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_file_says_how_it_is_run_and_what_it_says_names_its_own_entries(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert f"cp docs/params/{file.name} params.yaml && python -m distill check && dvc repro" in text
+    students = load_params(file).students
+    assert set(re.findall(r"dvc repro evaluate@([\w-]+)", text)) <= set(students)
+    assert all((ROOT / name).exists() for name in re.findall(r"docs/params/[\w-]+\.yaml", text))
+
+
+def test_all_nine_glue_tasks_are_there_with_their_own_metrics() -> None:
+    datasets = load_params(ROOT / "docs/params/glue.yaml").datasets
+    assert tuple(datasets) == GLUE
+    assert {name: dataset.chosen_metric for name, dataset in datasets.items()} == {
+        name: METRICS.get(name, "accuracy") for name in GLUE
+    }
+
+
+@pytest.mark.parametrize("name", ["distilbert-glue", "tinybert-glue", "tinybert-general", "distilbert-mlm"])
+def test_glue_is_the_same_in_every_file(name: str) -> None:
+    glue, other = (read_yaml(ROOT / "docs/params" / f"{file}.yaml")["datasets"] for file in ("glue", name))
+    shared = set(GLUE) & set(other)
+    assert shared
+    assert {task: other[task] for task in shared} == {task: glue[task] for task in shared}
+
+
+def test_no_split_that_is_scored_is_glue_test_whose_labels_are_not_public() -> None:
+    for dataset in load_params(ROOT / "docs/params/glue.yaml").datasets.values():
+        assert str(dataset.splits.test).startswith("validation")
+        assert isinstance(dataset.splits.validation, float)
+
+
+def test_every_task_is_shown() -> None:
+    tasks = {dataset.task for file in FILES for dataset in load_params(file).datasets.values()}
+    assert tasks == {"sequence-classification", "regression", "token-classification", "question-answering", "masked-lm"}

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+
+from distill.data.dataset import Dataset
+from distill.evaluation import retention as evaluation
+from distill.evaluation.retention import over_seeds, retention
+from distill.models.predict import predict
+from distill.tasks.registry import task_of
+from tests import tiny
+
+RNG = np.random.default_rng(0)
+SEQUENCE = task_of("sequence-classification")
+
+
+def judged(predictions, labels):
+    return np.stack([predictions, labels], axis=-1)
+
+
+def test_retention_is_the_ratio_of_scores_and_its_interval_covers_it():
+    labels = np.zeros(400, int)
+    teacher, student = (RNG.random(400) < 0.1).astype(int), (RNG.random(400) < 0.2).astype(int)
+    found = retention(SEQUENCE, "accuracy", np.stack([judged(student, labels)] * 2), judged(teacher, labels))
+    np.testing.assert_allclose(found["retention"], (student == 0).mean() / (teacher == 0).mean())
+    assert found["retention_low"] < found["retention"] < found["retention_high"]
+    assert 0.02 < found["retention_high"] - found["retention_low"] < 0.2
+
+
+@pytest.mark.parametrize(("rows", "wrong"), [(4, 1), (1, 0)])
+def test_a_student_that_is_its_teacher_retains_all_unless_that_is_worthless_or_there_is_one_row(rows, wrong, monkeypatch):
+    monkeypatch.setattr(evaluation, "RESAMPLES", 200)
+    same = judged(RNG.integers(0, 3, 20), RNG.integers(0, 3, 20))
+    found = retention(SEQUENCE, "accuracy", same[None], same)
+    assert (found["retention"], found["retention_low"], found["retention_high"]) == (1, 1, 1)
+    labels = np.zeros(rows, int)
+    assert retention(SEQUENCE, "accuracy", judged(labels, labels)[None], judged(labels + wrong, labels)) == {}
+
+
+def test_several_seeds_give_mean_and_deviation():
+    assert over_seeds([{"accuracy": 0.8}]) == {"accuracy": 0.8}
+    found = over_seeds([{"accuracy": 0.8}, {"accuracy": 0.9}])
+    np.testing.assert_allclose([found["accuracy"], found["accuracy_sd"]], [0.85, np.sqrt(0.005)])
+
+
+def test_predictions_come_in_the_order_of_the_rows_and_without_dropout(prepared):
+    rows = Dataset.open(prepared).rows("test")
+    model = tiny.bert().train()
+    logits = predict(model, SEQUENCE, rows, "test")
+    alone = tiny.bert().eval()
+    assert model.training
+    for i in (0, 7, 19):
+        tokens = torch.from_numpy(rows.tokens[rows.offsets[i] : rows.offsets[i + 1]].astype(np.int64))
+        np.testing.assert_allclose(logits[i], alone(input_ids=tokens[None]).logits[0].detach(), atol=1e-5)

@@ -1,0 +1,116 @@
+"""To add a family is one entry: what the table claims of each is what its model in transformers does."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from distill.core.errors import UserError
+from distill.models.attention import attention_modules, capture_attention
+from distill.models.families import FAMILIES, layer_stack, usable_positions
+from distill.models.loading import only_positions
+from distill.models.packed_linear import PackedLinear, fast_inference
+from distill.store.replay.attention import attention_weights
+from distill.store.replay.embeddings import embedding_weights
+from distill.store.replay.logits import masked_lm_transform, sequence_head, vocabulary_head
+from tests import tiny
+
+LENGTHS = [9, 4, 1, 7]
+ADDED = "ernie"
+"""Of BERT's kind, and not in the table."""
+LIGHT_STAGES = (
+    "preparation.prepare augmentation.augment augmentation.augmenter audit.audit targets.ensemble students.initialize "
+    "evaluation.evaluate evaluation.plots export.export export.model_card export.scores benchmark.runners benchmark.benchmark "
+    "report.gather report.page"
+)
+"""What stages import that train nothing."""
+
+
+@pytest.fixture(params=[*FAMILIES, ADDED])
+def name(request, monkeypatch) -> str:
+    """Each family of the table, and one that a single entry adds to it."""
+    monkeypatch.setitem(FAMILIES, ADDED, FAMILIES["bert"])
+    return request.param
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, atol=1e-5 * max(1.0, expected.abs().max().item()), rtol=1e-5)
+
+
+def test_every_layer_s_attention_is_where_the_table_says(name):
+    """Captured scores against an independent path: the distributions that `eager` attention returns."""
+    model, batch = tiny.family(name), tiny.padded(LENGTHS)
+    assert len(layer_stack(model)[1]) == 3
+    if FAMILIES[name].attention is None:
+        with pytest.raises(UserError, match=f"'{name}' .* choose one of bert, .*, or drop the attention terms"):
+            attention_modules(model)
+        return
+    modules = attention_modules(model)
+    assert len({id(own.query) for own in modules}) == 3
+    for own in modules:
+        assert own.heads == 4
+        assert all(each.out_features == own.heads * own.head_size for each in (own.query, own.key, own.value))
+    assert model.config._attn_implementation == "sdpa"
+    with torch.no_grad(), capture_attention(model, [1, 3]) as captured:
+        model(**batch)
+        maps = tiny.family(name, attention="eager")(**batch, output_attentions=True).attentions
+    real = batch["attention_mask"].bool()
+    for layer in (1, 3):
+        found = captured[layer].masked_fill(~real[:, None, None, :], -torch.inf).softmax(-1)
+        expected = maps[layer - 1].transpose(1, 2)[real]
+        torch.testing.assert_close(found.transpose(1, 2)[real], expected, atol=1e-6, rtol=1e-5)
+        assert captured[layer].abs().max() > 0.1
+
+
+def test_attention_embeddings_and_classifiers_are_replayed_where_the_table_says_so(name):
+    family, model, batch = FAMILIES[name], tiny.family(name), tiny.padded(LENGTHS)
+    real = batch["attention_mask"].bool()
+    with torch.no_grad(), capture_attention(model, [2] if family.attention else []) as attention:
+        outputs = model(**batch, output_hidden_states=True)
+    states = [each[real] for each in outputs.hidden_states]
+    lengths = batch["attention_mask"].sum(1).numpy()
+    if family.attention:
+        pairs = real[:, None, :, None] & real[:, None, None, :]
+        close(attention_weights(model, 2).replay(states[1], lengths), attention[2] * pairs)
+    if family.replays_embeddings:
+        ids = batch["input_ids"][real]
+        close(embedding_weights(model, ids.numpy()).replay(ids[:, None], lengths), states[0])
+    if family.classifier:
+        close(sequence_head(model).replay(states[-1], lengths), outputs.logits)
+
+
+def test_masked_lm_heads_run_at_some_positions_and_are_replayed(name):
+    assert (FAMILIES[name].masked_lm_head is None) == (FAMILIES[name].masked_lm_transform is None)
+    model, batch = tiny.family(name, "MaskedLM"), tiny.padded(LENGTHS)
+    where = batch["attention_mask"].bool() & (torch.arange(9) % 2 == 0)
+    with torch.no_grad():
+        outputs = model(**batch, output_hidden_states=True)
+        with only_positions(model, where):
+            close(model(**batch).logits, outputs.logits[where])
+        inner = masked_lm_transform(model)(outputs.hidden_states[-1][where])
+    close(vocabulary_head(model).replay(inner, where.sum(1).numpy()), outputs.logits[where])
+
+
+def test_feed_forward_layers_are_packed_with_their_activation(name):
+    packed = fast_inference(tiny.family(name, **({} if name == "distilbert" else {"hidden_act": "gelu"})))
+    halves = [module for module in packed.modules() if isinstance(module, PackedLinear) and module.activation == "gelu"]
+    assert bool(halves) == (FAMILIES[name].feed_forward is not None)
+
+
+def test_the_longest_row_has_a_position_for_each_token(name):
+    model = tiny.family(name, pad_token_id=1)
+    tokens = torch.full((1, usable_positions(model.config.model_type, model.config.max_position_embeddings)), 7)
+    model(input_ids=tokens)
+    if FAMILIES[name].position_offset:
+        with pytest.raises((IndexError, RuntimeError), match="out of (bounds|range)"):
+            model(input_ids=torch.full((1, tokens.shape[1] + 1), 7))
+
+
+def test_neither_families_need_torch_nor_stages_that_do_not_train_the_trainer():
+    code = (
+        "import sys, importlib, distill.models.families; assert 'torch' not in sys.modules\n"
+        f"for name in {LIGHT_STAGES!r}.split(): importlib.import_module(f'distill.{{name}}')\n"
+        "assert 'torch' in sys.modules; assert 'transformers.trainer' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,325 @@
+"""The whole of params.yaml: what entries name must exist, fit and begin somewhere, before anything runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from distill.commands.schema import json_schema
+from distill.core.errors import UserError
+from distill.core.files import to_json
+from distill.core.settings import SECTIONS, read_yaml
+from distill.pipeline.project import load_params
+from distill.recipes.distilbert import DistilBert
+from distill.recipes.hinton import Hinton
+from tests.closures import ROOT
+from tests.params_files import changed, load, refusal
+
+SCHEMA = json_schema()
+TOKENIZER = {"hub": "tok"}
+INIT = {"from": "data/teachers/big", "depth": 2}
+PLAIN: dict[str, Any] = {
+    "defaults": {
+        "datasets": {"tokenizer": TOKENIZER},
+        "teachers": {},
+        "targets": {},
+        "students": {"epochs": 9, "learning_rate": 1e-3},
+    },
+    "sources": {"reviews": {"path": "reviews.csv"}},
+    "datasets": {"movies": {"source": "reviews"}, "books": {"source": "reviews"}},
+    "teachers": {"big": {"dataset": "movies", "checkpoint": {"hub": "bert"}}},
+    "targets": {
+        "full": {"teacher": "big", "dataset": "movies", "hidden": [-1]},
+        "plain": {"teacher": "big", "dataset": "movies"},
+    },
+    "students": {
+        "soft": {"recipe": "hinton", "dataset": "movies", "targets": "plain/logits", "init": INIT, "epochs": 2},
+        "deep": {"recipe": "distilbert", "dataset": "movies", "targets": "full", "init": INIT},
+        "second": {"recipe": "hinton", "dataset": "movies", "targets": "plain", "init": {"from": "data/students/soft"}},
+        "twin": {"recipe": "supervised", "dataset": "movies", "targets": "plain", "init": {"from": "data/inits/soft"}},
+    },
+}
+"""Two data sets, and students of every origin."""
+SOFT = {"recipe": "hinton", "dataset": "movies", "targets": "mean/logits", "init": INIT}
+DEEP = {**SOFT, "recipe": "distilbert"}
+COMPOSED: dict[str, Any] = {
+    "defaults": {"datasets": {"tokenizer": TOKENIZER}, "augmentations": {}},
+    "sources": {"reviews": {"path": "reviews.csv"}},
+    "datasets": {
+        "movies": {"source": "reviews"},
+        "corpus": {"source": "reviews", "task": "masked-lm"},
+        "tags": {"source": "reviews", "task": "token-classification"},
+        "small": {"source": "reviews", "tokenizer": {"hub": "small"}, "teacher_tokenizer": TOKENIZER},
+        "plain": {"source": "reviews", "tokenizer": {"hub": "small"}},
+    },
+    "augmentations": {"more": {"of": "movies", "masked_lm": "bert", "copies": 5}, "most": {"of": "more", "masked_lm": "bert"}},
+    "teachers": {
+        "bert": {"dataset": "corpus", "checkpoint": {"hub": "bert"}, "epochs": 0},
+        "big": {"dataset": "more", "checkpoint": {"hub": "bert"}},
+        "tagger": {"dataset": "tags", "checkpoint": {"hub": "bert"}},
+    },
+    "targets": {
+        **{name: {"teacher": "big", "dataset": "movies", "hidden": [-1]} for name in ("one", "two", "three")},
+        "augmented": {"teacher": "big", "dataset": "more"},
+        "tags": {"teacher": "tagger", "dataset": "tags"},
+    },
+    "ensembles": {
+        "pair": {"dataset": "movies", "first": "one", "second": "two"},
+        "mean": {"dataset": "movies", "first": "pair", "second": "three", "weight": 0.667},
+    },
+    "students": {
+        "soft": SOFT,
+        "more": {**SOFT, "dataset": "more", "targets": "augmented"},
+        "other": {**SOFT, "dataset": "small", "init": {"from": "data/prepared/more", "architecture": {}}},
+    },
+}
+"""Two augmentations, one of the other, and two ensembles, one of the other."""
+
+
+def test_a_file_whose_references_all_resolve_is_accepted(tmp_path: Path):
+    params = load(tmp_path, PLAIN)
+    assert isinstance(params.students["soft"], Hinton)
+    assert isinstance(params.students["deep"], DistilBert)
+    assert [params.students[name].epochs for name in ("soft", "deep")] == [2, 9]
+    assert params.datasets["books"].tokenizer.hub == "tok"
+
+
+def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(tmp_path: Path):
+    params = load(tmp_path, COMPOSED)
+    assert params.augmentations["more"].candidates == 15
+    assert params.ensembles["pair"].weight == 0.5
+    assert [params.origin(name) for name in ("movies", "more", "most")] == ["movies"] * 3
+    assert params.members("mean") == ("one", "two", "three")
+    assert params.members("one") == ("one",)
+
+
+def test_the_repositorys_own_file_is_accepted():
+    params = load_params(ROOT / "params.yaml")
+    assert params.students
+    assert params.teachers
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "value", "complaint"),
+    [
+        # names that no entry has
+        *[
+            (PLAIN, path, value, f": no entry {found!r} in {sections}; did you mean {meant!r}?")
+            for path, value, found, sections, meant in [
+                ("datasets.movies.source", "review", "review", "sources and no folder data/raw/review", "reviews"),
+                ("teachers.big.dataset", "movie", "movie", "datasets", "movies"),
+                ("targets.full.teacher", "bigg", "bigg", "teachers", "big"),
+                ("targets.full.dataset", "moviez", "moviez", "datasets", "movies"),
+                ("students.soft.targets", "plane/logits", "plane", "targets", "plain"),
+                ("students.soft.dataset", "book", "book", "datasets", "books"),
+                ("students.soft.init.from", "data/teachers/bigger", "bigger", "teachers", "big"),
+                ("students.second.init.from", "data/students/sofd", "sofd", "students", "soft"),
+                ("students.second.init.from", "data/inits/dep", "dep", "students", "deep"),
+            ]
+        ],
+        *[
+            (COMPOSED, path, value, f": no entry {value!r} in {sections}; did you mean {meant!r}?")
+            for path, value, sections, meant in [
+                ("augmentations.more.of", "movie", "datasets or augmentations", "movies"),
+                ("augmentations.more.masked_lm", "bret", "teachers", "bert"),
+                ("ensembles.pair.first", "tow", "targets or ensembles", "two"),
+                ("ensembles.pair.second", "maen", "targets or ensembles", "mean"),
+                ("ensembles.pair.dataset", "mor", "datasets or augmentations", "more"),
+                ("students.soft.targets", "meen", "targets or ensembles", "mean"),
+                ("targets.augmented.dataset", "mostt", "datasets or augmentations", "most"),
+            ]
+        ],
+        (
+            PLAIN,
+            "students.soft.init",
+            {"from": "data/prepared/moves", "architecture": {}},
+            ".from: no entry 'moves' in datasets; did you mean 'movies'?",
+        ),
+        # two entries whose outputs would be one folder
+        (
+            COMPOSED,
+            "augmentations.movies",
+            {"of": "plain", "masked_lm": "bert"},
+            ": datasets has it too, both would be data/prepared/movies; rename one",
+        ),
+        (
+            COMPOSED,
+            "ensembles.two",
+            {"dataset": "movies", "first": "one", "second": "three"},
+            ": targets has it too, both would be data/targets/two; rename one",
+        ),
+        # what does not fit
+        (
+            COMPOSED,
+            "augmentations.most.of",
+            "tags",
+            ": 'tags' is for token-classification, expected one of: sequence-classification, regression",
+        ),
+        (
+            COMPOSED,
+            "augmentations.most.masked_lm",
+            "tagger",
+            ": 'tagger' is a teacher of token-classification, expected one of masked-lm; add a teacher whose data set has "
+            "the task masked-lm (`epochs: 0` keeps a checkpoint as it is)",
+        ),
+        (
+            COMPOSED,
+            "ensembles.mean.second",
+            "augmented",
+            ": 'augmented' was computed on 'more', the ensemble is for 'movies'; compute the targets of both teachers on "
+            "one data set",
+        ),
+        (
+            COMPOSED,
+            "students.soft.dataset",
+            "plain",
+            "students.soft.targets: 'mean' was computed on 'movies', the student learns on 'plain'; make them the same, "
+            "or, if 'plain' has the same rows for another tokenizer, give it teacher_tokenizer: that of 'movies'",
+        ),
+        (
+            PLAIN,
+            "students.soft.dataset",
+            "books",
+            "students.soft.targets: 'plain' was computed on 'movies', the student learns on 'books'; make them the same, "
+            "or, if 'books' has the same rows for another tokenizer, give it teacher_tokenizer: that of 'movies'",
+        ),
+        (
+            COMPOSED,
+            "students.soft",
+            {**DEEP, "targets": "mean"},
+            ".targets: distilbert reads hidden states, 'mean' is an ensemble, of logits alone; name one of its sets",
+        ),
+        (
+            PLAIN,
+            "students.deep.targets",
+            "full/logits",
+            ": distilbert reads hidden states, 'full/logits' is logits alone; write full",
+        ),
+        (
+            COMPOSED,
+            "students.soft",
+            {**DEEP, "targets": "one", "dataset": "small"},
+            ".targets: distilbert reads hidden states, a vector a token, and the tokens of 'small' are not those of "
+            "'movies'; take a student with the teacher's tokenizer, or a recipe that reads logits of whole rows alone",
+        ),
+        # settings of sections that tests/core/test_settings.py does not have
+        (COMPOSED, "augmentations.more.probability", 1.5, ": expected less than or equal to 1, got 1.5"),
+        (COMPOSED, "augmentations.more.copys", 3, ": unknown key; did you mean 'copies'?"),
+        (COMPOSED, "ensembles.pair.weight", 1, ": expected less than 1, got 1"),
+        (COMPOSED, "ensembles.pair.weigth", 0.5, ": unknown key; did you mean 'weight'?"),
+        (PLAIN, "defaults.teachers.batchsize", 3, ": unknown key; did you mean 'batch_size'?"),
+    ],
+)
+def test_what_is_wrong_is_one_line_of_the_entry(tmp_path: Path, base: dict[str, Any], path: str, value: Any, complaint: str):
+    lines = refusal(tmp_path, changed(base, path, value))
+    own = [line for line in lines if line in (complaint, f"{path}{complaint}")]
+    assert len(own) == 1
+    assert len(lines) == 1 or path.startswith("defaults.")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("datasets.movies.task", "masked-lm", "those of masked-lm are the text itself; set it to null"),
+        ("students.deep.recipe", "minilm", "which minilm here does not learn from; set it to null"),
+        ("students.deep.hard_weight", 0.0, "which distilbert here does not learn from; set it to null"),
+    ],
+)
+def test_weights_of_rows_are_refused_where_there_are_no_labels_to_doubt(tmp_path: Path, key: str, value: Any, complaint: str):
+    content = changed(PLAIN, "students.deep.sample_weight", {"suspect": 0.0})
+    assert load(tmp_path, content).students["deep"].sample_weight is not None
+    (line,) = (
+        line for line in refusal(tmp_path, changed(content, key, value)) if line.startswith("students.deep.sample_weight: ")
+    )
+    assert line.endswith(complaint)
+
+
+@pytest.mark.parametrize("name", ["own", "own.dvc"])
+def test_a_data_set_may_read_data_that_was_put_there_without_a_source(tmp_path: Path, name: str):
+    raw = tmp_path / "data" / "raw" / name  # a folder, or a file of `dvc add`
+    raw.mkdir(parents=True)
+    assert load(tmp_path, changed(PLAIN, "datasets.movies.source", "own")).datasets["movies"].source == "own"
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "value", "entries"),
+    [
+        (COMPOSED, "augmentations.more.of", "most", {"augmentations.more", "augmentations.most"}),
+        (COMPOSED, "augmentations.more.of", "more", {"augmentations.more"}),
+        (COMPOSED, "teachers.bert.dataset", "more", {"augmentations.more"}),
+        (COMPOSED, "ensembles.pair.first", "mean", {"ensembles.pair", "ensembles.mean"}),
+        (COMPOSED, "ensembles.pair.first", "pair", {"ensembles.pair"}),
+        (PLAIN, "students.soft.init.from", "data/students/second", {"data/inits/soft", "data/inits/second"}),
+        (PLAIN, "students.soft.init.from", "data/inits/second", {"data/inits/soft", "data/inits/second"}),
+        (PLAIN, "students.soft.init.from", "data/students/soft", {"data/inits/soft", "data/students/soft"}),
+    ],
+)
+def test_what_is_made_from_itself_is_a_cycle(tmp_path: Path, base: dict[str, Any], path: str, value: str, entries: set[str]):
+    (line,) = refusal(tmp_path, changed(base, path, value))
+    assert ": a cycle, none of these can be made first: data/" in line
+    assert line.partition(":")[0] in entries if base is COMPOSED else all(entry in line for entry in entries)
+
+
+def test_distilbert_without_its_cosine_term_is_content_with_logits(tmp_path: Path):
+    content = changed(PLAIN, "students.deep.targets", "plain/logits")
+    assert not load(tmp_path, changed(content, "students.deep.cosine_weight", 0)).students["deep"].reads_hidden
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("datasets", "source", "reviews"),
+        ("teachers", "dataset", "movies"),
+        ("targets", "teacher", "big"),
+        ("students", "recipe", "hinton"),
+        ("students", "init", {"from": "data/teachers/big"}),
+    ],
+)
+def test_a_default_that_dvc_reads_from_each_entry_is_refused(tmp_path: Path, section: str, key: str, value: Any):
+    lines = refusal(tmp_path, changed(PLAIN, f"defaults.{section}.{key}", value))
+    assert f"defaults.{section}.{key}: cannot be inherited, dvc.yaml reads it from each entry; write it there" in lines
+
+
+def test_mistakes_of_several_entries_are_all_reported(tmp_path: Path):
+    lines = refusal(tmp_path, changed(changed(PLAIN, "teachers.big.epochs", "many"), "students.soft.alpha", 2))
+    assert [line.partition(": ")[0] for line in lines] == ["teachers.big.epochs", "students.soft.alpha"]
+
+
+def test_a_file_without_any_entry_is_refused(tmp_path: Path):
+    content = {"defaults": {section: {} for section in SECTIONS}, **{section: {} for section in SECTIONS}}
+    assert refusal(tmp_path, content) == ["no entries at all; add one to sources, datasets, teachers, targets and students"]
+
+
+def test_the_json_schema_in_the_repository_is_current_and_accepts_the_repositorys_file():
+    written = (ROOT / "params.schema.json").read_text(encoding="utf-8")
+    assert written == to_json(SCHEMA), "run `python -m distill schema > params.schema.json`"
+    jsonschema.Draft202012Validator.check_schema(json.loads(written))
+    jsonschema.validate(read_yaml(ROOT / "params.yaml"), json.loads(written))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("students.soft.alpa", 0.5),
+        ("students.soft.init.dept", 2),
+        ("datasets.movies.columns", {"txt": "body"}),
+        ("teachers.big.epochs", "many"),
+        ("defaults.students.recipe", "hinton"),
+        ("sorces", {}),
+    ],
+)
+def test_the_json_schema_refuses_what_loading_refuses(tmp_path: Path, path: str, value: Any):
+    content = changed(PLAIN, path, value)
+    with pytest.raises(UserError):
+        load(tmp_path, content)
+    del content["defaults"]["datasets"]
+    for dataset in content["datasets"].values():
+        dataset.setdefault("tokenizer", TOKENIZER)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, SCHEMA)
+
+
+def test_the_json_schema_lets_entries_inherit_what_they_need():
+    jsonschema.validate(PLAIN, SCHEMA)

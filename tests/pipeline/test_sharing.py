@@ -1,0 +1,170 @@
+"""A team over real remotes: what a publisher pushes, a teammate trains on without the teacher. docs/team.md."""
+
+import hashlib
+import http.client
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import contents
+from tests.projects import attempt, commit, copy, edit_params, environment, made_once, run, run_stages, stages_run, tried
+
+pytestmark = pytest.mark.slow
+BUCKET = "team"
+SHAPE = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+RANDOM = {
+    "recipe": "hinton",
+    "dataset": "tiny",
+    "targets": "tiny/logits",
+    "init": {"from": "data/prepared/tiny", "architecture": SHAPE},
+}
+
+
+@dataclass(frozen=True)
+class Team:
+    """A folder with a publisher's project, pushed to a remote of DVC and to the bare repository that all clone and push to."""
+
+    folder: Path
+
+    @property
+    def publisher(self) -> Path:
+        return self.folder / "publisher"
+
+    def teammate(self) -> Path:
+        """A clean clone."""
+        run(self.folder, "git clone --quiet origin.git clone")
+        return self.folder / "clone"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of an S3 server on this machine, with an empty bucket."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [Path(sys.executable).parent / "moto_server", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment(Path.cwd()),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        make_bucket(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def make_bucket(port: int, seconds: float = 60) -> None:
+    """Wait for the server, then make the bucket."""
+    end = time.monotonic() + seconds
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("PUT", f"/{BUCKET}")
+            assert connection.getresponse().status == 200
+            return
+        except OSError:
+            assert time.monotonic() < end, f"no S3 server within {seconds} s"
+            time.sleep(0.2)
+        finally:
+            connection.close()
+
+
+def publish(base: Path, folder: Path) -> None:
+    """Share the project as docs/team.md has it: first what is being tried, then, with that taken back, the results."""
+    publisher = copy(tried(base), folder / "publisher")
+    run(folder, "git init --quiet --bare --initial-branch=main origin.git")
+    run(publisher, "git remote add origin ../origin.git && dvc remote add --default team ../remote")
+    run(publisher, "dvc remote modify team verify true && dvc push --run-cache")
+    run(publisher, "git checkout params.yaml dvc.lock data/metrics && dvc checkout")
+    commit(publisher, "the remote")
+    run(publisher, "git push --quiet --set-upstream origin main && dvc push")
+
+
+@pytest.fixture
+def team(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Team:
+    base = tmp_path_factory.getbasetemp()
+    return Team(copy(made_once(base, "published", lambda folder: publish(base, folder)), tmp_path / "team"))
+
+
+def assert_no_teacher(clone: Path, publisher: Path) -> None:
+    """Neither the working folder nor DVC's cache holds the teacher."""
+    weights = (publisher / "data/teachers/tiny/model.safetensors").read_bytes()
+    digest = hashlib.md5(weights, usedforsecurity=False).hexdigest()
+    assert (publisher / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).exists()
+    assert not (clone / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).exists()
+    assert not (clone / "data/teachers").exists()
+
+
+def test_a_random_student_needs_prepared_data_and_logits_alone_and_comes_back_to_the_publisher_who_makes_the_report(
+    team: Team, s3: str
+) -> None:
+    run(team.publisher, f"dvc remote add --default s3 s3://{BUCKET}/distill && dvc remote modify s3 endpointurl {s3}")
+    commit(team.publisher, "another remote")
+    run(team.publisher, "dvc push && git push --quiet")
+    shutil.rmtree(team.folder / "remote")
+    clone = team.teammate()
+    edit_params(clone, students={"random": RANDOM})
+    output = run(clone, "dvc repro --pull --allow-missing evaluate@random")
+    assert stages_run(output) == {"check", "init@random", "student@random", "evaluate@random"}
+    assert [path.name for path in (clone / "data/inits").iterdir()] == ["random"]
+    assert [path.name for path in (clone / "data/targets/tiny").iterdir()] == ["logits"]
+    assert_no_teacher(clone, team.publisher)
+    assert "data/metrics/students/random.json" in run(clone, "dvc metrics diff")
+    run(clone, "git add --all && git commit --quiet --message 'a student' && dvc push --run-cache && git push --quiet")
+    run(team.publisher, "git pull --quiet && dvc pull --allow-missing")
+    assert stages_run(run(team.publisher, "dvc repro")) == {"export@random", "benchmark", "report"}
+    assert "random" in (team.publisher / "data/report/results.md").read_text(encoding="utf-8")
+
+
+def test_what_anybody_has_tried_comes_from_the_run_cache(team: Team) -> None:
+    clone = team.teammate()
+    edit_params(clone, students={"hinton": {"temperature": 8}})
+    output = run(clone, "dvc repro --pull --allow-missing student@hinton")
+    assert stages_run(output) == set()  # not even `check`: it has been tried too
+    assert "Stage 'student@hinton' is cached - skipping run, checking out outputs" in output
+    student = "data/students/hinton/model.safetensors"
+    assert (clone / student).read_bytes() != (team.publisher / student).read_bytes()
+
+
+def test_a_student_reads_hidden_states_once_the_whole_target_set_is_pulled_and_the_initial_student_of_another(team: Team) -> None:
+    clone = team.teammate()
+    init = {"from": "data/inits/hinton"}
+    edit_params(clone, students={"distilbert": {"temperature": 3}, "mate": {**RANDOM, "init": init, "temperature": 2}})
+    run(clone, "dvc pull data/targets/tiny/logits")
+    run(clone, "dvc pull targets@tiny init@distilbert init@hinton prepare@tiny")
+    run_stages(clone, "check", "student@distilbert", "init@mate", "student@mate")
+    assert_no_teacher(clone, team.publisher)
+
+
+def test_a_set_grows_in_a_clean_clone_from_the_version_that_is_committed(team: Team) -> None:
+    clone = team.teammate()
+    edit_params(clone, targets={"tiny": {"shard_megabytes": 16}})
+    output = run(clone, "dvc repro --pull --allow-missing targets@tiny")
+    assert stages_run(output) == {"check", "targets@tiny"}
+    assert "fetching the version that dvc.lock names" in output
+    assert "targets tiny: 0 of " in output
+    record = "data/runs/targets/tiny.json"
+    assert (clone / record).read_bytes() == (team.publisher / record).read_bytes()  # as nothing was computed
+    theirs = contents(team.publisher / "data/targets/tiny")
+    assert theirs.items() <= contents(clone / "data/targets/tiny").items()
+
+
+def test_a_damaged_file_of_the_remote_is_found_and_not_used(team: Team) -> None:
+    logits = (team.publisher / "data/targets/tiny/logits/train/part-00000.arrow").read_bytes()
+    digest = hashlib.md5(logits, usedforsecurity=False).hexdigest()
+    stored = team.folder / "remote/files/md5" / digest[:2] / digest[2:]
+    stored.chmod(0o644)
+    stored.write_bytes(logits[:-1] + bytes([logits[-1] ^ 1]))
+    clone = team.teammate()
+    assert attempt(clone, "dvc pull data/targets/tiny/logits")[0] != 0
+    assert not (clone / "data/targets/tiny/logits/train/part-00000.arrow").exists()

@@ -1,0 +1,290 @@
+"""Predictions are what the model says, in order, from any kind of file, torch or ONNX."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from seqeval.metrics.sequence_labeling import get_entities
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BertTokenizerFast,
+    DistilBertTokenizerFast,
+    PreTrainedTokenizerBase,
+    RobertaTokenizerFast,
+    pipeline,
+)
+
+from distill.commands.predict import main
+from distill.core.errors import UserError
+from distill.data.dataset import Dataset
+from distill.data.rows import Rows
+from distill.export.export import write_export
+from distill.models.loading import load_for
+from distill.params.exports import ExportSettings
+from distill.prediction.answers import entities
+from distill.prediction.encoding import Tokens, open_encoder
+from distill.preparation.windows import encode_questions
+from tests import tiny
+from tests.export.test_scores import model_of
+
+TEXTS = ["w1 w2 w3", "w7", "w4 w4 w9 w1 w30"]
+PIECES = dict(zip(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "ab", "##c", "##a", ".", "é"], range(12), strict=True))
+BYTES = dict(zip(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "c", "Ġ", "Ġa", "."], range(11), strict=True))
+TOKENIZERS = {
+    "bert": lambda: BertTokenizerFast(vocab=PIECES),
+    "untyped": lambda: DistilBertTokenizerFast(vocab=PIECES),
+    "cased, cut on the left": lambda: BertTokenizerFast(vocab=PIECES, do_lower_case=False, truncation_side="left"),
+    "roberta": lambda: RobertaTokenizerFast(vocab=BYTES, merges=[("Ġ", "a")], add_prefix_space=True),
+    "words": tiny.masking_tokenizer,
+}
+ONNX_ALONE = """
+import sys
+from click.testing import CliRunner
+from distill.commands.predict import main
+result = CliRunner().invoke(main, [sys.argv[1], *sys.argv[3:]], input=sys.argv[2], catch_exceptions=False)
+print(result.stdout, *{"torch", "transformers", "scipy", "sklearn", "pandas", "datasets"} & set(sys.modules))
+"""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By task a folder of `model` and `export`: read only."""
+    root = tmp_path_factory.mktemp("predicted")
+    for task in tiny.TASKS:
+        dataset = Dataset.open(tiny.prepare_task(root / task / "prepared", task))
+        model_of(task, dataset, root / task / "model")
+        (root / task / "export").mkdir()
+        write_export(root / task / "export", *load_for(root / task / "model", dataset), dataset, ExportSettings())
+    return {task: root / task for task in tiny.TASKS}
+
+
+def run(*arguments: object, given: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
+
+
+def predicted(*arguments: object, given: str | bytes | None = None) -> list[dict[str, Any]]:
+    result = run(*arguments, given=given)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def rows(task: str) -> list[dict[str, Any]]:
+    names = {"question-answering": ("question", "context"), "token-classification": ("tokens",)}.get(task, ("text",))
+    found = [{name: row[name] for name in names} for row in tiny.raw(task, 5, 7).to_pylist()]
+    if task == "masked-lm":
+        found = [{"text": " ".join(["[MASK]", *row["text"].split()[:6], "[MASK]"])} for row in found]
+    return found
+
+
+@pytest.mark.parametrize("task", tiny.TASKS)
+def test_torch_and_onnx_answer_alike_whatever_the_file_and_the_batch(task: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    content = rows(task)
+    lines = "".join(json.dumps(row) + "\n" for row in content)
+    (tmp_path / "rows.jsonl").write_text(lines, encoding="utf-8")
+    pa.parquet.write_table(pa.Table.from_pylist(content), tmp_path / "rows.parquet")
+    expected = predicted(folders[task] / "model", given=lines)
+    assert len(expected) == len(content)
+    require_near(predicted(folders[task] / "model", tmp_path / "rows.parquet", "--batch-size", 2), expected)
+    for place in ("export", "export/model.onnx"):
+        require_near(predicted(folders[task] / place, tmp_path / "rows.jsonl", "--threads", 1), expected)
+    assert len(predicted(folders[task] / "export" / "model-int8.onnx", tmp_path / "rows.jsonl")) == len(content)
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "question-answering"])
+def test_an_onnx_file_is_answered_without_torch_and_its_like(task: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    file, given = folders[task] / "export" / "model-int8.onnx", json.dumps(rows(task)[0])
+    done = subprocess.run([sys.executable, "-c", ONNX_ALONE, file, given], capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout) == predicted(file, given=given)[0], done.stderr
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_tokens_are_those_of_transformers(name: str, tmp_path: Path) -> None:
+    TOKENIZERS[name]().save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    rng = random.Random(1)
+    words = ["a", "ab", "abc", "É.", "w1", tokenizer.mask_token]
+    texts, pairs = ([" ".join(rng.choices(words, k=rng.randint(1, 14))) for _ in range(40)] for _ in range(2))
+    encoder = open_encoder(tmp_path)
+    assert (encoder.mask_id, encoder.pad_id, encoder.most) == (tokenizer.mask_token_id, tokenizer.pad_token_id, None)
+    for seconds in (pairs, [None] * len(texts)):
+        for found, text, pair in zip(encoder.encode(texts, seconds, 12), texts, seconds, strict=True):
+            require_tokens_of(tokenizer, found, text, pair)
+    found = encoder.windows(texts, pairs, 17)
+    rows = Rows(texts, pairs, np.full(len(texts), None), np.arange(len(texts)))
+    expected = encode_questions(tokenizer, rows, tiny.settings("question-answering", max_length=17), "").columns
+    assert [window.row for window in found] == expected["example"]
+    for field, key in {"ids": "input_ids", "types": "token_type_ids", "spans": "spans"}.items():
+        assert [getattr(window, field) is None for window in found] == [key not in expected] * len(found)
+        assert all(np.array_equal(getattr(window, field), row) for window, row in zip(found, expected.get(key, []), strict=False))
+
+
+def require_tokens_of(tokenizer: PreTrainedTokenizerBase, found: Tokens, text: str, pair: str | None) -> None:
+    """The same ids, types and characters; whether it was cut."""
+    expected = tokenizer(text, pair, truncation=True, max_length=12, return_offsets_mapping=True)
+    assert found.ids.tolist() == expected["input_ids"]
+    assert found.spans.tolist() == [list(span) for span in expected["offset_mapping"]]
+    assert found.cut == (len(tokenizer(text, pair)["input_ids"]) > 12)
+    types = None if pair is None else expected.get("token_type_ids")
+    assert (None if found.types is None else found.types.tolist()) == types
+
+
+def test_a_folder_without_tokenizer_json_is_read_by_transformers(tmp_path: Path) -> None:
+    TOKENIZERS["bert"]().save_pretrained(tmp_path)
+    pairs = (["ab a", "abc"], ["É.", None], 9)
+    expected = list(map(str, open_encoder(tmp_path).encode(*pairs)))
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_text("\n".join(PIECES), encoding="utf-8")
+    assert list(map(str, open_encoder(tmp_path).encode(*pairs))) == expected
+    (tmp_path / "tokenizer.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match="no usable tokenizer"):
+        open_encoder(tmp_path)
+
+
+def test_entities_are_those_of_seqeval() -> None:
+    rng = random.Random(1)
+    for _ in range(500):
+        tags = [rng.choice(["O", "O", *(f"{place}-{kind}" for place in "BIES" for kind in ("x", "y-z"))]) for _ in range(8)]
+        assert list(entities(tags)) == get_entities(tags)
+
+
+def require_near(found: Any, expected: Any) -> None:
+    """Answers of one form, with the same words and numbers that are near."""
+    assert type(found) is type(expected)
+    if isinstance(found, (dict, list)):
+        assert len(found) == len(expected)
+        for key in found if isinstance(found, dict) else range(len(found)):
+            require_near(found[key], expected[key])
+    else:
+        assert found == (pytest.approx(expected, abs=1e-4) if isinstance(found, float) else expected)
+
+
+def test_classes_are_those_of_transformers_own_pipeline(folders: dict[str, Path], tmp_path: Path) -> None:
+    place = folders["sequence-classification"] / "model"
+    found = predicted(place, given="\n".join(TEXTS))
+    expected = pipeline("text-classification", model=str(place))(TEXTS)
+    assert [row["label"] for row in found] == [row["label"] for row in expected]
+    assert [row["probability"] for row in found] == pytest.approx([row["score"] for row in expected], abs=1e-5)
+    pa.csv.write_csv(pa.table({"text": TEXTS}), tmp_path / "texts.csv")
+    assert predicted(place, tmp_path / "texts.csv") == found
+
+
+def test_pairs_are_told_from_single_texts(folders: dict[str, Path]) -> None:
+    place = folders["regression"] / "model"
+    lines = [json.dumps({"text": text, "text_pair": pair}) for text in TEXTS for pair in (None, "w3 w5")]
+    found = predicted(place, given="\n".join(lines))
+    alone = [predicted(place, given=line)[0]["score"] for line in lines]
+    assert [row["score"] for row in found] == pytest.approx(alone, abs=1e-5)
+    assert len({row["score"] for row in found}) == len(lines)
+
+
+def test_masks_are_filled_as_by_transformers_own_pipeline(folders: dict[str, Path]) -> None:
+    place = folders["masked-lm"] / "model"
+    text = "w1 [MASK] w3"
+    (found,) = predicted(place, given=text)
+    expected = pipeline("fill-mask", model=str(place))(text)
+    assert [fill["token"] for fill in found["fills"][0]] == [fill["token_str"] for fill in expected]
+    assert [fill["probability"] for fill in found["fills"][0]] == pytest.approx([fill["score"] for fill in expected], abs=1e-5)
+
+
+def test_entities_have_spans_of_the_text_and_the_tags_of_the_model(folders: dict[str, Path], tmp_path: Path) -> None:
+    eager = AutoModelForTokenClassification.from_pretrained(folders["token-classification"] / "model")
+    eager.classifier.bias.data[eager.config.label2id["O"]] -= 8
+    place = tiny.save(eager, tmp_path / "eager", AutoTokenizer.from_pretrained(folders["token-classification"] / "model"))
+    text = "  w1,  w30 w5 (w11) w2 w21 w8; w9"
+    (found,) = predicted(place, given=text)
+    words = ["w1", ",", "w30", "w5", "(", "w11", ")", "w2", "w21", "w8", ";", "w9"]
+    model, tokenizer = AutoModelForTokenClassification.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+    with torch.inference_mode():
+        logits = model.eval()(**tokenizer(" ".join(words), return_tensors="pt")).logits[0, 1:-1]
+    tags = [model.config.id2label[int(tag)] for tag in logits.argmax(dim=-1)]
+    begun = sum(tag != "O" and (i == 0 or tag[0] == "B" or tags[i - 1][2:] != tag[2:]) for i, tag in enumerate(tags))
+    assert len(found["entities"]) == begun > 0
+    (whole,) = predicted(place, given=json.dumps({"tokens": words}))
+    for given, row in ((text, found), (" ".join(words), whole)):
+        assert all(part["text"] == given[part["start"] : part["end"]] for part in row["entities"])
+    types, others = ([(part["type"], part["probability"]) for part in row["entities"]] for row in (found, whole))
+    assert types == others
+
+
+def test_answers_are_the_likeliest_spans_of_their_contexts(folders: dict[str, Path]) -> None:
+    place = folders["question-answering"] / "model"
+    content = [{"question": "w1", "context": "w11 w12 w31 w13"}, {"question": "w2", "context": " ".join(tiny.WORDS)}]
+    found = predicted(place, given="\n".join(map(json.dumps, content)))
+    for row, answer in zip(content, found, strict=True):
+        assert answer["answer"] == row["context"][answer["start"] : answer["end"]] != ""
+    model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+    with torch.inference_mode():
+        outputs = model.eval()(**tokenizer("w1", "w11 w12 w31 w13", return_tensors="pt"))
+    starts, ends = outputs.start_logits[0].softmax(-1).numpy(), outputs.end_logits[0].softmax(-1).numpy()
+    chances = np.triu(np.outer(starts[3:7], ends[3:7]))
+    first, last = np.unravel_index(chances.argmax(), chances.shape)
+    assert found[0]["answer"] == " ".join(["w11", "w12", "w31", "w13"][first : last + 1])
+    assert found[0]["probability"] == pytest.approx(chances.max(), abs=1e-5)
+    assert found[0]["no_answer"] == pytest.approx(starts[0] * ends[0], abs=1e-5)
+
+
+def test_rows_are_as_long_as_those_that_the_model_was_measured_on(folders: dict[str, Path], tmp_path: Path) -> None:
+    place = Path(shutil.copytree(folders["sequence-classification"] / "model", tmp_path / "short"))
+    found = predicted(place, given="\n".join(["w1 " * 50, "w1"]))
+    assert [row.get("truncated", False) for row in found] == [True, False]
+    tokenizer = AutoTokenizer.from_pretrained(place)
+    tokenizer.model_max_length = 6
+    tokenizer.save_pretrained(place)
+    exactly, longer, same = predicted(place, given="\n".join(["w1 w2 w3 w4", "w1 w2 w3 w4 w5", "w1 w2 w3 w4 w6 w7"]))
+    assert "truncated" not in exactly
+    assert longer == same == {**exactly, "truncated": True}
+
+
+@pytest.mark.parametrize(
+    ("task", "line", "complaint"),
+    [
+        ("sequence-classification", "", "text: got '', expected text"),
+        ("sequence-classification", '{"text": 5}', "text: got 5, expected text"),
+        ("sequence-classification", '{"text": "w1"', "begins with '{' and is no JSON object"),
+        ("sequence-classification", '{"txt": "w1"}', "has txt; expected a row of text, as JSON or from a table"),
+        ("sequence-classification", '{"text": "w1 \\ud83d"}', "text: got 'w1 \\ud83d', with half a character"),
+        ("token-classification", '{"tokens": ["\\ud83d"]}', "tokens: got '\\ud83d', with half a character"),
+        ("regression", '{"text": "w1", "text_pair": ""}', "text_pair: got '', expected text"),
+        ("token-classification", '{"tokens": ["w1", 3]}', "tokens: got ['w1', 3], expected a list of words"),
+        ("question-answering", "w1", "has text; expected a row of question and context"),
+        ("masked-lm", "w1 w2", "text: got 'w1 w2', expected a text with [MASK]"),
+    ],
+)
+def test_a_bad_line_is_named_and_answered_in_its_place(task: str, line: str, complaint: str, folders: dict[str, Path]) -> None:
+    good = json.dumps(rows(task)[0])
+    file = folders[task] / "export/model.onnx"
+    result = run(file, given=f"{good}\n{line}\n{good}\n")
+    first, bad, last = map(json.loads, result.stdout.splitlines())
+    assert (result.exit_code, first) == (1, last)
+    require_near(first, predicted(file, given=good)[0])
+    assert bad["error"].startswith(complaint)
+    assert result.stderr.splitlines() == [
+        f"error: stdin: line 2: {bad['error']}",
+        "error: stdin: 1 bad line, answered with `error`",
+    ]
+
+
+def test_lines_are_utf8_and_a_missing_model_a_missing_file_and_a_model_without_a_task_are_named(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    file = folders["regression"] / "export/model.onnx"
+    assert predicted(file, given="\ufeffw1\n".encode()) == predicted(file, given=b"w1\n")
+    assert predicted(file, given="") == []
+    assert "error: stdin: line 2: byte 1 is no UTF-8" in run(file, given=b"w1\nw\xff\n").stderr
+    assert "error: nowhere: no model; expected data/students/NAME" in run("nowhere").stderr
+    assert "none.txt: no such file" in run(folders["regression"] / "model", tmp_path / "none.txt").stderr
+    tiny.family("bert").bert.save_pretrained(tmp_path / "bare")
+    assert "is a BertModel, expected a model ForSequenceClassification" in run(tmp_path / "bare").stderr

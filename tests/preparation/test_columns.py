@@ -1,0 +1,137 @@
+"""Raw tables into texts and raw labels: mistakes name the split, the row and what was expected."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from distill.core.errors import UserError
+from distill.data.rows import Answers, Rows
+from distill.preparation.columns import map_corpus, map_ids, map_questions, map_texts, map_words, read_raw
+from tests import tiny
+
+CLASSES, _, TAGS, QUESTIONS, CORPUS = map(tiny.settings, tiny.TASKS)
+
+
+def test_columns_are_taken_by_the_names_that_are_given_and_without_labels_there_are_transfer_rows():
+    raw = pa.table({"body": ["one", "two"], "reply": ["1", "2"], "kind": ["x", None], "key": [7, 8]})
+    rows = map_texts(raw, "here", tiny.settings(columns={"text": "body", "text_pair": "reply", "label": "kind", "id": "key"}))
+    assert (rows.texts, rows.texts_pair, rows.labels.tolist()) == (["one", "two"], ["1", "2"], ["x", None])
+    raw = pa.table({"text": ["a", "b", "c"], "label": ["x", "", None]})
+    assert map_texts(raw, "here", CLASSES).labels.tolist() == ["x", None, None]
+    assert map_texts(raw.drop(["label"]), "here", CLASSES).labels.tolist() == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "complaint"),
+    [
+        ({}, {"text": "txt"}, "no column 'txt' for columns.text; did you mean 'text'?"),
+        ({}, {"text_pair": "replies"}, "no column 'replies' for columns.text_pair; did you mean 'reply'?"),
+        ({}, {"label": "lable"}, "no column 'lable' for columns.label; did you mean 'label'?"),
+        ({}, {"id": "zzz"}, "no column 'zzz' for columns.id; expected one of: label, reply, text"),
+        ({"text": ["a", ""]}, {}, "row 1: column 'text' is empty"),
+        ({"text": ["a", " \n\t"]}, {}, "row 1: column 'text' is empty"),
+        ({"text": [None, "a"]}, {}, "row 0: column 'text' holds None, expected text"),
+        ({"text": [3, 4]}, {}, "row 0: column 'text' holds 3, expected text"),
+        ({"text": [["a"], ["b"]]}, {}, "row 0: column 'text' holds ['a'], expected text"),
+        ({"reply": ["", "b"]}, {"text_pair": "reply"}, "row 0: column 'reply' is empty"),
+        ({"label": [[1, 2], [1]]}, {}, "row 0: column 'label' holds [1, 2], expected one label a row"),
+        ({"reply": ["x", "x"]}, {"id": "reply"}, "rows 0 and 1 have the same reply, 'x'; ids must be unique"),
+    ],
+)
+def test_a_table_that_is_not_what_params_yaml_says_is_refused(columns, names, complaint):
+    raw = pa.table({"text": ["a", "b"], "reply": ["b", "c"], "label": ["c", "d"], **columns})
+    with pytest.raises(UserError, match=f"^{re.escape(f'here: {complaint}')}"):
+        map_texts(raw, "here", tiny.settings(columns=names))
+
+
+def test_the_parts_of_rows_are_taken_together_and_rows_with_an_empty_text_dropped():
+    rows = Rows(["a", "b", "c"], ["x", "y", "z"], np.array([0, 1, 0]), np.arange(3), ["i", "j", "k"])
+    taken = rows.take(np.array([2, 0]))
+    assert (taken.texts, taken.texts_pair, taken.ids) == (["c", "a"], ["z", "x"], ["k", "i"])
+    assert (taken.labels.tolist(), taken.numbers.tolist()) == ([0, 0], [2, 0])
+    rows = Rows(["a", "b", " ", "c"], ["x", "", "y", "z"], np.arange(4), np.arange(4)).without_empty()
+    assert (rows.texts, rows.texts_pair, rows.numbers.tolist()) == (["a", "c"], ["x", "z"], [0, 3])
+
+
+def test_a_missing_raw_folder_is_refused_with_how_to_get_it(tmp_path):
+    with pytest.raises(UserError, match=r"raw/own: no such folder; add 'own' to `sources`, or put it there with `dvc add`"):
+        read_raw(tmp_path / "raw" / "own")
+
+
+def test_transfer_rows_are_those_without_a_class_a_score_tags_or_answers():
+    for labels in (np.array([0, -100]), np.array([0.5, np.nan], np.float32), np.fromiter([[1, 2], None], object)):
+        assert Rows(["a", "b"], None, labels, np.arange(2)).labelled.tolist() == [True, False]
+
+
+def test_a_corpus_may_have_empty_texts_which_are_dropped():
+    rows = map_corpus(pa.table({"text": ["a", "", " \n", "b"]}), "here", CORPUS)
+    assert (rows.texts, rows.numbers.tolist()) == (["a", "b"], [0, 3])
+    with pytest.raises(UserError, match="here: row 1: column 'text' holds None, expected text"):
+        map_corpus(pa.table({"text": ["a", None]}), "here", CORPUS)
+
+
+def test_words_and_tags_are_lists_of_one_length():
+    raw = pa.table({"words": [["a", "b"], ["c"]], "kinds": [["O", "B-x"], None]})
+    rows = map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kinds"}))
+    assert (rows.texts, rows.labels.tolist()) == ([["a", "b"], ["c"]], [["O", "B-x"], None])
+    assert map_words(pa.table({"tokens": [["a"]]}), "here", TAGS).labels.tolist() == [None]
+    with pytest.raises(UserError, match="here: no column 'kind' for columns.tags; did you mean 'kinds'?"):
+        map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kind"}))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tags", "complaint"),
+    [
+        ([["a"], ["b", "c"]], [["O"], ["O"]], "here: row 1: has 2 tokens and 1 tags; expected a tag a token"),
+        ([["a"]], [["O", "O"]], "here: row 0: has 1 tokens and 2 tags"),
+        ([["a"], []], [["O"], []], "here: row 1: column 'tokens' holds [], expected a list of words"),
+        (["a b"], [["O", "O"]], "here: row 0: column 'tokens' holds 'a b', expected a list of words"),
+        ([["a", " "]], [["O", "O"]], "here: row 0: column 'tokens' has the word ' '"),
+        ([["a", None]], [["O", "O"]], "here: row 0: column 'tokens' has the word None"),
+        ([["a"]], ["O"], "here: row 0: column 'tags' holds 'O', expected a list of tags"),
+    ],
+)
+def test_words_that_cannot_be_tagged_are_refused_with_their_row(tokens, tags, complaint):
+    with pytest.raises(UserError, match=f"^{re.escape(complaint)}"):
+        map_words(pa.table({"tokens": tokens, "tags": tags}), "here", TAGS)
+
+
+def asked(*answers: Any, context: str = "one two three") -> pa.Table:
+    return pa.table({"question": ["q"] * len(answers), "context": [context] * len(answers), "answers": list(answers)})
+
+
+def test_answers_are_as_squad_has_them():
+    raw = asked({"text": ["two", "one two"], "answer_start": [4, 0]}, {"text": [], "answer_start": []}, None)
+    rows = map_questions(raw, "here", QUESTIONS)
+    assert (rows.texts, rows.texts_pair, rows.ids) == (["q"] * 3, ["one two three"] * 3, ["0", "1", "2"])
+    assert rows.labels.tolist() == [Answers(("two", "one two"), (4, 0)), Answers((), ()), None]
+    unicode = asked({"text": ["ü"], "answer_start": [2]}, context="😀 ü")
+    assert map_questions(unicode, "here", QUESTIONS).labels[0].starts == (2,)
+    assert map_questions(raw.drop(["answers"]), "here", QUESTIONS).labels.tolist() == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "complaint"),
+    [
+        ({"text": ["two"], "answer_start": [5]}, "the answer 'two' is not at character 5 of its context ('wo ' is); mend it"),
+        ({"text": ["two"], "answer_start": [40]}, "the answer 'two' is not at character 40 of its context ('' is); mend it"),
+        ({"text": ["four"], "answer_start": [0]}, "the answer 'four' is not at character 0 of its context"),
+        ({"text": ["ee"], "answer_start": [-2]}, "the answer 'ee' at -2, expected text and the character it begins at"),
+        ({"text": [" "], "answer_start": [3]}, "the answer ' ' at 3, expected text and the character it begins at"),
+        ({"text": ["one", "two"], "answer_start": [0]}, "expected {text: [...], answer_start: [...]} of one length"),
+        ({"text": None, "answer_start": [0]}, "expected {text: [...], answer_start: [...]} of one length"),
+        ("two", "holds 'two', expected {text: [...], answer_start: [...]}"),
+    ],
+)
+def test_answers_outside_their_context_are_refused_with_their_row(answers, complaint):
+    rows = [answers] if isinstance(answers, str) else [{"text": ["one"], "answer_start": [0]}, answers]
+    with pytest.raises(UserError, match=f"here: row {len(rows) - 1}: column 'answers'.*{re.escape(complaint)}"):
+        map_questions(asked(*rows), "here", QUESTIONS)
+
+
+def test_ids_are_those_given_or_row_numbers():
+    assert map_ids(pa.table({"key": [7, 8]}), "here", "key") == ["7", "8"]
+    assert map_ids(pa.table({"key": [7, 8]}), "here", None) == ["0", "1"]

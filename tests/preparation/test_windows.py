@@ -1,0 +1,140 @@
+"""Contexts in overlapping windows: each covers what it says, and every answer that is whole in one is found there."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from distill.core.errors import UserError
+from distill.data import tokenizers as tokenization
+from distill.data.dataset import UNLABELLED
+from distill.data.rows import Answers, Rows
+from distill.data.tokenizers import Encoded
+from distill.preparation.windows import encode_questions, place
+from tests import tiny
+
+CLS, SEP = 2, 3
+CONTEXT = " ".join(f"w{i}" for i in range(10, 22))
+
+
+def answer(text: str, context: str = CONTEXT) -> Answers:
+    return Answers((text,), (context.index(text),))
+
+
+def windows(tokenizer: PreTrainedTokenizerFast, *answers: Answers | None, question: str = "w1 w2", **how: Any) -> Encoded:
+    count = len(answers)
+    rows = Rows([question] * count, [CONTEXT] * count, np.fromiter(answers, object), np.arange(count))
+    settings = tiny.settings("question-answering", **{"max_length": 11, "stride": 2, **how})
+    return encode_questions(tokenizer, rows, settings, "train")
+
+
+def test_windows_have_the_question_first_and_share_the_stride_and_long_questions_are_truncated_to_a_third(tokenizer):
+    encoded = windows(tokenizer, Answers((), ()))
+    assert [row.tolist() for row in encoded.columns["input_ids"]] == [
+        [CLS, 5, 6, SEP, 14, 15, 16, 17, 18, 19, SEP],
+        [CLS, 5, 6, SEP, 18, 19, 20, 21, 22, 23, SEP],
+        [CLS, 5, 6, SEP, 22, 23, 24, 25, SEP],
+    ]
+    assert [row.tolist() for row in encoded.columns["token_type_ids"]] == [[0] * 4 + [1] * count for count in (7, 7, 5)]
+    assert encoded.lengths.tolist() == [11, 11, 9]
+    encoded = windows(tokenizer, None, question="w1 w2 w3 w4 w5 w6 w7 w8 w9 w1 w2 w3 w4")
+    assert encoded.columns["input_ids"][0].tolist()[:6] == [CLS, 5, 6, 7, SEP, 14]
+    assert (encoded.truncated_rows, encoded.truncated_tokens) == (1, 10)
+
+
+def test_windows_know_their_question_and_the_characters_they_cover(tokenizer):
+    encoded = windows(tokenizer, answer("w12"), None)
+    assert encoded.columns["example"] == [0, 0, 0, 1, 1, 1]
+    for ids, spans in zip(encoded.columns["input_ids"], encoded.columns["spans"], strict=True):
+        outside = [0, 1, 2, 3, len(ids) - 1]
+        assert np.flatnonzero(spans[:, 0] == -1).tolist() == np.flatnonzero(spans[:, 1] == -1).tolist() == outside
+        words = [CONTEXT[start:stop] for start, stop in spans[4:-1]]
+        assert tokenizer.convert_tokens_to_ids(words) == ids[4:-1].tolist()
+
+
+def test_an_answer_is_its_first_and_last_token_in_each_window_that_holds_it_whole(tokenizer):
+    encoded = windows(tokenizer, answer("w14 w15"), answer("w15 w16"), answer("w21"), Answers((), ()), None)
+    assert encoded.labels.reshape(5, 3, 2).tolist() == [
+        [[8, 9], [4, 5], [0, 0]],
+        [[0, 0], [5, 6], [0, 0]],
+        [[0, 0], [0, 0], [7, 7]],
+        [[0, 0]] * 3,
+        [[UNLABELLED, UNLABELLED]] * 3,
+    ]
+
+
+def test_the_first_of_several_answers_is_trained_on_and_losses_are_counted(tokenizer):
+    both = Answers(("w12", "w21"), (CONTEXT.index("w12"), CONTEXT.index("w21")))
+    assert windows(tokenizer, both).labels.tolist() == windows(tokenizer, answer("w12")).labels.tolist()
+    encoded = windows(tokenizer, answer("w12"), answer("w10 w11 w12 w13 w14 w15 w16"), Answers((), ()), None)
+    assert encoded.counts == {"questions": 4, "unanswerable": 1, "lost_answers": 1}
+
+
+@pytest.mark.parametrize(
+    ("spans", "text", "start", "found"),
+    [
+        ([[0, 5], [6, 9]], "el", 1, (1, 1)),
+        ([[0, 5], [6, 9]], "o wo", 4, (1, 2)),
+        ([[0, 2], [3, 5], [6, 8]], " w1 ", 2, (2, 2)),
+        *(([[3, 5], [6, 8]], text, start, (0, 0)) for text, start in (("w0 w1", 0), ("w2 w3", 6), ("w0", 0), ("w3", 9))),
+    ],
+)
+def test_an_answer_is_the_tokens_that_cover_it_without_blanks_around_it_or_nothing_if_the_window_cuts_it(
+    spans, text, start, found
+):
+    assert place(np.array([[-1, -1], *spans, [-1, -1]]), Answers((text,), (start,))) == found
+
+
+def test_the_stride_is_a_third_unless_given_and_refused_if_it_leaves_nothing_to_move_on_by(tokenizer):
+    default, given = (windows(tokenizer, None, max_length=12, stride=stride) for stride in (None, 4))
+    np.testing.assert_equal(default.columns["input_ids"], given.columns["input_ids"])
+    question = " ".join(["w1"] * 9)
+    assert windows(tokenizer, None, question=question, stride=4).lengths.max() == 11
+    for stride in (5, 200):
+        complaint = rf"stride: {stride} tokens of windows of 11, .*; expected less than 5: lower stride or"
+        with pytest.raises(UserError, match=complaint):
+            windows(tokenizer, None, question=question, stride=stride)
+
+
+@pytest.mark.parametrize("longest", [4, 5, 7, 12, 30])
+def test_random_answers_are_found_in_some_window_and_read_back(tokenizer, longest):
+    rng = random.Random(longest)
+    questions, contexts, answers = [], [], []
+    for _ in range(40):
+        words = [f"w{rng.randrange(40)}" for _ in range(rng.randint(1, 30))]
+        first = rng.randrange(len(words))
+        text = " ".join(words[first : first + rng.randint(1, 3)])
+        questions.append(" ".join(f"w{rng.randrange(40)}" for _ in range(rng.randint(1, 6))))
+        contexts.append(" ".join(words))
+        answers.append(Answers((text,), (len(" ".join([*words[:first], ""])),)))
+    rows = Rows(questions, contexts, np.fromiter(answers, object), np.arange(40))
+    settings = tiny.settings("question-answering", max_length=longest)
+    if longest == 4:
+        with pytest.raises(UserError, match="stride"):
+            encode_questions(tokenizer, rows, settings, "train")
+        return
+    encoded = encode_questions(tokenizer, rows, settings, "train")
+    assert encoded.lengths.max() <= longest
+    covered: dict[int, set[int]] = {}
+    found = set()
+    for row, (example, spans) in enumerate(zip(encoded.columns["example"], encoded.columns["spans"], strict=True)):
+        covered.setdefault(example, set()).update(spans[spans[:, 0] >= 0, 0].tolist())
+        start, stop = encoded.labels[row]
+        if stop:
+            found.add(example)
+            assert contexts[example][spans[start, 0] : spans[stop, 1]] == answers[example].texts[0]
+    assert len(found) == 40 - encoded.counts["lost_answers"]
+    assert longest < 30 or len(found) == 40
+    for example, context in enumerate(contexts):
+        starts = {0, *(i + 1 for i, letter in enumerate(context) if letter == " ")}
+        assert covered[example] == starts
+
+
+def test_windows_of_many_chunks_are_those_of_one(tokenizer, monkeypatch):
+    given = [answer("w12"), None, answer("w20 w21"), Answers((), ()), answer("w15")]
+    whole = windows(tokenizer, *given)
+    monkeypatch.setattr(tokenization, "CHUNK", 2)
+    parts = windows(tokenizer, *given)
+    np.testing.assert_equal(vars(parts), vars(whole))

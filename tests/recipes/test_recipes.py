@@ -1,0 +1,235 @@
+"""The test that matters most: from an fp32 store, loss and gradients are those with the live teacher."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from distill.core.errors import UserError
+from distill.data.batching import Collator
+from distill.params.students import SampleWeight
+from distill.recipes.terms import HARD_LABELS
+from distill.students.distill import recipe_terms, row_weights
+from distill.targets.materialization.outputs import MaterializeSpec
+from distill.tasks.masked_lm import MaskedLm
+from distill.tasks.registry import task_of
+from tests import tiny
+from tests.formulas import JOB, ROWS, VARIANTS, Problem, gradients, inputs_of, live_loss, loss_of, problems_in, settings
+
+GRID = [pytest.param(task, variant, id=f"{variant}-{task}") for task in tiny.TASKS for variant in VARIANTS]
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory):
+    return problems_in(tmp_path_factory.mktemp)
+
+
+@pytest.fixture(scope="module")
+def int8(problems):
+    return problems("masked-lm").kept(replace(JOB, codec="int8"), "int8")
+
+
+@pytest.fixture(scope="module")
+def every_token(problems):
+    """Logits not of masked tokens alone."""
+    return problems("masked-lm").kept(MaterializeSpec(hidden=(-1,), codec="fp32", positions="all"), "every")
+
+
+CLASSES = "sequence-classification"
+
+
+def alike(problem: Problem) -> list[int]:
+    """Eight rows of one length and with equally many labels, two of them differing at least."""
+    rows = problem.dataset.rows("train")
+    labelled = rows.labels != -100
+    counts = [1] * ROWS if len(rows.labels) == ROWS else [part.sum() for part in np.split(labelled, rows.offsets[1:-1])]
+    kinds = list(zip(rows.lengths.tolist(), counts, strict=False))
+    common = Counter(kinds).most_common(1)[0][0]
+    found = [i for i, kind in enumerate(kinds) if kind == common]
+    assert len(found) > 5
+    return (found * 8)[:8]
+
+
+def transferred(batch, task: str):
+    """The batch with every third row a transfer row, which has no label."""
+    labels = batch["labels"].clone()
+    if task != "masked-lm":
+        labels[::3] = float("nan") if task == "regression" else -100
+    return {**batch, "labels": labels}
+
+
+def close(own: torch.Tensor, reference: torch.Tensor) -> bool:
+    return bool((own - reference).norm() <= 2e-5 * reference.norm() + 1e-7)
+
+
+@pytest.mark.parametrize(("task", "variant"), GRID)
+def test_offline_loss_and_gradients_equal_those_with_the_live_teacher(problems, task, variant):
+    problem = problems(task)
+    student, objective, collator = problem.setup(variant)
+    for size in (1, 9):
+        batch = transferred(collator(np.random.default_rng(size).permutation(ROWS)[:size].tolist()), task)
+        expected = live_loss(task, variant, student, problem.teacher, batch, objective.extra_modules)
+        loss, values = loss_of(objective, student, batch)
+        torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
+        assert close(gradients(objective, student, loss), gradients(objective, student, expected).float())
+        assert all(value.isfinite() for value in values.values())
+
+
+@pytest.mark.parametrize(("task", "variant"), GRID)
+def test_padding_order_and_halves_of_a_batch_change_nothing(problems, task, variant):
+    problem = problems(task)
+    student, objective, collator = problem.setup(variant)
+    rows = [1, 2, 4, 5, 7, 8]
+    expected = loss_of(objective, student, collator(rows))[0]
+    torch.testing.assert_close(loss_of(objective, student, collator(rows[::-1]))[0], expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(loss_of(objective, student, widened(collator(rows)))[0], expected, rtol=1e-5, atol=1e-6)
+
+    def gradient(rows):
+        return gradients(objective, student, loss_of(objective, student, collator(rows))[0])
+
+    same = alike(problem)
+    whole = gradient(same)
+    assert close((gradient(same[:4]) + gradient(same[4:])) / 2, whole)
+    assert whole.norm() > 0
+
+
+def widened(batch):
+    """The batch with three more columns of padding."""
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
+    wide = {name: functional.pad(batch[name], (0, 3)) for name in inputs_of(batch)}
+    wide |= {"attention_mask": functional.pad(mask, (0, 3)), "labels": batch["labels"]}
+    if batch["labels"].shape == mask.shape:
+        wide["labels"] = functional.pad(batch["labels"], (0, 3), value=-100)
+    targets = batch.get("targets", {})
+    return wide | {"targets": {name: functional.pad(t, (0, 3, 0, 3)) if t.ndim == 4 else t for name, t in targets.items()}}
+
+
+@pytest.mark.parametrize(
+    ("variant", "changed"),
+    [
+        *((variant, {}) for variant in VARIANTS),
+        ("hinton", {"alpha": 0.0}),
+        ("distilbert", {"hard_weight": 0.0}),
+        ("pkd", {"alpha": 1.0}),
+    ],
+)
+def test_the_weight_of_the_labels_that_params_tell_of_is_that_of_the_term(problems, variant, changed):
+    problem, own = problems(CLASSES), settings(variant, **changed)
+    weights = [term.weight for term in recipe_terms(own, problem.student(variant), problem.store) if term.name == HARD_LABELS]
+    assert own.label_weight == sum(weights)
+
+
+@pytest.mark.parametrize("variant", ["supervised", "hinton", "tinybert-prediction", "pkd", "pkd-last"])
+@pytest.mark.parametrize("task", ["sequence-classification", "regression", "question-answering"])
+def test_what_is_a_mean_over_rows_is_the_same_row_by_row(problems, task, variant):
+    student, objective, collator = problems(task).setup(variant)
+    rows = [1, 2, 4, 5, 7, 8]
+    alone = torch.stack([loss_of(objective, student, collator([row]))[0] for row in rows]).mean()
+    torch.testing.assert_close(loss_of(objective, student, collator(rows))[0], alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["hinton", "distilbert", "tinybert-intermediate", "pkd", "fitnets", "minilm", "minilm-1"])
+def test_int8_states_turn_the_gradient_by_very_little(problems, int8, variant):
+    problem = problems("masked-lm")
+    student, found = problem.student(variant), []
+    for store in (problem.store, int8):
+        objective, collator = problem.objective(variant, student, store)
+        found.append(gradients(objective, student, loss_of(objective, student, collator(list(range(24))))[0]))
+    assert not torch.equal(*found)
+    assert functional.cosine_similarity(*found, dim=0) > 0.999
+
+
+@pytest.mark.parametrize("variant", ["hinton", "distilbert"])
+def test_soft_targets_of_every_token_are_those_with_the_live_teacher(problems, every_token, variant):
+    problem = problems("masked-lm")
+    student = problem.student()
+    objective, collator = problem.objective(variant, student, every_token)
+    batch = collator(list(range(9)))
+    loss = loss_of(objective, student, batch)[0]
+    expected = live_loss("masked-lm", variant, student, problem.teacher, batch, None, every_token=True)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
+    masked = live_loss("masked-lm", variant, student, problem.teacher, batch, None)
+    assert (loss - masked).abs() > 1e-3
+    assert close(gradients(objective, student, loss), gradients(objective, student, expected).float())
+
+
+def test_supervised_reads_nothing_from_the_store(problems):
+    problem = problems(CLASSES)
+    _, collator = problem.objective("supervised", problem.student())
+    assert list(collator.targets) == []
+    assert "targets" not in collator([0, 1])
+
+
+def test_a_collator_without_targets_gives_inputs_and_labels(problems):
+    batch = Collator(problems(CLASSES).dataset.rows("train"))([3, 1])
+    assert set(batch) <= {"input_ids", "attention_mask", "labels"}
+    assert batch["labels"].shape == (2,)
+
+
+@pytest.mark.parametrize("variant", ["tinybert-intermediate", "fitnets", "pkd-last"])
+def test_one_projection_maps_all_states_of_a_narrower_student_and_learns(problems, variant):
+    student, objective, collator = problems(CLASSES).setup(variant)
+    (projection,) = objective.extra_modules
+    assert (projection.in_features, projection.out_features) == (8, 16)
+    loss_of(objective, student, collator([0, 5, 9]))[0].backward()
+    assert projection.weight.grad.abs().sum() > 0
+    assert projection.bias.grad.abs().sum() > 0
+
+
+def test_only_the_layers_below_the_hint_learn_from_it(problems):
+    student, objective, collator = problems(CLASSES).setup("fitnets")
+    loss_of(objective, student, collator([0, 5, 9]))[0].backward()
+    lower, upper = student.bert.encoder.layer
+    assert all(parameter.grad is not None for parameter in lower.parameters())
+    assert not any(parameter.grad is not None for parameter in [*upper.parameters(), *student.classifier.parameters()])
+
+
+def weighted(problems, task: str, weights: object, batch: list[int], variant: str = "supervised"):
+    """The loss of a batch whose rows have these weights, its terms, and its gradient."""
+    student, objective, rows = problems(task).setup(variant)
+    found = dict(rows(batch))
+    if weights is not None:
+        found["weights"] = torch.tensor(weights, dtype=torch.float32)
+    loss, terms = loss_of(objective, student, found)
+    return loss.detach(), terms, gradients(objective, student, loss)
+
+
+@pytest.mark.parametrize("task", [task for task in tiny.TASKS if task != "masked-lm"])
+def test_a_row_counts_as_its_weight_says_in_the_loss_against_the_labels(problems, task):
+    loss, _, gradient = weighted(problems, task, None, [0, 1, 2, 3])
+    alike = weighted(problems, task, [0.3] * 4, [0, 1, 2, 3])
+    torch.testing.assert_close((alike[0], alike[2]), (loss, gradient), rtol=1e-5, atol=1e-6)
+    fewer = weighted(problems, task, [1.0, 0.0, 1.0, 0.0], [0, 1, 2, 3])
+    expected = weighted(problems, task, None, [0, 2])
+    torch.testing.assert_close((fewer[0], fewer[2]), (expected[0], expected[2]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(fewer[2], gradient, rtol=1e-2)
+    twice = weighted(problems, task, [2.0, 1.0, 1.0, 1.0], [0, 1, 2, 3])
+    repeated = weighted(problems, task, None, [0, 1, 2, 3, 0])
+    torch.testing.assert_close((twice[0], twice[2]), (repeated[0], repeated[2]), rtol=1e-4, atol=1e-5)
+    nothing = weighted(problems, task, [0.0] * 4, [0, 1, 2, 3])
+    assert (nothing[0].item(), nothing[2].abs().max().item()) == (0.0, 0.0)
+
+
+def test_weights_leave_the_soft_targets_as_they_are(problems):
+    _, plain, _ = weighted(problems, CLASSES, None, [0, 1, 2], "hinton")
+    _, weighed, _ = weighted(problems, CLASSES, [1.0, 0.0, 0.5], [0, 1, 2], "hinton")
+    assert torch.equal(plain["soft_targets"], weighed["soft_targets"])
+    assert not torch.equal(plain["hard_labels"], weighed["hard_labels"])
+
+
+def test_batches_have_the_weights_of_the_audit_and_a_student_without_labels_takes_none(problems):
+    problem, weight = problems(CLASSES), SampleWeight(suspect=0.25, hard=0.5)
+    _, rows = problem.objective("hinton", problem.student(), sample_weight=weight)
+    assert rows([5, 0, 9])["weights"].tolist() == row_weights(problem.dataset, problem.store, weight)[[5, 0, 9]].tolist()
+    with pytest.raises(UserError, match="sample_weight: weighs rows in the loss against the labels, which this student has not"):
+        problem.objective("hinton", problem.student(), alpha=0.0, sample_weight=weight)
+
+
+def test_the_task_is_that_of_the_data_and_of_every_token_if_the_store_keeps_them(problems, every_token):
+    problem = problems("masked-lm")
+    assert problem.objective("hinton", problem.student())[0].task == task_of("masked-lm") == MaskedLm()
+    assert problem.objective("hinton", problem.student(), every_token)[0].task == MaskedLm(every_token=True)
+    assert problems("token-classification").setup("hinton")[1].task is task_of("token-classification")

@@ -1,0 +1,178 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from distill.commands.choose import main
+from distill.report.choose import Budget, Candidate, candidates, choose, measured, recommendation, sentence
+from tests.command_line import invoke, python, refusal
+from tests.reports import PARAMS, write_json
+
+
+def candidate(name: str, score: float, latency: float, size: float = 10) -> Candidate:
+    figures = (score, score / 0.95, float(latency), float(size), 2.0, 160 / size)
+    return Candidate(name, "onnx-int8", "news", "big", "accuracy", *figures)
+
+
+FRONT = [candidate("half", 0.94, 11.3, 60), candidate("third", 0.93, 6.0, 40), candidate("tiny", 0.90, 2.0, 12)]
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"),
+    [
+        (Budget(), "half"),
+        (Budget(max_latency_ms=11.3), "half"),
+        (Budget(max_latency_ms=11.29), "third"),
+        (Budget(max_latency_ms=10.0, min_retention=0.97), "third"),
+        (Budget(max_megabytes=20.0), "tiny"),
+        (Budget(max_latency_ms=3.0, min_retention=0.9, max_megabytes=12.0), "tiny"),
+    ],
+)
+def test_the_best_score_within_the_budget_is_chosen(budget: Budget, name: str) -> None:
+    choice = choose(FRONT, budget)
+    assert choice.best is not None
+    assert (choice.best.name, choice.nearest, choice.relaxed) == (name, None, ())
+
+
+@pytest.mark.parametrize(
+    ("prefer", "names"), [("score", ["half", "third"]), ("latency", ["tiny", "third"]), ("size", ["tiny", "third"])]
+)
+def test_what_is_preferred_among_what_fits_is_chosen_and_of_equal_ones_the_better(prefer, names: list[str]) -> None:
+    found = [choose(FRONT, budget, prefer).best for budget in (Budget(), Budget(max_latency_ms=10.0, min_retention=0.97))]
+    assert [own and own.name for own in found] == names
+    equal = [candidate("a", 0.8, 5), candidate("b", 0.9, 5)]
+    assert choose(equal, Budget(), prefer).best == equal[1]
+    equal = [candidate("a", 0.9, 5), candidate("b", 0.9, 4, 9), candidate("c", 0.9, 4, 8)]
+    assert {choose(order, Budget()).best for order in (equal, equal[::-1])} == {equal[2]}
+
+
+def test_who_sets_no_budget_is_told_the_fastest_that_keeps_97_percent() -> None:
+    assert recommendation(FRONT) == (
+        "ship third (onnx-int8): accuracy 93.0% (97.9% of its teacher’s), 6 ms, 40 MB: "
+        "2.0 × as fast and 4.0 × as small as big in torch"
+    )
+    worse = [candidate("third", 0.92, 6), candidate("tiny", 0.9, 2)]
+    line = recommendation(worse)
+    assert line.startswith("ship third (onnx-int8): accuracy 92.0% (96.8% of its teacher’s)")
+    assert line.endswith("; the best score: none keeps 97% of its teacher’s")
+    assert recommendation([]) == sentence(choose([], Budget()), Budget())
+
+
+def test_where_nothing_fits_the_nearest_is_named_and_each_limit_that_would_do_alone() -> None:
+    budget = Budget(max_latency_ms=10.0, min_retention=0.985)
+    choice = choose(FRONT, budget)
+    assert (choice.best, choice.nearest) == (None, FRONT[1])
+    admitted = {(own.limit, own.value): own.candidate for own in choice.relaxed}
+    assert list(admitted.items()) == [(("min-retention", 0.978), FRONT[1]), (("max-latency-ms", 11.3), FRONT[0])]
+    for (limit, value), first in admitted.items():
+        assert choose(FRONT, replace(budget, **{limit.replace("-", "_"): value})).best == first
+    line = sentence(choice, budget)
+    assert "the nearest, third (onnx-int8)" in line
+    assert "misses retention by 0.61%" in line
+    assert "--min-retention 0.978 admits third (onnx-int8), or --max-latency-ms 11.3 admits half (onnx-int8)" in line
+    assert "misses latency by 1.3 ms" in sentence(choose(FRONT[:1], budget), budget)
+    tight = Budget(max_latency_ms=1.0, min_retention=0.999)
+    assert "no single limit is to blame: relax several" in sentence(choose(FRONT, tight), tight)
+    assert "run `dvc repro`" in sentence(choose([], Budget()), Budget())
+
+
+def test_a_student_of_unknown_retention_meets_no_demand_of_it() -> None:
+    unknown = Candidate("odd", "torch-fp32", "news", "big", "mcc", 0.1, None, 1.0, 123.4, None, None)
+    assert choose([unknown], Budget()).best == unknown
+    assert choose([unknown], Budget(min_retention=0.5)).best is None
+    assert sentence(choose([unknown], Budget()), Budget()) == "ship odd (torch-fp32): MCC 0.100, 1 ms, 123 MB"
+
+
+def timed(p95: float, size: int) -> dict[str, object]:
+    return {"bytes": size, "latency": {"rows": {"p50": p95 / 2, "p95": p95, "speedup": 3.0}}}
+
+
+BENCHMARK = {
+    "teachers": {"big": {"formats": {"torch-fp32": timed(24, 80_000_000)}}},
+    "students": {
+        "soft": {
+            "dataset": "news",
+            "teacher": "big",
+            "formats": {
+                **{form: timed(p95, 40_000_000) for form, p95 in {"torch-fp32": 12, "torch-bf16": 1, "onnx-fp32": 8}.items()},
+                "onnx-int8": timed(4, 10_000_000),
+            },
+        },
+        "plain": {"dataset": "news", "teacher": "big", "formats": {"torch-fp32": timed(1, 1)}},
+    },
+}
+STUDENTS = {"soft": {"metric": "accuracy", "accuracy": 0.9, "retention": 0.95}}
+EXPORTS = {"soft": {"fp32": {"accuracy": 0.9}, "int8": {"accuracy": 0.88}}}
+
+
+def test_candidates_have_the_score_of_their_own_format_and_none_without_one() -> None:
+    found = {own.form: own for own in candidates(BENCHMARK, STUDENTS, EXPORTS)}
+    assert set(found) == {"torch-fp32", "onnx-fp32", "onnx-int8"}
+    int8 = found["onnx-int8"]
+    assert (int8.score, int8.latency_ms, int8.megabytes, int8.speedup, int8.smaller) == (0.88, 4, 10.0, 3.0, 8.0)
+    assert int8.retention == pytest.approx(0.95 * 0.88 / 0.9)
+    assert {own.form for own in candidates(BENCHMARK, STUDENTS, {})} == {"torch-fp32"}
+    assert candidates(BENCHMARK, STUDENTS, EXPORTS, "128") == []
+    seeds = {"soft": {**STUDENTS["soft"], "shipped": 0.92}}
+    torch = next(own for own in candidates(BENCHMARK, seeds, {}) if own.form == "torch-fp32")
+    assert (torch.score, torch.retention) == (0.92, pytest.approx(0.95 * 0.92 / 0.9))
+    assert candidates(BENCHMARK, STUDENTS, EXPORTS, "rows", "p50")[0].latency_ms == 4
+    assert candidates(BENCHMARK | {"teachers": {}}, STUDENTS, EXPORTS)[0].smaller is None
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with params.yaml and metrics, the working folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    content = {"benchmark": BENCHMARK, "students/soft": STUDENTS["soft"], "exports/students/soft": EXPORTS["soft"]}
+    for name, value in content.items():
+        write_json(tmp_path / f"data/metrics/{name}.json", value)
+    return tmp_path
+
+
+def test_the_command_names_the_student_takes_a_preference_and_without_any_wish_recommends(project) -> None:
+    done = invoke(main, "--max-latency-ms", "10", "--min-retention", "0.94")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "ship soft (onnx-fp32): accuracy 90.0% (95.0% of its teacher’s), 8 ms, 40 MB: "
+        "3.0 × as fast and 2.0 × as small as big in torch\n"
+    )
+    assert invoke(main, "--prefer", "size").stdout.startswith("ship soft (onnx-int8)")
+    done = invoke(main)
+    assert done.stdout.startswith("ship soft (onnx-fp32)")
+    assert ("none keeps 97%" in done.stdout, done.returncode) == (True, 0)
+
+
+def test_only_students_that_are_asked_for_are_compared_by_data_set(project) -> None:
+    assert [len(own) for own in measured(project / "data", {"soft": "news"}).values()] == [3]
+    assert measured(project / "data", {"other": "wire"}) == {"wire": []}
+
+
+def test_a_project_without_students_and_a_damaged_benchmark_are_named(project) -> None:
+    (project / "data/metrics/benchmark.json").write_text('{"students": {"soft": {}}}', encoding="utf-8")
+    done = invoke(main)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a file is damaged or of an older version (KeyError: 'teachers')" in done.stderr
+    params = project / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").partition("\nstudents:")[0] + "\nstudents: {}\n", encoding="utf-8")
+    done = invoke(main)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: params.yaml: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`\n",
+    )
+
+
+def test_the_command_exits_with_1_where_nothing_fits_or_anything_is_missing(project) -> None:
+    done = invoke(main, "--max-latency-ms", "3", "--json")
+    found = json.loads(done.stdout)["news"]
+    assert (done.returncode, found["best"], found["nearest"]["form"], found["relaxed"][0]["value"]) == (1, None, "onnx-int8", 4)
+    assert "did you mean 'news'?" in refusal(invoke(main, "--dataset", "newss"))
+    (project / "data/metrics/benchmark.json").unlink()
+    assert "dvc repro benchmark" in refusal(invoke(main))
+
+
+def test_choosing_needs_no_torch(project) -> None:
+    run = "from distill.commands.choose import main; main([], standalone_mode=False)"
+    done = python(project, "-c", f"import sys; {run}; assert 'torch' not in sys.modules")
+    assert (done.returncode, done.stderr) == (0, "")

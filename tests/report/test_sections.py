@@ -1,0 +1,165 @@
+"""The sections of the report, each of a made-up data set and of changed copies of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import vl_convert
+
+from distill.core.errors import UserError
+from distill.recipes.registry import RECIPES
+from distill.report.parts import Chart, Collapsible, Note
+from distill.report.records import DataSet, Suspect
+from distill.report.sections.costs import break_even, cost_comparison, once, one_time_seconds, sentence, students
+from distill.report.sections.label_audits import SHORT, SHOWN, audit, audits, shortened
+from distill.report.sections.published import PUBLISHED, presets, published
+from distill.report.sections.speeds import Timed, reference, speeds, table
+from distill.report.sections.summary import verdict
+from distill.report.sections.target_sets import described, holdings
+from distill.report.tables import Table, best_student
+from tests import reports
+from tests.reports import LABELS, TEXTS, cells
+
+A_TOKEN = 10.0 / 58_000
+"""Seconds."""
+
+
+def test_verdict(news: DataSet) -> None:
+    best = best_student(news)
+    assert best is not None
+    assert best.name == "soft"
+    text = verdict(news)
+    assert "97.5% accuracy on the test rows: 100.5% (95% interval 99.3–101.4%) of its teacher big’s" in text
+    assert "1.5 times fewer" in text
+    assert "The interval includes 100%: 445 test rows" in text
+    half = replace(best, parameters=news.students[0].parameters)
+    assert "plain, reaches 95.7%" in verdict(replace(news, students=(news.students[0], half)))
+    assert verdict(replace(news, students=())) == "No student has learnt from news yet."
+    of_an_ensemble = replace(news.students[1], teacher="big + other")
+    assert "parameters" not in verdict(replace(news, students=(of_an_ensemble,)))
+
+
+def test_the_store_is_paid_for_as_soon_as_a_live_teacher_has_cost_as_much(news: DataSet) -> None:
+    assert one_time_seconds(news, news.taught) == pytest.approx(116_000 * A_TOKEN)
+    even = break_even(news, news.taught)
+    assert even == pytest.approx(116_000 / 81_000)
+    assert even * 81_000 * A_TOKEN == pytest.approx(one_time_seconds(news, news.taught))
+    text = sentence(news, news.taught)
+    for part in ("paid once: 20 s", "12 epochs", f"{12 * 81_000 / 116_000:.1f} × as much", "after 1.4 epochs"):
+        assert part in text
+    slow = tuple(replace(own, epochs=1, live_seconds=8.0) for own in news.taught)
+    assert break_even(news, slow) == pytest.approx(2.5)
+    assert break_even(news, slow[:2]) is None
+    assert "not paid for the store yet" in sentence(news, slow[:2])
+    unread = replace(news.targets[0], name="other", seconds=500.0)
+    assert one_time_seconds(replace(news, targets=(*news.targets, unread)), news.taught) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("computed", "time", "note"),
+    [(58_000, "20 s", "; resumed, scaled up from 58,000"), (116_000, "10 s", ""), (0, "–", "; from cache")],
+)
+def test_targets_that_were_resumed(news: DataSet, computed: int, time: str, note: str) -> None:
+    paid = cells(once(replace(news, targets=(replace(news.targets[0], computed=computed),))))
+    assert paid["targets news"] == [time, f"116,000 tokens read by big{note}"]
+    assert paid["fine-tuning big"][0] == "41 s"
+
+
+def test_each_student_with_what_a_live_teacher_would_have_added(news: DataSet) -> None:
+    paid = cells(students(news))
+    assert paid["soft"] == ["hinton", "2", "6", "83 s", "+ 84 s"]
+    assert paid["plain"][-1] == "–"
+    chart = next(part for part in cost_comparison(news).parts if isinstance(part, Chart))
+    assert vl_convert.vegalite_to_vega(chart.spec)["marks"]
+    unknown = replace(news, taught=tuple(replace(own, live_seconds=None) for own in news.taught))
+    assert not any(isinstance(part, Chart) for part in cost_comparison(unknown).parts)
+
+
+def test_an_audit_has_counts_and_the_worst_rows(news: DataSet) -> None:
+    note, opened, more, hard = audit(news.targets[0])
+    assert list(map(type, (note, opened, more, hard))) == [Note, Table, Collapsible, Collapsible]
+    assert "contradicts 12 of 62 training labels (19.4%)" in note.text
+    assert "20 rows hard (32.3%)" in note.text
+    assert "the label is business where it says entertainment: 7 rows" in note.text
+    assert [cell.text for cell in opened.cells[0]] == [TEXTS[0], LABELS[0], LABELS[1], "99.0%"]
+    assert (len(opened.cells), more.summary, len(hard.parts[0].cells)) == (SHOWN, "4 more", 20)
+
+
+def test_numbers_have_no_confidence_no_answer_is_a_dash_and_tasks_without_labels_have_no_audit(news: DataSet) -> None:
+    found, number = news.targets[0].audit, Suspect("how warm", "", "4.5", None, "suspect")
+    note, opened = audit(replace(news.targets[0], audit=replace(found, confused={}, worst=(number,))))
+    assert "Most often" not in note.text
+    assert [cell.text for cell in opened.cells[0]] == ["how warm", "–", "4.5", "–"]
+    empty = replace(news.targets[0], audit=replace(found, rows=0, suspect=0, hard=0, worst=()))
+    assert audits(replace(news, targets=(empty,))) is None
+
+
+def test_long_texts_are_cut_between_words() -> None:
+    text = shortened("word " * 100)
+    assert len(text) <= SHORT + 2
+    assert text.endswith("word …")
+    assert shortened("x" * 500) == "x" * SHORT + " …"
+    assert shortened(" a\n b ") == "a b"
+
+
+def test_the_best_student_of_a_recipe_stands_beside_its_paper(news: DataSet) -> None:
+    for known in PUBLISHED:
+        assert known.recipe in RECIPES
+        assert "arXiv" in known.source
+        assert (0.9 < known.kept < 1.01, known.smaller > 1, known.faster > 1) == (True, True, True)
+    worse = replace(news.students[2], name="worse", metrics={**news.students[2].metrics, "retention": 0.5})
+    rows = cells(published(replace(news, students=(worse, *news.students))).parts[0])
+    assert rows["DistilBERT"][:7] == ["97.0%", "1.7 ×", "1.6 ×", "half", "99.5%", "1.3 ×", "1.9 ×"]
+    assert rows["TinyBERT, 4 layers"][:7] == ["96.8%", "7.5 ×", "9.4 ×", "–", "–", "–", "–"]
+    assert published(replace(news, students=news.students[:2])) is None, "their recipes have no paper"
+
+
+def test_what_shapes_reach_as_int8(tmp_path: Path) -> None:
+    assert presets(tmp_path) is None
+    reports.write_json(tmp_path / "metrics/presets.json", reports.presets())
+    block = presets(tmp_path)
+    assert cells(block.parts[0])["bert-base"] == ["109.5", "437.9", "109.5", "4.0 ×", "1.0 ×", "3.1 ×"]
+    assert "128 tokens" in block.parts[1].text
+    for damage in ("{", "{}", "[]", json.dumps({"machine": {}, "models": {"a": {}}, "length": 1})):
+        (tmp_path / "metrics/presets.json").write_text(damage)
+        with pytest.raises(UserError, match=r"presets\.json: is damaged"):
+            presets(tmp_path)
+
+
+def test_every_model_in_every_format(news: DataSet) -> None:
+    _, timed, note = speeds(news).parts
+    lines = timed.cells
+    assert len(lines) == 5 * 4
+    assert [cell.text for cell in lines[7]] == [
+        *("plain", "ONNX INT8", "95.5%", "1.42", "1.98", "7.9 × (7.6–8.3)", "2,119", "18.1", "5.0 ×", "487.0"),
+    ]
+    assert lines[5][2].text == "–"
+    assert [line[0].tone for line in lines[:5]] == ["", "again", "again", "again", ""]
+    best = {cell.text for line in lines for cell in line if cell.tone == "best"}
+    assert best == {"0.202", "0.282", "55.6 × (53.3–58.3)", "4.5", "20.0 ×"}
+    assert "AMD EPYC" in note.text
+    assert speeds(replace(news, teachers=(), students=())) is None
+
+
+def test_rows_of_other_data_are_not_compared(news: DataSet) -> None:
+    form = replace(news.students[0].formats[0], speedup=None, rows_a_second=None)
+    student = replace(news.students[0], teacher="elsewhere", formats=(form,))
+    own = replace(news, students=(student,))
+    assert reference(own, student) is None
+    (line,) = table(own, [Timed(student, form, None)]).cells
+    assert [line[place].text for place in (5, 6, 8)] == ["–", "–", "–"]
+
+
+def test_every_output_of_a_target_set_with_its_bytes_and_losses(news: DataSet) -> None:
+    held = holdings(news.targets[0])
+    assert held.caption == "Target set news: 42.7 MB for 116,000 tokens"
+    rows = cells(held)
+    assert rows["hidden-06"] == ["hidden state 6, every token", "42.3", "99.1%", "0.0045% of the variance"]
+    assert rows["tokens"] == ["what the teacher read", "0.31", "0.7%", "nothing: exact"]
+    assert rows["logits"][-1] == "KL 2.1e-06 nats, if replayed from the last hidden state"
+    targets = replace(news.targets[0], bytes={"attention-06": 5}, losses={"attention-06": {"kl": 2.2e-5}})
+    assert holdings(targets).cells[0][-1].text == "KL 2.2e-05 nats"
+    outputs = ("logits", "tokens", "transform", "hidden-00", "cls-03", "attention-12", "queries-01", "keys-01", "values-01")
+    assert len({described(output) for output in outputs}) == len(outputs)
+    assert described("attention-12") == "attention of layer 12"

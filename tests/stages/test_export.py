@@ -1,0 +1,113 @@
+"""The export stage: what it writes, that it is the same each time, and that others can use it."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from transformers import AutoConfig, AutoTokenizer, pipeline
+
+from distill.core.files import to_json, write_text
+from distill.data.dataset import Dataset
+from distill.evaluation.evaluate import measure_teacher
+from distill.export.session import FP32, INT8
+from stages.export import main
+from tests import tiny
+from tests.command_line import contents, invoke, refusal
+from tests.export.test_scores import model_of
+
+STUDENT = {"recipe": "hinton", "dataset": "tiny", "targets": "tiny/logits", "init": {"from": "data/teachers/big", "depth": 2}}
+PIPELINES = {
+    "sequence-classification": "text-classification",
+    "regression": "text-classification",
+    "token-classification": "token-classification",
+    "masked-lm": "fill-mask",
+}
+"""Those that transformers 5 has."""
+
+
+def make(folder: Path, task: str, kind: str = "students") -> Dataset:
+    """What the stage reads: a student `small` of a data set `tiny`, and its metrics."""
+    dataset = Dataset.open(tiny.prepare_task(folder / "data/prepared/tiny", task))
+    model = model_of(task, dataset, folder / "data" / kind / "small")
+    scores = {**measure_teacher(model, dataset)[0], "retention": 0.95, "retention_low": 0.9}
+    write_text(folder / f"data/metrics/{kind}/small.json", to_json({**scores, "retention_high": 1.0}))
+    job = {"entry": STUDENT, "teachers": ["big"]} if kind == "students" else {"entry": {"dataset": "tiny"}}
+    write_text(folder / f"data/jobs/exports/{kind}/small.json", to_json({**job, "export": {}}))
+    return dataset
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("task", tiny.TASKS)
+def test_what_it_writes_serves_transformers_and_onnx_runtime(task: str, tmp_path: Path) -> None:
+    dataset = make(tmp_path, task)
+    done = invoke(main, "students", "small")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "data/exports/students/small"
+    assert set(contents(folder)) == {"README.md", "config.json", FP32, INT8, "tokenizer.json", "tokenizer_config.json"}
+    config = AutoConfig.from_pretrained(folder)
+    if dataset.labels:
+        assert tuple(config.id2label[i] for i in sorted(config.id2label)) == dataset.labels
+    text = "w1 [MASK] w3" if task == "masked-lm" else "w1 w2 w3"
+    batch = AutoTokenizer.from_pretrained(folder)(text, return_tensors="np")
+    for name in (FP32, INT8):
+        logits = onnxruntime.InferenceSession(str(folder / name)).run(None, {key: batch[key] for key in batch})
+        assert all(np.isfinite(part).all() and part.shape[0] == 1 for part in logits)
+    if task in PIPELINES:
+        found = pipeline(PIPELINES[task], model="data/students/small")(text)
+        assert isinstance(found, list)
+    measured = json.loads((tmp_path / "data/metrics/exports/students/small.json").read_text(encoding="utf-8"))
+    assert measured["fp32"]["sha256"] == hashlib.sha256((folder / FP32).read_bytes()).hexdigest()
+    assert f"export small: fp32 {measured['fp32']['bytes'] / 1e6:.1f} MB, {dataset.metric}" in done.stderr
+
+
+def test_the_card_says_what_a_stranger_has_to_know(tmp_path: Path) -> None:
+    make(tmp_path, "sequence-classification")
+    assert invoke(main, "students", "small").returncode == 0
+    card = (tmp_path / "data/exports/students/small/README.md").read_text(encoding="utf-8")
+    measured = (tmp_path / "data/metrics/exports/students/small.json").read_bytes()
+    scores: dict[str, Any] = json.loads(measured)
+    assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: text-classification\n")
+    assert "distilled by the recipe `hinton` from the teacher `big` on the data set `tiny`: 3 layers × 24" in card
+    assert f"| {INT8} | ONNX, INT8 | {scores['int8']['bytes'] / 1e6:.1f} | {scores['int8']['accuracy']:.4f} |" in card
+    assert "It keeps 95.0% of its teacher's score (95% interval 90.0% to 100.0%)." in card
+    assert "one of the classes cat, dog, fish, of up to 10 tokens" in card
+    assert f"-S {hashlib.md5(measured).hexdigest()} -- dvc.lock" in card
+    assert "dvc repro --pull --allow-missing export@small" in card
+    assert "  small:\n    dataset: tiny\n    init:\n      depth: 2\n" in card
+    assert str(tmp_path) not in card
+    assert not re.search(r"\b20\d\d-", card)
+
+
+def test_a_teacher_has_a_folder_and_a_card_of_its_own(tmp_path: Path) -> None:
+    make(tmp_path, "sequence-classification", "teachers")
+    assert invoke(main, "teachers", "small").returncode == 0
+    card = (tmp_path / "data/exports/teachers/small/README.md").read_text(encoding="utf-8")
+    assert "A model for sequence-classification, fine-tuned on the data set `tiny`" in card
+    assert "dvc repro --pull --allow-missing export-teacher@small" in card
+
+
+def test_the_same_model_gives_the_same_bytes_and_a_part_that_it_lacks_is_one_line(tmp_path: Path) -> None:
+    make(tmp_path, "regression")
+
+    def written() -> dict[str, bytes]:
+        return contents(tmp_path / "data/exports") | contents(tmp_path / "data/metrics")
+
+    assert invoke(main, "students", "small").returncode == 0
+    before = written()
+    assert invoke(main, "students", "small").returncode == 0
+    assert written() == before
+    job = {"entry": STUDENT, "export": {"keep_fp32": ["layer.9"]}}
+    write_text(tmp_path / "data/jobs/exports/students/small.json", to_json(job))
+    done = invoke(main, "students", "small")
+    assert "params.yaml: exports.small.keep_fp32: the model has no part 'layer.9'; expected names such as" in refusal(done)
+    assert len(done.stderr.splitlines()) == 1
+    assert written() == before

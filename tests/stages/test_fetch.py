@@ -1,0 +1,67 @@
+"""`python -m stages.fetch NAME`: local rows into data/raw/NAME/, or one line and everything as it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from stages.fetch import main
+from tests.command_line import contents, invoke, refusal
+
+PARAMS = """
+defaults: {sources: {encoding: latin-1}}
+sources:
+  reviews: {path: reviews}
+  unknown_kind: {path: rows.xlsx}
+  broken: {path: broken.csv}
+  nowhere: {path: no/such/place}
+  uninstalled: {package: no_such_package/data}
+  offline: {hub: nyu-mll/glue, config: sst2}
+  typo: {pth: reviews}
+"""
+
+
+@pytest.fixture
+def project(in_project: Callable[[str], Path]) -> Path:
+    """A project with rows to fetch, good and bad, and what an earlier run fetched under every name."""
+    folder = in_project(PARAMS)
+    (folder / "reviews").mkdir()
+    (folder / "reviews" / "train.csv").write_bytes("text,label\ncaf\xe9,good\nbad,bad\n".encode("latin-1"))
+    (folder / "reviews" / "test.csv").write_bytes(b"text,label\nfine,good\n")
+    (folder / "rows.xlsx").write_bytes(b"PK")
+    (folder / "broken.csv").write_bytes(b"text,label\none field\n")
+    for name in ("unknown_kind", "broken", "nowhere", "uninstalled", "offline", "typo"):
+        (folder / "data" / "raw" / name).mkdir(parents=True)
+        (folder / "data" / "raw" / name / "train.parquet").write_bytes(b"earlier")
+    return folder
+
+
+def test_a_local_folder_becomes_a_parquet_file_a_split(project: Path):
+    done = invoke(main, "reviews")
+    assert (done.returncode, done.stderr) == (0, "fetch reviews: 3 rows in test, train\n")
+    raw = project / "data" / "raw" / "reviews"
+    assert contents(raw).keys() == {"train.parquet", "test.parquet"}
+    train = pyarrow.parquet.read_table(raw / "train.parquet").to_pydict()
+    assert train == {"text": ["café", "bad"], "label": ["good", "bad"]}
+    before = contents(raw)
+    assert invoke(main, "reviews").returncode == 0
+    assert contents(raw) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("unknown_kind", "rows.xlsx: cannot read '.xlsx' files; expected .parquet, .csv, .tsv, .jsonl, .json"),
+        ("broken", "broken.csv: broken csv file: CSV parse error: Expected 2 columns, got 1: one field"),
+        ("nowhere", "no/such/place: no such file or folder (looked from "),
+        ("uninstalled", "package 'no_such_package' is not installed; `pip install no-such-package`"),
+        ("offline", "hub: data set 'nyu-mll/glue', config 'sst2' is not cached here, and HF_HUB_OFFLINE is set"),
+        ("typo", "params.yaml: sources.typo.pth: unknown key; did you mean 'path'?"),
+        ("revews", "params.yaml: sources.revews: no such entry; did you mean 'reviews'?"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_what_was_fetched_before(project: Path, name: str, line: str):
+    before = contents(project)
+    assert refusal(invoke(main, name)).startswith(line)
+    assert contents(project) == before

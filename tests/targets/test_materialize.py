@@ -1,0 +1,126 @@
+"""Materializing is resumable: killed anywhere, it ends with the bytes of an undisturbed run."""
+
+import contextlib
+import random
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill.data.dataset import Dataset
+from distill.params.layers import resolve_layers
+from distill.targets.materialization.outputs import MaterializeSpec, resolve
+from distill.targets.materialization.units import cut, unique_rows
+from tests import tiny
+from tests.command_line import contents
+from tests.stores import FORKS, assembled, materialize, materializer
+
+
+def compute(prepared: Path, scratch: Path, out: Path, units: Connection) -> None:
+    """In another process: materialize a set, and tell of each unit."""
+    torch.set_num_threads(1)
+    made = materializer(tiny.bert(layers=3), Dataset.open(prepared), MaterializeSpec(hidden=(1, -1), shard_bytes=1500), scratch)
+    units.send("ready")
+
+    def unit() -> None:
+        units.send("unit")
+        time.sleep(0.02)
+
+    made.run(after_unit=unit)
+    assembled(made, out)
+
+
+def run(prepared: Path, scratch: Path, out: Path, seconds: float | None = None) -> int:
+    """Let it run to its end, or kill it after some seconds; how many units it has computed."""
+    ours, theirs = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=compute, args=(prepared, scratch, out, theirs))
+    process.start()
+    theirs.close()
+    assert ours.recv() == "ready"
+    if seconds is not None:
+        time.sleep(seconds)
+        process.kill()
+    units = 0
+    with contextlib.suppress(EOFError):
+        while ours.recv() == "unit":
+            units += 1
+    process.join()
+    assert process.exitcode == (0 if seconds is None else -signal.SIGKILL)
+    return units
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes_and_repeats_at_most_a_unit_a_kill(tmp_path, tokenizer):
+    prepared = tiny.prepare(tmp_path / "prepared", tokenizer, (400, 40, 40))
+    units = run(prepared, tmp_path / "a", tmp_path / "undisturbed")
+    assert units > 30
+    rng = random.Random(7)
+    ran = sum(run(prepared, tmp_path / "b", tmp_path / "killed", rng.uniform(0.0, 0.12)) for _ in range(10))
+    assert not (tmp_path / "killed").exists()
+    assert 0 < ran < units + 10
+    ran += run(prepared, tmp_path / "b", tmp_path / "killed")
+    assert ran <= units + 10
+    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
+
+
+def test_a_second_run_reads_nothing_through_the_teacher(tmp_path, prepared):
+    dataset, job = Dataset.open(prepared), MaterializeSpec(hidden=(1,), shard_bytes=2000)
+    work, again = (materializer(tiny.bert(layers=2), dataset, job, tmp_path).run() for _ in range(2))
+    assert work.tokens_computed == work.tokens
+    assert again.tokens_computed == 0
+    splits = [dataset.rows(split) for split in dataset.splits]
+    assert again.tokens == sum(int(rows.lengths[unique_rows(rows)].sum()) for rows in splits)
+
+
+@pytest.mark.parametrize("change", ["teacher", "codec", "rows"])
+def test_what_the_bytes_depend_on_is_computed_again(tmp_path, prepared, tokenizer, change):
+    dataset, job = Dataset.open(prepared), MaterializeSpec(hidden=(1,), codec="fp32")
+    materializer(tiny.bert(), dataset, job, tmp_path).run()
+    changed = {"teacher": "x" * 64} if change == "teacher" else {}
+    job = MaterializeSpec(hidden=(1,), codec="fp16") if change == "codec" else job
+    if change == "rows":
+        dataset = Dataset.open(tiny.prepare_rows(tmp_path / "other", tokenizer, *tiny.rows(60, 9)))
+    assert materializer(tiny.bert(), dataset, job, tmp_path, **changed).run().tokens_computed > 0
+
+
+def test_adding_a_layer_leaves_the_other_shards_as_they_are(tmp_path, prepared):
+    dataset, scratch = Dataset.open(prepared), tmp_path / "scratch"
+    model = tiny.bert(layers=3)
+    one = materialize(model, dataset, tmp_path / "one", MaterializeSpec(hidden=(1,)), scratch)
+    two = materialize(model, dataset, tmp_path / "two", MaterializeSpec(hidden=(1, 2)), scratch)
+    before, after = contents(one), contents(two)
+    assert before.items() <= after.items()
+    assert any(name.startswith("hidden-02/") for name in after)
+
+
+@pytest.mark.parametrize("size", [1, 300, 10**6])
+def test_units_hold_every_row_once_and_a_part_is_cut_as_the_whole_was(prepared, size):
+    rows = Dataset.open(prepared).rows("train")
+    positions = unique_rows(rows)
+    lengths = rows.lengths[positions]
+    units = list(cut(positions, 10 * lengths, size, lengths, None))
+    np.testing.assert_array_equal(np.concatenate(units), positions)
+    assert all(10 * rows.lengths[unit].sum() >= size for unit in units[:-1])
+    for number in range(len(units)):
+        rest = np.concatenate(units[number:])
+        again = list(cut(rest, 10 * rows.lengths[rest], size, rows.lengths[rest], None))
+        assert [unit.tolist() for unit in again] == [unit.tolist() for unit in units[number:]]
+
+
+def test_layers_may_be_counted_from_the_end():
+    assert resolve_layers("hidden", (-1, 0, 2), 0, 6) == (0, 2, 6)
+
+
+def test_attention_brings_the_states_that_it_is_replayed_from():
+    outputs = resolve(MaterializeSpec(hidden=(-1,), attention=(1, 3, -1)), 6, "sequence-classification")
+    assert outputs.stored == {"logits": "fp32", "tokens": "tokens", "hidden-02": "int8", "hidden-05": "int8", "hidden-06": "int8"}
+    assert outputs.replayed == {
+        "attention-01": "hidden-00",
+        "attention-03": "hidden-02",
+        "attention-06": "hidden-05",
+        "hidden-00": "tokens",
+    }

@@ -1,0 +1,139 @@
+"""Two processes train what one does on batches of twice the size."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from distill.core.files import SCRATCH
+from distill.data.dataset import Dataset
+from distill.targets.materialization.outputs import MaterializeSpec
+from distill.training.distributed import is_main_process, written_once
+from tests import several, tiny
+from tests.command_line import ROOT, environment
+from tests.formulas import JOB, random_model
+from tests.stores import materialize
+
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+ROWS, BATCH = 48, 4
+PARAMS = """\
+teachers:
+  own: {dataset: tiny, checkpoint: {path: data/inits/own}, epochs: 1}
+students:
+  own: {recipe: hinton, dataset: tiny, targets: targets, init: {from: data/teachers/own}, epochs: 1, seeds: [1, 2]}
+"""
+TIRED = """\
+import os, runpy, sys
+from distill.data.batching import Collator
+from distill.core.errors import UserError
+gather = Collator.__call__
+def tired(self, rows):
+    if os.environ["RANK"] == RANK:
+        raise UserError("the shard is gone")
+    return gather(self, rows)
+Collator.__call__ = tired
+runpy.run_module("stages.student", run_name="__main__", alter_sys=True)
+"""
+
+
+def problem(folder: Path, tokenizer) -> Path:
+    """Rows of equal length, six batches of both processes an epoch: the mean of their means is that of all."""
+    texts, labels = tiny.rows(ROWS, 0)
+    alike = [" ".join((text.split() * 6)[:6]) for text in texts]
+    dataset = Dataset.open(tiny.prepare_rows(folder / "tiny", tokenizer, alike, labels))
+    materialize(random_model(dataset, layers=4, seed=1), dataset, folder / "targets", JOB)
+    return folder
+
+
+def launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Two processes."""
+    return subprocess.run(
+        [sys.executable, "-m", *TORCHRUN, *arguments],
+        cwd=folder,
+        env=environment(OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, tokenizer) -> tuple[dict[str, torch.Tensor], ...]:
+    """Of one process, and of two."""
+    folder = problem(tmp_path_factory.mktemp("several"), tokenizer)
+    several.main(folder, folder / "one", 2 * BATCH)
+    torch.use_deterministic_algorithms(False)
+    done = launch(ROOT, "-m", "tests.several", str(folder), str(folder / "two"), str(BATCH))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("hinton: epoch 1 of 2") == 3
+    assert done.stderr.count("goes on from checkpoint-6") == 1
+    return load_file(folder / f"{2 * BATCH}.safetensors"), load_file(folder / f"{BATCH}.safetensors")
+
+
+@pytest.mark.slow
+def test_weights_and_curves_are_those_of_one_process(weights):
+    one, two = weights
+    assert one.keys() == {name for name in two if name.startswith(several.VARIANTS)}
+    modules = {tuple(name.split(".")[0].split("/")) for name in one}
+    assert {variant for variant in several.VARIANTS if (variant, "extra_modules") in modules} == {
+        variant for variant in several.VARIANTS if variant[:4] in ("tiny", "mobi")
+    }
+    keys_bias = "attention.self.key.bias"  # changes nothing, so that its gradient is rounding, which Adam scales up
+    for name in (name for name in one if not name.endswith(keys_bias)):
+        torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_that_was_interrupted_ends_as_an_undisturbed_one(weights):
+    _, two = weights
+    whole = {name.partition("/")[2]: value for name, value in two.items() if name.startswith("undisturbed")}
+    assert len(whole) > 10
+    assert all(torch.equal(two[f"resumed/{name}"], value) for name, value in whole.items())
+
+
+@pytest.fixture
+def project(tmp_path, tokenizer) -> Path:
+    """A folder in which the stages `teacher` and `student` can run."""
+    dataset = Dataset.open(tiny.prepare(tmp_path / "data/prepared/tiny", tokenizer))
+    teacher = tiny.bert(layers=3, seed=1)
+    materialize(teacher, dataset, tmp_path / "data/targets/targets", MaterializeSpec())
+    tiny.save(tiny.bert(layers=2), tmp_path / "data/inits/own", tokenizer)
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "kind"), [("student", "students"), ("teacher", "teachers")])
+def test_a_stage_writes_once(project, stage, kind):
+    done = launch(project, "-m", f"stages.{stage}", "own")
+    assert done.returncode == 0, done.stderr
+    assert (project / f"data/{kind}/own/model.safetensors").exists()
+    assert (project / f"data/runs/{kind}/own.json").exists()
+    assert done.stderr.count("best epoch 1") == (2 if stage == "student" else 1)
+    assert not list((project / SCRATCH / "training").rglob("checkpoint-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_an_error_of_one_process_ends_all_with_one_line(project, rank):
+    (project / "tired.py").write_text(TIRED.replace("== RANK", f"== {rank!r}"), encoding="utf-8")
+    done = launch(project, "tired.py", "own")
+    assert done.returncode != 0
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == ["error: the shard is gone"], done.stderr
+    assert not (project / "data/students").exists()
+
+
+def test_the_first_process_writes_and_the_others_do_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        with written_once(Path("out")) as folder:
+            assert is_main_process() == (folder is not None) == (rank == "0")
+            if folder is not None:
+                (folder / "file").touch()
+        assert Path("out/file").exists() == (rank == "0")
+    assert SCRATCH.exists()

@@ -1,0 +1,275 @@
+import contextlib
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Trainer
+
+from distill.core.errors import UserError
+from distill.data.batching import Collator
+from distill.params.students import StudentSettings
+from distill.params.training import TrainingSettings
+from distill.store.target_set import TargetStore
+from distill.students import distill as distillation
+from distill.students.distill import distill_student, objective_and_rows
+from distill.targets.materialization.outputs import MaterializeSpec
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.registry import task_of
+from distill.tasks.sequence_classification import SequenceClassification
+from distill.training import trainer as training
+from distill.training.objective import supervised
+from distill.training.trainer import DistillationTrainer, run_key, train
+from tests import tiny
+from tests.distilling import Interrupt, distil, weights
+from tests.formulas import settings as recipe_settings
+from tests.stores import materialize
+
+TRAINING = {"epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32"}
+INTERMEDIATE = {"layer_map": (1, 3)}
+
+
+def settings(**changed: object) -> TrainingSettings:
+    return TrainingSettings(**{**TRAINING, **changed})
+
+
+def student_settings(variant: str, **changed: object) -> StudentSettings:
+    return recipe_settings(variant, **{**TRAINING, **changed})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, dataset) -> TargetStore:
+    folder = tmp_path_factory.mktemp("store") / "tiny"
+    job = MaterializeSpec(hidden=(0, 1, -1), attention=(1, -1))
+    return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), dataset, folder, job))
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+
+def run(dataset, scratch, chosen=None, seed=1, model=None):
+    model = model or tiny.bert(hidden_dropout_prob=0.1)
+    trained = train(
+        model,
+        Collator(dataset.rows("train")),
+        EvaluationSplit.from_dataset(dataset, "validation"),
+        chosen or settings(),
+        supervised(task_of(dataset.task)),
+        seed=seed,
+        metric="accuracy",
+        scratch=scratch,
+        title="test",
+    )
+    return model, trained
+
+
+def test_what_can_be_learnt_is_learnt_and_the_curve_is_kept(tmp_path, dataset):
+    _, trained = run(dataset, tmp_path / "run", settings(epochs=16))
+    losses = [entry["loss"] for entry in trained.history if "loss" in entry]
+    found = [entry["score"] for entry in trained.history if "score" in entry]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+    assert len(found) == 16
+    assert trained.best_score == max(found) > 0.6
+    assert json.dumps(trained.record(1))
+    assert not (tmp_path / "run").exists()
+
+
+def scored(monkeypatch, *scores: float) -> None:
+    """Epochs have these scores."""
+    each = iter(scores)
+    monkeypatch.setattr(SequenceClassification, "score", lambda *_: next(each))
+
+
+def epochs_scored(trained) -> int:
+    return len([entry for entry in trained.history if "score" in entry])
+
+
+def test_the_model_ends_as_its_best_epoch_left_it(tmp_path, dataset, monkeypatch):
+    scored(monkeypatch, 0.3, 0.9, 0.5)
+    states = []
+    original = DistillationTrainer._save_checkpoint
+
+    def remember(self, *arguments):
+        states.append(weights(self.model.model))
+        original(self, *arguments)
+
+    monkeypatch.setattr(DistillationTrainer, "_save_checkpoint", remember)
+    model, trained = run(dataset, tmp_path / "run")
+    assert (trained.best_epoch, trained.best_score) == (2, 0.9)
+    torch.testing.assert_close(weights(model), states[1])
+    assert not torch.equal(states[1], states[2])
+
+
+def test_of_equally_good_epochs_the_one_with_the_lower_log_loss_is_kept(tmp_path, dataset, monkeypatch):
+    scored(monkeypatch, 0.5, 0.5)
+    _, trained = run(dataset, tmp_path / "run", settings(epochs=2))
+    assert (trained.best_epoch, trained.best_score) == (2, 0.5)
+
+
+def test_the_same_seed_gives_the_same_student_and_another_a_different_one(tmp_path, dataset):
+    first, second, other = (weights(run(dataset, tmp_path / str(i), seed=seed)[0]) for i, seed in enumerate((1, 1, 2)))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path, dataset):
+    broken = tmp_path / "run" / "checkpoint-99"
+    broken.mkdir(parents=True)
+    (broken / "trainer_state.json").write_text('{"epoch": ')
+    _, trained = run(dataset, tmp_path / "run")
+    assert epochs_scored(trained) == 3
+
+
+def test_no_epochs_leave_the_model_as_it_is(tmp_path, dataset):
+    model, trained = run(dataset, tmp_path, settings(epochs=0))
+    assert torch.equal(weights(model), weights(tiny.bert(hidden_dropout_prob=0.1)))
+    assert trained.history == []
+
+
+def test_training_stops_early_when_the_score_no_longer_rises(tmp_path, dataset, monkeypatch):
+    scored(monkeypatch, *[0.5] * 9)
+    _, trained = run(dataset, tmp_path / "run", settings(epochs=9, patience=2))
+    assert epochs_scored(trained) == 3
+
+
+def test_a_loss_that_diverges_in_any_step_or_the_last_ones_of_an_epoch_is_one_clear_line(tmp_path, dataset, monkeypatch):
+    broken = tiny.bert()
+    torch.nn.init.constant_(broken.classifier.weight, float("nan"))
+    with pytest.raises(UserError, match="the loss diverged before step .*: nan; lower learning_rate"):
+        run(dataset, tmp_path / "run", model=broken)
+    monkeypatch.setattr(SequenceClassification, "loss", lambda *_: float("nan"))
+    with pytest.raises(UserError, match="the loss diverged before step 8: nan; lower learning_rate"):
+        run(dataset, tmp_path / "validated")
+
+
+def test_gradient_accumulation_gives_the_step_of_the_larger_batch(tmp_path, dataset):
+    common = {"epochs": 1, "schedule": "constant", "warmup": 0.0, "group_by_length": False}
+    models = [tiny.bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0) for _ in range(2)]
+    for i, (size, steps) in enumerate([(12, 1), (4, 3)]):
+        chosen = settings(batch_size=size, gradient_accumulation=steps, learning_rate=1e-3, **common)
+        run(dataset, tmp_path / str(i), chosen, model=models[i])
+    torch.testing.assert_close(weights(models[0]), weights(models[1]), atol=2e-4, rtol=1e-3)
+
+
+def test_a_run_key_tells_runs_apart(dataset, monkeypatch):
+    model, usual = tiny.bert(), settings()
+    key = run_key(usual, dataset, model)
+    assert key == run_key(usual, dataset, tiny.bert())
+    others = [
+        (settings(epochs=4), dataset, model),
+        (usual, dataset, tiny.bert(seed=3)),
+        (usual, dataset, model, "another teacher's"),
+    ]
+    assert all(key != run_key(*other) for other in others)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert key != run_key(usual, dataset, model)
+
+
+@pytest.mark.parametrize(("variant", "how"), [("supervised", {}), ("tinybert-intermediate", INTERMEDIATE)])
+def test_a_run_that_was_interrupted_ends_as_an_undisturbed_one(tmp_path, dataset, store, variant, how):
+    """So does a projection, which is trained and resumed with the student and is no part of it."""
+    chosen = student_settings(variant, **how)
+    undisturbed, interrupted, resumed = (tiny.bert(layers=2, width=8, seed=4, hidden_dropout_prob=0.1) for _ in range(3))
+    names = set(resumed.state_dict())
+    torch.manual_seed(1)
+    fresh = objective_and_rows(chosen, resumed, dataset, store)[0].extra_modules
+    whole, whole_objective = distil(dataset, store, tmp_path / "a", chosen, undisturbed)
+    with pytest.raises(KeyboardInterrupt):
+        distil(dataset, store, tmp_path / "b", chosen, interrupted, [Interrupt])
+    *_, checkpoint = (tmp_path / "b").glob("checkpoint-*")
+    files = {path.name for path in checkpoint.iterdir()}
+    assert "optimizer.safetensors" in files
+    assert all(Path(name).suffix in {".json", ".safetensors"} for name in files)
+    kept = {name for name in load_file(checkpoint / "model.safetensors") if name.startswith("extra_modules.")}
+    rest, objective = distil(dataset, store, tmp_path / "b", chosen, resumed)
+    assert torch.equal(weights(resumed), weights(undisturbed))
+    assert rest.history == whole.history
+    assert set(resumed.state_dict()) == names
+    assert len(kept) == (2 if fresh else 0)
+    if fresh:
+        assert torch.equal(weights(objective.extra_modules), weights(whole_objective.extra_modules))
+        assert not torch.equal(weights(objective.extra_modules), weights(fresh))
+
+
+def test_where_no_head_is_trained_the_last_epoch_is_kept_and_the_seed_of_the_lowest_loss(
+    tmp_path, dataset, store, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(training, "predict", None)  # nothing is validated
+    initial = tiny.save(tiny.bert(layers=2, width=8), tmp_path / "initial", tokenizer)
+    projections = []
+    original = distillation.train
+
+    def remember(*arguments, **options):
+        projections.append(weights(arguments[4].extra_modules))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(distillation, "train", remember)
+    chosen = student_settings("tinybert-intermediate", seeds=[1, 2], **INTERMEDIATE)
+    ends = []
+    for place in ("a", "b"):
+        runs = distill_student(initial, dataset, store, chosen, tmp_path / place, tmp_path / "scratch", "test")
+        ends.append(load_file(tmp_path / place / "model.safetensors"))
+    assert [(run.best_epoch, run.best_score) for run in runs.values()] == [(3, None)] * 2
+    other = max(runs, key=lambda seed: runs[seed].last_loss)
+    assert [path.name for path in (tmp_path / "a" / "seeds").iterdir()] == [str(other)]
+    assert not torch.equal(projections[0], projections[1])
+    assert torch.equal(projections[0], projections[2])
+    assert not any("extra_modules" in name for name in ends[0])
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+@pytest.mark.parametrize(("accumulation", "grouped"), [(1, True), (3, False)])
+def test_gathering_ahead_changes_nothing(tmp_path, dataset, store, monkeypatch, accumulation, grouped):
+    chosen = student_settings("distilbert", epochs=2, gradient_accumulation=accumulation, group_by_length=grouped)
+    ahead, plain = (tiny.bert(layers=2, seed=4, hidden_dropout_prob=0.1) for _ in range(2))
+    first, _ = distil(dataset, store, tmp_path / "a", chosen, ahead)
+    monkeypatch.setattr(DistillationTrainer, "get_batch_samples", Trainer.get_batch_samples)
+    second, _ = distil(dataset, store, tmp_path / "b", chosen, plain)
+    assert torch.equal(weights(ahead), weights(plain))
+    assert first.history == second.history
+
+
+@pytest.mark.slow
+def test_worker_processes_change_nothing(tmp_path, dataset, store):
+    chosen = student_settings("distilbert", epochs=1)
+    alone, helped = (tiny.bert(layers=2, seed=4) for _ in range(2))
+    distil(dataset, store, tmp_path / "a", chosen, alone)
+    distil(dataset, store, tmp_path / "b", chosen.model_copy(update={"workers": 2}), helped)
+    assert torch.equal(weights(alone), weights(helped))
+
+
+@pytest.mark.parametrize("batch", [0, 1, 4, None])
+def test_batches_are_gathered_by_a_thread_whose_errors_reach_the_user(tmp_path, dataset, batch, monkeypatch):
+    """While the step before is computed; the first two of the eight are waited for."""
+    original, threads = Collator.__call__, []
+
+    def gather(self, indices):
+        threads.append(threading.current_thread().name.partition("_")[0])
+        if len(threads) - 1 == batch:
+            raise UserError("the shard is gone")
+        return original(self, indices)
+
+    monkeypatch.setattr(Collator, "__call__", gather)
+    with pytest.raises(UserError, match=r"^the shard is gone$") if batch is not None else contextlib.nullcontext():
+        run(dataset, tmp_path / "run", settings(epochs=1))
+    gathered = (["MainThread"] * 2 + ["prefetch"] * 6)[: 8 if batch is None else batch + 1]
+    assert threads[: len(gathered)] == gathered
+    assert len(threads) <= 8
+
+
+def test_every_seed_is_a_run_and_the_best_is_the_student(tmp_path, dataset, store, tokenizer):
+    initial = tiny.save(tiny.bert(layers=2), tmp_path / "initial", tokenizer)
+    chosen = student_settings("hinton", seeds=[1, 2, 3], epochs=1)
+    folder = tmp_path / "student"
+    runs = distill_student(initial, dataset, store, chosen, folder, tmp_path / "scratch", "test")
+    best = max(runs, key=lambda seed: runs[seed].best_score)
+    assert sorted(runs) == [1, 2, 3]
+    assert {int(path.name) for path in (folder / "seeds").iterdir()} == {1, 2, 3} - {best}
+    for place in (folder, *(folder / "seeds").iterdir()):
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in place.iterdir()}
+        assert not [path for path in place.iterdir() if path.suffix in {".bin", ".pt", ".pkl", ".pth"}]
