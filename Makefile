@@ -16,7 +16,7 @@ demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from wh
 setup: $(READY)  ## Make .venv and install everything into it, as the other commands do when they are called first.
 
 test: $(READY)  ## Run all tests.
-	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4
+	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)  ## Check style and types.
 	ruff check .
