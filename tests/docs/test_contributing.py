@@ -30,11 +30,11 @@ def after(words: str, language: str) -> str:
 def add_recipe(project: Path) -> None:
     """One file, and one line with its import."""
     (project / "distill/recipes/mse.py").write_text(after("`distill/recipes/mse.py`:", "python"), encoding="utf-8")
-    catalogue = project / "distill/recipes/registry.py"
+    registry = project / "distill/recipes/registry.py"
     line = after("`distill/recipes/registry.py` names it", "python")
     assert line.count("\n") == 1
-    text = catalogue.read_text(encoding="utf-8").replace("\n}\n", f"\n{line}}}\n", 1)
-    catalogue.write_text(
+    text = registry.read_text(encoding="utf-8").replace("\n}\n", f"\n{line}}}\n", 1)
+    registry.write_text(
         text.replace("\nfrom distill.", "\nfrom distill.recipes.mse import Mse\nfrom distill.", 1), encoding="utf-8"
     )
 

@@ -7,7 +7,7 @@ from distill.recipes.registry import RECIPES
 from tests.closures import ROOT
 
 
-def test_the_catalogue_names_every_file_that_defines_a_recipe_and_no_other():
+def test_the_registry_names_every_file_that_defines_a_recipe_and_no_other():
     files = {file.stem for file in (ROOT / "distill/recipes").glob("*.py")}
     assert {name: recipe_class(name) for name in files - {*SHARED}} == RECIPES
 

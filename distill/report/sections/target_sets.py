@@ -49,7 +49,7 @@ def described(output: str) -> str:
 
 
 def lost(targets: TargetSet, output: str) -> str:
-    """How far what is kept is from what the teacher said."""
+    """How far what is kept is from what the teacher computed."""
     losses = targets.losses.get(output, {})
     texts = [form.format(losses[name] * (100 if "%" in form else 1)) for name, form in LOST.items() if name in losses]
     return "; ".join(texts) or "nothing: exact"
