@@ -53,7 +53,7 @@ def test_a_local_folder_becomes_a_parquet_file_a_split(project: Path):
     ("name", "line"),
     [
         ("unknown_kind", "rows.xlsx: cannot read '.xlsx' files; expected .parquet, .csv, .tsv, .jsonl, .json"),
-        ("broken", "broken.csv: broken csv file: CSV parse error: Expected 2 columns, got 1: one field"),
+        ("broken", "broken.csv: broken csv file: CSV parse error: Row #2: Expected 2 columns, got 1: one field"),
         ("nowhere", "no/such/place: no such file or folder (looked from "),
         ("uninstalled", "package 'no_such_package' is not installed; `pip install no-such-package`"),
         ("offline", "hub: data set 'nyu-mll/glue', config 'sst2' is not cached here, and HF_HUB_OFFLINE is set"),
