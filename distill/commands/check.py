@@ -21,31 +21,33 @@ READ_WHOLE = {
 
 
 @command
-@click.option("--params", type=click.Path(path_type=Path), default=PARAMS, show_default=True)
+@click.option("--params", "path", type=click.Path(path_type=Path), default=PARAMS, show_default=True)
 @click.option("--jobs", type=click.Path(path_type=Path), help="What stages read goes here. Makes empty folders too.")
-def main(params: Path, jobs: Path | None) -> None:
+def main(path: Path, jobs: Path | None) -> None:
     """Check the whole of params.yaml: types, typos, references, cycles, and that target sets keep what students read."""
     from distill.core.errors import UserError
+    from distill.core.settings import read_sections
     from distill.pipeline.needs import missing_needs
-    from distill.pipeline.project import load_params
+    from distill.pipeline.project import checked
     from distill.pipeline.shapes import local_config, read_shape
 
-    checked = load_params(params)
-    found = {name: read_shape(local_config(teacher.checkpoint)) for name, teacher in checked.teachers.items()}
+    sections = read_sections(path)
+    params = checked(sections, path)
+    found = {name: read_shape(local_config(teacher.checkpoint)) for name, teacher in params.teachers.items()}
     shapes = {name: shape for name, shape in found.items() if shape is not None}
-    problems = [line for name in checked.targets for line in missing_needs(checked, name, params, shapes)]
+    problems = [line for name in params.targets for line in missing_needs(params, name, path, shapes)]
     if problems:
         raise UserError("\n".join(problems))
     if jobs is not None:
-        write_jobs(checked, params, jobs)
+        write_jobs(params, sections, jobs)
         for section, places in READ_WHOLE.items():
-            for place in places if not getattr(checked, section) else ():
+            for place in places if not getattr(params, section) else ():
                 Path(place).mkdir(parents=True, exist_ok=True)
-    counts = ", ".join(f"{len(entries)} {section}" for section, entries in vars(checked).items())
-    click.echo(f"{params}: {counts}")
+    counts = ", ".join(f"{len(entries)} {section}" for section, entries in vars(params).items())
+    click.echo(f"{path}: {counts}")
 
 
-def write_jobs(params: "Params", path: Path, jobs: Path) -> None:
+def write_jobs(params: "Params", sections: dict[str, Any], jobs: Path) -> None:
     """Write what stages read of params.yaml beside their own entries.
 
     DVC refuses a parameter that is not there, and most models have no entry in `exports`, most sections none in `defaults`:
@@ -56,10 +58,10 @@ def write_jobs(params: "Params", path: Path, jobs: Path) -> None:
         benchmark.json, report.json   distill/params/resolved.py
     """
     from distill.core.files import atomic_folder, to_json, write_text
-    from distill.core.settings import SECTIONS, inherited, read_sections
+    from distill.core.settings import SECTIONS, inherited
     from distill.pipeline.resolve import benchmark_job, resolve
 
-    sections, resolved = read_sections(path), resolve(params)
+    resolved = resolve(params)
     found: dict[str, Any] = {f"exports/{name}": job for name, job in export_jobs(params).items()}
     found |= {
         f"defaults/{section}/{name}": inherited(sections, section, name) for section in SECTIONS for name in sections[section]

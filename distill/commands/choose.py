@@ -55,7 +55,7 @@ def main(
     if dataset is not None and dataset not in found:
         raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
     budget = Budget(max_latency_ms, min_retention, max_megabytes)
-    answers = {name: answer(own, budget, prefer) for name, own in found.items() if dataset in (None, name)}
+    answers = {name: answer(candidates, budget, prefer) for name, candidates in found.items() if dataset in (None, name)}
     if as_json:
         click.echo(to_json({name: asdict(choice) for name, (choice, _) in answers.items()}), nl=False)
     else:

@@ -118,11 +118,11 @@ class Shapes:
 
     def require_equal_heads(self, what: str, remedy: str) -> None:
         """Refuse what compares attention head by head, where the student has not as many heads as the teacher."""
-        own, theirs = self.student_heads, self.teacher_heads
-        if None not in (own, theirs) and own != theirs:
+        student, teacher = self.student_heads, self.teacher_heads
+        if None not in (student, teacher) and student != teacher:
             raise UserError(
-                f"{what} head by head, the student has {own} heads a layer, the teacher {theirs}; set {remedy}, or give the "
-                f"student num_attention_heads: {theirs}"
+                f"{what} head by head, the student has {student} heads a layer, the teacher {teacher}; set {remedy}, or give the "
+                f"student num_attention_heads: {teacher}"
             )
 
 

@@ -43,23 +43,23 @@ def reads(params: Params, name: str, shapes: Mapping[str, Shape]) -> Needs | Non
     student = params.students[name]
     if not student.reads_hidden:
         return student.needs(1, 1)
-    targets, own = params.targets[student.target_set], initial_shape(params, name, shapes)
+    targets, student_shape = params.targets[student.target_set], initial_shape(params, name, shapes)
     teacher = shapes.get(targets.teacher)
-    if teacher is None or "layers" not in own:
+    if teacher is None or "layers" not in student_shape:
         return None
-    if own.keys() == SPELLINGS.keys():
+    if student_shape.keys() == SPELLINGS.keys():
         student.require_comparable(
             Shapes(
-                student_layers=own["layers"],
-                student_width=own["width"],
+                student_layers=student_shape["layers"],
+                student_width=student_shape["width"],
                 teacher_layers=teacher.layers,
                 teacher_width=teacher.width,
-                student_heads=own["heads"],
+                student_heads=student_shape["heads"],
                 teacher_heads=teacher.heads,
                 teacher_scores=targets.attention_as != "probabilities-u8",
             )
         )
-    return student.needs(own["layers"], teacher.layers)
+    return student.needs(student_shape["layers"], teacher.layers)
 
 
 def lists(targets: TargetSettings, depth: int) -> Needs:

@@ -90,8 +90,13 @@ class Params:
 
 def load_params(path: Path) -> Params:
     """Read and check the whole file."""
-    content = read_sections(path)
-    content["exports"] = {name: {} for name in (*content["teachers"], *content["students"])} | content["exports"]
+    return checked(read_sections(path), path)
+
+
+def checked(sections: dict[str, Any], path: Path) -> Params:
+    """Check the sections of the file at `path`, which is named in errors."""
+    exports = {name: {} for name in (*sections["teachers"], *sections["students"])} | sections["exports"]
+    content = {**sections, "exports": exports}
     problems: list[str] = []
     entries: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for section in SECTIONS:

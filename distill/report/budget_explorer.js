@@ -4,10 +4,10 @@
   const brief = (value) =>
     value < 99.5 ? `${Number(value.toPrecision(2))}` : Math.round(value).toLocaleString("en-US");
 
-  const missed = (own, limits) => limits.flatMap(({knob, limit}) => {
-    const value = own[knob.field] ?? 0;
-    const miss = limit === null ? 0 : knob.least ? limit - value : value - limit;
-    return miss > 0 ? [{knob, limit, miss}] : [];
+  const missed = (own, limits) => limits.flatMap(({slider, limit}) => {
+    const value = own[slider.field] ?? 0;
+    const miss = limit === null ? 0 : slider.least ? limit - value : value - limit;
+    return miss > 0 ? [{slider, limit, miss}] : [];
   });
 
   function choose(set, limits, prefer) {
@@ -21,14 +21,14 @@
 
   function worded(own, misses) {
     if (misses.length === 0) return `ship ${own.line}`;
-    const short = misses.map(({knob, miss}) => `${knob.short} by ${brief(miss * knob.per)}${knob.unit}`);
+    const short = misses.map(({slider, miss}) => `${slider.short} by ${brief(miss * slider.per)}${slider.unit}`);
     return `nothing fits; the nearest, ${own.line}, misses ${short.join(" and ")}`;
   }
 
   function shade(figure, chart, set, limits) {
     const place = (scale, value, start, end) => start + ((value - scale.low) / (scale.high - scale.low)) * (end - start);
     const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-    const limit = (field) => limits.find(({knob}) => knob.field === field).limit;
+    const limit = (field) => limits.find(({slider}) => slider.field === field).limit;
     const most = limit(chart.axis), least = limit("retention");
     const {left, right, top, bottom} = picture;
     const x = most === null ? right : clamp(place(chart.x, Math.log(most), left, right), left, right);
@@ -42,17 +42,17 @@
   }
 
   function show(block, set) {
-    const form = block.querySelector("form"), sliders = [...form.querySelectorAll("input[type=range]")];
-    const limits = set.knobs.map((knob, number) => ({knob, limit: knob.stops[sliders[number].value]}));
+    const form = block.querySelector("form"), ranges = [...form.querySelectorAll("input[type=range]")];
+    const limits = set.sliders.map((slider, number) => ({slider, limit: slider.stops[ranges[number].value]}));
     const prefer = form.querySelector("input[type=radio]:checked").value;
-    sliders.forEach((slider, number) => {
-      const text = set.knobs[number].texts[slider.value];
-      slider.setAttribute("aria-valuetext", text);
-      slider.previousElementSibling.textContent = text;
+    ranges.forEach((range, number) => {
+      const text = set.sliders[number].texts[range.value];
+      range.setAttribute("aria-valuetext", text);
+      range.previousElementSibling.textContent = text;
     });
     const {index, misses} = choose(set, limits, prefer);
     const own = set.candidates[index];
-    const untouched = prefer === set.prefer && sliders.every((slider, number) => Number(slider.value) === set.knobs[number].start);
+    const untouched = prefer === set.prefer && ranges.every((range, number) => Number(range.value) === set.sliders[number].start);
     block.querySelector(".verb").textContent = misses[index].length ? "Nothing fits; nearest:" : "Ship";
     block.querySelector(".name").textContent = own.name;
     block.querySelector(".form").textContent = own.format;

@@ -85,7 +85,7 @@ def _data_set(name: str, students: Sequence[str], unordered: Sequence[Candidate]
         "candidates": [_shown(candidate, colours[candidate.name], budget) for candidate in candidates],
         "colours": {student: colour for student, colour in colours.items() if student in timed},
         "orders": {preference: [candidates.index(each) for each in ranked(candidates, preference)] for preference in ORDERS},
-        "knobs": _sliders(candidates, budget),
+        "sliders": _sliders(candidates, budget),
         "charts": [chart(candidates, teachers, axis) for axis in ("latency_ms", "megabytes")],
         "whole": teachers[0].score if {teacher.name for teacher in teachers} == compared and len(compared) == 1 else None,
     }

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 
@@ -24,9 +24,9 @@ LAYERS = (1, 2, 4, 6)
 def materializer(rows: PreparedRows, job: MaterializeSpec, scratch: Path) -> Materializer:
     """Of a 6 × 384 teacher with random weights, and rows in the place of a prepared data set."""
     splits = {"train": {"fingerprint": "bench"}}
-    dataset = SimpleNamespace(task="sequence-classification", splits=splits, rows=lambda _: rows)
+    dataset = Mock(Dataset, task="sequence-classification", splits=splits, rows=lambda _: rows)
     about = Fingerprints(teacher="bench", config="bench", tokenizer="bench", labels=tuple("abcde"), max_length=LONGEST)
-    return Materializer(Teacher(classifier(layers=6, width=384), about), cast(Dataset, dataset), job, scratch)
+    return Materializer(Teacher(classifier(layers=6, width=384), about), dataset, job, scratch)
 
 
 def buckets(lengths: Any) -> Iterator[Any]:

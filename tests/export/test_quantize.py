@@ -85,11 +85,14 @@ def test_a_missing_and_a_damaged_file_are_named(exact: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", LIMITS)
 def test_presets_are_as_small_as_their_papers_promise(preset: str, tmp_path: Path) -> None:
-    config = AutoConfig.for_model(**PRESETS[preset], vocab_size=VOCABULARY)
-    export_model(transformers.AutoModelForSequenceClassification.from_config(config), tmp_path / FP32)
-    quantize(tmp_path / FP32, tmp_path / INT8)
-    size = (tmp_path / INT8).stat().st_size / 1e6
-    assert size < LIMITS[preset]
-    assert size < (tmp_path / FP32).stat().st_size / 1e6 / 3.6
+    sizes = {}
+    for layers in (1, 2):
+        config = AutoConfig.for_model(**PRESETS[preset] | {"num_hidden_layers": layers}, vocab_size=VOCABULARY)
+        export_model(transformers.AutoModelForSequenceClassification.from_config(config), tmp_path / FP32)
+        quantize(tmp_path / FP32, tmp_path / INT8)
+        sizes[layers] = np.array([(tmp_path / name).stat().st_size / 1e6 for name in (INT8, FP32)])
+    int8, fp32 = sizes[1] + (AutoConfig.for_model(**PRESETS[preset]).num_hidden_layers - 1) * (sizes[2] - sizes[1])
+    assert int8 < LIMITS[preset]
+    assert int8 < fp32 / 3.6
     rows = {"input_ids": np.arange(1000, 1128)[None]}
     assert open_session(tmp_path / INT8)(rows).shape == (1, 2)

@@ -70,7 +70,7 @@ def test_sliders_choose_as_the_command_does(page: Page, project: Path) -> None:
     draw, seen = random.Random(1), set()
     for number, own in enumerate(answer(params, project / "data")["sets"]):
         found = measured(project / "data", params.shippable())[own["name"]]
-        stops = [knob["stops"] for knob in own["knobs"]]
+        stops = [slider["stops"] for slider in own["sliders"]]
         states = [
             ([draw.randrange(len(values)) for values in stops], draw.choice(["score", "latency", "size"])) for _ in range(400)
         ]

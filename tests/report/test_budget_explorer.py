@@ -35,23 +35,23 @@ def test_the_page_begins_with_what_the_line_says(found: dict) -> None:
     news, wire = found["sets"]
     chosen = news["candidates"][news["chosen"]]
     assert (chosen["label"], news["prefer"]) == ("soft (onnx-int8)", "latency")
-    stops = {knob["field"]: knob["stops"][knob["start"]] for knob in news["knobs"]}
+    stops = {slider["field"]: slider["stops"][slider["start"]] for slider in news["sliders"]}
     assert stops == {"latency_ms": None, "megabytes": None, "retention": 0.97}
     assert [own["misses"] for own in news["candidates"]] == [own["retention"] < 0.97 for own in news["candidates"]]
     assert "none keeps 97%" in wire["line"]
     assert wire["prefer"] == "score"
-    assert [knob["stops"][knob["start"]] for knob in wire["knobs"]] == [None, None, None]
+    assert [slider["stops"][slider["start"]] for slider in wire["sliders"]] == [None, None, None]
 
 
 def test_sliders_reach_from_nothing_fits_to_everything(found: dict) -> None:
     for own in found["sets"]:
-        for knob in own["knobs"]:
-            values = sorted(candidate[knob["field"]] for candidate in own["candidates"])
-            stops = [stop for stop in knob["stops"] if stop is not None]
+        for slider in own["sliders"]:
+            values = sorted(candidate[slider["field"]] for candidate in own["candidates"])
+            stops = [stop for stop in slider["stops"] if stop is not None]
             assert stops == sorted(set(stops))
-            assert len(knob["stops"]) == len(knob["texts"]) == len(set(knob["texts"])) <= 64
-            assert stops[0] < values[0] if not knob["least"] else stops[-1] > values[-1]
-            assert knob["stops"].index(None) == (0 if knob["least"] else len(stops))
+            assert len(slider["stops"]) == len(slider["texts"]) == len(set(slider["texts"])) <= 64
+            assert stops[0] < values[0] if not slider["least"] else stops[-1] > values[-1]
+            assert slider["stops"].index(None) == (0 if slider["least"] else len(stops))
 
 
 def test_candidates_stand_in_the_order_of_each_preference_and_in_the_colours_of_their_students(found: dict) -> None:
