@@ -34,6 +34,9 @@ def main(name: str) -> None:
 def materialize(name: str, others: "ProcessGroup | None") -> None:
     """Materialize the set, with the help of the other processes."""
     settings = load_entry(PARAMS, "targets", name, TargetSettings)
+    from distill.core.recorded import refuse_to_compute_again
+
+    refuse_to_compute_again(f"targets@{name}")
     from distill.data.dataset import Dataset
     from distill.targets.materialization import previous
     from distill.targets.materialization.engines import WorkOrder, run

@@ -15,6 +15,9 @@ from distill.params.training import TeacherSettings
 def main(name: str) -> None:
     """Fine-tune the teacher NAME, by one process or by those of `torchrun`; a killed run goes on from its last epoch."""
     settings = load_entry(PARAMS, "teachers", name, TeacherSettings)
+    from distill.core.recorded import refuse_to_compute_again
+
+    refuse_to_compute_again(f"teacher@{name}")
     from transformers import set_seed
 
     from distill.core.locations import checkpoint_place

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import re
 import shutil
 import socket
 import subprocess
@@ -168,3 +169,47 @@ def test_a_damaged_file_of_the_remote_is_found_and_not_used(team: Team) -> None:
     clone = team.teammate()
     assert attempt(clone, "dvc pull data/targets/tiny/logits")[0] != 0
     assert not (clone / "data/targets/tiny/logits/train/part-00000.arrow").exists()
+
+
+def test_a_clean_clone_stops_before_it_trains_the_teacher_again_and_each_advice_leads_on(team: Team) -> None:
+    clone = team.teammate()
+    code, output = attempt(clone, "dvc repro teacher")
+    assert code != 0
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: teacher@tiny: has been computed for this very data, settings and code (dvc.lock)")
+    fetch, compute = re.findall(r"`(.+?)`", line)
+    again = copy(clone, team.folder / "again")
+    assert "teacher@tiny" in stages_run(run(again, f"{compute} teacher"))
+    run(clone, fetch)
+    assert stages_run(run(clone, "dvc repro teacher")) == set()
+    weights = "data/teachers/tiny/model.safetensors"
+    assert (clone / weights).read_bytes() == (team.publisher / weights).read_bytes()
+    code, output = attempt(clone, "dvc repro targets")
+    assert code != 0
+    assert "error: targets@tiny: has been computed" in output
+
+
+def test_who_joins_gets_what_students_read_and_is_told_what_was_left_out(team: Team) -> None:
+    clone = team.teammate()
+    output = run(clone, "python -m distill join hinton")
+    assert set(re.findall(r"fetched: (\S+)", output)) == {"data/prepared/tiny", "data/inits/hinton", "data/targets/tiny/logits"}
+    left = set(re.findall(r"left out: (\S+) \(", output))
+    assert {"data/teachers/tiny", "data/students/hinton", "data/inits/distilbert"} <= left
+    assert_no_teacher(clone, team.publisher)
+    edit_params(clone, students={"hinton": {"temperature": 2}, "third": {**RANDOM, "init": {"from": "data/teachers/tiny"}}})
+    assert stages_run(run(clone, "dvc repro --pull --allow-missing student@hinton")) == {"check", "student@hinton"}
+    assert "fetched: data/teachers/tiny" in run(clone, "python -m distill join third")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("join nobody", "error: nobody: no such student in params.yaml"), ("join third", "error: dvc.lock records nothing")],
+)
+def test_who_cannot_join_is_told_why(team: Team, command: str, message: str) -> None:
+    clone = team.teammate()
+    edit_params(clone, students={"third": RANDOM})
+    run(clone, "rm dvc.lock")
+    code, output = attempt(clone, f"python -m distill {command}")
+    assert code == 1
+    assert message in output

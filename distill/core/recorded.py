@@ -1,0 +1,35 @@
+"""Results that dvc.lock records and whose files are not here, as in a clean clone: nobody computes them again by accident."""
+
+import os
+from pathlib import Path
+
+from distill.core.errors import UserError
+
+COMPUTE = "DISTILL_COMPUTE"
+"""The environment variable that says to compute what could be fetched."""
+LOCK = Path("dvc.lock")
+
+
+def refuse_to_compute_again(stage: str) -> None:
+    """Stop where data, settings and code of a stage are those that dvc.lock has its result for, and only the files are missing.
+
+    A result in DVC's cache of this machine is not missing: then `dvc` was told to run the stage all the same.
+    """
+    main_process = os.environ.get("RANK", "0") == "0"
+    if os.environ.get(COMPUTE, "0") not in ("", "0") or not main_process or not _mentions(stage):
+        return
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        recorded = repo.stage.load_one(name=stage)
+        changed = recorded.changed_stage() or any(dep.status() for dep in recorded.deps)
+        missing = all(out.hash_info and out.changed_cache() for out in recorded.outs if out.use_cache)
+    if not changed and missing:
+        raise UserError(
+            f"{stage}: has been computed for this very data, settings and code (dvc.lock), its files alone are missing; fetch "
+            f"them (`dvc pull {stage}`), or compute them again (`{COMPUTE}=1 dvc repro`)"
+        )
+
+
+def _mentions(stage: str) -> bool:
+    return LOCK.exists() and f"  {stage}:\n" in LOCK.read_text(encoding="utf-8")
