@@ -1,0 +1,50 @@
+"""An export on the Hugging Face hub, its files where transformers, Optimum and transformers.js look for them."""
+
+from pathlib import Path
+
+from distill.core.errors import UserError
+from distill.core.locations import first_line
+from distill.export.session import FP32, INT8
+
+PLACES = {FP32: "onnx/model.onnx", INT8: "onnx/model_quantized.onnx"}
+"""Optimum takes the first, transformers.js either: `dtype: "fp32"`, and `"q8"`, its usual one in browsers."""
+
+
+def files_for_hub(export: Path, model: Path) -> dict[str, Path | bytes]:
+    """What goes to the hub, by the path there: the export, its card with the names there, and torch's weights.
+
+    A graph names the files of its weights, if they are beside it, without a folder: these keep their names in `onnx/`.
+    """
+    if not (export / "README.md").exists():
+        raise UserError(f"{export}: no such export; run `dvc repro export@{export.name}`")
+    found: dict[str, Path | bytes] = {}
+    for file in sorted(export.iterdir()):
+        place = PLACES.get(file.name, f"onnx/{file.name}" if ".onnx" in file.name else file.name)
+        found[place] = file
+    card = (export / "README.md").read_text(encoding="utf-8")
+    for name, place in PLACES.items():
+        card = card.replace(f"| {name} |", f"| {place} |").replace(f"`{name}`", f"`{place}`")
+    found["README.md"] = card.encode()
+    if (model / "model.safetensors").exists():
+        found["model.safetensors"] = model / "model.safetensors"
+    return found
+
+
+def upload(files: dict[str, Path | bytes], repository: str, *, private: bool) -> str:
+    """Make the repository if there is none, and commit the files to it at once; returns its address."""
+    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    if get_token() is None:
+        raise UserError("hub: nobody is logged in here; run `hf auth login`, or set HF_TOKEN")
+    api = HfApi()
+    adds = [CommitOperationAdd(place, content) for place, content in files.items()]
+
+    try:
+        address = api.create_repo(repository, private=private, exist_ok=True)
+        api.create_commit(repository, adds, commit_message="A distilled model")
+        return str(address)
+    except ValueError as error:
+        raise UserError(f"hub: '{repository}': {' '.join(str(error).split())[:200]}; expected USER/NAME") from None
+    except (OSError, HTTPError, RuntimeError) as error:
+        raise UserError(f"hub: '{repository}' could not be written: {first_line(error)}; what it has is as before") from None
