@@ -37,7 +37,7 @@ def trained(folder: Path, variant: str, scratch: Path, batch_size: int, **more: 
     """The weights of a narrow student, and of its projection, after two epochs; and its losses and scores."""
     dataset, store = Dataset.open(folder / "tiny"), TargetStore.open(folder / "targets")
     student = random_model(dataset, layers=2, width=8, seed=5, **(more or NO_DROPOUT))
-    own = settings(variant, batch_size=batch_size, epochs=EPOCHS, learning_rate=3e-3, precision="fp32", group_by_length=False)
+    own = settings(variant, batch_size=batch_size, epochs=EPOCHS, learning_rate=3e-3, precision="fp32")
     if variant == "hinton":
         own = own.model_copy(update={"sample_weight": SampleWeight(suspect=1.0)})
     torch.manual_seed(3)

@@ -228,7 +228,7 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LengthGroupedSampler(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
 
 
