@@ -124,7 +124,7 @@ def test_an_error_of_one_process_ends_all_with_one_line(project, rank):
     done = launch(project, "tired.py", "own")
     assert done.returncode != 0
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == ["error: the shard is gone"], done.stderr
-    assert not (project / "data/students").exists()
+    assert not (project / "data/students/own").exists()
 
 
 def test_the_first_process_writes_and_the_others_do_not(tmp_path, monkeypatch):
