@@ -210,6 +210,13 @@ def test_a_run_steps_over_the_rows_that_its_loss_reads_anything_of(
     assert ("trains on 18 of 54 rows" in capsys.readouterr().err) == (rows == 18)
 
 
+def test_rows_without_labels_change_nothing_in_what_is_learnt_from_labels_alone(tmp_path, few, tokenizer):
+    texts, labels = tiny.rows(54, 3)
+    alone = Dataset.open(tiny.prepare_rows(tmp_path / "alone", tokenizer, texts[::3], labels[::3]))
+    among, plain = (weights(run(each, tmp_path / "run")[0]) for each in (few, alone))
+    assert torch.equal(among, plain)
+
+
 def test_rows_of_weight_0_are_not_trained_on_if_labels_are_all_that_is_learnt(few, few_targets, monkeypatch):
     monkeypatch.setattr(distillation, "row_weights", lambda *_: np.arange(54, dtype=np.float32) % 2)
     for alpha, rows in ((1.0, 9), (0.5, 54)):
