@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distill.core.console import PARAMS, command, print_result
-from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, to_json, write_text
+from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, to_json, unfinished, write_text
 from distill.core.settings import load_entry
 from distill.params.targets import TargetSettings
 
@@ -50,6 +50,7 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
     folder, out = Path("data/teachers", settings.teacher), Path("data/targets", name)
     scratch = SCRATCH / "targets" / name
     with exclusive_lock(scratch):
+        unfinished(out)
         teacher = open_teacher(folder, dataset)
         previous.refuse_foreign(out, teacher.fingerprints)
         address = f"{settings.pool.rstrip('/')}/{name}" if settings.pool else None

@@ -39,15 +39,16 @@ def main(name: str) -> None:
         task = task_of(dataset.task)
         model = load_model(place, task, dataset.labels, new_head=settings.epochs > 0, revision=checkpoint.revision)
         require_fit(model, dataset, str(place))
+        rows = Collator(dataset.rows("train"), labelled_only=True)
         trained = train(
             model,
-            Collator(dataset.rows("train")),
+            rows,
             EvaluationSplit.from_dataset(dataset, "validation"),
             settings,
             supervised(task),
             seed=settings.seed,
             metric=dataset.metric,
-            scratch=SCRATCH / "training" / f"teachers-{name}-{run_key(settings, dataset, model)}",
+            scratch=SCRATCH / "training" / f"teachers-{name}-{run_key(settings, dataset, rows, model)}",
             title=f"teacher {name}",
         )
         if folder is None:

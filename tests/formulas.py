@@ -1,11 +1,12 @@
 """Every recipe's loss as its paper has it, written out: float64, with the live teacher in the loop, and without padding."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from torch import Tensor
@@ -13,7 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig,
 from transformers.masking_utils import eager_mask
 
 from distill.data.batching import Collator
-from distill.data.dataset import Dataset
+from distill.data.dataset import Dataset, PreparedRows
 from distill.params.students import StudentSettings
 from distill.recipes.registry import RECIPES
 from distill.store.target_set import TargetStore
@@ -95,10 +96,34 @@ class Problem:
         torch.manual_seed(7)
         return objective_and_rows(settings(variant, **changed), student, self.dataset, store or self.store)
 
-    def setup(self, variant: str) -> tuple[PreTrainedModel, Objective, Collator]:
-        """A student, its objective, and what makes its batches."""
+    def setup(self, variant: str, mixed: bool = False) -> tuple[PreTrainedModel, Objective, Collator]:
+        """A student, its objective, and what makes its batches; if `mixed`, two rows of three are transfer rows."""
         student = self.student(variant)
-        return student, *self.objective(variant, student)
+        objective, rows = self.objective(variant, student)
+        return student, objective, Collator(self.mixed, rows.targets or None) if mixed else rows
+
+    @cached_property
+    def mixed(self) -> PreparedRows:
+        """The training rows, two of three without their labels, which masked language models keep."""
+        rows = self.dataset.rows("train")
+        taken, labels = np.arange(len(rows)) % 3 > 0, rows.labels.copy()
+        if self.task != "masked-lm":
+            labels[np.repeat(taken, rows.lengths) if len(labels) > len(rows) else taken] = (
+                np.nan if labels.dtype.kind == "f" else -100
+            )
+        return replace(rows, labels=labels)
+
+    def labels_expected(self, batch: Sequence[int]) -> float | None:
+        """How many of a batch's lines should have a label, if rows are mixed."""
+        if self.task == "masked-lm":
+            return None
+        rows = self.mixed
+        if self.task != "token-classification":
+            return len(batch) * (2 if self.task == "question-answering" else 1) * len(rows.labels[::3]) / len(rows)
+        tags = [int((part != -100).sum()) for part in np.split(rows.labels, rows.offsets[1:-1])]
+        a_token = sum(tags) / rows.lengths[::3].sum()
+        lines = [own or a_token * tokens for own, tokens in zip(tags, rows.lengths.tolist(), strict=True)]
+        return sum(tags) / sum(lines) * sum(lines[row] for row in batch)
 
 
 def problems_in(new_folder: Callable[[str], Path], job: MaterializeSpec = JOB) -> Callable[[str], Problem]:
@@ -174,6 +199,8 @@ class Formulas:
     """(batch, seq) bool: real tokens."""
     every_token: bool = False
     """Whether soft targets of a masked language model are those of all tokens."""
+    labels_expected: float | None = None
+    """How many of the lines should have a label; by default as many as have one."""
 
     def lines(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The student's logits, the teacher's, and the label, of all that is predicted."""
@@ -187,12 +214,12 @@ class Formulas:
         return list(zip(own[where], theirs[where], labels[where], strict=True))
 
     def hard(self) -> Tensor:
-        """The mean over what has a label; 0 where nothing has."""
+        """The sum over what has a label, divided by how many should have one; 0 where nothing has."""
         if self.task == "regression":
             found = [(s[0] - y) ** 2 for s, _, y in self.lines() if not y.isnan()]
         else:
             found = [-s.log_softmax(-1)[y] for s, _, y in self.lines() if y != -100]
-        return torch.stack(found).mean() if found else 0 * self.own.logits.sum()
+        return torch.stack(found).sum() / (self.labels_expected or len(found)) if found else 0 * self.own.logits.sum()
 
     def soft(self, temperature: float, entropy: bool = True) -> Tensor:
         """T²·KL; without `entropy` the cross-entropy, which lacks T²."""

@@ -7,7 +7,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.errors import UserError
-from distill.core.files import SCRATCH, atomic_folder, exclusive_lock
+from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, unfinished
 from distill.core.settings import load_entry, read_yaml
 from distill.params.targets import TargetSettings
 
@@ -52,7 +52,7 @@ def folders(names: tuple[str, ...]) -> list[Path]:
     for folder in found:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such target set or folder; run `dvc repro targets@{folder.name}`, or `dvc pull`")
-    found = found or sorted(path for path in TARGETS.glob("*") if path.is_dir())
+    found = found or sorted(path for path in TARGETS.glob("[!.]*") if path.is_dir())
     if not found:
         raise UserError(f"{TARGETS}: no target sets; run `dvc repro`, or `dvc pull`")
     return found
@@ -115,6 +115,7 @@ def repair_set(folder: Path) -> None:
     with exclusive_lock(scratch):
         settings, dataset, teacher = opened(folder)
         pool = Pool(scratch)
+        unfinished(folder)
         made = Repair(teacher, dataset, job_of(settings), pool, checked_set(folder))
         work = made.run()
         with atomic_folder(folder) as new:

@@ -43,25 +43,53 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, scratch: Path = SCRATCH) -> Iterator[Path]:
-    """Yield an empty folder in `scratch`; once the block has ended well, it replaces `path`."""
+    """Yield an empty folder beside `path`; once the block has ended well, it replaces `path`. The lock lies in `scratch`.
+
+    Beside it, for a folder cannot be renamed from one file system to another. What is finished but cannot take its name is kept.
+    """
     with exclusive_lock(path, scratch):
-        temporary = scratch / "unfinished" / _key(path)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        temporary = unfinished(path)
         try:
             yield temporary
             for file in temporary.rglob("*"):
                 _sync(file)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            old = temporary.with_name(f"{temporary.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            if path.exists():
-                path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
-            _sync(path.parent)
-        finally:
+        except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _replace(path, temporary)
+        _sync(path.parent)
+
+
+def unfinished(path: Path) -> Path:
+    """An empty folder beside `path`, which is going to take its name; refuses a place where it could not."""
+    lost = next((folder for folder in path.parents if folder.is_symlink() and not folder.exists()), None)
+    if lost is not None:
+        raise UserError(f"{lost}: is a link to {lost.readlink()}, which is not there; mount that disk, or remove the link")
+    if path.is_mount():
+        raise UserError(
+            f"{path}: is a mounted disk, which no new folder can replace; mount it elsewhere, and make {path.parent} a link to a "
+            "folder on it"
+        )
+    temporary = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    return temporary
+
+
+def _replace(path: Path, temporary: Path) -> None:
+    old = temporary.with_name(f".{path.name}.old.unfinished")
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise UserError(
+            f"{path}: what was made cannot take this name ({error.strerror}); it is kept, finished, in {temporary}: move it there"
+        ) from None
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -72,9 +100,14 @@ def exclusive_lock(path: Path, scratch: Path = SCRATCH) -> Iterator[None]:
     with (locks / f"{_key(path)}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             lock.seek(0)
             raise UserError(f"{path}: process {lock.read() or '?'} is writing it; wait for it, or stop it") from None
+        except OSError as error:
+            raise UserError(
+                f"{locks}: its file system has no locks ({error.strerror}), which keep two processes from writing one output; "
+                f"make {scratch} a link to a folder on a local disk"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.core.arrays import Array
+from distill.data.averaging import counts, expected_labels, labels_a_row
 from distill.data.dataset import UNLABELLED, PreparedRows
 
 
@@ -26,23 +27,44 @@ class Targets(Protocol):
 
 
 class Collator:
-    """Turns row numbers into a batch: the padded inputs, `labels`, the teacher's `targets` of these rows, and their `weights`.
+    """Turns numbers of the rows that are trained on into a batch.
 
-    `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden), `cls-NN` to
-    (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32.
+    It holds the padded inputs, `labels`, the teacher's `targets` of these rows, their `weights`, and the `counts` and `divisors`
+    of distill/data/averaging.py. `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden),
+    `cls-NN` to (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32.
     """
 
-    def __init__(self, rows: PreparedRows, targets: Targets | None = None, weights: Array | None = None) -> None:
-        """Locate every row's targets once. `weights`, (rows,) float32, are those of the labels, by default there are none."""
+    def __init__(
+        self, rows: PreparedRows, targets: Targets | None = None, weights: Array | None = None, *, labelled_only: bool = False
+    ) -> None:
+        """Locate every row's targets once. `weights`, (rows,) float32, are those of the labels, by default there are none.
+
+        `labelled_only` leaves out rows without a label, or of weight 0: for a loss that reads nothing but labels.
+        """
         self.rows, self.weights = rows, weights
         self.targets: Targets | tuple[()] = targets or ()
         self.positions = targets.locate(rows.ids) if targets else {}
+        labels = labels_a_row(rows)
+        self.held = labels.astype(np.float64) * (1 if weights is None else weights)
+        self.chosen = np.flatnonzero(self.held) if labelled_only else np.arange(len(rows))
+        self.expected = expected_labels(rows, labels, self.held, self.chosen)
+
+    def __len__(self) -> int:
+        """How many rows are trained on."""
+        return len(self.chosen)
+
+    @property
+    def lengths(self) -> Array:
+        """Tokens of each row that is trained on, int64."""
+        return self.rows.lengths[self.chosen]
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Any]:
         """Gather a batch."""
-        chosen = np.asarray(indices)
+        chosen = self.chosen[np.asarray(indices)]
         batch: dict[str, Any] = dict(pad_batch(self.rows, chosen))
         batch["labels"] = pad_labels(self.rows, chosen)
+        lengths, labels = self.rows.lengths[chosen], (self.held[chosen], self.expected[chosen])
+        batch["counts"], batch["divisors"] = counts(lengths, *labels)
         if self.targets:
             batch["targets"] = self.targets.gather({name: rows[chosen] for name, rows in self.positions.items()})
         if self.weights is not None:

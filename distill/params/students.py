@@ -129,8 +129,8 @@ class Shapes:
 class SampleWeight(Strict):
     """What a training row weighs in the loss against the labels, by what the audit of the target set says of its label.
 
-    The loss is a mean by weight, so that rows of weight 0 are left out of it; what a student learns from its teacher's outputs
-    it learns from all rows alike. docs/benchmark.md tells suspect from hard.
+    The loss is a mean by weight over all labels, so that rows of weight 0 are left out of it; what a student learns from its
+    teacher's outputs it learns from all rows alike. docs/benchmark.md tells suspect from hard.
     """
 
     suspect: Weight = 1.0

@@ -15,8 +15,7 @@ class TrainingSettings(Strict):
     batch_size: Positive = 32
     """Rows a step and process, before `gradient_accumulation`."""
     gradient_accumulation: Positive = 1
-    """Batches averaged into one optimizer step. All weigh the same: as if it were one large batch, but where they hold unequally
-    many labels or tokens, over which a loss is a mean."""
+    """Batches of one optimizer step, which has the gradient of one large batch."""
     learning_rate: Rate = 5e-5
     """The highest, after `warmup`."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

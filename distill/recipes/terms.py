@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional
 
+from distill.data.averaging import Kind
 from distill.losses.logits import soft_target_kl
 from distill.models.attention import CapturedAttention, Projection, attention_relation
 from distill.params.students import Shapes, StudentSettings
@@ -47,6 +48,8 @@ class Step:
     """The layer, from 0, that is being trained; None if all are."""
     weights: Float[Tensor, " vectors"] | None = None
     """Of the labels; None if all weigh the same."""
+    shares: Mapping[Kind, Float[Tensor, ""]] = field(default_factory=dict)
+    """What a mean over the batch is multiplied by (distill/data/averaging.py); empty where the batch is all there is."""
 
     @property
     def attention_mask(self) -> Int[Tensor, "batch seq"] | None:
@@ -66,6 +69,8 @@ class Term:
     name: str
     weight: float
     loss: Callable[[Step], Float[Tensor, ""]]
+    over: Kind | None = None
+    """What the loss is a mean over; None if over lines of logits, whatever these are of the task."""
     reads: tuple[str, ...] = ()
     """The store's outputs that it needs."""
     reads_student_hidden: bool = False
@@ -77,7 +82,7 @@ class Term:
 
 def hard_labels(weight: float) -> Term:
     """The task's loss against the labels: cross-entropy, or squared error, the mean by weight; what has no label is skipped."""
-    return Term(HARD_LABELS, weight, lambda step: step.task.hard(step.logits, step.labels, step.weights))
+    return Term(HARD_LABELS, weight, lambda step: step.task.hard(step.logits, step.labels, step.weights), over="labels")
 
 
 def soft_targets(weight: float, temperature: float, loss: LogitsLoss = soft_target_kl, name: str = "soft_targets") -> Term:
@@ -112,15 +117,17 @@ def hidden_term(
         return loss(states if projection is None else projection(states), step.targets[output(teacher)])
 
     reads = tuple(output(teacher) for _, teacher in pairs)
-    return Term(name, weight, summed(pairs, compare), reads=reads, reads_student_hidden=True, trains=projection)
+    over: Kind = "rows" if first_token else "tokens"
+    return Term(name, weight, summed(pairs, compare), over, reads, reads_student_hidden=True, trains=projection)
 
 
-def attention_term(weight: float, pairs: Pairs, loss: AttentionLoss) -> Term:
-    """A loss between attention scores before mask and softmax, head by head."""
+def attention_term(weight: float, pairs: Pairs, loss: AttentionLoss, over: Kind = "tokens") -> Term:
+    """A loss between attention scores before mask and softmax, head by head: a mean over queries, or over pairs of tokens."""
     return Term(
         "attention",
         weight,
         summed(pairs, lambda step, s, t: loss(step.attention[s], step.targets[attention_output(t)], step.attention_mask)),
+        over,
         reads=tuple(attention_output(teacher) for _, teacher in pairs),
         reads_student_attention=tuple(student for student, _ in pairs),
     )
@@ -138,7 +145,7 @@ def relation_term(projection: Projection, weight: float, pair: tuple[int, int], 
         padded[step.mask.bool()] = teacher_states
         return loss(attention_relation(states, heads), attention_relation(padded, heads), step.attention_mask)
 
-    return Term(f"{projection}_relation", weight, compare, reads=(output,), reads_student_attention=(layer,))
+    return Term(f"{projection}_relation", weight, compare, "tokens", (output,), reads_student_attention=(layer,))
 
 
 def summed(pairs: Pairs, loss: Callable[[Step, int, int], Float[Tensor, ""]]) -> Callable[[Step], Float[Tensor, ""]]:
@@ -179,7 +186,7 @@ def terms_of(settings: StudentSettings, shapes: Shapes) -> tuple[Term, ...]:
 
 
 def total(terms: Sequence[Term], step: Step) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-    """The weighted sum, and each term unweighted. A recipe keeps no term of weight 0."""
-    values = {term.name: term.loss(step) for term in terms}
+    """The weighted sum, and each term unweighted, as the batch's part of its step. A recipe keeps no term of weight 0."""
+    values = {term.name: term.loss(step) * step.shares.get(term.over or step.task.averaged_over, 1.0) for term in terms}
     loss = sum((term.weight * values[term.name] for term in terms), step.logits.new_zeros(()))
     return loss, values

@@ -102,7 +102,7 @@ class TinyBert(StudentSettings):
         pairs = self.layer_pairs(shapes.student_layers, shapes.teacher_layers)
         projection = linear_map(shapes.student_width, shapes.teacher_width or shapes.student_width)
         return (
-            attention_term(self.attention_weight, pairs, score_mse),
+            attention_term(self.attention_weight, pairs, score_mse, over="pairs"),
             hidden_term("hidden", self.hidden_weight, pairs, hidden_mse, projection),
             hidden_term("embedding", self.embedding_weight, [(0, 0)], hidden_mse, projection),
         )

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from distill.audit.confident_learning import KINDS, lines_of, train_logits, worst_lines
 from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.data.averaging import shares
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.models.loading import load_for, save_model
@@ -50,8 +51,8 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
 def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: float | None = None) -> Objective:
     """The loss of a batch from its outputs and targets.
 
-    Each term is a mean over what it compares (rows, real tokens, masked positions), so a batch that is split into parts has
-    the same gradient where the parts have equally many of them.
+    Each term is a mean over what it compares (rows, real tokens, masked positions) in the whole optimizer step, of which a batch
+    may be a part; labels are divided by how many a step is expected to hold: distill/data/averaging.py.
     """
 
     def loss(outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -70,6 +71,7 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: f
             hidden=outputs.hidden_states or (),
             attention=attention,
             current_layer=batch.get("current_layer"),
+            shares=shares(batch),
         )
         return total(terms, step)
 
@@ -87,7 +89,7 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: f
 def objective_and_rows(
     settings: StudentSettings, student: PreTrainedModel, dataset: Dataset, store: TargetStore
 ) -> tuple[Objective, Collator]:
-    """What is minimized, and the training rows with what it reads; projections begin at torch's current random state.
+    """What is minimized, and the training rows that it reads anything of; projections begin at torch's current random state.
 
     On masked-lm data, logits are compared at every token if the store keeps the teacher's logits of them all.
     """
@@ -106,7 +108,8 @@ def objective_and_rows(
     if isinstance(task, MaskedLm) and logits is not None and logits.per == "token":
         task = MaskedLm(every_token=True)
     objective = objective_of(terms, task, settings.earlier_layers_lr_scale)
-    return objective, Collator(dataset.rows("train"), store.outputs(outputs, "train"), weights)
+    labels_only = all(term.name == HARD_LABELS for term in terms)
+    return objective, Collator(dataset.rows("train"), store.outputs(outputs, "train"), weights, labelled_only=labels_only)
 
 
 def row_weights(dataset: Dataset, store: TargetStore, weights: SampleWeight) -> Array:
@@ -132,7 +135,7 @@ def distill_student(
         student, tokenizer = load_for(initial, dataset)
         objective, rows = objective_and_rows(settings, student, dataset, store)
         read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
-        key = run_key(settings, dataset, student, str([store.manifest(output) for output in read]))
+        key = run_key(settings, dataset, rows, student, str([store.manifest(output) for output in read]))
         runs[seed] = train(
             student,
             rows,

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
 from distill.core.numeric import log_softmax
+from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
 from distill.params.task_specs import TASK_SPECS, TaskSpec
 
@@ -86,6 +87,11 @@ class Task:
     def spec(self) -> TaskSpec:
         """What else differs between tasks."""
         return TASK_SPECS[self.name]
+
+    @property
+    def averaged_over(self) -> Kind:
+        """What the losses between lines of logits are means over."""
+        return "rows"
 
     def raw(self, outputs: Any) -> Float[Tensor, "..."]:
         """The logits among a model's outputs."""

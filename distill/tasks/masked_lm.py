@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
+from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task, totals
 
@@ -25,6 +26,11 @@ class MaskedLm(Task):
 
     name = "masked-lm"
     scores = ("accuracy",)
+
+    @property
+    def averaged_over(self) -> Kind:
+        """Masked tokens, each of which has a label."""
+        return "tokens" if self.every_token else "labels"
 
     def positions(self, labels: Num[Tensor, "batch seq"], mask: Mask) -> Bool[Tensor, "batch seq"]:
         """The tokens whose logits are wanted."""

@@ -6,6 +6,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from distill.core.arrays import Array
+from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task
 
@@ -15,6 +16,11 @@ class TokenClassification(Task):
 
     name = "token-classification"
     scores = ("entity_f1", "entity_precision", "entity_recall", "token_accuracy")
+
+    @property
+    def averaged_over(self) -> Kind:
+        """Real tokens."""
+        return "tokens"
 
     def vectors(self, logits: Float[Tensor, "batch seq classes"], mask: Mask) -> Float[Tensor, "tokens classes"]:
         """Logits of the real tokens, one row after the other."""

@@ -10,6 +10,7 @@ from accelerate.utils import convert_to_fp32
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from distill.data.averaging import shares
 from distill.models.attention import capture_attention
 from distill.models.families import layer_stack
 from distill.models.loading import only_positions
@@ -41,6 +42,7 @@ def supervised(task: Task) -> Objective:
     def loss(outputs: Any, batch: Mapping[str, Any], _: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         mask = batch.get("attention_mask")
         value = task.hard(task.align(task.raw(outputs), mask), task.align_labels(batch["labels"], mask))
+        value = value * shares(batch)["labels"]
         return value, {"hard_labels": value}
 
     return Objective(task, loss)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
@@ -19,6 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from distill.core.console import print_progress
 from distill.core.errors import UserError
+from distill.data.averaging import mean_divisors
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.data.prefetch import Prefetched
@@ -51,6 +53,10 @@ class Trained:
     best_score: float | None
     """On the validation split; None where no head is trained."""
     seconds: float
+    rows: int = 0
+    """How many rows an epoch steps over: those that the loss reads anything of."""
+    steps: int = 0
+    """Optimizer steps."""
 
     @property
     def last_loss(self) -> float:
@@ -67,11 +73,13 @@ class Trained:
         return {"seed": seed, **asdict(self)}
 
 
-def run_key(settings: TrainingSettings, dataset: Dataset, model: PreTrainedModel, targets: str = "") -> str:
+def run_key(settings: TrainingSettings, dataset: Dataset, rows: Collator, model: PreTrainedModel, targets: str = "") -> str:
     """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone."""
     processes = os.environ.get("WORLD_SIZE", "1")
     digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json()}".encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
+    for part in (rows.chosen, rows.held, rows.rows.labels):
+        digest.update(np.ascontiguousarray(part).data)
     digest.update(targets.encode())
     for parameter in model.parameters():
         digest.update(parameter.detach().flatten()[:64].cpu().numpy().tobytes())
@@ -99,7 +107,12 @@ def train(
     """
     if settings.epochs == 0:
         return Trained([], 0.0, 0.0, 0.0)
-    arguments = training_arguments(settings, len(rows.rows), seed, scratch, validates=keep == "best")
+    if len(rows) == 0:
+        raise UserError(
+            f"{title}: no training row has a label that weighs more than 0, and its loss reads labels alone; give rows of the "
+            "training split labels; a student can do without: recipe: hinton, alpha: 0"
+        )
+    arguments = training_arguments(settings, len(rows), seed, scratch, validates=keep == "best")
     callbacks: list[TrainerCallback] = [EpochProgress(title)]
     if settings.patience is not None and keep == "best":
         callbacks.append(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
@@ -108,6 +121,8 @@ def train(
     checkpoint = last_checkpoint(scratch)
     if checkpoint is not None and is_main_process():
         print_progress(f"{title}: goes on from {Path(checkpoint).name}")
+    if len(rows) < len(rows.rows) and is_main_process():
+        print_progress(f"{title}: trains on {len(rows):,} of {len(rows.rows):,} rows; its loss reads nothing of the others")
     trainer.started = time.perf_counter()
     with contextlib.closing(trainer):
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -130,12 +145,12 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
         self, model: DistillationModel, rows: Collator, validation: EvaluationSplit, metric: str, **arguments: Any
     ) -> None:
         """Like transformers' Trainer, with a collator that holds the rows which it batches, and what is validated on."""
-        ranges = {"train_dataset": range(len(rows.rows)), "eval_dataset": range(len(validation.rows))}
+        ranges = {"train_dataset": range(len(rows)), "eval_dataset": range(len(validation.rows))}
         super().__init__(model=model, data_collator=rows, **ranges, **arguments)
         self.remove_callback(PrinterCallback)
         self.accelerator.rng_types = ["torch", "generator"]  # processes shuffle alike, whatever random numbers each has drawn
         self.validation, self.metric = validation, metric
-        self.lengths = rows.rows.lengths
+        self.lengths = rows.lengths
         self.loss_is_scaled_for_ga = False
         self.sums: dict[str, Tensor] = {}
         self.batches = 0
@@ -143,13 +158,17 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
             self.train_layer_by_layer(model.objective.earlier_layers_lr_scale, model.parts())
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
-        """The batches of one optimizer step; those of the next are gathered while it is computed."""
+        """The batches of one optimizer step, which know what the others hold; those of the next are gathered meanwhile."""
         if self.args.dataloader_num_workers == 0:
             if self.prefetched is None or self.prefetched.items is not epoch_iterator:
                 self.close()
                 self.prefetched = Prefetched(epoch_iterator, ahead=num_batches)
             epoch_iterator = self.prefetched
-        return super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches:
+            divisors = self.accelerator.reduce(mean_divisors(batches), "mean")
+            batches = [{**batch, "divisors": divisors} for batch in batches]
+        return batches, items
 
     def close(self) -> None:
         """End the thread that gathers batches."""
@@ -161,8 +180,9 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
         log = self.state.log_history
         best = next((entry for entry in log if entry.get("eval_selection", math.nan) == self.state.best_metric), None)
         if best is None:
-            return Trained(_history(log), float(self.state.epoch or 0), None, self.seconds)
-        return Trained(_history(log), best["epoch"], best["eval_score"], self.seconds)
+            best = {"epoch": float(self.state.epoch or 0), "eval_score": None}
+        how = (best["epoch"], best["eval_score"], self.seconds)
+        return Trained(_history(log), *how, rows=len(self.train_dataset), steps=self.state.global_step)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The loss of a batch; its terms are added up for the log."""
@@ -208,7 +228,7 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LengthGroupedSampler(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
 
 

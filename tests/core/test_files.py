@@ -1,11 +1,14 @@
 """Outputs appear whole or not at all, one writer at a time, and never through a link into DVC's cache."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,7 +88,7 @@ def test_what_fails_leaves_no_folder_behind_and_keeps_the_old_one(
         stop(full)
     assert (old / "a").read_text(encoding="utf-8") == "old a"
     assert names(old) == {"a", "b"}
-    assert names(scratch / "unfinished") == set()
+    assert names(old.parent) == {"out", ".scratch"}
     with exclusive_lock(old, scratch):  # is free again
         pass
 
@@ -114,7 +117,7 @@ def test_a_folder_is_replaced_as_a_whole(old: Path, scratch: Path):
         assert names(old) == {"a", "b"}
     assert names(old) == {"sub"}
     assert (old / "sub" / "c").read_text(encoding="utf-8") == "new"
-    assert names(scratch / "unfinished") == set()
+    assert names(old.parent) == {"out", ".scratch"}
 
 
 def test_what_a_killed_run_left_is_not_taken_over(old: Path, scratch: Path):
@@ -125,6 +128,90 @@ def test_what_a_killed_run_left_is_not_taken_over(old: Path, scratch: Path):
     with atomic_folder(old, scratch) as folder:
         assert folder == place
         assert names(folder) == set()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("link", ["targets", "scratch"])
+def test_an_output_and_the_scratch_may_lie_on_different_file_systems(tmp_path: Path, elsewhere: Path, link: str):
+    scratch, out = tmp_path / "scratch", tmp_path / "targets" / "set"
+    (tmp_path / link).symlink_to(elsewhere)
+    for content in ("first", "second"):
+        with atomic_folder(out, scratch) as folder:
+            (folder / "a").write_text(content, encoding="utf-8")
+    assert (out / "a").read_text(encoding="utf-8") == "second"
+    assert names(out.parent) == {"set"}
+
+
+def test_what_is_finished_but_cannot_take_its_name_is_kept_as_is_the_old_one(
+    old: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rename = Path.rename
+
+    def across(path: Path, target: Path) -> Path:
+        if target == old and ".old." not in path.name:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", across)
+    with (
+        pytest.raises(
+            UserError, match=r"out: what was made cannot take this name .*kept, finished, in (.*): move it there"
+        ) as caught,
+        atomic_folder(old, scratch) as folder,
+    ):
+        (folder / "c").write_text("hours of work", encoding="utf-8")
+    assert names(old) == {"a", "b"}
+    kept = Path(str(caught.value).partition("finished, in ")[2].partition(": move")[0])
+    assert (kept / "c").read_text(encoding="utf-8") == "hours of work"
+    assert names(old.parent) == {"out", kept.name, ".scratch"}
+
+
+@pytest.mark.parametrize("kind", ["link", "mount", "read-only"])
+def test_a_place_that_nothing_can_be_written_to_is_told_before_the_work(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    out, mkdir = tmp_path / "targets" / "set", Path.mkdir
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.parent == out.parent:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        mkdir(path, *arguments, **options)
+
+    if kind == "link":
+        out.parent.symlink_to(tmp_path / "gone")
+    elif kind == "mount":
+        monkeypatch.setattr(Path, "is_mount", lambda path: path == out)
+    else:
+        monkeypatch.setattr(Path, "mkdir", refuse)
+    expected = {
+        "link": "targets: is a link to .*gone, which is not there",
+        "mount": "set: is a mounted disk",
+        "read-only": "Read-only",
+    }
+    with pytest.raises((UserError, OSError), match=expected[kind]), atomic_folder(out, scratch):
+        pytest.fail("work began")
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_says_so(old: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, code: int):
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(UserError, match=r"locks: its file system has no locks .* make .*scratch a link to"),
+        exclusive_lock(old, scratch),
+    ):
+        pytest.fail("no lock is held")
 
 
 HOLD = """

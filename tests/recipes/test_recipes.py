@@ -1,6 +1,5 @@
 """The test that matters most: from an fp32 store, loss and gradients are those with the live teacher."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from distill.core.errors import UserError
+from distill.data.averaging import labels_a_row, mean_divisors
 from distill.data.batching import Collator
 from distill.params.students import SampleWeight
 from distill.recipes.terms import HARD_LABELS
@@ -17,7 +17,7 @@ from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from tests import tiny
-from tests.formulas import JOB, ROWS, VARIANTS, Problem, gradients, inputs_of, live_loss, loss_of, problems_in, settings
+from tests.formulas import JOB, ROWS, VARIANTS, gradients, inputs_of, live_loss, loss_of, problems_in, settings
 
 GRID = [pytest.param(task, variant, id=f"{variant}-{task}") for task in tiny.TASKS for variant in VARIANTS]
 
@@ -41,26 +41,6 @@ def every_token(problems):
 CLASSES = "sequence-classification"
 
 
-def alike(problem: Problem) -> list[int]:
-    """Eight rows of one length and with equally many labels, two of them differing at least."""
-    rows = problem.dataset.rows("train")
-    labelled = rows.labels != -100
-    counts = [1] * ROWS if len(rows.labels) == ROWS else [part.sum() for part in np.split(labelled, rows.offsets[1:-1])]
-    kinds = list(zip(rows.lengths.tolist(), counts, strict=False))
-    common = Counter(kinds).most_common(1)[0][0]
-    found = [i for i, kind in enumerate(kinds) if kind == common]
-    assert len(found) > 5
-    return (found * 8)[:8]
-
-
-def transferred(batch, task: str):
-    """The batch with every third row a transfer row, which has no label."""
-    labels = batch["labels"].clone()
-    if task != "masked-lm":
-        labels[::3] = float("nan") if task == "regression" else -100
-    return {**batch, "labels": labels}
-
-
 def close(own: torch.Tensor, reference: torch.Tensor) -> bool:
     return bool((own - reference).norm() <= 2e-5 * reference.norm() + 1e-7)
 
@@ -68,10 +48,12 @@ def close(own: torch.Tensor, reference: torch.Tensor) -> bool:
 @pytest.mark.parametrize(("task", "variant"), GRID)
 def test_offline_loss_and_gradients_equal_those_with_the_live_teacher(problems, task, variant):
     problem = problems(task)
-    student, objective, collator = problem.setup(variant)
+    student, objective, collator = problem.setup(variant, mixed=True)
     for size in (1, 9):
-        batch = transferred(collator(np.random.default_rng(size).permutation(ROWS)[:size].tolist()), task)
-        expected = live_loss(task, variant, student, problem.teacher, batch, objective.extra_modules)
+        rows = np.random.default_rng(size).permutation(ROWS)[:size].tolist()
+        batch, labels = collator(rows), problem.labels_expected(rows)
+        trained = objective.extra_modules
+        expected = live_loss(task, variant, student, problem.teacher, batch, trained, labels_expected=labels)
         loss, values = loss_of(objective, student, batch)
         torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
         assert close(gradients(objective, student, loss), gradients(objective, student, expected).float())
@@ -79,28 +61,27 @@ def test_offline_loss_and_gradients_equal_those_with_the_live_teacher(problems, 
 
 
 @pytest.mark.parametrize(("task", "variant"), GRID)
-def test_padding_order_and_halves_of_a_batch_change_nothing(problems, task, variant):
-    problem = problems(task)
-    student, objective, collator = problem.setup(variant)
-    rows = [1, 2, 4, 5, 7, 8]
+def test_padding_order_and_parts_of_a_batch_change_nothing(problems, task, variant):
+    """The parts have unequally many rows, tokens and labels, and one has no label."""
+    student, objective, collator = problems(task).setup(variant, mixed=True)
+    rows = [1, 0, 2, 3, 4, 6, 8]
     expected = loss_of(objective, student, collator(rows))[0]
     torch.testing.assert_close(loss_of(objective, student, collator(rows[::-1]))[0], expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(loss_of(objective, student, widened(collator(rows)))[0], expected, rtol=1e-5, atol=1e-6)
 
-    def gradient(rows):
-        return gradients(objective, student, loss_of(objective, student, collator(rows))[0])
-
-    same = alike(problem)
-    whole = gradient(same)
-    assert close((gradient(same[:4]) + gradient(same[4:])) / 2, whole)
+    parts = [collator(part) for part in (rows[:1], rows[1:3], rows[3:])]
+    divisors = mean_divisors(parts)
+    losses = torch.stack([loss_of(objective, student, {**part, "divisors": divisors})[0] for part in parts])
+    whole = gradients(objective, student, expected)
+    assert close(gradients(objective, student, losses.mean()), whole)
     assert whole.norm() > 0
 
 
 def widened(batch):
     """The batch with three more columns of padding."""
     mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
-    wide = {name: functional.pad(batch[name], (0, 3)) for name in inputs_of(batch)}
-    wide |= {"attention_mask": functional.pad(mask, (0, 3)), "labels": batch["labels"]}
+    wide = batch | {name: functional.pad(batch[name], (0, 3)) for name in inputs_of(batch)}
+    wide |= {"attention_mask": functional.pad(mask, (0, 3))}
     if batch["labels"].shape == mask.shape:
         wide["labels"] = functional.pad(batch["labels"], (0, 3), value=-100)
     targets = batch.get("targets", {})
@@ -122,13 +103,13 @@ def test_the_weight_of_the_labels_that_params_tell_of_is_that_of_the_term(proble
     assert own.label_weight == sum(weights)
 
 
-@pytest.mark.parametrize("variant", ["supervised", "hinton", "tinybert-prediction", "pkd", "pkd-last"])
-@pytest.mark.parametrize("task", ["sequence-classification", "regression", "question-answering"])
-def test_what_is_a_mean_over_rows_is_the_same_row_by_row(problems, task, variant):
-    student, objective, collator = problems(task).setup(variant)
-    rows = [1, 2, 4, 5, 7, 8]
-    alone = torch.stack([loss_of(objective, student, collator([row]))[0] for row in rows]).mean()
-    torch.testing.assert_close(loss_of(objective, student, collator(rows))[0], alone, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("task", tiny.TASKS)
+def test_where_all_rows_have_labels_the_loss_is_their_mean(problems, task):
+    student, objective, collator = problems(task).setup("supervised")
+    batch = collator([1, 2, 4, 5])
+    loss = live_loss(task, "supervised", student, problems(task).teacher, batch, None)
+    torch.testing.assert_close(loss_of(objective, student, batch)[0].double(), loss, rtol=1e-5, atol=1e-6)
+    assert torch.equal(batch["counts"], batch["divisors"])
 
 
 @pytest.mark.parametrize("variant", ["hinton", "distilbert", "tinybert-intermediate", "pkd", "fitnets", "minilm", "minilm-1"])
@@ -165,7 +146,7 @@ def test_supervised_reads_nothing_from_the_store(problems):
 
 def test_a_collator_without_targets_gives_inputs_and_labels(problems):
     batch = Collator(problems(CLASSES).dataset.rows("train"))([3, 1])
-    assert set(batch) <= {"input_ids", "attention_mask", "labels"}
+    assert set(batch) <= {"input_ids", "attention_mask", "labels", "counts", "divisors"}
     assert batch["labels"].shape == (2,)
 
 
@@ -187,35 +168,27 @@ def test_only_the_layers_below_the_hint_learn_from_it(problems):
     assert not any(parameter.grad is not None for parameter in [*upper.parameters(), *student.classifier.parameters()])
 
 
-def weighted(problems, task: str, weights: object, batch: list[int], variant: str = "supervised"):
-    """The loss of a batch whose rows have these weights, its terms, and its gradient."""
-    student, objective, rows = problems(task).setup(variant)
-    found = dict(rows(batch))
-    if weights is not None:
-        found["weights"] = torch.tensor(weights, dtype=torch.float32)
-    loss, terms = loss_of(objective, student, found)
-    return loss.detach(), terms, gradients(objective, student, loss)
-
-
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("task", [task for task in tiny.TASKS if task != "masked-lm"])
-def test_a_row_counts_as_its_weight_says_in_the_loss_against_the_labels(problems, task):
-    loss, _, gradient = weighted(problems, task, None, [0, 1, 2, 3])
-    alike = weighted(problems, task, [0.3] * 4, [0, 1, 2, 3])
-    torch.testing.assert_close((alike[0], alike[2]), (loss, gradient), rtol=1e-5, atol=1e-6)
-    fewer = weighted(problems, task, [1.0, 0.0, 1.0, 0.0], [0, 1, 2, 3])
-    expected = weighted(problems, task, None, [0, 2])
-    torch.testing.assert_close((fewer[0], fewer[2]), (expected[0], expected[2]), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(fewer[2], gradient, rtol=1e-2)
-    twice = weighted(problems, task, [2.0, 1.0, 1.0, 1.0], [0, 1, 2, 3])
-    repeated = weighted(problems, task, None, [0, 1, 2, 3, 0])
-    torch.testing.assert_close((twice[0], twice[2]), (repeated[0], repeated[2]), rtol=1e-4, atol=1e-5)
-    nothing = weighted(problems, task, [0.0] * 4, [0, 1, 2, 3])
-    assert (nothing[0].item(), nothing[2].abs().max().item()) == (0.0, 0.0)
+def test_a_row_counts_as_its_weight_says_in_the_loss_against_the_labels(problems, task, mixed):
+    """Whatever else is in its batch: its loss is multiplied by its weight, divided by the mean weight of all labels."""
+    student, objective, plain = problems(task).setup("supervised", mixed)
+    weights = np.random.default_rng(1).integers(0, 4, len(plain.rows)).astype(np.float32)
+    weighted, alike = (Collator(plain.rows, weights=each) for each in (weights, np.full(len(plain.rows), 0.3, np.float32)))
+    labels = labels_a_row(plain.rows)
+    for row in (0, 3, int(np.flatnonzero((weights == 0) & (labels > 0))[0])):
+        losses = [loss_of(objective, student, collator([row]))[0] for collator in (plain, weighted, alike)]
+        found = [gradients(objective, student, loss) for loss in losses]
+        factor = float(weights[row] / np.average(weights, weights=labels))
+        torch.testing.assert_close((losses[1], found[1]), (losses[0] * factor, found[0] * factor), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close((losses[2], found[2]), (losses[0], found[0]), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_leave_the_soft_targets_as_they_are(problems):
-    _, plain, _ = weighted(problems, CLASSES, None, [0, 1, 2], "hinton")
-    _, weighed, _ = weighted(problems, CLASSES, [1.0, 0.0, 0.5], [0, 1, 2], "hinton")
+    student, objective, rows = problems(CLASSES).setup("hinton")
+    weights = np.linspace(0, 1, ROWS, dtype=np.float32)
+    weighted = Collator(rows.rows, rows.targets, weights)
+    plain, weighed = (loss_of(objective, student, collator([0, 1, 2]))[1] for collator in (rows, weighted))
     assert torch.equal(plain["soft_targets"], weighed["soft_targets"])
     assert not torch.equal(plain["hard_labels"], weighed["hard_labels"])
 

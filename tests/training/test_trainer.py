@@ -1,15 +1,17 @@
 import contextlib
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import Trainer
 
 from distill.core.errors import UserError
 from distill.data.batching import Collator
+from distill.data.dataset import Dataset
 from distill.params.students import StudentSettings
 from distill.params.training import TrainingSettings
 from distill.store.target_set import TargetStore
@@ -52,11 +54,25 @@ def no_thread_is_left():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory, tokenizer) -> Dataset:
+    """54 rows of different lengths, of which every third has a label."""
+    texts, labels = tiny.rows(54, 3)
+    some = [label if i % 3 == 0 else "" for i, label in enumerate(labels)]
+    return Dataset.open(tiny.prepare_rows(tmp_path_factory.mktemp("few") / "few", tokenizer, texts, some))
+
+
+@pytest.fixture(scope="module")
+def few_targets(tmp_path_factory, few) -> TargetStore:
+    folder = tmp_path_factory.mktemp("store") / "few"
+    return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), few, folder, MaterializeSpec(hidden=(-1,), codec="fp32")))
+
+
 def run(dataset, scratch, chosen=None, seed=1, model=None):
     model = model or tiny.bert(hidden_dropout_prob=0.1)
     trained = train(
         model,
-        Collator(dataset.rows("train")),
+        Collator(dataset.rows("train"), labelled_only=True),
         EvaluationSplit.from_dataset(dataset, "validation"),
         chosen or settings(),
         supervised(task_of(dataset.task)),
@@ -147,27 +163,90 @@ def test_a_loss_that_diverges_in_any_step_or_the_last_ones_of_an_epoch_is_one_cl
         run(dataset, tmp_path / "validated")
 
 
-def test_gradient_accumulation_gives_the_step_of_the_larger_batch(tmp_path, dataset):
-    common = {"epochs": 1, "schedule": "constant", "warmup": 0.0, "group_by_length": False}
+def test_gradient_accumulation_gives_the_step_of_the_larger_batch(tmp_path, few, few_targets):
+    """Its batches hold unequally many tokens and labels, and the last step has a batch of four rows and one of two."""
+    common = {"epochs": 1, "schedule": "constant", "warmup": 0.0, "group_by_length": False, "learning_rate": 1e-3}
     models = [tiny.bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0) for _ in range(2)]
+    curves = []
     for i, (size, steps) in enumerate([(12, 1), (4, 3)]):
-        chosen = settings(batch_size=size, gradient_accumulation=steps, learning_rate=1e-3, **common)
-        run(dataset, tmp_path / str(i), chosen, model=models[i])
+        chosen = student_settings("distilbert", batch_size=size, gradient_accumulation=steps, **common)
+        trained, _ = distil(few, few_targets, tmp_path / str(i), chosen, models[i])
+        curves.append([entry["loss"] for entry in trained.history if "loss" in entry])
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
     torch.testing.assert_close(weights(models[0]), weights(models[1]), atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("variant", "how", "rows"),
+    [
+        ("supervised", {}, 18),
+        ("hinton", {"alpha": 1.0}, 18),
+        ("hinton", {"alpha": 0.5}, 54),
+        ("hinton", {"alpha": 0.0}, 54),
+        ("distilbert", {"soft_weight": 0.0, "cosine_weight": 0.0}, 18),
+        (None, {}, 18),
+    ],
+)
+def test_a_run_steps_over_the_rows_that_its_loss_reads_anything_of(
+    tmp_path, few, few_targets, variant, how, rows, monkeypatch, capsys
+):
+    """`None` is a teacher. Steps and the schedule are those of these rows."""
+    seen, original = [], Collator.__call__
+
+    def gather(self, indices):
+        seen.extend(self.chosen[list(indices)].tolist())
+        return original(self, indices)
+
+    monkeypatch.setattr(Collator, "__call__", gather)
+    if variant is None:
+        _, trained = run(few, tmp_path / "run", settings(epochs=2, warmup=0.0))
+    else:
+        chosen = student_settings(variant, epochs=2, warmup=0.0, **how)
+        trained, _ = distil(few, few_targets, tmp_path / "run", chosen, tiny.bert(layers=2))
+    assert sorted(seen) == sorted([*range(0, 54, 54 // rows)] * 2)
+    assert (trained.rows, trained.steps) == (rows, 2 * -(-rows // 8))
+    rates = [entry["learning_rate"] for entry in trained.history if "loss" in entry]
+    assert rates[-1] == pytest.approx(TRAINING["learning_rate"] / trained.steps)
+    assert ("trains on 18 of 54 rows" in capsys.readouterr().err) == (rows == 18)
+
+
+def test_rows_without_labels_change_nothing_in_what_is_learnt_from_labels_alone(tmp_path, few, tokenizer):
+    texts, labels = tiny.rows(54, 3)
+    alone = Dataset.open(tiny.prepare_rows(tmp_path / "alone", tokenizer, texts[::3], labels[::3]))
+    among, plain = (weights(run(each, tmp_path / "run")[0]) for each in (few, alone))
+    assert torch.equal(among, plain)
+
+
+def test_rows_of_weight_0_are_not_trained_on_if_labels_are_all_that_is_learnt(few, few_targets, monkeypatch):
+    monkeypatch.setattr(distillation, "row_weights", lambda *_: np.arange(54, dtype=np.float32) % 2)
+    for alpha, rows in ((1.0, 9), (0.5, 54)):
+        chosen = student_settings("hinton", alpha=alpha, sample_weight={"suspect": 0.0})
+        assert len(objective_and_rows(chosen, tiny.bert(layers=2), few, few_targets)[1]) == rows
+
+
+def test_labels_that_are_all_that_is_learnt_and_not_there_are_one_line(tmp_path, tokenizer):
+    nothing = Dataset.open(tiny.prepare_rows(tmp_path / "none", tokenizer, tiny.rows(16, 3)[0], [""] * 16))
+    store = TargetStore.open(materialize(tiny.bert(layers=3, seed=1), nothing, tmp_path / "targets", MaterializeSpec()))
+    with pytest.raises(UserError, match=r"^test: no training row has a label .* recipe: hinton, alpha: 0$"):
+        run(nothing, tmp_path / "run")
+    distil(nothing, store, tmp_path / "run", student_settings("hinton", alpha=0.0, epochs=1), tiny.bert(layers=2))  # the advice
+
+
 def test_a_run_key_tells_runs_apart(dataset, monkeypatch):
-    model, usual = tiny.bert(), settings()
-    key = run_key(usual, dataset, model)
-    assert key == run_key(usual, dataset, tiny.bert())
+    model, usual, rows = tiny.bert(), settings(), Collator(dataset.rows("train"))
+    key = run_key(usual, dataset, rows, model)
+    assert key == run_key(usual, dataset, Collator(dataset.rows("train")), tiny.bert())
+    relabelled = replace(rows.rows, labels=np.roll(rows.rows.labels, 1))
     others = [
-        (settings(epochs=4), dataset, model),
-        (usual, dataset, tiny.bert(seed=3)),
-        (usual, dataset, model, "another teacher's"),
+        (settings(epochs=4), dataset, rows, model),
+        (usual, dataset, rows, tiny.bert(seed=3)),
+        (usual, dataset, rows, model, "another teacher's"),
+        (usual, dataset, Collator(relabelled), model),
+        (usual, dataset, Collator(rows.rows, weights=np.full(60, 0.5, np.float32)), model),
     ]
     assert all(key != run_key(*other) for other in others)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert key != run_key(usual, dataset, model)
+    assert key != run_key(usual, dataset, rows, model)
 
 
 @pytest.mark.parametrize(("variant", "how"), [("supervised", {}), ("tinybert-intermediate", INTERMEDIATE)])
@@ -223,12 +302,25 @@ def test_where_no_head_is_trained_the_last_epoch_is_kept_and_the_seed_of_the_low
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+class Plain:
+    """Batches that are gathered when they are asked for."""
+
+    def __init__(self, items, ahead):
+        self.items = items
+
+    def __next__(self):
+        return next(self.items)
+
+    def close(self):
+        pass
+
+
 @pytest.mark.parametrize(("accumulation", "grouped"), [(1, True), (3, False)])
 def test_gathering_ahead_changes_nothing(tmp_path, dataset, store, monkeypatch, accumulation, grouped):
     chosen = student_settings("distilbert", epochs=2, gradient_accumulation=accumulation, group_by_length=grouped)
     ahead, plain = (tiny.bert(layers=2, seed=4, hidden_dropout_prob=0.1) for _ in range(2))
     first, _ = distil(dataset, store, tmp_path / "a", chosen, ahead)
-    monkeypatch.setattr(DistillationTrainer, "get_batch_samples", Trainer.get_batch_samples)
+    monkeypatch.setattr(training, "Prefetched", Plain)
     second, _ = distil(dataset, store, tmp_path / "b", chosen, plain)
     assert torch.equal(weights(ahead), weights(plain))
     assert first.history == second.history

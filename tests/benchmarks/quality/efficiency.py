@@ -63,13 +63,22 @@ def write_rows(tables: Mapping[str, pa.Table], folder: Path, seed: int = 1) -> N
 
 
 def efficiency_params(rows: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    """A teacher for each size; three trainings of two students under each."""
+    """A teacher for each size; three trainings of two students under each.
+
+    Teacher and supervised student are given the unlabelled rows too, as a user would have them in one data set: they step over
+    the labelled ones alone. Only `distilled`, which is to learn from the same rows as these, has a data set without the others.
+    """
     inherited = {"batch_size": BATCH, "seeds": list(seeds)}
     content = empty(datasets={"tokenizer": MINILM}, teachers={"batch_size": BATCH}, students=inherited)
     dataset = {**TASKS["sst2"].dataset, "limit": {"validation": VALIDATION}}
     for size, epochs in TEACHER_EPOCHS.items():
         teacher = f"rows-{size}"
-        content["teachers"][teacher] = {"dataset": teacher, "checkpoint": MINILM, **TASKS["sst2"].teacher, "epochs": epochs}
+        content["teachers"][teacher] = {
+            "dataset": f"{teacher}-more",
+            "checkpoint": MINILM,
+            **TASKS["sst2"].teacher,
+            "epochs": epochs,
+        }
         for name in (teacher, f"{teacher}-more"):
             content["sources"][name] = {"path": str((rows / name).absolute())}
             content["datasets"][name] = {"source": name, **dataset}
@@ -82,7 +91,7 @@ def efficiency_params(rows: Path, seeds: Sequence[int]) -> dict[str, Any]:
 def _trainings(size: str, shape: str) -> dict[str, dict[str, Any]]:
     entries = {}
     for training in TRAININGS:
-        dataset = f"rows-{size}-more" if training == "more" else f"rows-{size}"
+        dataset = f"rows-{size}" if training == "distilled" else f"rows-{size}-more"
         epochs = EPOCHS_MORE if training == "more" else EPOCHS[size]
         student, source = STUDENTS[shape], STUDENTS[shape]["init"]["from"]
         entries[f"{shape}-{size}-{training}"] = {
