@@ -9,11 +9,11 @@ from distill.core.console import print_result
 TAG = re.compile(r"([BIOESLUMW])-(.+)", re.DOTALL)
 BEGINS, ENDS, SINGLE = frozenset("BSUW"), frozenset("ESLUW"), frozenset("SUW")
 SCHEMES = {
+    "IOE": frozenset("IE"),
     "BIOES": frozenset("BIES"),
     "BILOU": frozenset("BILU"),
     "BMES": frozenset("BMES"),
     "BMEWO": frozenset("BMEW"),
-    "IOE": frozenset("IE"),
 }
 """The letters of each scheme beside O."""
 

@@ -23,7 +23,7 @@ def read_conll(file: Path, options: ReadOptions) -> Stream:
     encoding = detect_encoding(file, options.encoding)
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        rows = ((8 * len(tokens), (tokens, tags)) for tokens, tags in _sentences(file, encoding))
+        rows = ((64 * len(tokens), (tokens, tags)) for tokens, tags in _sentences(file, encoding))
         return batched(rows, SCHEMA, names)
 
     return Stream(SCHEMA, read)

@@ -34,7 +34,7 @@ class Dialect:
     quoted: bool
     """Whether a field that begins with a quote ends with one."""
     skip_blank: bool = False
-    """Whether blanks that follow a delimiter are no part of a field."""
+    """Whether blanks in front of a field are no part of it."""
 
 
 class Lines:
@@ -91,7 +91,7 @@ def _dialect(file: Path, options: ReadOptions, default: str) -> tuple[Dialect, l
 def _names(file: Path, header: list[str], skipped: bool) -> list[str]:
     names = [name.strip(" \t\r\n\u00a0\ufeff") for name in header]
     if names != header or skipped:
-        more = ", and those that follow a delimiter in all rows" if skipped else ""
+        more = ", and those in front of all fields" if skipped else ""
         print_result(f"{file}: blanks around the names of its columns are ignored{more}")
     for place, name in enumerate(names):
         if not name:
@@ -118,13 +118,13 @@ def _sniff(file: Path, sample: list[str], default: str) -> str:
     widths = {}
     for delimiter in DELIMITERS:
         rows = [row for row in csv.reader(sample, delimiter=delimiter) if row]
-        widths[delimiter] = [len(row) for row in rows[:-1] or rows]
+        widths[delimiter] = [len(row) for row in rows[:50]]
     found = [delimiter for delimiter, counts in widths.items() if counts[0] > 1]
     if len(found) <= 1:
         return found[0] if found else default
     even = [delimiter for delimiter in found if len(set(widths[delimiter])) == 1]
-    if default in even or len(even) != 1:
-        even = [default] if default in (even or found) else even
+    if default in even or (default in found and len(even) != 1):
+        return default
     if len(even) != 1:
         names = " and by ".join(DELIMITERS[delimiter] for delimiter in found)
         raise UserError(f"{file}: its first line is parted by {names}; say which is meant by the source's `delimiter`")

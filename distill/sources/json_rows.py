@@ -37,9 +37,10 @@ class Scanner:
 
     def more(self) -> bool:
         """Read on; whether there was more."""
-        self.line += self.buffer.count("\n", 0, self.place)
         read = self.text.read(max(CHUNK, len(self.buffer) - self.place))
-        self.buffer, self.place = self.buffer[self.place :] + read, 0
+        if read:
+            self.line += self.buffer.count("\n", 0, self.place)
+            self.buffer, self.place = self.buffer[self.place :] + read, 0
         return bool(read)
 
     def peek(self) -> str:
@@ -87,7 +88,8 @@ class Scanner:
 
     def fail(self, what: str, place: int | None = None) -> None:
         """Name the line."""
-        line = self.line + self.buffer.count("\n", 0, self.place if place is None else place)
+        at = self.place if place is None or not self.buffer[place:].strip() else place
+        line = self.line + self.buffer.count("\n", 0, at)
         raise UserError(f"{self.file}: line {line}: {what}")
 
 

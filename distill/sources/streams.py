@@ -12,7 +12,9 @@ import pyarrow.parquet
 from distill.core.errors import UserError
 
 ROWS, SIZE = 1 << 16, 1 << 23
-"""The most rows and about the most characters or bytes of a batch, which is a row group of the Parquet file."""
+"""The most rows and about the most characters or bytes of a batch, which is a row group of the Parquet file.
+
+A list of short words is more in Python than its characters."""
 
 LEFT_OUT = b"distill.left_out"
 COLUMNS = b"distill.columns"

@@ -22,6 +22,7 @@ def squad(*questions: object, **more: object) -> str:
     [
         ("[]", {}),
         ('[{"a": 1},\n {"b": "x"}]', {"a": [1, None], "b": [None, "x"]}),
+        ('[{"a": 1},]', {"a": [1]}),
         ('{"a": 1}\n\n{"a": 2}', {"a": [1, 2]}),
         ('{\n "a": 1\n}', {"a": [1]}),
         ('{"version": 1, "data": [{"a": 1}, {"a": 2}], "more": {}}', {"a": [1, 2]}),
@@ -49,7 +50,7 @@ def test_rows_are_read_with_a_type_that_holds_every_value(tmp_path, content, tab
     ("content", "complaint"),
     [
         ("", "is empty; expected a JSON object a line"),
-        ('{"text": "a"}\n{"text": \n', "line 3: no JSON: Expecting value"),
+        ('{"text": "a"}\n{"text": \n', "line 2: no JSON: Expecting value"),
         ('{"text": "a"}\n{"text": "b\n{"text": "c"}\n', "line 2: no JSON: Invalid control character"),
         ('{"a": 1}\n{"a": 1, "a": 2}', "line 2: the key 'a' stands twice in one object; rename or remove one"),
         ('{"a": 1}\n{"a": "\\ud800"}', "line 2: holds half a character"),
@@ -58,7 +59,6 @@ def test_rows_are_read_with_a_type_that_holds_every_value(tmp_path, content, tab
         ('[{"a": 1}] x', "line 1: more follows the array of rows: 'x'"),
         ('[{"a": 1},\n{"a": 2}', "line 2: expected , or ], got ''"),
         ('[{"a": 1}\n{"a": 2}]', "line 2: expected , or ], got '{\"a\": 2}]'"),
-        ('[{"a": 1},]', "line 1: no JSON: Expecting value"),
         (squad({**QUESTION, "is_impossible": True}), "line 1: the question '1' has 1 answers and is_impossible: true"),
         (squad({**QUESTION, "answers": [{"text": "abc"}]}), "line 1: the question '1' has the answer {'text': 'abc'}"),
         (squad({"id": 3}), "line 1: the question 3 has no text"),

@@ -26,7 +26,7 @@ WORDS = pa.array(["a", None, "b"])
         (pa.array([[1, 2], []], pa.list_(pa.uint8())), [[1, 2], []]),
         (pa.array([decimal.Decimal("1.10"), None]), ["1.10", None]),
         (pa.array([datetime.date(2024, 1, 5)]), ["2024-01-05"]),
-        (pa.array([datetime.datetime(2024, 1, 5, 3)], pa.timestamp("s")), ["2024-01-05 03:00:00"]),
+        (pa.array([datetime.datetime(2024, 1, 5, 3)], pa.timestamp("s")), ["2024-01-05 03:00:00.000"]),
         (pa.array([1.5, None], pa.float32()), [1.5, None]),
         (pa.array([True, None]), [True, None]),
         (pa.array([2**64 - 1], pa.uint64()), [2**64 - 1]),

@@ -132,13 +132,13 @@ def test_conll(folder, sentences):
 
 
 PEAK = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from distill.sources.files import read_local
 from distill.sources.streams import write_splits
 folder = Path(sys.argv[2]); folder.mkdir()
 rows = write_splits(read_local(Path(sys.argv[1])), folder)
-print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(rows, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 TEXT = "word " * 2000
 WRITERS: dict[str, Callable[[int], str]] = {
