@@ -114,9 +114,7 @@ def _splits(folder: Path, options: ReadOptions) -> dict[str, list[Path]]:
     """The table files of a folder by split, those of a split by number."""
     found: dict[str, dict[int, Path]] = {}
     counts: dict[str, int] = {}
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or file.name.startswith((".", "~$")) or not _is_table(file, options):
-            continue
+    for file in _tables(folder, options):
         stem = _stem(file)
         shard, spark = SHARD.fullmatch(stem), SPARK.fullmatch(stem)
         split, number = ("train", int(spark[1])) if spark else (shard[1], int(shard[2])) if shard else (stem, -1)
@@ -139,14 +137,35 @@ def _splits(folder: Path, options: ReadOptions) -> dict[str, list[Path]]:
     return {split: [shards[number] for number in sorted(shards)] for split, shards in sorted(found.items())}
 
 
-def _is_table(file: Path, options: ReadOptions) -> bool:
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        name = Path(inner_name(file)) if suffixes[-1] == ".zip" else Path(file.stem)
-        return options.format is not None or name.suffix.lower() in ENDINGS
-    if options.format is not None:
-        return bool(suffixes) and (suffixes[-1] in (*FORMATS[options.format].endings, ".txt", f".{options.format}"))
-    return bool(suffixes) and suffixes[-1] in ENDINGS
+def _tables(folder: Path, options: ReadOptions) -> list[Path]:
+    """The files of a folder that are tables; one that is called like a split and is none is refused."""
+    endings = {file: _ending(file) for file in _visible(folder) if file.is_file() and not file.name.startswith("~$")}
+    expected = {ending for ending, name in ENDINGS.items() if options.format is None or _alike(name, options.format)}
+    tables = [file for file, ending in endings.items() if ending in expected]
+    if not tables and options.format is not None:
+        tables = [file for file, ending in endings.items() if ending in (".txt", ".data")]
+    for file in endings if tables else ():
+        if file not in tables and _stem(file).lower() in UNMARKED | {"train"}:
+            raise UserError(
+                f"{file}: is called like a split, and cannot be read; expected {', '.join(sorted(expected))}, or another name"
+            )
+    return tables
+
+
+def _alike(name: str, other: str) -> bool:
+    """Whether files of one format may have the ending of the other."""
+    return FORMATS[name].option == FORMATS[other].option and (name == other or FORMATS[name].option is not None)
+
+
+def _ending(file: Path) -> str:
+    """The ending that tells the format: that of the name within a compressed file."""
+    try:
+        return Path(inner_name(file)).suffix.lower()
+    except UserError as error:
+        if Path(file.stem).suffix.lower() in ENDINGS:
+            raise
+        print_result(f"{error}: it is not read")
+        return ""
 
 
 def _stem(file: Path) -> str:

@@ -100,12 +100,17 @@ def test_shards_of_json_have_the_types_that_hold_all(tmp_path):
         (["train-0.csv", "train-00.csv"], "'train' is there twice, as"),
         (["train-00000-of-00002.csv"], "number 1 of the 2 files of 'train' is missing"),
         (["train-0-of-2.csv", "train-1-of-3.csv"], "the files of 'train' are of 2 and of 3"),
+        (["train.csv", "test.xls"], "test.xls: is called like a split, and cannot be read; expected .bio, .conll, .csv"),
+        (["train.csv", "test.csv.zip", "images.zip"], "test.csv.zip: cannot be unpacked"),
     ],
 )
 def test_a_split_that_is_there_twice_or_in_part_is_refused(tmp_path, names, complaint):
     for name in names:
-        pack(tmp_path / name, FILES["rows.jsonl" if "jsonl" in name else "rows.csv"])
-    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: {complaint}")):
+        content = FILES["rows.jsonl" if "jsonl" in name else "rows.csv"]
+        (write if name.endswith(".zip") else pack)(tmp_path / name, content)
+    with pytest.raises(
+        UserError, match=re.escape(f"{tmp_path}/{complaint}" if "test." in complaint else f"{tmp_path}: {complaint}")
+    ):
         read(tmp_path)
 
 
@@ -197,6 +202,9 @@ def test_the_format_that_a_source_gives_stands_for_any_ending(tmp_path):
     with pytest.raises(UserError, match=r"test.txt: is this one text, or a split\? .* set the source's `format: conll`"):
         read(tmp_path / "conll")
     sentences = {"tokens": [["a"], ["b"]], "tags": [["O"], ["B-x"]]}
+    write(tmp_path / "tabs" / "train.csv", FILES["rows.tsv"])
+    write(tmp_path / "tabs" / "README.txt", "not a table")
+    assert read(tmp_path / "tabs", format="tsv") == {"train": ROWS}
     assert read(tmp_path / "conll", format="conll") == {"test": sentences, "train": sentences}
 
 
