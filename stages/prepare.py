@@ -25,7 +25,7 @@ def main(name: str) -> None:
         return load_tokenizer(checkpoint_place(of.hub, of.path, of.package), of.revision)
 
     raw, teacher = Path("data/raw", settings.source), settings.teacher_tokenizer
-    rows, labels = make_rows(read_raw(raw), str(raw), settings)
+    rows, labels = make_rows(read_raw(raw, settings), str(raw), settings)
     tokenizers = tokenizer(settings.tokenizer), teacher and tokenizer(teacher)
     with atomic_folder(Path("data/prepared", name)) as folder:
         made = write_dataset(folder, rows, labels, settings, *tokenizers)

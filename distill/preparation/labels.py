@@ -16,6 +16,9 @@ from distill.data.dataset import UNLABELLED
 OUTSIDE = "O"
 """The tag of a word that is in no entity."""
 
+NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+"""A number that a file of text holds, such as a CSV."""
+
 BIO = re.compile(r"O|[BI]-.+")
 
 
@@ -74,7 +77,7 @@ def number_tags(values: Iterable[Any], names: Sequence[str], where: str, carried
 
 def number_scores(values: Iterable[Any], where: str) -> Array:
     """Scores of regression, (rows,) float32; NaN for None. A split of −1 alone is the hub's way to say that it has none."""
-    values = list(values)
+    values = [float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value for value in values]
     for row, value in enumerate(values):
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
             raise UserError(f"{where}: row {row}: label {value!r:.60}, expected a finite number, or null for a transfer row")

@@ -12,7 +12,7 @@ from distill.core.errors import UserError
 from distill.core.locations import from_hub, local_folder, package_folder
 from distill.data.tokenizers import load_tokenizer
 from distill.models.loading import load_model
-from distill.sources.tables import fetch_hub
+from distill.sources.hub import fetch_hub
 from distill.tasks.registry import task_of
 from tests.command_line import ROOT
 

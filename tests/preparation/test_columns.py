@@ -19,6 +19,8 @@ def test_columns_are_taken_by_the_names_that_are_given_and_without_labels_there_
     raw = pa.table({"body": ["one", "two"], "reply": ["1", "2"], "kind": ["x", None], "key": [7, 8]})
     rows = map_texts(raw, "here", tiny.settings(columns={"text": "body", "text_pair": "reply", "label": "kind", "id": "key"}))
     assert (rows.texts, rows.texts_pair, rows.labels.tolist()) == (["one", "two"], ["1", "2"], ["x", None])
+    raw = pa.table({"text": ["a", "b"], "label": [1.0, float("nan")]})
+    assert map_texts(raw, "here", CLASSES).labels.tolist() == [1.0, None]
     raw = pa.table({"text": ["a", "b", "c"], "label": ["x", "", None]})
     assert map_texts(raw, "here", CLASSES).labels.tolist() == ["x", None, None]
     assert map_texts(raw.drop(["label"]), "here", CLASSES).labels.tolist() == [None] * 3
@@ -30,6 +32,8 @@ def test_columns_are_taken_by_the_names_that_are_given_and_without_labels_there_
         ({}, {"text": "txt"}, "no column 'txt' for columns.text; did you mean 'text'?"),
         ({}, {"text_pair": "replies"}, "no column 'replies' for columns.text_pair; did you mean 'reply'?"),
         ({}, {"label": "lable"}, "no column 'lable' for columns.label; did you mean 'label'?"),
+        ({"TEXT": ["a", "b"]}, {"label": "LABEL"}, "no column 'LABEL' for columns.label; did you mean 'label'?"),
+        ({"key": ["7", None]}, {"id": "key"}, "row 1: column 'key' has no id; give one, or leave out columns.id"),
         ({}, {"id": "zzz"}, "no column 'zzz' for columns.id; expected one of: label, reply, text"),
         ({"text": ["a", ""]}, {}, "row 1: column 'text' is empty"),
         ({"text": ["a", " \n\t"]}, {}, "row 1: column 'text' is empty"),
@@ -58,7 +62,7 @@ def test_the_parts_of_rows_are_taken_together_and_rows_with_an_empty_text_droppe
 
 def test_a_missing_raw_folder_is_refused_with_how_to_get_it(tmp_path):
     with pytest.raises(UserError, match=r"raw/own: no such folder; add 'own' to `sources`, or put it there with `dvc add`"):
-        read_raw(tmp_path / "raw" / "own")
+        read_raw(tmp_path / "raw" / "own", CLASSES)
 
 
 def test_transfer_rows_are_those_without_a_class_a_score_tags_or_answers():
@@ -77,6 +81,8 @@ def test_words_and_tags_are_lists_of_one_length():
     raw = pa.table({"words": [["a", "b"], ["c"]], "kinds": [["O", "B-x"], None]})
     rows = map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kinds"}))
     assert (rows.texts, rows.labels.tolist()) == ([["a", "b"], ["c"]], [["O", "B-x"], None])
+    bioes = pa.table({"tokens": [["a"], ["b", "c"]], "tags": [["S-x"], ["B-x", "E-x"]]})
+    assert map_words(bioes, "here", TAGS).labels.tolist() == [["B-x"], ["B-x", "I-x"]]
     assert map_words(pa.table({"tokens": [["a"]]}), "here", TAGS).labels.tolist() == [None]
     with pytest.raises(UserError, match="here: no column 'kind' for columns.tags; did you mean 'kinds'?"):
         map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kind"}))

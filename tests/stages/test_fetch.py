@@ -13,12 +13,15 @@ PARAMS = """
 defaults: {sources: {encoding: latin-1}}
 sources:
   reviews: {path: reviews}
-  unknown_kind: {path: rows.xlsx}
+  unknown_kind: {path: rows.xls}
   broken: {path: broken.csv}
   nowhere: {path: no/such/place}
   uninstalled: {package: no_such_package/data}
   offline: {hub: nyu-mll/glue, config: sst2}
   typo: {pth: reviews}
+  odd: {path: reviews, encoding: latin-one}
+  long: {path: reviews, delimiter: ";;"}
+  sheet: {hub: nyu-mll/glue, sheet: First}
 """
 
 
@@ -29,9 +32,9 @@ def project(in_project: Callable[[str], Path]) -> Path:
     (folder / "reviews").mkdir()
     (folder / "reviews" / "train.csv").write_bytes("text,label\ncaf\xe9,good\nbad,bad\n".encode("latin-1"))
     (folder / "reviews" / "test.csv").write_bytes(b"text,label\nfine,good\n")
-    (folder / "rows.xlsx").write_bytes(b"PK")
+    (folder / "rows.xls").write_bytes(b"PK")
     (folder / "broken.csv").write_bytes(b"text,label\none field\n")
-    for name in ("unknown_kind", "broken", "nowhere", "uninstalled", "offline", "typo"):
+    for name in ("unknown_kind", "broken", "nowhere", "uninstalled", "offline", "typo", "odd", "long", "sheet"):
         (folder / "data" / "raw" / name).mkdir(parents=True)
         (folder / "data" / "raw" / name / "train.parquet").write_bytes(b"earlier")
     return folder
@@ -52,11 +55,17 @@ def test_a_local_folder_becomes_a_parquet_file_a_split(project: Path):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("unknown_kind", "rows.xlsx: cannot read '.xlsx' files; expected .parquet, .csv, .tsv, .jsonl, .json"),
-        ("broken", "broken.csv: broken csv file: CSV parse error: Row #2: Expected 2 columns, got 1: one field"),
+        ("unknown_kind", "rows.xls: cannot tell what '.xls' holds; expected .parquet, .csv"),
+        ("broken", "broken.csv: line 2: has 1 fields by commas, the header has 2; mend the line"),
         ("nowhere", "no/such/place: no such file or folder (looked from "),
         ("uninstalled", "package 'no_such_package' is not installed; `pip install no-such-package`"),
         ("offline", "hub: data set 'nyu-mll/glue', config 'sst2' is not cached here, and HF_HUB_OFFLINE is set"),
+        (
+            "odd",
+            "params.yaml: sources.odd.encoding: the encoding 'latin-one' is unknown; expected one of Python's, such as utf-8",
+        ),
+        ("long", "params.yaml: sources.long.delimiter: got ';;', expected one character"),
+        ("sheet", "params.yaml: sources.sheet: delimiter, format and sheet go with path or package; remove them"),
         ("typo", "params.yaml: sources.typo.pth: unknown key; did you mean 'path'?"),
         ("revews", "params.yaml: sources.revews: no such entry; did you mean 'reviews'?"),
     ],

@@ -136,11 +136,13 @@ def evaluated(folder: Path, teachers: Iterable[str], students: Iterable[str], th
 
 def tables_of(source: dict[str, Any]) -> dict[str, Any]:
     """The splits of SST-2; of the hub's, whose test rows have no labels, the validation split is the test."""
-    from distill.sources.tables import fetch_hub, read_local
+    from distill.sources.files import read_local
+    from distill.sources.hub import fetch_hub
 
+    streams = read_local(Path(source["path"])) if "path" in source else fetch_hub(source["hub"], None, None)
+    tables = {split: stream.table() for split, stream in streams.items()}
     if "path" in source:
-        return read_local(Path(source["path"]), "utf-8")
-    tables = fetch_hub(source["hub"], None, None)
+        return tables
     train = tables["train"].combine_chunks()
     held = efficiency.VALIDATION
     return {"train": train.slice(held), "validation": train.slice(0, held), "test": tables["validation"]}

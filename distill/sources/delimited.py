@@ -1,0 +1,209 @@
+"""CSV and its kin: delimiters sniffed, all columns text, and no row lost to a stray quote."""
+
+import csv
+import itertools
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from distill.core.console import print_result
+from distill.core.errors import UserError
+from distill.sources.streams import ReadOptions, Stream, batched
+from distill.sources.texts import detect_encoding, open_text
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
+ADVICE = "close it, or write each quote within a field twice, and one around the field"
+SAMPLE = 1 << 20
+"""Characters of the first rows that the delimiter is told from."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one file writes its fields."""
+
+    encoding: str
+    first_line: int
+    """1 where the first line says `sep=;`, as Excel writes it, else 0: lines before the header."""
+    delimiter: str
+    quoted: bool
+    """Whether a field that begins with a quote ends with one."""
+    skip_blank: bool = False
+    """Whether blanks in front of a field are no part of it."""
+
+
+class Lines:
+    """Lines, and those of the record that was read last."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Over any lines."""
+        self.lines, self.record = iter(lines), list[str]()
+
+    def __iter__(self) -> "Lines":
+        """Itself."""
+        return self
+
+    def __next__(self) -> str:
+        """The next line, kept."""
+        line = next(self.lines)
+        self.record.append(line)
+        return line
+
+
+def read_delimited(file: Path, options: ReadOptions, default: str) -> Stream:
+    """A file whose first line names its columns; `default` is the delimiter of its ending."""
+    csv.field_size_limit(sys.maxsize)
+    dialect, names = _dialect(file, options, default)
+    schema = pa.schema([(name, pa.string()) for name in names])
+
+    def read(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return batched(((sum(map(len, row)), row) for row in _rows(file, dialect, names)), schema, wanted)
+
+    return Stream(schema, read)
+
+
+def _dialect(file: Path, options: ReadOptions, default: str) -> tuple[Dialect, list[str]]:
+    encoding = detect_encoding(file, options.encoding)
+    with open_text(file, encoding) as lines:
+        first = lines.readline()
+        said = re.fullmatch(r"sep=(.)\s*", first)
+        sample = list(_sample(lines if said else itertools.chain([first], lines)))
+    if not any(line.strip() for line in sample):
+        raise UserError(f"{file}: is empty; expected a line of column names, then rows")
+    delimiter = options.delimiter or (said and said[1]) or _sniff(file, sample, default)
+    if delimiter != default:
+        print_result(f"{file}: its fields are read as parted by {DELIMITERS.get(delimiter, repr(delimiter))}")
+    dialect = Dialect(encoding, int(bool(said)), delimiter, True)
+    if delimiter == "\t":
+        dialect = Dialect(encoding, dialect.first_line, delimiter, _tabs_are_quoted(file, dialect))
+    header = next(row for _, row in _records(file, dialect) if row)
+    if len(header) > 1 and all(name[:1].isspace() for name in header[1:]) and delimiter != "\t":
+        dialect = Dialect(encoding, dialect.first_line, delimiter, True, skip_blank=True)
+        header = next(row for _, row in _records(file, dialect) if row)
+    return dialect, _names(file, header, dialect.skip_blank)
+
+
+def _names(file: Path, header: list[str], skipped: bool) -> list[str]:
+    names = [name.strip(" \t\r\n\u00a0\ufeff") for name in header]
+    if names != header or skipped:
+        more = ", and those in front of all fields" if skipped else ""
+        print_result(f"{file}: blanks around the names of its columns are ignored{more}")
+    for place, name in enumerate(names):
+        if not name:
+            names[place] = f"column {place + 1}"
+            print_result(f"{file}: its column {place + 1} has no name; it is called '{names[place]}'")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        places = " and ".join(str(i + 1) for i, name in enumerate(names) if name == twice)
+        raise UserError(f"{file}: columns {places} are both named {twice!r:.60}; rename one")
+    return names
+
+
+def _sample(lines: Iterable[str]) -> Iterator[str]:
+    left = SAMPLE
+    for line in itertools.islice(lines, 100):
+        yield line
+        left -= len(line)
+        if left < 0:
+            return
+
+
+def _sniff(file: Path, sample: list[str], default: str) -> str:
+    """The delimiter that parts the header, and if several do, the one by which the first rows have as many fields."""
+    widths = {}
+    for delimiter in DELIMITERS:
+        rows = [row for row in csv.reader(sample, delimiter=delimiter) if row]
+        widths[delimiter] = [len(row) for row in rows[:50]]
+    found = [delimiter for delimiter, counts in widths.items() if counts[0] > 1]
+    if len(found) <= 1:
+        return found[0] if found else default
+    even = [delimiter for delimiter in found if len(set(widths[delimiter])) == 1]
+    if default in even or (default in found and len(even) != 1):
+        return default
+    if len(even) != 1:
+        names = " and by ".join(DELIMITERS[delimiter] for delimiter in found)
+        raise UserError(f"{file}: its first line is parted by {names}; say which is meant by the source's `delimiter`")
+    return even[0]
+
+
+def _tabs_are_quoted(file: Path, dialect: Dialect) -> bool:
+    """Whether quotes enclose the fields of a tab-separated file: each that opens has to close in its field.
+
+    Where lines have different numbers of fields, only quotes can explain it, by a tab or a line break within them.
+    """
+    open_at = width = 0
+    with open_text(file, dialect.encoding) as lines:
+        for number, line in enumerate(itertools.islice(lines, dialect.first_line, None), dialect.first_line + 1):
+            fields = line.rstrip("\r\n").split("\t")
+            width = width or len(fields)
+            if len(fields) != width and line.strip():
+                return True
+            if not open_at and not all(ENCLOSED.fullmatch(field) for field in fields if field.startswith('"')):
+                open_at = number
+    if open_at:
+        print_result(f"{file}: line {open_at}: a quote does not close in its field: quotes are read as parts of the texts")
+    return not open_at
+
+
+def _records(file: Path, dialect: Dialect) -> Iterator[tuple[tuple[int, list[str]], list[str]]]:
+    """Each record: (the number of its first line, its lines), and its fields; none for a blank line."""
+    with open_text(file, dialect.encoding) as text:
+        lines = Lines(itertools.islice(text, dialect.first_line, None))
+        how: Any = {"quoting": csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE, "skipinitialspace": dialect.skip_blank}
+        reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True, **how)
+        while True:
+            line = dialect.first_line + reader.line_num + 1
+            lines.record = []
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                what = "a quote opens a field and does not close" if "unexpected end" in str(error) else str(error)
+                raise UserError(f"{file}: line {line}: {what}; {ADVICE}") from None
+            yield (line, lines.record), fields
+
+
+def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]:
+    """The rows below the header; an error names the line of one with more or fewer fields, or where a quote closes too late."""
+    width, blank, stray, doubtful = len(names), 0, False, 0
+    records = _records(file, dialect)
+    header = next(fields for _, fields in records if fields)
+    for (line, lines), fields in records:
+        if not fields or (width > 1 and len(fields) == 1 and not fields[0].strip()):
+            blank += 1
+            continue
+        if len(fields) != width:
+            raise UserError(
+                f"{file}: line {line}: has {len(fields)} fields by {DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))}, "
+                f"the header has {width}; mend the line (a field that holds a delimiter stands in quotes), or set `delimiter`"
+            )
+        if fields == header and width > 1:
+            raise UserError(f"{file}: line {line}: is the line of column names once more; remove it")
+        stray = stray or (dialect.quoted and any('"' in field for field in fields) and not any('""' in raw for raw in lines))
+        if len(lines) > 1 and not doubtful:
+            swallowed = dialect.delimiter == "\t" and any(
+                "\t" in field and not {"\n", "\r"}.isdisjoint(field) for field in fields
+            )
+            doubtful = line if swallowed or _each_a_row(lines, dialect.delimiter, width) else 0
+            stray = stray or swallowed
+        if stray and doubtful:
+            raise UserError(
+                f"{file}: line {doubtful}: a quote opens a field and closes on a later line, though its lines look like "
+                f"rows; {ADVICE}"
+            )
+        yield fields
+    if blank:
+        print_result(f"{file}: {blank} blank lines are no rows")
+    if doubtful:
+        print_result(f"{file}: line {doubtful}: a field in quotes runs over lines that look like rows; check its quotes")
+
+
+def _each_a_row(lines: list[str], delimiter: str, width: int) -> bool:
+    """Whether the lines of a record would be rows too if quotes meant nothing."""
+    return width > 1 and all(line.count(delimiter) == width - 1 for line in lines)

@@ -1,0 +1,182 @@
+"""JSON lines, one JSON array of rows, and SQuAD's nested articles: read value by value, each column with a type of its own."""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from distill.core.console import print_result
+from distill.core.errors import UserError
+from distill.sources.json_types import Kind
+from distill.sources.squad import article_rows
+from distill.sources.streams import ReadOptions, Stream, batched
+from distill.sources.texts import CHUNK, detect_encoding, open_text
+
+WRAPPED = re.compile(r'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*"data"\s*:\s*\[\s*(?=\{)')
+"""The beginning of one object whose `data` are rows, as SQuAD's files have it."""
+
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class _TwiceError(ValueError):
+    """A key that an object has twice."""
+
+
+class Scanner:
+    """The JSON values of a text, one after another; never more of the text in memory than the longest of them."""
+
+    def __init__(self, file: Path, text: io.TextIOBase) -> None:
+        """From the text's first character on."""
+        self.file, self.text = file, text
+        self.buffer, self.place, self.line, self.size = "", 0, 1, 0
+        self.decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+    def more(self) -> bool:
+        """Read on; whether there was more."""
+        read = self.text.read(max(CHUNK, len(self.buffer) - self.place))
+        if read:
+            self.line += self.buffer.count("\n", 0, self.place)
+            self.buffer, self.place = self.buffer[self.place :] + read, 0
+        return bool(read)
+
+    def peek(self) -> str:
+        """The next character that is no blank; nothing at the end."""
+        while True:
+            found = re.compile(r"\S").search(self.buffer, self.place)
+            if found:
+                self.place = found.start()
+                return found.group()
+            self.place = len(self.buffer)
+            if not self.more():
+                return ""
+
+    def take(self, expected: str) -> None:
+        """Step over one of these characters."""
+        if (found := self.peek()) not in expected or not found:
+            self.fail(f"expected {' or '.join(expected)}, got {self.buffer[self.place : self.place + 20]!r}")
+        self.place += 1
+
+    def value(self) -> Any:
+        """The next value; its length in characters is `size` then."""
+        self.peek()
+        while True:
+            try:
+                value, end = self.decoder.raw_decode(self.buffer, self.place)
+            except _TwiceError as error:
+                self.fail(f"the key {error.args[0]!r:.60} stands twice in one object; rename or remove one")
+            except RecursionError:
+                self.fail("is nested too deeply")
+            except json.JSONDecodeError as error:
+                cut = error.pos >= len(self.buffer) - 16 or error.msg.startswith("Unterminated")
+                if not cut or not self.more():
+                    self.fail(f"no JSON: {error.msg}, at {self.buffer[error.pos : error.pos + 20]!r}", error.pos)
+            else:
+                if SURROGATE.search(self.buffer, self.place, end):
+                    self._require_whole(value)
+                self.size, self.place = end - self.place, end
+                return value
+
+    def _require_whole(self, value: Any) -> None:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            self.fail("holds half a character (a lone surrogate); mend or drop the row")
+
+    def fail(self, what: str, place: int | None = None) -> None:
+        """Name the line."""
+        at = self.place if place is None or not self.buffer[place:].strip() else place
+        line = self.line + self.buffer.count("\n", 0, at)
+        raise UserError(f"{self.file}: line {line}: {what}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _TwiceError(next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i])))
+    return made
+
+
+def _constant(name: str) -> float | None:
+    """NaN is how pandas and NumPy say that there is nothing."""
+    return None if name == "NaN" else float(name)
+
+
+def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
+    """The rows of files, in their order, whose columns need not be the same."""
+    encodings = {file: detect_encoding(file, options.encoding) for file in files}
+
+    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
+        for file, encoding in encodings.items():
+            with open_text(file, encoding) as text:
+                yield from _rows(Scanner(file, text))
+
+    kinds: dict[str, Kind] = {}
+    for _, row in rows():
+        for key, value in row.items():
+            kinds.setdefault(key, Kind()).add(value)
+    types = {key: kind.type() for key, kind in kinds.items()}
+    schema = pa.schema([(key, kind) for key, kind in types.items() if kind is not None])
+    mixed = {key for key, kind in kinds.items() if list(kind.mixed(key))}
+    left_out = dict(found for key, kind in kinds.items() for found in kind.left_out(key))
+    for place, why in left_out.items():
+        print_result(f"{files[0]}: '{place}' is left out: it {why}")
+    for place in (place for key, kind in kinds.items() if types[key] is not None for place in kind.mixed(key)):
+        print_result(f"{files[0]}: '{place}' holds values of several kinds; all are kept as text")
+
+    def value_of(key: str) -> Callable[[Any], Any]:
+        return kinds[key].value if key in mixed else lambda value: value
+
+    def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        made = [(key, value_of(key)) for key in schema.names]
+        return batched(((size, [as_is(row.get(key)) for key, as_is in made]) for size, row in rows()), schema, names)
+
+    return Stream(schema, read, left_out)
+
+
+def _rows(scanner: Scanner) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row with its length in characters."""
+    for size, value in _values(scanner):
+        if not isinstance(value, dict):
+            scanner.fail(f'got {json.dumps(value):.40}, expected an object: {{"text": …}}')
+        if isinstance(value.get("paragraphs"), list):
+            try:
+                yield from ((len(row["context"]), row) for row in article_rows(value))
+            except UserError as error:
+                scanner.fail(str(error))
+        else:
+            yield size, value
+
+
+def _values(scanner: Scanner) -> Iterator[tuple[int, Any]]:
+    first = scanner.peek()
+    if not first:
+        raise UserError(f"{scanner.file}: is empty; expected a JSON object a line, or one array of objects")
+    wrapped = None if ".jsonl" in scanner.file.name.lower() else WRAPPED.match(scanner.buffer)
+    if wrapped:
+        scanner.place = wrapped.end()
+    elif first == "[":
+        scanner.take("[")
+    else:
+        while scanner.peek():
+            value = scanner.value()
+            yield scanner.size, value
+        return
+    while scanner.peek() != "]":
+        value = scanner.value()
+        yield scanner.size, value
+        if scanner.peek() != "]":
+            scanner.take(",]")
+    scanner.take("]")
+    while wrapped and scanner.peek() == ",":
+        scanner.take(",")
+        scanner.value()
+        scanner.take(":")
+        scanner.value()
+    if wrapped:
+        scanner.take("}")
+    if scanner.peek():
+        scanner.fail(f"more follows the array of rows: {scanner.buffer[scanner.place : scanner.place + 20]!r}")

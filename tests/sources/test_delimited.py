@@ -1,0 +1,92 @@
+"""CSV and its kin: the delimiter is told, values stay as written, no quote swallows a row."""
+
+import re
+
+import pytest
+
+from distill.core.errors import UserError
+from tests.sources.reading import read, rows_of, write
+
+TSV = "text\tlabel\n"
+SWALLOWING = '"The film is great\tpos\nfoo\tneg\nbar"\tpos\n'
+
+
+NOT_QUOTED = [('"The film is great', "pos"), ("foo", "neg"), ('bar"', "pos")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows", "said"),
+    [
+        ("a.csv", "text;label\na, b;pos\n", [("a, b", "pos")], "its fields are read as parted by semicolons"),
+        ("a.csv", "text\tlabel\na, b\tpos\n", [("a, b", "pos")], "parted by tabs"),
+        ("a.csv", 'text|label\n"a|b"|pos\n', [("a|b", "pos")], "parted by bars"),
+        ("a.tsv", "text,label\na,pos\n", [("a", "pos")], "parted by commas"),
+        ("a.csv", 'text,"a;b"\nq;r,1\n', [("q;r", "1")], ""),
+        ("a.csv", "sep=;\ntext;label\na;b\n", [("a", "b")], "semicolons"),
+        ("a.csv", "text\nno delimiter\n", [("no delimiter",)], ""),
+        ("a.csv", "text,id\n2024-01-05,007\n12,1.10\ntrue,\n", [("2024-01-05", "007"), ("12", "1.10"), ("true", "")], ""),
+        ("a.csv", "text, label\n a,  pos\n", [("a", "pos")], "of its columns are ignored, and those in front of all fields"),
+        ("a.csv", "text ,label\na,pos\n", [("a", "pos")], "blanks around the names of its columns are ignored\n"),
+        ("a.csv", 'text, label\n"a, b", "c"\n', [("a, b", "c")], "blanks"),
+        ("a.csv", "\ufeff\ufefftext,label\na,b\n", [("a", "b")], "blanks around"),
+        ("a.csv", f"text,label\n{'x' * 3_000_000},pos\n", [("x" * 3_000_000, "pos")], ""),
+        ("a.csv", "text,label\r\na,pos\r\n\r\nb,neg\r\n", [("a", "pos"), ("b", "neg")], "1 blank lines are no rows"),
+        ("a.csv", "text,label\ra,pos\rb,neg", [("a", "pos"), ("b", "neg")], ""),
+        ("a.csv", 'text,label\n"two\r\nlines",pos\n', [("two\r\nlines", "pos")], ""),
+        ("a.csv", ",text,label,\n0,a,pos,\n", [("0", "a", "pos", "")], "its column 1 has no name; it is called 'column 1'"),
+        ("a.csv", "text,label\n", [], ""),
+        ("a.csv", 'text,label\n"Dear Bob, hi\nbye",pos\n', [("Dear Bob, hi\nbye", "pos")], "runs over lines that look like rows"),
+        ("a.tsv", TSV + SWALLOWING, NOT_QUOTED, "line 2: a quote does not"),
+        ("a.csv", TSV + SWALLOWING, NOT_QUOTED, "quotes are read as parts of"),
+        (
+            "a.tsv",
+            TSV + '"one"\tpos\n"say ""hi"""\tneg\n5" wide\tneg\n',
+            [("one", "pos"), ('say "hi"', "neg"), ('5" wide', "neg")],
+            "",
+        ),
+        ("a.tsv", TSV + '"two\nlines"\tpos\n"a\ttab"\tneg\n', [("two\nlines", "pos"), ("a\ttab", "neg")], ""),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_every_row_is_read_as_it_is_written_and_what_was_guessed_is_said(tmp_path, capsys, name, content, rows, said):
+    assert rows_of(write(tmp_path / name, content)) == rows
+    lines = capsys.readouterr().err
+    assert said in lines if said else not lines
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "is empty; expected a line of column names"),
+        ("\n \n", "is empty; expected a line of column names"),
+        ("text,label\na,b\nc\n", "line 3: has 1 fields by commas, the header has 2; mend the line"),
+        ("text,label\na,b,c\n", "line 2: has 3 fields by commas, the header has 2"),
+        ('text,label\n"x\ny",b\na,b,\n', "line 4: has 3 fields by commas, the header has 2"),
+        ("text, text\na,b\n", "columns 1 and 2 are both named 'text'; rename one"),
+        ("text,label\na,pos\ntext,label\nb,neg\n", "line 3: is the line of column names once more; remove it"),
+        ('text,label\n"never closed,pos\nb,neg\n', "line 2: a quote opens a field and does not close; close it, or write"),
+        ('text,label\na,b\n"he \\"said\\"",neg\n', "line 3: ',' expected after '\"'"),
+        ('text,label\n"great,pos\nfoo,neg\nbar",pos\nx "y",neg\n', "line 2: a quote opens a field and closes on a later line"),
+        (TSV + '"a\tgreat film\tpos\nfoo\tneg\nbar"\tneg\n', "line 2: a quote opens a field and closes on a later line"),
+        (TSV + '"a\tb\nc\td\te\n', "line 2: a quote opens a field and does not close"),
+        ("text;a|label;b\nc;d|e|f\n", "its first line is parted by semicolons and by bars; say which is meant by the source's"),
+    ],
+)
+def test_what_may_lose_or_merge_a_row_is_refused_with_its_line(tmp_path, content, complaint):
+    path = write(tmp_path / "a.csv", content)
+    with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {complaint}')}.*\\Z"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "mended", "options"),
+    [
+        ("text\nHello, world\n", "text\nHello, world\n", {"delimiter": ";"}),
+        ("text\nHello, world\n", 'text\n"Hello, world"\n', {}),
+        ('text\n"Hello, world\n', 'text\n"""Hello, world"\n', {}),
+    ],
+)
+def test_the_advice_of_a_refusal_works(tmp_path, content, mended, options):
+    with pytest.raises(UserError, match="stands in quotes\\), or set `delimiter`|write each quote within a field twice"):
+        read(write(tmp_path / "a.csv", content))
+    assert [text.strip('"') for (text,) in rows_of(write(tmp_path / "a.csv", mended), **options)] == ["Hello, world"]

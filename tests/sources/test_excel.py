@@ -1,0 +1,73 @@
+"""Excel files: cells as they are written, one sheet, nothing invented for a formula without a value."""
+
+import datetime
+import re
+import sys
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from distill.core.errors import UserError
+from tests.sources.reading import read, rows_of, write
+
+
+def workbook(path: Path, *rows: tuple[object, ...], **sheets: tuple[tuple[object, ...], ...]) -> Path:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    for name, more in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in more:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def test_cells_are_text_as_they_are_written(tmp_path, capsys):
+    day = datetime.datetime(2024, 1, 5)
+    rows = [("007", 1), (2.0, 1.5), (day, True), (None, day.replace(hour=3)), (None, None), ("a\nb", datetime.time(3))]
+    path = workbook(tmp_path / "a.xlsx", (" text", "label "), *rows, other=(("text",), ("else",)))
+    assert read(path)["train"] == {
+        "text": ["007", "2", "2024-01-05", None, "a\nb"],
+        "label": ["1", "1.5", "TRUE", "2024-01-05 03:00:00", "03:00:00"],
+    }
+    said = capsys.readouterr().err
+    assert "its first sheet, 'Sheet', is read; 1 more are not (`sheet` names another)" in said
+    assert "1 blank rows are no rows" in said
+    assert rows_of(path, sheet="other") == [("else",)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "complaint"),
+    [
+        ([], {}, "its sheet has no row"),
+        ([("text", "text")], {}, "two columns are named 'text'; rename one"),
+        ([("text",), ("=1+1",)], {}, "row 2, column 1: the formula '=1+1' has no value in the file; open and save it in Excel"),
+        ([("text",), ("#N/A",)], {}, "row 2, column 1: holds the error #N/A; mend it"),
+        ([("text",), ("a", "b")], {}, "row 2: has a cell to the right of the last column name; name that column"),
+        ([("text",)], {"sheet": "sheet"}, "has no sheet 'sheet'; did you mean 'Sheet'?"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_its_row(tmp_path, rows, options, complaint):
+    path = workbook(tmp_path / "a.xlsx", *rows)
+    with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {complaint}')}"):
+        read(path, **options)
+
+
+def test_merged_cells_are_refused(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", ("text", "label"), ("a", "pos"), ("b", None))
+    book = openpyxl.load_workbook(path)
+    book.active.merge_cells("B2:B3")
+    book.save(path)
+    with pytest.raises(UserError, match=rf"^{path}: its cells B2:B3 are merged; unmerge them, and fill each\Z"):
+        read(path)
+
+
+def test_a_broken_file_and_a_missing_library_are_said_in_one_line(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.xlsx", b"PK")
+    with pytest.raises(UserError, match=rf"^{path}: broken xlsx file: File is not a zip file\Z"):
+        read(path)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(UserError, match=r"reading Excel files needs openpyxl; `pip install -e '.\[excel\]'`"):
+        read(path)
