@@ -25,11 +25,7 @@ students:
   hidden: {recipe: distilbert, dataset: rows, targets: one, init: {from: data/teachers/first, depth: 2}}
 """
 ROW = re.compile(r"^\| `distill/([\w/.]+)` \| (.+) \|$", re.MULTILINE)
-EDITED = {
-    "targets/materialization": "materialize.py",
-    "targets/verification": "integrity.py",
-    "pipeline": "project.py",
-}
+EDITED = {"targets/materialization": "materialize.py", "targets/verification": "integrity.py", "pipeline": "project.py"}
 """The file that is edited of a package; any other's is its first."""
 
 

@@ -125,11 +125,7 @@ def test_layers_that_cannot_be_paired_are_refused(recipe, settings, depths, comp
     ("recipe", "settings", "complaint"),
     [
         ("minilm", {"version": 3}, "students.s.version: expected 1 or 2, got 3"),
-        (
-            "minilm",
-            {"version": 1, "relation_heads": 12},
-            "not of version 1, which takes attention_weight, value_weight",
-        ),
+        ("minilm", {"version": 1, "relation_heads": 12}, "not of version 1, which takes attention_weight, value_weight"),
         ("minilm", {"version": 1, "key_weight": 0.5}, "key_weight: not of version 1"),
         ("minilm", {"attention_weight": 0.5}, "not of version 2, which takes query_weight, key_weight, value_weight"),
         ("minilm", {"version": 1, "attention_weight": 0.0, "value_weight": 0.0}, "all are 0, nothing would be learnt"),
@@ -139,11 +135,7 @@ def test_layers_that_cannot_be_paired_are_refused(recipe, settings, depths, comp
         ("mobilebert", {**DISTILL, "order": "joint"}, "order: not of stage distill, which takes alpha, temperature"),
         ("mobilebert", {**TRANSFER, "order": "joint", "earlier_rate": 0.0}, "earlier_rate is of the progressive order"),
         ("mobilebert", {**TRANSFER, "earlier_rate": 1.5}, "earlier_rate: expected less than or equal to 1, got 1.5"),
-        (
-            "mobilebert",
-            {**TRANSFER, **dict.fromkeys((*STATES, "attention_weight"), 0.0)},
-            "all are 0, nothing would be learnt",
-        ),
+        ("mobilebert", {**TRANSFER, **dict.fromkeys((*STATES, "attention_weight"), 0.0)}, "all are 0, nothing would be learnt"),
         ("pkd", {"strategy": "every"}, "students.s.strategy: expected 'skip' or 'last', got 'every'"),
         ("pkd", {"alpha": 1.5}, "students.s.alpha: expected less than or equal to 1, got 1.5"),
         ("pkd", {"layer_map": [0]}, "students.s.layer_map.0: expected greater than or equal to 1, got 0"),

@@ -70,6 +70,7 @@ def test_sliders_choose_as_the_command_does(page: Page, project: Path) -> None:
     draw, seen = random.Random(1), set()
     for number, own in enumerate(answer(params, project / "data")["sets"]):
         found = measured(project / "data", params.shippable())[own["name"]]
+        by_name = {(one.name, one.form): one for one in found}
         stops = [slider["stops"] for slider in own["sliders"]]
         states = [
             ([draw.randrange(len(values)) for values in stops], draw.choice(["score", "latency", "size"])) for _ in range(400)
@@ -82,14 +83,10 @@ def test_sliders_choose_as_the_command_does(page: Page, project: Path) -> None:
             assert sentence(choice, budget).partition("; --")[0].partition("; no single")[0] == said["line"]
             assert (said["name"], said["rings"], said["rows"]) == (expected.name, [said["rings"][0]] * 2, said["rings"][:1])
             assert Candidate(**{key: own["candidates"][said["rings"][0]][key] for key in Candidate.__annotations__}) == expected
-            out = [place for place, one in enumerate(own["candidates"]) if budget.misses(by_name(found, one))]
+            out = [place for place, one in enumerate(own["candidates"]) if budget.misses(by_name[one["name"], one["form"]])]
             assert (said["out"], said["faded"]) == (out * 2, out)
             seen.add((expected, choice.best is None))
     assert len(seen) > 12
-
-
-def by_name(found: list[Candidate], own: dict) -> Candidate:
-    return next(one for one in found if (one.name, one.form) == (own["name"], own["form"]))
 
 
 def test_it_begins_with_the_recommendation_and_reset_goes_back_to_it(page: Page, project: Path) -> None:
@@ -129,8 +126,7 @@ def test_another_data_set_has_its_own_answer_and_print_shows_all_without_control
     assert shown(page) != before
     assert page.locator(".answer-set:visible").count() == 1
     page.emulate_media(media="print")
-    assert page.locator(".line:visible").count() == 2
-    assert page.locator("form:visible").count() == 0
+    assert [page.locator(f"{part}:visible").count() for part in (".line", "form")] == [2, 0]
 
 
 def test_limits_are_shaded_in_the_charts(page: Page) -> None:
@@ -143,9 +139,7 @@ def test_limits_are_shaded_in_the_charts(page: Page) -> None:
 
 def test_without_javascript_the_answers_stand_there(chromium: Browser, project: Path) -> None:
     with browser.visit(chromium, project / "index.html", java_script_enabled=False) as page:
-        assert page.locator(".line:visible").count() == 2
-        assert page.locator(".pareto svg:visible").count() == 4
-        assert page.locator("form:visible").count() == 0
+        assert [page.locator(f"{part}:visible").count() for part in (".line", ".pareto svg", "form")] == [2, 4, 0]
 
 
 @pytest.mark.parametrize("part", ["answer", "whole"])
@@ -175,12 +169,10 @@ def test_charts_are_drawn_and_axe_finds_nothing(chromium: Browser, whole: Path) 
 
 def test_where_there_is_no_browser_tests_are_skipped_or_fail_where_one_is_required(monkeypatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv(browser.REQUIRED, raising=False)
-    with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"):
-        browser.executable()
-    monkeypatch.setenv(browser.REQUIRED, "1")
-    with pytest.raises(pytest.fail.Exception, match="apt-get install chromium"):
-        browser.executable()
+    for required, outcome in (("", pytest.skip.Exception), ("1", pytest.fail.Exception)):
+        monkeypatch.setenv(browser.REQUIRED, required)
+        with pytest.raises(outcome, match="apt-get install chromium"):
+            browser.executable()
 
 
 def test_the_pictures_of_the_readme_show_the_answer_light_and_dark(chromium: Browser, whole: Path, tmp_path: Path) -> None:

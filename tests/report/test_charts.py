@@ -13,14 +13,7 @@ from distill.report.records import DataSet
 from distill.report.vega import config, series
 from tests.reports import SCORES, changed
 
-ALL = (
-    charts.retention_chart,
-    charts.loss_chart,
-    charts.validation_chart,
-    charts.calibration_chart,
-    charts.disagreement_chart,
-    charts.latency_chart,
-)
+ALL = [getattr(charts, f"{what}_chart") for what in ("retention", "loss", "validation", "calibration", "disagreement", "latency")]
 
 
 def inline_rows(chart: Chart | None) -> list[dict[str, Any]]:
@@ -50,10 +43,8 @@ def test_every_seed_has_a_line(news: DataSet) -> None:
 def test_what_the_student_loses_stands_on_the_left(news: DataSet) -> None:
     rows = [row for row in inline_rows(charts.disagreement_chart(news)) if row.get("model") == "soft"]
     found = news.students[1].detail.agreement
-    assert {(row["only"], row["rows"]) for row in rows} == {
-        ("the student", found.student_only),
-        ("the teacher", found.teacher_only),
-    }
+    expected = {("the student", found.student_only), ("the teacher", found.teacher_only)}
+    assert {(row["only"], row["rows"]) for row in rows} == expected
     assert [row["share"] > 0 for row in rows] == [row["only"] == "the student" for row in rows]
 
 

@@ -146,8 +146,7 @@ def test_fp16_is_refused_beyond_its_range_and_int8_is_not():
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [("int2", "int2.*fp32, fp16, bf16, int8, int4"), ("int8", "deviation.*mean"), ("fp32", r"expected \[\]")],
+    ("name", "message"), [("int2", "int2.*fp32, fp16, bf16, int8, int4"), ("int8", "deviation.*mean"), ("fp32", r"expected \[\]")]
 )
 def test_a_foreign_name_and_missing_statistics_are_refused(name, message):
     with pytest.raises(UserError, match=message):

@@ -118,8 +118,7 @@ def test_projections_are_those_of_the_live_teacher(tmp_path, datasets, family, c
 
 
 @pytest.mark.parametrize(
-    ("task", "family"),
-    [(task, family) for task in tiny.TASKS for family in (FAMILIES if task in RAGGED[1:] else FAMILIES[:1])],
+    ("task", "family"), [(task, family) for task in tiny.TASKS for family in (FAMILIES if task in RAGGED[1:] else FAMILIES[:1])]
 )
 def test_hidden_states_are_those_that_a_student_compares(tmp_path, datasets, task, family):
     dataset = datasets[task]
