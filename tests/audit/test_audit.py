@@ -36,12 +36,10 @@ def test_a_label_is_suspect_where_another_class_reaches_its_threshold_the_mean_s
     found = thresholds(np.array([0.9, 0.7, 0.2]), np.array([0, 0, 2]), 4)
     np.testing.assert_allclose(found, [0.8, np.inf, 0.2, np.inf])
     # Rows labelled dog give it 0.99, 0.99, 0.55, 0.99 → threshold 0.88: a cat with p(dog) 0.9 is suspect, one with 0.8 only hard.
-    lines = classes(
-        logits_of(0.99, 0.99, 0.55, 0.99, 0.9, 0.8, 0.01, 0.3), np.array([1, 1, 1, 1, 0, 0, 0, 0]), np.arange(8), NAMES
-    )
+    logits = logits_of(0.99, 0.99, 0.55, 0.99, 0.9, 0.8, 0.01, 0.3)
+    lines = classes(logits, np.array([1, 1, 1, 1, 0, 0, 0, 0]), np.arange(8), NAMES)
     assert kinds_of(lines) == ["fine", "fine", "fine", "fine", "suspect", "hard", "fine", "fine"]
-    assert lines.labels[4:6].tolist() == ["cat", "cat"]
-    assert lines.predicted[4:6].tolist() == ["dog", "dog"]
+    assert (lines.labels[4:6].tolist(), lines.predicted[4:6].tolist()) == (["cat", "cat"], ["dog", "dog"])
     np.testing.assert_allclose(lines.confidence[4:6], [0.9, 0.8], rtol=1e-5)
     np.testing.assert_allclose(lines.margin[4:6], [-0.8, -0.6], rtol=1e-5)
     np.testing.assert_allclose(lines.loss[4:6], -np.log([0.1, 0.2]), rtol=1e-5)
@@ -74,8 +72,7 @@ def test_numbers_are_judged_by_their_distance_from_the_mean_error():
     labels = np.array([*np.linspace(0, 1, 100), 0.0, np.nan], np.float32)
     errors = np.array([*[0.1, -0.1] * 50, 0.5, 9.0])
     lines = numbers(labels, (np.nan_to_num(labels) + errors).astype(np.float32))
-    assert len(lines.rows) == 101
-    assert kinds_of(lines) == ["fine"] * 100 + ["suspect"]
+    assert (len(lines.rows), kinds_of(lines)) == (101, ["fine"] * 100 + ["suspect"])
     assert lines.loss[100] == pytest.approx(0.25)
     assert kinds_of(numbers(np.ones(3, np.float32), np.ones(3, np.float32))) == ["fine"] * 3
 
@@ -101,8 +98,7 @@ def test_an_answer_elsewhere_is_suspect_if_the_teacher_is_as_sure_as_usual():
     for row, (first, last, height) in enumerate([(2, 3, 6), (4, 4, 4), (5, 5, 8), (0, 0, 6), (3, 3, 9)]):
         logits[row, first, 0] = logits[row, last, 1] = height
     lines = answers(rows, logits.reshape(-1, 2), ["aa bb cc dd"] * 5)
-    assert lines.rows.tolist() == [0, 1, 2, 3]
-    assert kinds_of(lines) == ["fine", "fine", "suspect", "fine"]
+    assert (lines.rows.tolist(), kinds_of(lines)) == ([0, 1, 2, 3], ["fine", "fine", "suspect", "fine"])
     assert lines.labels.tolist() == ["aa bb", "cc", "aa", ""]
     assert lines.predicted.tolist() == ["aa bb", "cc", "dd", ""]
     probability = np.exp(8) / (np.exp(8) + 5)

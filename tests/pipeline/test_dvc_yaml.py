@@ -12,7 +12,6 @@ from tests.closures import FLOORS, ITS_RECIPE, ROOT, arrows, closure, imported, 
 from tests.house import JOBS, PICTURE, picture
 
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-FOREACH = {name: stage["foreach"] for name, stage in PIPELINE.items() if "foreach" in stage}
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
 MODULES = sorted(file for file in (ROOT / "distill").rglob("*.py") if file.stat().st_size)
 ABOVE_THE_STORE = {"recipes", "training", "students", "pipeline", "report"}
@@ -44,17 +43,13 @@ def module(file: Path) -> str:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_depends_on_all_that_it_imports_and_on_nothing_that_it_does_not(name: str) -> None:
+def test_a_stage_depends_on_all_that_it_imports_as_files_where_it_needs_one_alone_and_on_nothing_else(name: str) -> None:
     files, listed = needed(script(STAGES[name]["cmd"])), code(name)
     assert {path for path in files if not any(holds(dep, path) for dep in listed)} == set()
     assert {dep for dep in listed if not any(holds(dep, path) for path in files)} == set()
     assert listed == sorted(listed)
     assert 3 <= len(listed) <= 18
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_a_stage_depends_on_a_file_alone_where_that_is_all_it_imports_of_a_package_with_several_jobs(name: str) -> None:
-    folders = {path for path in code(name) if not path.endswith(".py")}
+    folders = {path for path in listed if not path.endswith(".py")}
     assert folders.isdisjoint({"distill/commands", "distill/targets", "distill"})
     assert "distill/params" not in folders or name == "check"
 
@@ -64,16 +59,11 @@ def test_a_student_depends_on_no_recipe_but_its_own() -> None:
     assert recipes == [ITS_RECIPE, "distill/recipes/loading.py", "distill/recipes/terms.py"]
 
 
-def test_losses_and_recipes_reach_students_and_the_check_alone() -> None:
+def test_what_few_stages_need_reaches_them_alone() -> None:
     for folder in ("distill/losses", "distill/recipes"):
         assert {name for name in STAGES if any(path.startswith(folder) for path in code(name))} == {"check", "student"}
-
-
-@pytest.mark.parametrize(
-    ("folder", "stages"), [("export", {"export", "export-teacher"}), ("benchmark", {"benchmark"}), ("report", {"report"})]
-)
-def test_export_benchmark_and_report_reach_themselves_alone(folder: str, stages: set[str]) -> None:
-    assert {name for name in STAGES if f"distill/{folder}" in code(name)} == stages
+    for folder, stages in {"export": {"export", "export-teacher"}, "benchmark": {"benchmark"}, "report": {"report"}}.items():
+        assert {name for name in STAGES if f"distill/{folder}" in code(name)} == stages
 
 
 def test_the_pipeline_is_readable_on_a_few_screens() -> None:
@@ -98,13 +88,10 @@ def test_no_output_persists_and_only_scores_and_times_are_kept_from_the_cache() 
         assert uncached == ([{"cache": False}] if name.startswith(("evaluate", "benchmark")) else [])
 
 
-def test_a_command_takes_the_place_of_its_shell_so_that_it_is_a_child_of_dvc_and_ends_with_it() -> None:
-    assert all(stage["cmd"].startswith("exec ") for stage in STAGES.values())
-
-
-def test_a_command_names_an_entry_and_no_setting_of_it() -> None:
-    for name in FOREACH:
-        assert re.findall(r"\$\{.*?\}", STAGES[name]["cmd"]) == ["${key}"]
+def test_a_command_takes_the_place_of_its_shell_to_be_a_child_of_dvc_and_names_an_entry_and_no_setting_of_it() -> None:
+    for name, stage in STAGES.items():
+        assert stage["cmd"].startswith("exec ")
+        assert re.findall(r"\$\{.*?\}", stage["cmd"]) == ["${key}"] * ("foreach" in PIPELINE[name])
 
 
 def test_modules_and_packages_do_not_import_each_other_in_a_circle() -> None:

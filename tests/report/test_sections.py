@@ -66,8 +66,7 @@ def test_targets_that_were_resumed(news: DataSet, computed: int, time: str, note
 
 def test_each_student_with_what_a_live_teacher_would_have_added(news: DataSet) -> None:
     paid = cells(students(news))
-    assert paid["soft"] == ["hinton", "2", "6", "83 s", "+ 84 s"]
-    assert paid["plain"][-1] == "–"
+    assert (paid["soft"], paid["plain"][-1]) == (["hinton", "2", "6", "83 s", "+ 84 s"], "–")
     chart = next(part for part in cost_comparison(news).parts if isinstance(part, Chart))
     assert vl_convert.vegalite_to_vega(chart.spec)["marks"]
     unknown = replace(news, taught=tuple(replace(own, live_seconds=None) for own in news.taught))
@@ -96,8 +95,7 @@ def test_long_texts_are_cut_between_words() -> None:
     text = shortened("word " * 100)
     assert len(text) <= SHORT + 2
     assert text.endswith("word …")
-    assert shortened("x" * 500) == "x" * SHORT + " …"
-    assert shortened(" a\n b ") == "a b"
+    assert (shortened("x" * 500), shortened(" a\n b ")) == ("x" * SHORT + " …", "a b")
 
 
 def test_the_best_student_of_a_recipe_stands_beside_its_paper(news: DataSet) -> None:

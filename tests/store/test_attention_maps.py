@@ -10,14 +10,8 @@ from distill.store.codecs.vectors import Codec
 
 NAMES = (PROBABILITIES, "scores-u8", "scores-fp16")
 KL = {PROBABILITIES: 1e-3, "scores-u8": 1e-3, "scores-fp16": 1e-5}
-LENGTHS = {
-    "equal": [24, 24, 24],
-    "mixed": [5, 24, 24, 2, 1, 64],
-    "longest first": [40, 3],
-    "one row": [17],
-    "one token": [1],
-    "long": [128, 128],
-}
+LENGTHS = {"equal": [24] * 3, "mixed": [5, 24, 24, 2, 1, 64], "longest first": [40, 3], "one row": [17], "one token": [1]}
+LENGTHS["long"] = [128, 128]
 
 
 def scores_of(lengths: list[int], heads: int = 3, spread: float = 3.0) -> torch.Tensor:
@@ -39,8 +33,7 @@ def round_trip(name: str, scores: torch.Tensor, lengths: list[int]) -> torch.Ten
 def test_the_distribution_survives_and_the_padding_is_zero(name, lengths):
     scores = scores_of(lengths)
     decoded = round_trip(name, scores, lengths)
-    assert decoded.shape == scores.shape
-    assert decoded.dtype == torch.float32
+    assert (decoded.shape, decoded.dtype) == (scores.shape, torch.float32)
     for row, length in enumerate(lengths):
         real = slice(length), slice(length)
         exact, kept = (maps[row, :, *real].double().log_softmax(-1) for maps in (scores, decoded))
@@ -110,9 +103,8 @@ def test_no_rows_give_empty_planes_of_the_same_kind(name):
     codec = AttentionCodec(name, 2)
     empty = codec.encode(torch.zeros(0, 2, 0, 0), np.zeros(0, np.int64))
     full = codec.encode(torch.zeros(1, 2, 3, 3), np.array([3]))
-    assert {plane: (values.dtype, values.shape[1]) for plane, values in empty.items()} == {
-        plane: (values.dtype, values.shape[1]) for plane, values in full.items()
-    }
+    kinds = [{plane: (values.dtype, values.shape[1]) for plane, values in planes.items()} for planes in (empty, full)]
+    assert kinds[0] == kinds[1]
     assert codec.decode(empty, np.zeros(0, np.int64)).shape == (0, 2, 0, 0)
     assert isinstance(codec, Codec)
 

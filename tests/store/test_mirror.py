@@ -112,8 +112,7 @@ def test_manifests_are_published_last_and_a_damaged_set_not_at_all(made, place, 
     monkeypatch.setattr(Remote, "put", lambda self, file, name: order.append(name))
     publish(made, place)
     manifests = [name for name in order if name.endswith("manifest.json")]
-    assert len(manifests) == 5
-    assert order[-len(manifests) :] == manifests
+    assert (len(manifests), order[-len(manifests) :]) == (5, manifests)
     order.clear()
     copy = shutil.copytree(made, tmp_path / "copy")
     (copy / "tokens/test/part-00000.arrow").write_bytes(b"")

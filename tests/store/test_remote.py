@@ -47,8 +47,7 @@ def test_elsewhere_a_file_takes_its_name_last(tmp_path, monkeypatch):
     put, seen = remote.files.put_file, []
     monkeypatch.setattr(remote.files, "put_file", lambda source, target: (seen.append(target), put(source, target)))
     remote.put(here, "file")
-    assert remote.names() == ["file"]
-    assert len(seen) == 1
+    assert (remote.names(), len(seen)) == (["file"], 1)
     assert ".tmp-" in seen[0]
 
 

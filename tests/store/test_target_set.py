@@ -87,9 +87,8 @@ def test_many_small_shards_hold_the_same_as_one(tmp_path, model, dataset):
 
 
 def test_outputs_of_one_source_open_hash_and_read_it_once(tmp_path, model, dataset, monkeypatch):
-    folder = materialize(
-        model, dataset, tmp_path / "set", MaterializeSpec(hidden=(1,), attention=(2,), relations=(2,), shard_bytes=2000)
-    )
+    job = MaterializeSpec(hidden=(1,), attention=(2,), relations=(2,), shard_bytes=2000)
+    folder = materialize(model, dataset, tmp_path / "set", job)
     calls: dict[str, list[object]] = {"sha256": [], "map_shard": [], "_read": []}
     for where, name in ((reader, "sha256"), (reader, "map_shard"), (StoredOutput, "_read")):
         real = getattr(where, name)
@@ -127,8 +126,7 @@ def test_equal_rows_are_stored_once(tmp_path, model, tokenizer):
     dataset = Dataset.open(folder)
     store = stored(model, dataset, tmp_path / "set", MaterializeSpec(hidden=(1,)))
     reader, rows = store.output("hidden-01", "train"), dataset.rows("train")
-    assert len(rows) == 20
-    assert len(reader) == 10
+    assert (len(rows), len(reader)) == (20, 10)
     np.testing.assert_array_equal(reader.locate(rows.ids[:10]), reader.locate(rows.ids[10:]))
 
 
@@ -214,6 +212,7 @@ def edit(folder: Path, text: str) -> None:
 
 SHARD = "logits/train/part-00000.arrow"
 AS_IT_SHOULD = '{"format": "distill/targets", "version": %d}'
+NO_MANIFESTS = ("", "{", "[]", AS_IT_SHOULD % 3, "[" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +225,7 @@ AS_IT_SHOULD = '{"format": "distill/targets", "version": %d}'
         (lambda f: shutil.move(f / "logits", f / "logits-01"), "the folder logits-01 holds logits"),
         (shutil.rmtree, "no target set; run `dvc repro targets@set`"),
         (lambda f: edit(f, AS_IT_SHOULD % 99), r"is \('distill/targets', 99\), expected \('distill/targets', 3\)"),
-        *((lambda f, text=text: edit(f, text), "manifest.json: (is|its content)") for text in ("", "{", "[]", AS_IT_SHOULD % 3)),
-        (lambda f: edit(f, "[" * 100_000), "manifest.json: (is|its content)"),
+        *((lambda f, text=text: edit(f, text), "manifest.json: (is|its content)") for text in NO_MANIFESTS),
     ],
 )
 def test_damage_is_refused(folder, damage, message):

@@ -5,17 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.core.errors import UserError
-from distill.store.codecs.vectors import (
-    BLOCK,
-    VECTOR_CODECS,
-    Codec,
-    VectorCodec,
-    bytes_a_vector,
-    calibrate,
-    needs_statistics,
-    relative_error,
-    vector_codec,
-)
+from distill.store.codecs import vectors as codecs
+from distill.store.codecs.vectors import BLOCK, VECTOR_CODECS, bytes_a_vector, calibrate, relative_error, vector_codec
 
 LOST = {"fp32": 0.0, "fp16": 2e-7, "bf16": 1e-5, "int8": 1e-4, "int4": 1.2e-2}
 """The most of the variance that a codec may lose."""
@@ -36,7 +27,7 @@ def lengths(vectors: torch.Tensor) -> np.ndarray:
     return np.array([len(vectors)])
 
 
-def round_trip(codec: VectorCodec, vectors: torch.Tensor) -> torch.Tensor:
+def round_trip(codec: codecs.VectorCodec, vectors: torch.Tensor) -> torch.Tensor:
     return codec.decode(codec.encode(vectors, lengths(vectors)), lengths(vectors))
 
 
@@ -45,18 +36,17 @@ def round_trip(codec: VectorCodec, vectors: torch.Tensor) -> torch.Tensor:
 def test_little_of_the_variance_is_lost_in_as_many_bytes_as_promised(name, width):
     original = states(width=width)
     codec, kept = calibrate(name, original[:200]), original.clone()
-    assert isinstance(codec, Codec)
+    assert isinstance(codec, codecs.Codec)
     planes = codec.encode(original, lengths(original))
     assert planes["values"].dtype == DTYPES[name]
-    assert set(planes) == ({"values", "scales"} if needs_statistics(name) else {"values"})
+    assert set(planes) == ({"values", "scales"} if codecs.needs_statistics(name) else {"values"})
     assert sum(plane.numpy().nbytes for plane in planes.values()) == 500 * bytes_a_vector(name, width)
     assert all(plane.ndim == 2 for plane in planes.values())
     counts = codec.counts(np.array([3, 497]))
     assert {plane: int(owned.sum()) for plane, owned in counts.items()} == {plane: len(v) for plane, v in planes.items()}
     stored = {plane: values.clone() for plane, values in planes.items()}
     decoded = codec.decode(planes, lengths(original))
-    assert decoded.shape == original.shape
-    assert decoded.dtype == torch.float32
+    assert (decoded.shape, decoded.dtype) == (original.shape, torch.float32)
     assert decoded.is_contiguous()
     assert relative_error(original, decoded) <= LOST[name]
     again = vector_codec(name, dict(codec.statistics))  # statistics are all that decoding needs

@@ -25,9 +25,7 @@ JOBS = {
     "int8": MaterializeSpec(hidden=(0, -1), cls=(1, 2), attention=(2,)),
     "int4": MaterializeSpec(hidden=(1,), codec="int4", attention=(1,), attention_as="probabilities-u8"),
     "fp32": MaterializeSpec(hidden=(0, 2), codec="fp32", embeddings="stored", attention=(1, 2), attention_as="scores-u8"),
-    "bf16": MaterializeSpec(
-        hidden=(2,), codec="bf16", hidden_splits=("train", "test"), attention=(-1,), attention_as="scores-fp16"
-    ),
+    "bf16": MaterializeSpec((2,), (), (-1,), "scores-fp16", codec="bf16", hidden_splits=("train", "test")),
     "small shards": MaterializeSpec(hidden=(0, 1), codec="fp16", shard_bytes=2**18),
 }
 
@@ -84,10 +82,7 @@ def test_what_is_written_is_what_was_predicted(mixed: Dataset, tmp_path: Path, t
     require_prediction(planned(dataset), materialize(tiny.bert(width=64), dataset, tmp_path / "set", job), job)
 
 
-@pytest.mark.parametrize(
-    ("task", "positions"),
-    [("token-classification", "masked"), ("question-answering", "masked"), ("masked-lm", "masked"), ("masked-lm", "all")],
-)
+@pytest.mark.parametrize(("task", "positions"), [*((task, "masked") for task in tiny.TASKS[2:]), ("masked-lm", "all")])
 def test_tokens_and_projections_are_predicted_too(tmp_path: Path, task: str, positions: str):
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", task, sizes=(400, 60, 60)))
     model, job = teacher_for(dataset, "mobilebert"), MaterializeSpec(relations=(1, 3), positions=positions, shard_bytes=2**18)
@@ -97,9 +92,7 @@ def test_tokens_and_projections_are_predicted_too(tmp_path: Path, task: str, pos
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "electra", "mobilebert"])
-def test_the_frozen_matrices_of_other_families_are_predicted_too(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, model_type: str
-):
+def test_the_frozen_matrices_of_other_families_are_predicted_too(tmp_path, tokenizer, model_type: str):
     dataset, job = write(tmp_path / "rows", tokenizer, train=40), MaterializeSpec(hidden=(0,), attention=(2,))
     found = written(materialize(tiny.bert(width=64, model_type=model_type), dataset, tmp_path / "set", job))
     expected = planned(dataset, model_type).outputs(job)
@@ -137,5 +130,4 @@ def test_a_large_set_is_planned_without_memory_for_it(mixed: Dataset):
 
 
 def test_every_codec_has_its_price():
-    assert set(VARIANCE_LOST) == set(VECTOR_CODECS)
-    assert set(KL_LOST) == {"replay", *STORED}
+    assert (set(VARIANCE_LOST), set(KL_LOST)) == (set(VECTOR_CODECS), {"replay", *STORED})

@@ -20,9 +20,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_teacher_is_within_the_codecs_bounds_and_another_beyond_in_all_but_the_tokens(
-    tmp_path, model, dataset, datasets, case
-):
+def test_the_teacher_is_within_the_codecs_bounds_and_another_beyond_but_in_the_tokens(tmp_path, model, dataset, datasets, case):
     job, dataset = CASES[case], datasets.get(case, dataset)
     model = teacher_for(dataset) if case in datasets else model
     store = stored(model, dataset, tmp_path / "set", job)

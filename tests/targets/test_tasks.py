@@ -188,10 +188,13 @@ def test_a_grown_set_asks_the_teacher_for_new_rows_alone(tmp_path, task):
     assert check(tmp_path / "grown").problems == []
 
 
-def test_masked_tokens_are_no_base_of_all_tokens(tmp_path, datasets, whole):
+def test_masked_tokens_are_no_base_of_all_tokens_and_cannot_be_read_without_their_states(tmp_path, datasets, whole):
     dataset, store = datasets["masked-lm"], TargetStore.open(whole("masked-lm"))
     made = materializer(teacher_for(dataset), dataset, MaterializeSpec(positions="all"), tmp_path, store)
     assert made.run().tokens_computed == made.tokens
+    message = r"logits are replayed from transform, .*write `targets: masked-lm`, not `masked-lm/logits`"
+    with pytest.raises(UserError, match=message):
+        TargetStore.open(whole("masked-lm") / "logits").output("logits", "train")
 
 
 @pytest.mark.parametrize("task", RAGGED)
@@ -216,16 +219,10 @@ def test_nan_logits_name_their_row(tmp_path, datasets, task):
 def test_what_is_lost_is_reported(tmp_path, datasets, task):
     made = materializer(teacher_for(datasets[task]), datasets[task], MaterializeSpec(hidden=(2,), relations=(1, 3)), tmp_path)
     found = measure_fidelity(made)
-    vectors = {"hidden-02", "queries-03", "keys-03", "values-03"} | ({"transform"} if task == "masked-lm" else set())
+    vectors = {"hidden-02", "queries-03", "keys-03", "values-03", *(["transform"] if task == "masked-lm" else [])}
     assert set(found) == vectors | ({"logits"} if task == "masked-lm" else set())  # layer 1 reads exact embeddings
     assert all(0 < found[output]["variance_lost"] < 2e-3 for output in vectors)
     assert task != "masked-lm" or 0 < found["logits"]["replayed_kl"] < 1e-2
-
-
-def test_logits_of_a_vocabulary_alone_cannot_be_read(whole):
-    message = r"logits are replayed from transform, .*write `targets: masked-lm`, not `masked-lm/logits`"
-    with pytest.raises(UserError, match=message):
-        TargetStore.open(whole("masked-lm") / "logits").output("logits", "train")
 
 
 def test_another_tokenizer_reads_what_is_kept_for_rows_alone(datasets, whole):
@@ -235,9 +232,8 @@ def test_another_tokenizer_reads_what_is_kept_for_rows_alone(datasets, whole):
     store, tags = (TargetStore.open(whole(task)) for task in ("regression", "token-classification"))
     other = changed("regression", tokenizer="o" * 64, max_length=7)
     store.require(other, ["train"])
-    with pytest.raises(
-        UserError, match=r"hidden-01 is kept for tokens of the tokenizer .{12}, the rows of .* are of o{12}"
-    ) as error:
+    message = r"hidden-01 is kept for tokens of the tokenizer .{12}, the rows of .* are of o{12}"
+    with pytest.raises(UserError, match=message) as error:
         store.require(other, ["train"], "hidden-01")
     error.match(r"tokens cannot align; read logits alone \(.*regression/logits with a recipe of logits\)")
     with pytest.raises(UserError, match=r"does not fit .*: tokenizer is o{12}, the store was made with"):

@@ -37,9 +37,7 @@ def test_machines_that_share_a_pool_do_each_unit_once_make_the_same_bytes_and_le
     assert one.run().tokens_computed == 0
     assert contents(assembled(one, tmp_path / "set")) == expected
     one.pool.forget()
-    assert one.pool.names() == set()
-    assert Remote(place).names() == []
-    assert list((tmp_path / "one").iterdir()) == []
+    assert (one.pool.names(), Remote(place).names(), list((tmp_path / "one").iterdir())) == (set(), [], [])
 
 
 def test_an_output_that_was_lost_is_done_again_alone(tmp_path, dataset, place):
