@@ -10,14 +10,18 @@ from torch.nn import functional
 from distill.core.errors import UserError
 from distill.data.averaging import labels_a_row, mean_divisors
 from distill.data.batching import Collator
+from distill.data.dataset import Dataset
 from distill.params.students import SampleWeight
 from distill.recipes.terms import HARD_LABELS
-from distill.students.distill import recipe_terms, row_weights
+from distill.store.target_set import TargetStore
+from distill.students.distill import objective_of, recipe_terms, row_weights
 from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from tests import tiny
 from tests.formulas import JOB, ROWS, VARIANTS, gradients, inputs_of, live_loss, loss_of, problems_in, settings
+from tests.recipes.test_settings import INTERMEDIATE, student
+from tests.stores import stored
 
 GRID = [pytest.param(task, variant, id=f"{variant}-{task}") for task in tiny.TASKS for variant in VARIANTS]
 
@@ -206,3 +210,57 @@ def test_the_task_is_that_of_the_data_and_of_every_token_if_the_store_keeps_them
     assert problem.objective("hinton", problem.student())[0].task == task_of("masked-lm") == MaskedLm()
     assert problem.objective("hinton", problem.student(), every_token)[0].task == MaskedLm(every_token=True)
     assert problems("token-classification").setup("hinton")[1].task is task_of("token-classification")
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory, dataset: Dataset) -> dict[str, TargetStore]:
+    """Of one teacher of 4 layers: with what all variants read, with attention as probabilities, and with next to nothing."""
+    kept = {"hidden": (0, 2, 3, -1), "attention": (2, -1), "relations": (-1,), "attention_as": "probabilities-u8"}
+    jobs = {"all": JOB, "probabilities": MaterializeSpec(**kept), "few": MaterializeSpec(hidden=(1,))}
+    teacher = tiny.bert(layers=4, seed=1)
+    return {name: stored(teacher, dataset, tmp_path_factory.mktemp(name) / "tiny", job) for name, job in jobs.items()}
+
+
+MISSING = "has no {}, only .*; add {} to `{}` of targets.tiny"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "own", "store", "shape", "complaint"),
+    [
+        ("distilbert", {}, "all", {"width": 8}, "student's are 8 wide, the teacher's 16; set cosine_weight: 0"),
+        (
+            "tinybert",
+            INTERMEDIATE,
+            "all",
+            {"heads": 4},
+            "4 heads a layer, the teacher 2; set attention_weight: 0, or .*_heads: 2",
+        ),
+        ("minilm", {"version": 1}, "all", {"heads": 4}, r"minilm: version 1 .* 4 heads a layer, the teacher 2; set version: 2"),
+        (
+            "tinybert",
+            INTERMEDIATE,
+            "probabilities",
+            {},
+            "scores before the softmax, .* probabilities.*; set attention_as: replay",
+        ),
+        ("distilbert", {}, "few", {}, r"has no hidden-04, only hidden-01, logits.*; add 4 to `hidden` of targets.tiny"),
+        ("tinybert", INTERMEDIATE, "few", {}, MISSING.format("attention-02", 2, "attention")),
+        ("pkd", {}, "few", {}, MISSING.format("cls-02", 2, "cls")),
+        ("fitnets", {}, "few", {}, MISSING.format("hidden-02", 2, "hidden")),
+        ("minilm", {}, "few", {}, MISSING.format("queries-04", 4, "relations")),
+        ("minilm", {"version": 1}, "few", {}, MISSING.format("attention-04", 4, "attention")),
+    ],
+)
+def test_what_the_store_lacks_or_cannot_be_compared_is_refused(stores, recipe, own, store, shape, complaint):
+    model = tiny.bert(layers=2, width=shape.get("width", 16))
+    model.config.num_attention_heads = shape.get("heads", 2)
+    with pytest.raises(UserError, match=complaint):
+        recipe_terms(student(recipe, **own), model, stores[store])
+
+
+def test_distributions_are_learnt_from_probabilities_and_layers_by_a_map(stores):
+    terms = recipe_terms(student("minilm", version=1), tiny.bert(layers=2), stores["probabilities"])
+    assert [term.name for term in terms] == ["attention", "value_relation"]
+    terms = recipe_terms(student("tinybert", **INTERMEDIATE, layer_map=[2, 2, 4]), tiny.bert(layers=3), stores["all"])
+    assert terms[0].reads == ("attention-02", "attention-02", "attention-04")
+    assert objective_of(terms, task_of(CLASSES)).reads_attention == (1, 2, 3)

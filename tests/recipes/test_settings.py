@@ -4,23 +4,21 @@ import pytest
 
 from distill.core.errors import UserError
 from distill.core.settings import validate
-from distill.data.dataset import Dataset
 from distill.params.students import Needs, Shapes, StudentSettings
 from distill.recipes.registry import RECIPES
 from distill.recipes.terms import linear_map, terms_of
-from distill.store.target_set import TargetStore
-from distill.students.distill import objective_of, recipe_terms
-from distill.targets.materialization.outputs import MaterializeSpec
+from distill.students.distill import objective_of
 from distill.tasks.registry import task_of
-from tests import tiny
-from tests.formulas import JOB, VARIANTS
-from tests.stores import stored
+from tests.formulas import VARIANTS
 
 TASK = task_of("sequence-classification")
 INTERMEDIATE, PREDICTION = {"stage": "intermediate"}, {"stage": "prediction"}
 TRANSFER, DISTILL = {"stage": "transfer"}, {"stage": "distill"}
 RELATIONS = ("queries", "keys", "values")
 STATES = ("feature_weight", "mean_weight", "variance_weight")
+WEIGHTS = ("attention_weight", "hidden_weight", "embedding_weight")
+NOTHING = "all are 0, nothing would be learnt"
+SHUFFLED = {"layer_map": [12, 2, 2, 7], "embedding_weight": 0.0}
 
 
 def student(recipe: str, **settings: object) -> StudentSettings:
@@ -40,13 +38,19 @@ def shapes(depths=(2, 4), widths=(24, 24), heads=(6, 6)) -> Shapes:
         ("hinton", {"alpha": 1.0}, (2, 4), Needs(), ()),
         ("distilbert", {}, (2, 4), Needs(logits=True, hidden=(4,)), ()),
         ("distilbert", {"soft_weight": 0.0}, (2, 4), Needs(hidden=(4,)), ()),
+        ("distilbert", {}, (4, 12), Needs(logits=True, hidden=(12,)), ()),
         ("distilbert", {"cosine_weight": 0.0}, (2, 4), Needs(logits=True), ()),
+        ("distilbert", {"cosine_weight": 0.0, "soft_weight": 0.0}, (4, 12), Needs(), ()),
         ("tinybert", INTERMEDIATE, (2, 4), Needs(hidden=(0, 2, 4), attention=(2, 4)), ()),
         ("tinybert", {**INTERMEDIATE, "attention_weight": 0.0}, (2, 4), Needs(hidden=(0, 2, 4)), ()),
         ("tinybert", {**INTERMEDIATE, "hidden_weight": 0.0}, (2, 4), Needs(hidden=(0,), attention=(2, 4)), ()),
         ("tinybert", {**INTERMEDIATE, "embedding_weight": 0.0}, (2, 4), Needs(hidden=(2, 4), attention=(2, 4)), ()),
         ("tinybert", {**INTERMEDIATE, "layer_map": [3, 3]}, (2, 4), Needs(hidden=(0, 3), attention=(3,)), ()),
-        ("tinybert", PREDICTION, (2, 4), Needs(logits=True), ()),
+        ("tinybert", INTERMEDIATE, (4, 12), Needs(hidden=(0, 3, 6, 9, 12), attention=(3, 6, 9, 12)), ()),
+        ("tinybert", {**INTERMEDIATE, **SHUFFLED}, (4, 12), Needs(hidden=(2, 7, 12), attention=(2, 7, 12)), ()),
+        ("tinybert", {**INTERMEDIATE, "hidden_weight": 0.0}, (4, 12), Needs(hidden=(0,), attention=(3, 6, 9, 12)), ()),
+        ("tinybert", {**INTERMEDIATE, "attention_weight": 0.0}, (4, 12), Needs(hidden=(0, 3, 6, 9, 12)), ()),
+        *(("tinybert", PREDICTION, depths, Needs(logits=True), ()) for depths in ((2, 4), (4, 12), (5, 12))),
         ("tinybert", {**PREDICTION, "soft_weight": 0.0, "hard_weight": 0.3}, (2, 4), Needs(), ()),
         ("fitnets", {}, (6, 12), Needs(hidden=(6,)), ()),
         ("fitnets", {}, (3, 7), Needs(hidden=(4,)), ()),
@@ -96,6 +100,7 @@ def test_what_is_needed_is_what_the_terms_read(recipe, settings, depths, needs, 
         ("mobilebert", {**TRANSFER, "layer_map": [1, 2, 5]}, (3, 4), r"mobilebert: layer_map: got .*, expected 3 numbers, .* 4"),
         ("mobilebert", {**TRANSFER, "layer_map": [1, 2]}, (3, 4), r"expected 3 numbers, .* from 1 to the teacher's 4"),
         ("tinybert", INTERMEDIATE, (3, 4), "3 layers of a student .* the teacher's 4; give layer_map: 3 of the teacher's layers"),
+        ("tinybert", INTERMEDIATE, (5, 12), "5 layers of a student .* teacher's 12; give layer_map: 5 of the teacher's layers"),
         ("mobilebert", TRANSFER, (3, 4), "mobilebert: 3 layers of a student .* the teacher's 4; give layer_map: 3 of"),
         *(
             ("tinybert", {**INTERMEDIATE, "layer_map": list(layer_map)}, (2, 4), expected)
@@ -128,14 +133,22 @@ def test_layers_that_cannot_be_paired_are_refused(recipe, settings, depths, comp
         ("minilm", {"version": 1, "relation_heads": 12}, "not of version 1, which takes attention_weight, value_weight"),
         ("minilm", {"version": 1, "key_weight": 0.5}, "key_weight: not of version 1"),
         ("minilm", {"attention_weight": 0.5}, "not of version 2, which takes query_weight, key_weight, value_weight"),
-        ("minilm", {"version": 1, "attention_weight": 0.0, "value_weight": 0.0}, "all are 0, nothing would be learnt"),
-        ("minilm", {"query_weight": 0.0, "key_weight": 0.0, "value_weight": 0.0}, "all are 0, nothing would be learnt"),
-        ("mobilebert", {}, "students.s.stage: is missing"),
+        ("minilm", {"version": 1, "attention_weight": 0.0, "value_weight": 0.0}, NOTHING),
+        ("minilm", {"query_weight": 0.0, "key_weight": 0.0, "value_weight": 0.0}, NOTHING),
+        *((recipe, {}, "students.s.stage: is missing") for recipe in ("mobilebert", "tinybert")),
+        ("tinybert", {"stage": "both"}, "students.s.stage: expected 'intermediate' or 'prediction', got 'both'"),
+        ("tinybert", {**INTERMEDIATE, "layer_map": [0, 3]}, "layer_map.0: expected greater than or equal to 1, got 0"),
+        ("tinybert", {**INTERMEDIATE, "layer_map": []}, "layer_map"),
+        ("tinybert", {**INTERMEDIATE, "attention_weight": -1.0}, "attention_weight: expected greater than or equal to 0"),
+        ("tinybert", {**INTERMEDIATE, "temperature": 2.0}, f"temperature: not of stage intermediate, which takes {WEIGHTS[0]}"),
+        ("tinybert", {**PREDICTION, "layer_map": [3, 6]}, "layer_map: not of stage prediction, which takes soft_weight"),
+        ("tinybert", {**PREDICTION, "soft_weight": 0.0}, "soft_weight, hard_weight: " + NOTHING),
+        ("tinybert", {**INTERMEDIATE, **dict.fromkeys(WEIGHTS, 0.0)}, f"{', '.join(WEIGHTS)}: {NOTHING}"),
         ("mobilebert", {**TRANSFER, "alpha": 0.5}, "alpha: not of stage transfer, which takes feature_weight, mean_weight"),
         ("mobilebert", {**DISTILL, "order": "joint"}, "order: not of stage distill, which takes alpha, temperature"),
         ("mobilebert", {**TRANSFER, "order": "joint", "earlier_rate": 0.0}, "earlier_rate is of the progressive order"),
         ("mobilebert", {**TRANSFER, "earlier_rate": 1.5}, "earlier_rate: expected less than or equal to 1, got 1.5"),
-        ("mobilebert", {**TRANSFER, **dict.fromkeys((*STATES, "attention_weight"), 0.0)}, "all are 0, nothing would be learnt"),
+        ("mobilebert", {**TRANSFER, **dict.fromkeys((*STATES, "attention_weight"), 0.0)}, NOTHING),
         ("pkd", {"strategy": "every"}, "students.s.strategy: expected 'skip' or 'last', got 'every'"),
         ("pkd", {"alpha": 1.5}, "students.s.alpha: expected less than or equal to 1, got 1.5"),
         ("pkd", {"layer_map": [0]}, "students.s.layer_map.0: expected greater than or equal to 1, got 0"),
@@ -154,8 +167,10 @@ def test_the_students_middle_layer_learns_from_the_teachers():
 
 
 def test_only_first_stages_train_no_head_and_transfer_goes_layer_by_layer():
-    for recipe in ("fitnets", "minilm"):
-        assert (student(recipe).trains_head, student(recipe).reads_hidden) == (False, True)
+    every = {"tinybert": (INTERMEDIATE, PREDICTION), "mobilebert": (TRANSFER, DISTILL)}
+    first = [(name, how) for name in RECIPES for how in every.get(name, ({},)) if not student(name, **how).trains_head]
+    assert sorted(first, key=str) == [("fitnets", {}), ("minilm", {}), ("mobilebert", TRANSFER), ("tinybert", INTERMEDIATE)]
+    assert all(student(recipe).reads_hidden for recipe in ("fitnets", "minilm"))
     transfer, distill = student("mobilebert", **TRANSFER), student("mobilebert", **DISTILL)
     assert (transfer.earlier_layers_lr_scale, transfer.trains_head) == (0.1, False)
     assert student("mobilebert", **TRANSFER, earlier_rate=0.0).earlier_layers_lr_scale == 0.0
@@ -197,8 +212,7 @@ def test_other_widths_are_compared_through_one_projection():
         assert projections(recipe, 12, 12, **settings) == []
         assert projections(recipe, 12, None, **settings) == []
         assert projections(recipe, 12, 24, **settings) == [(12, 24)]
-    assert projections("fitnets", 12, 24) == [(12, 24)]
-    assert projections("minilm", 12, 24) == []
+    assert (projections("fitnets", 12, 24), projections("minilm", 12, 24)) == ([(12, 24)], [])
 
 
 def test_the_last_layer_of_the_student_is_compared_by_minilm():
@@ -233,57 +247,3 @@ def test_a_linear_map_begins_with_small_entries_and_no_bias():
     projection = linear_map(400, 300)
     assert 0.0195 < projection.weight.std() < 0.0205
     assert not projection.bias.any()
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory, dataset: Dataset) -> dict[str, TargetStore]:
-    """Of one teacher of 4 layers: with what all variants read, with attention as probabilities, and with next to nothing."""
-    kept = {"hidden": (0, 2, 3, -1), "attention": (2, -1), "relations": (-1,), "attention_as": "probabilities-u8"}
-    jobs = {"all": JOB, "probabilities": MaterializeSpec(**kept), "few": MaterializeSpec(hidden=(1,))}
-    teacher = tiny.bert(layers=4, seed=1)
-    return {name: stored(teacher, dataset, tmp_path_factory.mktemp(name) / "tiny", job) for name, job in jobs.items()}
-
-
-MISSING = "has no {}, only .*; add {} to `{}` of targets.tiny"
-
-
-@pytest.mark.parametrize(
-    ("recipe", "settings", "store", "shape", "complaint"),
-    [
-        ("distilbert", {}, "all", {"width": 8}, "student's are 8 wide, the teacher's 16; set cosine_weight: 0"),
-        (
-            "tinybert",
-            INTERMEDIATE,
-            "all",
-            {"heads": 4},
-            "4 heads a layer, the teacher 2; set attention_weight: 0, or .*_heads: 2",
-        ),
-        ("minilm", {"version": 1}, "all", {"heads": 4}, r"minilm: version 1 .* 4 heads a layer, the teacher 2; set version: 2"),
-        (
-            "tinybert",
-            INTERMEDIATE,
-            "probabilities",
-            {},
-            "scores before the softmax, .* probabilities.*; set attention_as: replay",
-        ),
-        ("distilbert", {}, "few", {}, r"has no hidden-04, only hidden-01, logits.*; add 4 to `hidden` of targets.tiny"),
-        ("tinybert", INTERMEDIATE, "few", {}, MISSING.format("attention-02", 2, "attention")),
-        ("pkd", {}, "few", {}, MISSING.format("cls-02", 2, "cls")),
-        ("fitnets", {}, "few", {}, MISSING.format("hidden-02", 2, "hidden")),
-        ("minilm", {}, "few", {}, MISSING.format("queries-04", 4, "relations")),
-        ("minilm", {"version": 1}, "few", {}, MISSING.format("attention-04", 4, "attention")),
-    ],
-)
-def test_what_the_store_lacks_or_cannot_be_compared_is_refused(stores, recipe, settings, store, shape, complaint):
-    model = tiny.bert(layers=2, width=shape.get("width", 16))
-    model.config.num_attention_heads = shape.get("heads", 2)
-    with pytest.raises(UserError, match=complaint):
-        recipe_terms(student(recipe, **settings), model, stores[store])
-
-
-def test_distributions_are_learnt_from_probabilities_and_layers_by_a_map(stores):
-    terms = recipe_terms(student("minilm", version=1), tiny.bert(layers=2), stores["probabilities"])
-    assert [term.name for term in terms] == ["attention", "value_relation"]
-    terms = recipe_terms(student("tinybert", **INTERMEDIATE, layer_map=[2, 2, 4]), tiny.bert(layers=3), stores["all"])
-    assert terms[0].reads == ("attention-02", "attention-02", "attention-04")
-    assert objective_of(terms, TASK).reads_attention == (1, 2, 3)
