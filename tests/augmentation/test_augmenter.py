@@ -55,8 +55,7 @@ def test_more_copies_of_fewer_candidates_come_from_the_same_model_passes(augment
 def test_probability_0_changes_nothing_and_asks_the_model_nothing(augmenter):
     asked: list[int] = []
     copies = replace(augmenter, probability=0.0).reword(TEXTS, KEYS, advance=asked.append)
-    assert copies == [[text] * 6 for text in TEXTS]
-    assert asked == []
+    assert (copies, asked) == ([[text] * 6 for text in TEXTS], [])
 
 
 def test_probability_1_replaces_every_word_by_a_candidate_that_is_not_the_word(augmenter):

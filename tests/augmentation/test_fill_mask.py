@@ -64,8 +64,7 @@ def test_rows_without_places_cost_no_pass_and_there_are_no_more_candidates_than_
     made, calls = refiller(), []
     made.model.register_forward_pre_hook(lambda *_: calls.append(1))
     found = made.refills(ids, [np.empty(0, np.int64)] * len(ids), 3)
-    assert [refills.shape for refills in found] == [(0, 3)] * len(ids)
-    assert calls == []
+    assert ([refills.shape for refills in found], calls) == ([(0, 3)] * len(ids), [])
     assert {refills.shape[1] for refills in made.refills(ids, places, 999)} == {len(made.vocabulary.words) - 1}
 
 

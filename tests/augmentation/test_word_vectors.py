@@ -32,8 +32,7 @@ def test_the_nearest_words_of_a_file_come_by_cosine_without_the_word_itself(tmp_
 
 def test_words_may_have_spaces_and_repeat(tmp_path):
     words, table = read_vectors(vectors(tmp_path, "sun 1 0\nof sun 0 1\nsun 5 5\n"))
-    assert words == ("sun", "of sun", "sun")
-    assert table.tolist() == [[1, 0], [0, 1], [5, 5]]
+    assert (words, table.tolist()) == (("sun", "of sun", "sun"), [[1, 0], [0, 1], [5, 5]])
 
 
 @pytest.mark.parametrize(

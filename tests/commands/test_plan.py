@@ -16,6 +16,8 @@ STUDENT = {"dataset": "tiny", "targets": "tiny"}
 HALF = {"from": "data/teachers/big", "depth": 2}
 TINYBERT = {**STUDENT, "recipe": "tinybert", "stage": "intermediate", "init": HALF}
 DISTILBERT = {**STUDENT, "recipe": "distilbert", "init": HALF}
+TWO_LAYERS = {"model_type": "distilbert", "n_layers": 2}
+NO_LAYER = "the teacher has no layer 5; expected 0 (embeddings) to 4, or -1 for the last"
 
 
 @pytest.fixture
@@ -47,8 +49,7 @@ def planned(content: dict[str, Any]) -> dict[str, Any]:
 def refused(content: dict[str, Any]) -> list[str]:
     """The problems, which `plan` and `check` agree on."""
     checked, done = run(content, "check"), run(content, "plan", "--json")
-    assert (checked.exit_code, done.exit_code) == (1, 1)
-    assert checked.stderr == done.stderr
+    assert (checked.exit_code, done.exit_code, checked.stderr) == (1, 1, done.stderr)
     found = json.loads(done.stdout)["problems"]
     assert [f"error: {line}" for line in found] == done.stderr.splitlines()
     return found
@@ -69,11 +70,7 @@ def refused(content: dict[str, Any]) -> list[str]:
             "students.small: tinybert: 3 layers of a student do not spread evenly over the teacher's 4; give layer_map: 3 of the "
             "teacher's layers, counted from 1",
         ),
-        (
-            {"hidden": [5]},
-            None,
-            "targets.tiny.hidden: the teacher has no layer 5; expected 0 (embeddings) to 4, or -1 for the last",
-        ),
+        ({"hidden": [5]}, None, f"targets.tiny.hidden: {NO_LAYER}"),
         (
             {"hidden": [4], "hidden_splits": ["test"]},
             DISTILBERT,
@@ -119,10 +116,7 @@ def test_the_states_that_attention_is_replayed_from_count_as_kept(project: dict[
         ({"from": "data/students/first"}, ["attention-02", "attention-04"]),
         ({"from": "data/inits/first"}, ["attention-02", "attention-04"]),
         ({"from": "data/prepared/tiny", "architecture": {"num_hidden_layers": 1}}, ["attention-04"]),
-        (
-            {"from": "data/prepared/tiny", "architecture": {"model_type": "distilbert", "n_layers": 2}},
-            ["attention-02", "attention-04"],
-        ),
+        ({"from": "data/prepared/tiny", "architecture": TWO_LAYERS}, ["attention-02", "attention-04"]),
     ],
 )
 def test_a_students_depth_is_followed_to_its_first_ancestor(project: dict[str, Any], init: dict[str, Any], attention: list[str]):
@@ -171,9 +165,8 @@ def test_check_lets_pass_what_it_cannot_know_and_refuses_what_no_depth_would_men
     project["teachers"]["big"]["checkpoint"] = {"hub": "nobody/nothing"}
     project["students"]["small"] = TINYBERT
     done = run(project, "check")
-    assert (
-        "tinybert reads hidden states, which targets.tiny does not keep; `python -m distill plan tiny` says which" in done.stderr
-    )
+    reads = "tinybert reads hidden states, which targets.tiny does not keep"
+    assert f"{reads}; `python -m distill plan tiny` says which" in done.stderr
     project["targets"]["tiny"]["hidden"] = [1]
     assert run(project, "check").exit_code == 0
 
@@ -212,9 +205,8 @@ def test_the_table_has_every_output_and_marks_the_smallest_attention(project: di
     lines = run(project, "plan").stdout.splitlines()
     assert lines[0].startswith("targets.tiny: teacher big (4 layers, 16 wide, 2 heads), data set tiny (")
     table = {line.split()[0]: line.split() for line in lines if line}
-    assert {"hidden-00", "hidden-01", "hidden-02", "hidden-03", "hidden-04", "attention-02", "attention-04", "tokens"} < set(
-        table
-    )
+    outputs = {"attention-02", "attention-04", "tokens", *(f"hidden-{layer:02d}" for layer in range(5))}
+    assert outputs < set(table)
     assert table["attention-02"][1:3] == ["replay", "hidden-01"]
     content = planned(project)
     smallest = min(content["attention"]["bytes"], key=content["attention"]["bytes"].get)
@@ -237,9 +229,8 @@ def test_a_masked_lm_and_its_relations_are_planned(project: dict[str, Any]):
     assert outputs["logits"]["source"] == "transform"
     assert list(outputs["logits"]["bytes"]) == ["heads.safetensors"]
     assert set(outputs["transform"]["bytes"]) == {"train", "validation", "test"}
-    assert {name: output["source"] for name, output in outputs.items() if name.endswith("-04")} == dict.fromkeys(
-        ("queries-04", "keys-04", "values-04"), "hidden-03"
-    )
+    sources = {name: output["source"] for name, output in outputs.items() if name.endswith("-04")}
+    assert sources == dict.fromkeys(("queries-04", "keys-04", "values-04"), "hidden-03")
 
 
 def test_logits_of_a_masked_lm_alone_are_refused(project: dict[str, Any]):

@@ -34,8 +34,7 @@ def folder(in_project: Callable[[str], Path], made: Path) -> Path:
 
 def test_the_description_is_what_lies_there(folder, dataset):
     found = describe(folder)
-    assert found["labels"] == list(tiny.LABELS)
-    assert found["max_length"] == 10
+    assert (found["labels"], found["max_length"]) == (list(tiny.LABELS), 10)
     assert found["fingerprints"] == {"teacher": "t" * 64, "config": "c" * 64, "tokenizer": dataset.tokenizer}
     assert found["bytes"] == sum(path.stat().st_size for path in folder.rglob("*.*") if path.suffix != ".json")
     assert sorted(found["outputs"]) == sorted(path.name for path in folder.iterdir())

@@ -20,6 +20,7 @@ from tests.command_line import ROOT, contents, invoke, python, refusal
 
 QUIET_LIBRARIES = console.quiet_libraries
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "scipy", "pyarrow", "numpy"}
+FULL = "the disk is full; free some space and run again, what is finished is kept"
 STAGES = sorted(file.stem for file in (ROOT / "stages").glob("*.py"))
 
 
@@ -53,14 +54,8 @@ def test_a_command_that_succeeds_says_what_it_says_on_stderr():
     [
         (UserError("params.yaml: x: wrong; do this"), "error: params.yaml: x: wrong; do this"),
         (UserError("one\ntwo"), "error: one\nerror: two"),
-        (
-            OSError(errno.ENOSPC, "No space left on device", "data/x"),
-            "error: data/x: the disk is full; free some space and run again, what is finished is kept",
-        ),
-        (
-            OSError(errno.ENOSPC, "No space left on device"),
-            "error: the disk is full; free some space and run again, what is finished is kept",
-        ),
+        (OSError(errno.ENOSPC, "No space left on device", "data/x"), f"error: data/x: {FULL}"),
+        (OSError(errno.ENOSPC, "No space left on device"), f"error: {FULL}"),
         (
             OSError(errno.EROFS, "Read-only file system", "data"),
             "error: data: the folder is read-only; make it writable, or run elsewhere",

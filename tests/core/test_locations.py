@@ -102,17 +102,14 @@ def test_a_missing_local_path_is_refused_with_the_folder_it_was_looked_from(tmp_
 )
 def test_a_network_that_fails_once_is_tried_again_after_a_pause(pauses: list[float], failure: Exception):
     load = Flaky(failure)
-    assert from_hub("x", load) == "loaded"
-    assert load.calls == 2
-    assert pauses == [2.0]
+    assert (from_hub("x", load), load.calls, pauses) == ("loaded", 2, [2.0])
 
 
 def test_pauses_grow_and_end_in_one_line_that_names_the_thing_and_the_reason(pauses: list[float]):
     load = Flaky(*[ConnectionError("no route\nto the host")] * 4)
     with pytest.raises(UserError) as caught:
         from_hub("model 'm'", load, attempts=4)
-    assert load.calls == 4
-    assert pauses == [2.0, 4.0, 8.0]
+    assert (load.calls, pauses) == (4, [2.0, 4.0, 8.0])
     expected = "hub: model 'm' could not be fetched in 4 attempts (no route); check the network, or give a local `path` instead"
     assert str(caught.value) == expected
 
@@ -135,8 +132,7 @@ def test_what_no_second_attempt_can_mend_is_refused_at_once(pauses: list[float],
     with pytest.raises(UserError) as caught:
         from_hub("model 'm'", load)
     assert str(caught.value).startswith(f"hub: model 'm' {complaint}")
-    assert len(str(caught.value).splitlines()) == 1
-    assert load.calls == 1
+    assert (len(str(caught.value).splitlines()), load.calls) == (1, 1)
     assert not pauses
 
 

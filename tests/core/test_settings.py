@@ -35,6 +35,8 @@ STUDENT = f"recipe: supervised, {TARGET}, init: {{from: data/teachers/t, depth: 
 TEACHER = "dataset: d, checkpoint: {hub: t}"
 DATASET = "source: s, tokenizer: {hub: t}"
 MAPPING = "sources.x: expected a mapping of settings, got"
+NO_MAPPING = "expected a mapping, got 3; write `datasets: {}`, or leave it out"
+LOTS = f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}}"
 
 
 @pytest.mark.parametrize(
@@ -65,16 +67,8 @@ MAPPING = "sources.x: expected a mapping of settings, got"
         ("students: 3", "sources", "students: expected a mapping, got 3; write `students: {}`, or leave it out"),
         ("defaults:", "sources", "defaults: expected a mapping, got None; write `defaults: {}`, or leave it out"),
         ("defaults: {teacher: {}}", "sources", "defaults.teacher: unknown section; did you mean 'teachers'?"),
-        (
-            "defaults: {datasets: 3}",
-            "sources",
-            "defaults.datasets: expected a mapping, got 3; write `datasets: {}`, or leave it out",
-        ),
-        (
-            f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}}",
-            "teachers",
-            "teachers.x.epochs: expected valid integer, got 'lots'",
-        ),
+        ("defaults: {datasets: 3}", "sources", f"defaults.datasets: {NO_MAPPING}"),
+        (LOTS, "teachers", "teachers.x.epochs: expected valid integer, got 'lots'"),
     ],
 )
 def test_a_mistake_is_named_with_its_path_and_what_is_meant(tmp_path: Path, text: str, section: str, complaint: str):

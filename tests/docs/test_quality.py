@@ -57,8 +57,7 @@ def test_stages_are_initialized_from_one_another_and_the_last_alone_has_all_seed
 
 def test_the_params_of_label_efficiency_are_valid(tmp_path: Path) -> None:
     content = efficiency.efficiency_params(tmp_path / "rows", SEEDS)
-    assert checked(tmp_path, content) == []
-    assert len(content["students"]) == 3 * 2 * 3
+    assert (checked(tmp_path, content), len(content["students"])) == ([], 3 * 2 * 3)
 
 
 @pytest.fixture

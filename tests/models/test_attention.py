@@ -46,8 +46,7 @@ def test_under_autocast_scores_are_fp32_products_of_the_projections():
         model(**batch)
         scores = captured[1]
     query, key = (captured.outputs[1, name].float().view(4, 9, 4, 6) for name in ("query", "key"))
-    assert captured.outputs[1, "query"].dtype == torch.bfloat16
-    assert scores.dtype == torch.float32
+    assert (captured.outputs[1, "query"].dtype, scores.dtype) == (torch.bfloat16, torch.float32)
     torch.testing.assert_close(scores, torch.einsum("bqhd,bkhd->bhqk", query, key) / 6**0.5)
 
 

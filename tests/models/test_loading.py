@@ -56,8 +56,7 @@ def test_a_checkpoint_without_a_head_is_refused_unless_a_new_head_is_wanted(tmp_
     with pytest.raises(UserError, match="has no sequence-classification head for 3 labels"):
         load_model(tmp_path, SEQUENCE, tiny.LABELS, new_head=False)
     fresh = load_model(tmp_path, SEQUENCE, ("a", "b"), new_head=True)
-    assert fresh.config.num_labels == 2
-    assert fresh.config.id2label == {0: "a", 1: "b"}
+    assert (fresh.config.num_labels, fresh.config.id2label) == (2, {0: "a", 1: "b"})
 
 
 @pytest.mark.parametrize("task", TASKS)
