@@ -14,7 +14,7 @@ FLOORS = (
     ("data",),
     ("preparation", "tasks"),
     ("models",),
-    ("augmentation", "training", "store", "export"),
+    ("profiling", "augmentation", "training", "store", "export"),
     ("audit", "targets", "recipes", "prediction", "evaluation", "benchmark"),
     ("students", "pipeline", "report"),
     ("commands",),

@@ -15,6 +15,7 @@ JOBS = {
     "preparation": "raw rows to tokens",
     "tasks": "head, loss, scores",
     "models": "load, save, attention",
+    "profiling": "what raw rows are",
     "augmentation": "reworded rows",
     "training": "a run, its checkpoints",
     "store": "a target set on disk",

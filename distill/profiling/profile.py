@@ -1,0 +1,90 @@
+"""What raw rows are: how many, of which classes, how long, without a label, twice."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from distill.data.tokenizers import lengths_of
+from distill.preparation.duplicates import normalized
+from distill.preparation.splits import SPLITS
+from distill.profiling.columns import Columns
+from distill.sources.streams import Stream
+
+SHARE, MOST_TOKENS, STEP, SAMPLE = 0.95, 256, 8, 2000
+"""Of the rows that `max_length` holds whole; the most it may be; a multiple of which it is; rows that are measured."""
+
+
+@dataclass
+class SplitProfile:
+    """Counts of one split."""
+
+    rows: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    """Rows a class; of tags, how often each is one; empty for numbers and answers."""
+    unlabelled: int = 0
+    duplicates: int = 0
+    """Rows whose text stands in this split before, but for case, punctuation and spacing."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is known of raw rows before anything is made of them."""
+
+    columns: Columns
+    splits: Mapping[str, SplitProfile]
+    max_length: int
+    cut: float
+    """The share of sampled rows that are longer than `max_length`."""
+
+
+def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTrainedTokenizerBase, longest: int) -> Profile:
+    """Count all rows of all splits; `longest` is how many tokens the teacher can read."""
+    order = sorted(splits, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
+    counted = {split: _count(splits[split], columns) for split in order}
+    lengths = _lengths(splits["train"], columns, tokenizer)
+    wanted = STEP * math.ceil(np.quantile(lengths, SHARE) / STEP)
+    most = max(16, min(wanted, longest, MOST_TOKENS))
+    if columns.task == "question-answering":
+        most = min(longest, 384, max(64, STEP * math.ceil(lengths.max() / STEP)))
+    return Profile(columns, counted, most, float((lengths > most).mean()))
+
+
+def _count(stream: Stream, columns: Columns) -> SplitProfile:
+    found, seen, parts = SplitProfile(), set[bytes](), columns.parts
+    label = parts.get("label") or parts.get("tags") or parts.get("answers")
+    texts = [name for part, name in parts.items() if name != label]
+    for batch in stream.read([name for name in {*parts.values()} if name in stream.schema.names]):
+        found.rows += batch.num_rows
+        for values in zip(*(batch[name].to_pylist() for name in texts if name in batch.schema.names), strict=True):
+            key = hashlib.blake2b(normalized("\n".join(map(_as_text, values))).encode(), digest_size=8).digest()
+            found.duplicates += key in seen
+            seen.add(key)
+        labels: list[Any] = batch[label].to_pylist() if label in batch.schema.names else [None] * batch.num_rows
+        found.unlabelled += sum(value is None or value == "" for value in labels)
+        if columns.task not in ("regression", "question-answering"):
+            found.labels.update(str(each) for value in labels for each in (value if isinstance(value, list) else [value])
+                                if each is not None and each != "")  # fmt: skip
+    return found
+
+
+def _lengths(stream: Stream, columns: Columns, tokenizer: PreTrainedTokenizerBase) -> Any:
+    """Tokens of some rows, special tokens included, (rows,) int64."""
+    names = [columns.parts[part] for part in ("question", "context", "tokens", "text", "text_pair") if part in columns.parts]
+    rows: list[Sequence[str]] = []
+    for batch in stream.read(names):
+        rows += zip(*([_as_text(value) for value in batch[name].to_pylist()] for name in names), strict=True)
+        if len(rows) >= SAMPLE * 10:
+            break
+    chosen = rows[:: max(1, len(rows) // SAMPLE)]
+    encoded = tokenizer(*(list(part) for part in zip(*chosen, strict=True)), verbose=False)
+    return lengths_of(encoded["input_ids"])
+
+
+def _as_text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")

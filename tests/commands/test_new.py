@@ -1,0 +1,95 @@
+"""`new` looks at rows and writes a params.yaml that is right as it stands, short, and never over another."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from distill.commands.new import main
+from distill.pipeline.project import load_params
+from stages import fetch, prepare
+from tests import tiny
+from tests.command_line import invoke, refusal
+from tests.projects import make_origin
+
+TASKS = {
+    "sequence-classification": ["text is column 'text', label is column 'label'", "labels: "],
+    "regression": ["text is column 'text'"],
+    "token-classification": ["tokens is column 'tokens', tags is column 'tags'"],
+    "question-answering": ["question is column 'question', context is column 'context'"],
+}
+
+
+@pytest.fixture(autouse=True)
+def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return make_origin(tmp_path / "origin")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    for seed, split in enumerate(("train", "validation", "test")):
+        pyarrow.parquet.write_table(tiny.raw(task, 40, seed), tmp_path / f"rows/{split}.parquet")
+    done = invoke(main, "rows", "--teacher", "origin/checkpoint")
+    assert done.returncode == 0, done.stderr
+    for words in (f"task: {task}; ", "train: 40 rows", *TASKS[task], "dvc repro"):
+        assert words in done.stdout
+    lines = Path("params.yaml").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 15
+    assert all("#" in line or line.endswith(":") for line in lines)
+    params = load_params(Path("params.yaml"))
+    assert (params.datasets["rows"].task, *params.students) == (task, "baseline", "half")
+    for stage in (fetch, prepare):
+        done = invoke(stage.main, "rows")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "arguments", "told"),
+    [
+        (
+            {"text": ["a b", "A  b!", "c"] * 4, "label": ["x", "y", None] * 4},
+            (),
+            "12 rows, 4 without a label, 10 with a text that",
+        ),
+        ({"text": [f"{i} w1" for i in range(12)], "label": ["1", "5"] * 6}, (), "2 labels: 1 6, 5 6"),
+        ({"text": ["w1 w2"] * 12, "label": ["x", "y"] * 6}, (), "validation and test: a tenth of the training rows each"),
+        ({"text": ["w1 w2"] * 12, "label": list(range(12))}, ("--task", "regression"), "task: regression"),
+        ({"text": [" ".join(["w1"] * 99)] * 12, "label": ["x", "y"] * 6}, (), "max_length 32: 100.0% of the rows are longer"),
+        ({"text": ["w1 w2"] * 12, "note": ["a b c"] * 12, "label": ["x", "y"] * 6}, (), "not read: note"),
+    ],
+)
+def test_what_it_assumes_is_said(rows: dict[str, Any], arguments: tuple[str, ...], told: str) -> None:
+    pyarrow.parquet.write_table(pyarrow.table(rows), "rows.parquet")
+    done = invoke(main, "rows.parquet", "--teacher", "origin/checkpoint", *arguments)
+    assert told in done.stdout, done.stderr
+
+
+CASES = {
+    "no such file": (("nothing.csv",), "nothing.csv: no such file or folder"),
+    "unknown task": (("rows.csv", "--task", "regresion"), "--task: no task 'regresion'; did you mean 'regression'?"),
+    "unknown column": (("rows.csv", "--label", "lable"), "--label: no column 'lable'; did you mean 'label'?"),
+    "unknown key": (("rows.csv", "--source", "colour=red"), "--source.colour: unknown key"),
+    "one class": (("rows.csv", "--label", "one"), "column 'one' has one class alone (1), expected two or more; see --label"),
+    "no labels": (("texts.csv",), "no column has labels; name it with --label, or say --task masked-lm"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), CASES.values(), ids=CASES)
+def test_what_cannot_be_told_is_refused_in_a_line(arguments: tuple[str, ...], message: str) -> None:
+    Path("rows.csv").write_text("text,label,one\nw1 w2,a,1\nw2 w3,b,1\nw3 w4,a,1\n", encoding="utf-8")
+    Path("texts.csv").write_text("text\n" + "".join(f"w1 w2 {i}\n" for i in range(9)), encoding="utf-8")
+    assert message in refusal(invoke(main, *arguments, "--teacher", "origin/checkpoint"))
+    assert not Path("params.yaml").exists()
+
+
+def test_it_never_overwrites_and_its_advice_leads_out() -> None:
+    Path("rows.csv").write_text("text,label\nw1 w2,a\nw2 w3,b\n", encoding="utf-8")
+    Path("params.yaml").write_text("mine", encoding="utf-8")
+    assert "never overwritten" in refusal(invoke(main, "rows.csv", "--teacher", "origin/checkpoint"))
+    assert Path("params.yaml").read_text(encoding="utf-8") == "mine"
+    done = invoke(main, "rows.csv", "--teacher", "origin/checkpoint", "--params", "new.yaml")
+    assert done.returncode == 0, done.stderr
+    assert load_params(Path("new.yaml")).students
