@@ -50,7 +50,7 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
     folder, out = Path("data/teachers", settings.teacher), Path("data/targets", name)
     scratch = SCRATCH / "targets" / name
     with exclusive_lock(scratch):
-        unfinished(out)
+        unfinished(out).rmdir()
         teacher = open_teacher(folder, dataset)
         previous.refuse_foreign(out, teacher.fingerprints)
         address = f"{settings.pool.rstrip('/')}/{name}" if settings.pool else None

@@ -115,7 +115,7 @@ def repair_set(folder: Path) -> None:
     with exclusive_lock(scratch):
         settings, dataset, teacher = opened(folder)
         pool = Pool(scratch)
-        unfinished(folder)
+        unfinished(folder).rmdir()
         made = Repair(teacher, dataset, job_of(settings), pool, checked_set(folder))
         work = made.run()
         with atomic_folder(folder) as new:

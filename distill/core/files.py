@@ -78,18 +78,25 @@ def unfinished(path: Path) -> Path:
 
 def _replace(path: Path, temporary: Path) -> None:
     old = temporary.with_name(f".{path.name}.old.unfinished")
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
     try:
-        if path.exists():
+        if path.exists() or path.is_symlink():
             path.rename(old)
         temporary.rename(path)
     except OSError as error:
-        if old.exists() and not path.exists():
+        if not path.exists() and (old.exists() or old.is_symlink()):
             old.rename(path)
         raise UserError(
             f"{path}: what was made cannot take this name ({error.strerror}); it is kept, finished, in {temporary}: move it there"
         ) from None
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a link to one without what it leads to."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

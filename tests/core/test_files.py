@@ -120,6 +120,16 @@ def test_a_folder_is_replaced_as_a_whole(old: Path, scratch: Path):
     assert names(old.parent) == {"out", ".scratch"}
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_a_folder_is_replaced_by_a_folder(old: Path, scratch: Path, there: bool):
+    link = old.with_name("link")
+    link.symlink_to(old if there else old.with_name("gone"))
+    with atomic_folder(link, scratch) as folder:
+        (folder / "c").touch()
+    assert (names(link), link.is_symlink(), names(old)) == ({"c"}, False, {"a", "b"})
+    assert names(old.parent) == {"out", "link", ".scratch"}
+
+
 def test_what_a_killed_run_left_is_not_taken_over(old: Path, scratch: Path):
     with atomic_folder(old, scratch) as folder:
         place = folder
