@@ -126,7 +126,9 @@ def _why_missing(table: pa.Table, name: str) -> str:
         return f": it was left out, for '{place}' {left_out[place]}; give it one type"
     names = _noted(table, COLUMNS, table.column_names)
     same = next((each for each in names if each.casefold() == name.casefold()), None)
-    return f"; did you mean '{same}'?" if same else nearest(name, names)
+    hint = f"; did you mean '{same}'?" if same else nearest(name, names)
+    row = any(" " in each.strip() or each.replace(".", "").isdigit() for each in names)
+    return f"{hint}; if this is a row, put a line of column names above it" if row and "expected" in hint else hint
 
 
 def _noted(table: pa.Table, key: bytes, default: Any) -> Any:

@@ -18,6 +18,8 @@ from distill.sources.texts import detect_encoding, open_text
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
+BLANKS = " \t\r\n\u00a0\u200b\u200e\u200f\u2060\ufeff"
+"""What stands around names unseen, some of it from web pages."""
 ADVICE = "close it, or write each quote within a field twice, and one around the field"
 SAMPLE = 1 << 20
 """Characters of the first rows that the delimiter is told from."""
@@ -89,7 +91,7 @@ def _dialect(file: Path, options: ReadOptions, default: str) -> tuple[Dialect, l
 
 
 def _names(file: Path, header: list[str], skipped: bool) -> list[str]:
-    names = [name.strip(" \t\r\n\u00a0\ufeff") for name in header]
+    names = [name.strip(BLANKS) for name in header]
     if names != header or skipped:
         more = ", and those in front of all fields" if skipped else ""
         print_result(f"{file}: blanks around the names of its columns are ignored{more}")
@@ -179,9 +181,11 @@ def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]
             blank += 1
             continue
         if len(fields) != width:
+            count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+            by = DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))
             raise UserError(
-                f"{file}: line {line}: has {len(fields)} fields by {DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))}, "
-                f"the header has {width}; mend the line (a field that holds a delimiter stands in quotes), or set `delimiter`"
+                f"{file}: line {line}: has {count} by {by}, the header has {width}; mend the line (a field with a delimiter "
+                "stands in quotes), or set `delimiter`"
             )
         if fields == header and width > 1:
             raise UserError(f"{file}: line {line}: is the line of column names once more; remove it")

@@ -5,6 +5,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ MAGIC = {
     b"version https://git-lfs": "what Git LFS has in place of a file that is not fetched",
 }
 CHUNK = 1 << 20
+
+CONTROL = re.compile("[\0\x80-\x84\x86-\x9f]")
+"""Characters that no text has: latin-1 reads any bytes, and makes these of the quotes and dashes of cp1252."""
 
 
 def inner_name(path: Path) -> str:
@@ -119,9 +123,14 @@ def _first_problem(path: Path, encoding: str) -> tuple[str, bytes] | None:
                 line += error.object.count(b"\n", 0, error.start)
                 sample = error.object[max(0, error.start - 2048) & ~1 : error.start + 2048]
                 return f"line {line}: byte {done - waiting + error.start} is not {encoding}", sample
-            if "\0" in text:
-                before = text.partition("\0")[0]
-                return f"line {line + before.count(chr(10))}: holds a NUL character when it is read as {encoding}", chunk[:4096]
+            if found := (re.search("\0", text) if encoding.startswith("utf") else CONTROL.search(text)):
+                place = found.start()
+                what = "a NUL" if found.group() == "\0" else "a control"
+                sample = text[max(0, place - 2048) & ~1 : place + 2048].encode(encoding, "replace")
+                return (
+                    f"line {line + text.count(chr(10), 0, place)}: holds {what} character when it is read as {encoding}",
+                    sample,
+                )
             line += text.count("\n")
             done += len(chunk)
     return None

@@ -109,7 +109,11 @@ def test_scores_are_numbers_and_neither_none_nor_a_split_of_minus_one_has_any():
     assert np.isnan(number_scores([-1.0, -1.0], "here")).all()
 
 
-@pytest.mark.parametrize("value", ["3", "high", True, math.nan, math.inf, [1.0]])
+@pytest.mark.parametrize("value", ["3,5", "high", True, math.nan, math.inf, [1.0]])
 def test_a_score_that_is_no_number_is_refused_with_its_row(value):
     with pytest.raises(UserError, match="here: row 1: label .*, expected a finite number, or null for a transfer row"):
         number_scores([0.5, value], "here")
+
+
+def test_numbers_that_are_written_as_text_are_scores():
+    assert number_scores(["3.5", " -1e1 ", "2", None], "here").tolist()[:3] == [3.5, -10.0, 2.0]

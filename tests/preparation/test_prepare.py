@@ -260,7 +260,7 @@ CLASSES, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
         ),
         (CLASSES, {"label": ["cat", None] * 15}, "data/raw/x: test: row 1: has no label"),
         (NUMBERS, {"label": ["high"] * 30}, "data/raw/x: test: row 0: label 'high', expected a finite number"),
-        (NUMBERS, {"label": [0.5, float("nan")] * 15}, "data/raw/x: test: row 1: label nan, expected a finite number"),
+        (NUMBERS, {"label": [0.5, float("inf")] * 15}, "data/raw/x: test: row 1: label inf, expected a finite number"),
         (NUMBERS, {"label": [None] * 30}, "data/raw/x: test: row 0: has no label (30 rows have none), and this split is scored"),
         (NUMBERS, {"label": [-1.0] * 30}, "data/raw/x: test: row 0: has no label (30 rows have none)"),
         (NUMBERS, {"text": ["w1", ""] * 15}, "data/raw/x: test: row 1: column 'text' is empty"),

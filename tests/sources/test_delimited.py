@@ -5,6 +5,8 @@ import re
 import pytest
 
 from distill.core.errors import UserError
+from distill.preparation.columns import map_texts, read_raw
+from tests import tiny
 from tests.sources.reading import read, rows_of, write
 
 TSV = "text\tlabel\n"
@@ -28,7 +30,7 @@ NOT_QUOTED = [('"The film is great', "pos"), ("foo", "neg"), ('bar"', "pos")]
         ("a.csv", "text, label\n a,  pos\n", [("a", "pos")], "of its columns are ignored, and those in front of all fields"),
         ("a.csv", "text ,label\na,pos\n", [("a", "pos")], "blanks around the names of its columns are ignored\n"),
         ("a.csv", 'text, label\n"a, b", "c"\n', [("a, b", "c")], "blanks"),
-        ("a.csv", "\ufeff\ufefftext,label\na,b\n", [("a", "b")], "blanks around"),
+        ("a.csv", "\ufeff\ufefftext,\u200blabel\na,b\n", [("a", "b")], "blanks around"),
         ("a.csv", f"text,label\n{'x' * 3_000_000},pos\n", [("x" * 3_000_000, "pos")], ""),
         ("a.csv", "text,label\r\na,pos\r\n\r\nb,neg\r\n", [("a", "pos"), ("b", "neg")], "1 blank lines are no rows"),
         ("a.csv", "text,label\ra,pos\rb,neg", [("a", "pos"), ("b", "neg")], ""),
@@ -59,7 +61,7 @@ def test_every_row_is_read_as_it_is_written_and_what_was_guessed_is_said(tmp_pat
     [
         ("", "is empty; expected a line of column names"),
         ("\n \n", "is empty; expected a line of column names"),
-        ("text,label\na,b\nc\n", "line 3: has 1 fields by commas, the header has 2; mend the line"),
+        ("text,label\na,b\nc\n", "line 3: has 1 field by commas, the header has 2; mend the line"),
         ("text,label\na,b,c\n", "line 2: has 3 fields by commas, the header has 2"),
         ('text,label\n"x\ny",b\na,b,\n', "line 4: has 3 fields by commas, the header has 2"),
         ("text, text\na,b\n", "columns 1 and 2 are both named 'text'; rename one"),
@@ -90,3 +92,13 @@ def test_the_advice_of_a_refusal_works(tmp_path, content, mended, options):
     with pytest.raises(UserError, match="stands in quotes\\), or set `delimiter`|write each quote within a field twice"):
         read(write(tmp_path / "a.csv", content))
     assert [text.strip('"') for (text,) in rows_of(write(tmp_path / "a.csv", mended), **options)] == ["Hello, world"]
+
+
+def test_a_file_without_a_line_of_names_is_told_where_a_column_is_missed(tmp_path):
+    rows, classes = "I love it,pos\nI hate it,neg\n", tiny.settings()
+    write(tmp_path / "train.csv", rows)
+    missed = "no column 'text' for columns.text; expected one of: I love it, pos; if this is a row, put a line of column names"
+    with pytest.raises(UserError, match=missed):
+        map_texts(read_raw(tmp_path, classes)["train"], "here", classes)
+    write(tmp_path / "train.csv", "text,label\n" + rows)
+    assert map_texts(read_raw(tmp_path, classes)["train"], "here", classes).texts == ["I love it", "I hate it"]

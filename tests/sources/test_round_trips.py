@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -16,6 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distill.preparation.columns import read_raw
+from distill.preparation.prepare import make_rows
+from distill.sources.files import read_local
+from distill.sources.streams import write_splits
+from tests import tiny
 from tests.command_line import environment
 from tests.sources.reading import rows_of, write
 
@@ -129,6 +135,61 @@ def test_conll(folder, sentences):
         content = "\n\n".join("\n".join(f"{word}{between}{tag}" for word, tag in sentence) for sentence in sentences)
         read = rows_of(write(folder / "a.conll", content))
         assert [list(zip(*row, strict=True)) for row in read] == sentences
+
+
+def bioes(tags: list[str]) -> list[str]:
+    """The tags of BIO in the richer scheme."""
+    ends = [not after.startswith("I") for after in [*tags[1:], "O"]]
+    return [
+        tag if tag == "O" else ("SE"[tag[0] == "I"] if end else tag[0]) + tag[1:] for tag, end in zip(tags, ends, strict=True)
+    ]
+
+
+def sentences(rows: list[dict[str, list[str]]]) -> str:
+    return "\n".join(
+        "".join(f"{word} {tag}\n" for word, tag in zip(row["tokens"], bioes(row["tags"]), strict=True)) for row in rows
+    )
+
+
+def articles(rows: list[dict[str, Any]]) -> str:
+    """SQuAD 2.0, an article a row."""
+
+    def question(number: int, row: dict[str, Any]) -> dict[str, Any]:
+        answers = [dict(zip(row["answers"], each, strict=True)) for each in zip(*row["answers"].values(), strict=True)]
+        return {"id": str(number), "question": row["question"], "answers": answers, "is_impossible": not answers}
+
+    paragraphs = [{"context": row["context"], "qas": [question(number, row)]} for number, row in enumerate(rows)]
+    return json.dumps({"version": "v2.0", "data": [{"title": "T", "paragraphs": [paragraph]} for paragraph in paragraphs]})
+
+
+def comma_separated(rows: list[dict[str, Any]]) -> str:
+    return delimited([tuple(row.values()) for row in rows])
+
+
+FORMS = [
+    ("sequence-classification", "rows.csv", comma_separated),
+    ("regression", "rows.csv", comma_separated),
+    ("token-classification", "rows.conll", sentences),
+    ("question-answering", "rows.json", articles),
+]
+
+
+@pytest.mark.parametrize(("task", "name", "form"), FORMS)
+def test_prepare_makes_the_same_rows_of_what_is_fetched_from_every_format(tmp_path, task, name, form):
+    table, entry = tiny.raw(task, 40, 0), tiny.settings(task)
+    rows = table.to_pylist()
+    write(tmp_path / "a" / name, form(rows))
+    write(tmp_path / "b" / "rows.jsonl.gz", gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    made = [make_rows({"train": table}, "here", entry)]
+    for place in (tmp_path / "a" / name, tmp_path / "b" / "rows.jsonl.gz"):
+        raw = place.parent / "raw"
+        raw.mkdir()
+        write_splits(read_local(place), raw)
+        made.append(make_rows(read_raw(raw, entry), "here", entry))
+    expected = [(part.texts, part.texts_pair, list(part.labels)) for part in made[0][0].values()]
+    for splits, names in made[1:]:
+        assert [(part.texts, part.texts_pair, list(part.labels)) for part in splits.values()] == expected
+        assert names == made[0][1]
 
 
 PEAK = """

@@ -69,6 +69,11 @@ def test_another_encoding_is_asked_for_by_what_it_would_read_and_the_advice_work
     ("content", "encoding", "complaint"),
     [
         (b"text\n\x81\x8d\n", "cp1252", "line 2: byte 5 is not cp1252"),
+        (
+            b"text\na\n\x93So\x94 \xe9\n",
+            "latin-1",
+            "line 3: holds a control character when it is read as latin-1; is 'text\\na\\n“So” é",
+        ),
         (codecs.BOM_UTF16_LE + b"odd", "utf-8", "line 1: byte 4 is not utf-16"),
         (
             codecs.BOM_UTF8 + b"text\n\xff\n",

@@ -56,7 +56,7 @@ def test_a_local_folder_becomes_a_parquet_file_a_split(project: Path):
     ("name", "line"),
     [
         ("unknown_kind", "rows.xls: cannot tell what '.xls' holds; expected .parquet, .csv"),
-        ("broken", "broken.csv: line 2: has 1 fields by commas, the header has 2; mend the line"),
+        ("broken", "broken.csv: line 2: has 1 field by commas, the header has 2; mend the line"),
         ("nowhere", "no/such/place: no such file or folder (looked from "),
         ("uninstalled", "package 'no_such_package' is not installed; `pip install no-such-package`"),
         ("offline", "hub: data set 'nyu-mll/glue', config 'sst2' is not cached here, and HF_HUB_OFFLINE is set"),
