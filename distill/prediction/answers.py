@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distill.core.arrays import Array
-from distill.core.numeric import best_span_in_window, first_tokens, log_softmax
+from distill.core.numeric import best_span_in_window, first_tokens, log_softmax, span_of
 from distill.prediction.encoding import Tokens
 from distill.prediction.model import Model
 from distill.prediction.rows import Row
@@ -97,7 +97,7 @@ def _spans(model: Model, rows: Sequence[Row]) -> list[Answer]:
         nothing[window.row] = min(nothing[window.row], chances[:, 0].prod())
         score, first, last = best_span_in_window(logits.astype(np.float64), window.spans)
         if score > best[window.row][0]:
-            start, end = int(window.spans[first, 0]), int(window.spans[last, 1])
+            start, end = span_of(contexts[window.row], window.spans, first, last)
             chance = _round(chances[0, first] * chances[1, last])
             answer = {"answer": contexts[window.row][start:end], "start": start, "end": end, "probability": chance}
             best[window.row] = (score, answer)

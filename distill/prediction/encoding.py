@@ -72,7 +72,7 @@ class Encoder:
             raise UserError(f"the model takes {most} tokens, which leaves no room for a question and its context")
         self.tokenizer.no_truncation()
         asked = [
-            text[: one.offsets[share - 1][1]] if len(one) > share else text
+            text[: min(one.offsets[share - 1][1], one.offsets[share][0])] if len(one) > share else text
             for text, one in zip(questions, self.tokenizer.encode_batch(questions, add_special_tokens=False), strict=True)
         ]
         self.tokenizer.enable_truncation(most, stride=stride, strategy="only_second", direction=self.side)
