@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, example_ids, write_description, write_examples, write_split
 from distill.data.rows import Answers, Rows
+from distill.data.splitters import ENOUGH, splitter_of
 from distill.data.tokenizers import Encoded, encode, tokenizer_fingerprint
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
@@ -63,6 +64,7 @@ def write_dataset(
         "max_length": settings.max_length,
         **_write_tokenizers(folder, tokenizer, teacher_tokenizer, seen_length),
         "unanswerable": any(isinstance(label, Answers) and not label.texts for label in rows["train"].labels),
+        **_splitter(settings.task, rows["train"]),
         "splits": described,
         "duplicates": across_splits(compared, settings.near_duplicate),
     }
@@ -85,6 +87,14 @@ def _write_tokenizers(
         "seen_tokenizer": tokenizer_fingerprint(teacher or tokenizer),
         "seen_max_length": seen_length,
     }
+
+
+def _splitter(task: str, rows: Rows) -> dict[str, Any]:
+    """How raw text becomes words like those of the training rows, and how many of them it finds."""
+    if "tokens" not in TASK_SPECS[task].columns:
+        return {"splitter": None}
+    best, share = splitter_of(rows.texts)
+    return {"splitter": best if share >= ENOUGH else None, "splitter_f1": round(share, 4)}
 
 
 def _write_split(path: Path, task: str, names: Sequence[str], rows: Rows, encoded: Encoded) -> dict[str, Any]:

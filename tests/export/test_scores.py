@@ -23,6 +23,7 @@ def model_of(task: str, dataset: Dataset, folder: Path) -> Path:
     model = tiny.family("bert", TASKS[task].spec.head, **config)
     if dataset.labels:
         set_labels(model.config, dataset.labels)
+    model.config.word_splitter = dataset.splitter
     return tiny.save(model, folder, tiny.masking_tokenizer())
 
 
