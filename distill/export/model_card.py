@@ -86,8 +86,8 @@ def card(
 def _files(model: str, scores: Mapping[str, Any], exports: Mapping[str, Any], metric: str) -> str:
     rows = (
         (model, "torch, fp32", {**scores, metric: scores.get("shipped", scores[metric])}),
-        (FP32, "ONNX, fp32", exports["fp32"]),
-        (INT8, "ONNX, INT8", exports["int8"]),
+        (" and ".join(exports["fp32"]["files"]), "ONNX, fp32", exports["fp32"]),
+        (" and ".join(exports["int8"]["files"]), "ONNX, INT8", exports["int8"]),
     )
     return "\n".join(f"| {file} | {what} | {scores['bytes'] / 1e6:.1f} | {scores[metric]:.4f} |" for file, what, scores in rows)
 

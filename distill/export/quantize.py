@@ -11,6 +11,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.export.session import data_of
 
 OPERATORS = ("MatMul", "Gemm", "Gather")
 """What is quantized: linear layers and embedding tables, where a model's bytes are."""
@@ -26,7 +27,7 @@ def quantize(
     keep_fp32: Sequence[str] = (),
     reduce_range: bool = False,
 ) -> None:
-    """Write an ONNX file's INT8 version: int8 weights with a scale a channel (embedding tables: one), uint8 activations.
+    """Write an ONNX file's INT8 version, its weights beside it if those of the source are: int8 weights with a scale a channel (embedding tables: one), uint8 activations.
 
     Batches for `calibration` fix the scales of activations once and for all (static); without them each batch has its own
     (dynamic), so a row's logits depend a little on the rows beside it. `keep_fp32` names parts that are left as they are, as
@@ -39,6 +40,7 @@ def quantize(
         "per_channel": True,
         "reduce_range": reduce_range,
         "weight_type": QuantType.QInt8,
+        "use_external_data_format": data_of(source).is_file(),
     }
     with _without_advice():
         if calibration is None:

@@ -65,7 +65,7 @@ def test_what_it_writes_serves_transformers_and_onnx_runtime(task: str, tmp_path
         found = pipeline(PIPELINES[task], model="data/students/small")(text)
         assert isinstance(found, list)
     measured = json.loads((tmp_path / "data/metrics/exports/students/small.json").read_text(encoding="utf-8"))
-    assert measured["fp32"]["sha256"] == hashlib.sha256((folder / FP32).read_bytes()).hexdigest()
+    assert measured["fp32"]["files"][FP32]["sha256"] == hashlib.sha256((folder / FP32).read_bytes()).hexdigest()
     assert f"export small: fp32 {measured['fp32']['bytes'] / 1e6:.1f} MB, {dataset.metric}" in done.stderr
 
 
