@@ -27,12 +27,12 @@ def quantize(
     keep_fp32: Sequence[str] = (),
     reduce_range: bool = False,
 ) -> None:
-    """Write an ONNX file's INT8 version, its weights beside it if those of the source are: int8 weights with a scale a channel (embedding tables: one), uint8 activations.
+    """Write an ONNX file's INT8 version: int8 weights with a scale a channel (embedding tables: one), uint8 activations.
 
     Batches for `calibration` fix the scales of activations once and for all (static); without them each batch has its own
     (dynamic), so a row's logits depend a little on the rows beside it. `keep_fp32` names parts that are left as they are, as
     torch has them: `classifier`, `encoder.layer.11`. `reduce_range` makes 7-bit weights, for CPUs with AVX2 or AVX-512 but no
-    VNNI, whose products of 8 bits overflow.
+    VNNI, whose products of 8 bits overflow. Weights lie beside the file if those of the source do.
     """
     how: dict[str, Any] = {
         "op_types_to_quantize": list(OPERATORS),
