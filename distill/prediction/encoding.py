@@ -87,9 +87,9 @@ class Encoder:
         return None if token is None else self.tokenizer.token_to_id(token)
 
     def _tokens(self, row: int, one: Encoding, typed: bool, window: bool = False) -> Tokens:
-        types, spans = np.array(one.type_ids, np.int64) if typed else None, np.array(one.offsets, np.int64)
+        types, spans = np.array(one.type_ids, np.int64) if typed else None, np.array(one.offsets, np.int64).reshape(-1, 2)
         if window:
-            spans[np.array([part != CONTEXT for part in one.sequence_ids])] = -1
+            spans[np.array([part != CONTEXT for part in one.sequence_ids], bool)] = -1
         return Tokens(row, np.array(one.ids, np.int64), types, spans, bool(one.overflowing))
 
 

@@ -45,6 +45,8 @@ class Model:
         """Of each row its logits: (classes,), (tokens, classes) or (masks, vocabulary), as `keep` leaves them."""
         results = [np.empty(0)] * len(rows)
         lengths = np.array([len(row.ids) for row in rows], np.int64)
+        if not lengths.all():
+            raise UserError("a text becomes no token, and the model's tokenizer adds none; drop such texts")
         for chosen in length_batches(lengths, BATCH_TOKENS):
             batch = self._padded([rows[place] for place in chosen])
             masked = batch["input_ids"] == self.encoder.mask_id if self.task == "masked-lm" else None

@@ -100,6 +100,11 @@ def _splitter(task: str, rows: Rows) -> dict[str, Any]:
 def _write_split(path: Path, task: str, names: Sequence[str], rows: Rows, encoded: Encoded) -> dict[str, Any]:
     if len(encoded.lengths) == 0:
         raise UserError(f"{path.stem}: no text has a token; look at columns.text and the tokenizer")
+    if not encoded.lengths.all():
+        row = encoded.columns.get("example", range(len(rows)))[int(encoded.lengths.argmin())]
+        raise UserError(
+            f"{path.stem}: row {rows.numbers[row]}: its text becomes no token; drop it, or take a tokenizer with special tokens"
+        )
     labels: Any = rows.labels if encoded.labels is None else encoded.labels
     windows = TASK_SPECS[task].windows
     if windows:

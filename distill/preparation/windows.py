@@ -109,13 +109,13 @@ def _windows(
         return_offsets_mapping=True,
         return_attention_mask=False,
     )
-    inside = [np.array([text == 1 for text in cut.sequence_ids(i)]) for i in range(len(cut["input_ids"]))]
+    inside = [np.array([text == 1 for text in cut.sequence_ids(i)], bool) for i in range(len(cut["input_ids"]))]
     return {
         "input_ids": [np.array(ids, np.int32) for ids in cut["input_ids"]],
         "token_type_ids": [np.array(types, np.int8) for types in cut.get("token_type_ids", [])],
         "example": list(cut["overflow_to_sample_mapping"]),
         "spans": [
-            np.where(context[:, None], np.array(offsets, np.int32), np.int32(-1))
+            np.where(context[:, None], np.array(offsets, np.int32).reshape(-1, 2), np.int32(-1))
             for context, offsets in zip(inside, cut["offset_mapping"], strict=True)
         ],
     }
