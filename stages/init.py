@@ -23,7 +23,7 @@ def main(name: str) -> None:
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     student = init_student(settings.init, dataset)
     with atomic_folder(Path("data/inits", name)) as folder:
-        save_model(folder, student, load_tokenizer(dataset.folder / "tokenizer"), dataset.max_length)
+        save_model(folder, student, load_tokenizer(dataset.folder / "tokenizer"), dataset)
     parameters = sum(parameter.numel() for parameter in student.parameters())
     shape = f"{student.config.num_hidden_layers} layers × {student.config.hidden_size}"
     print_result(f"init {name}: {shape}, {parameters / 1e6:.1f}M parameters")

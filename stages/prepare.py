@@ -35,6 +35,9 @@ def main(name: str) -> None:
         counted = f"{part['rows']} rows ({part['transfer_rows']} without a label)"
         counts = "".join(f", {count} {what.replace('_', ' ')}" for what, count in part["counts"].items())
         print_result(f"prepare {name}: {split}: {counted}, {part['tokens']} tokens, {lost}{counts}")
+    if "splitter_f1" in made:
+        how = f"`predict` splits raw text by {made['splitter']}" if made["splitter"] else "`predict` takes `tokens`, no raw text"
+        print_result(f"prepare {name}: {how}: of the training rows' words that finds {made['splitter_f1']:.0%} (F1)")
     for pair, found in made["duplicates"].items():
         if found["exact"] or found["near"]:
             print_result(

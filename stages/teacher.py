@@ -53,7 +53,7 @@ def main(name: str) -> None:
         )
         if folder is None:
             return
-        save_model(folder, model, load_tokenizer(place, checkpoint.revision), dataset.max_length)
+        save_model(folder, model, load_tokenizer(place, checkpoint.revision), dataset)
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
     best = f"best epoch {trained.best_epoch:g}, validation {dataset.metric} {trained.best_score or 0:.4f}"
     print_result(f"teacher {name}: {best}, {trained.seconds:.0f} s")

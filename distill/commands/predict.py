@@ -60,7 +60,9 @@ def flush(model: "Model", waiting: "list[Row | UserError]") -> None:
 
 
 def _checked(row: "Row", model: "Model") -> "Row":
-    """Refuse a text without a mask where masks are to be filled."""
+    """Refuse a text without a mask where masks are to be filled, or whose words the model cannot tell."""
+    if "tokens" in TASK_SPECS[model.task].columns and "tokens" not in row and model.splitter is None:
+        raise UserError('text: how the model\'s training data splits texts into words is not known; give {"tokens": ["…", "…"]}')
     mask = model.encoder.mask_token
     if TASK_SPECS[model.task].vocabulary and mask not in row["text"]:
         raise UserError(f"text: got {row['text']!r:.60}, expected a text with {mask}")

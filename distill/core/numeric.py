@@ -1,5 +1,6 @@
 """What training and prediction share and numpy alone computes: a model is run in ONNX Runtime without importing torch."""
 
+import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -64,10 +65,26 @@ def best_span(starts: Array, ends: Array, most: int = MOST_TOKENS) -> tuple[floa
 def best_span_in_window(logits: Array, spans: Array) -> tuple[float, int, int]:
     """The best span among the context's tokens of a window: its score, its first and its last token; −∞ if it has none.
 
+    Where characters are of several tokens each (bytes), an answer may have as many times more of them.
+
     Logits (tokens, 2), of starts and ends; spans (tokens, 2), the characters of the context that each token covers, or (−1, −1).
     """
-    inside = np.flatnonzero(spans[:, 0] >= 0)
+    inside = np.flatnonzero(spans[:, 1] > spans[:, 0])
     if len(inside) == 0:
         return -np.inf, 0, 0
-    score, first, last = best_span(logits[inside, 0], logits[inside, 1])
+    a_character = len(inside) / len(np.unique(spans[inside, 0]))
+    score, first, last = best_span(logits[inside, 0], logits[inside, 1], int(MOST_TOKENS * a_character))
     return score, int(inside[first]), int(inside[last])
+
+
+def span_of(text: str, spans: Array, first: int, last: int) -> tuple[int, int]:
+    """The characters of `text` from one token to another, without blanks around them: where they begin and end.
+
+    Marks behind the last character belong to it, though a tokenizer may delete them: accents, vowel signs.
+    """
+    start, end = int(spans[first, 0]), int(spans[last, 1])
+    while end < len(text) and unicodedata.category(text[end]).startswith("M"):
+        end += 1
+    found = text[start:end]
+    start += len(found) - len(found.lstrip())
+    return start, start + len(found.strip())

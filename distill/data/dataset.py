@@ -26,7 +26,7 @@ from distill.core.files import read_json, to_json, write_text
 from distill.params.task_specs import TASK_SPECS, TaskSpec
 
 FORMAT = "distill/prepared"
-VERSION = 2
+VERSION = 3
 ID_BYTES = 16
 UNLABELLED = -100
 """The label of a transfer row, or of a token that is not to be predicted; the index that torch's cross-entropy ignores."""
@@ -60,6 +60,9 @@ class Dataset:
     """The `max_length` that goes with it."""
     unanswerable: bool
     """Whether some training question has no answer."""
+    splitter: str | None
+    """Token classification: one of SPLITTERS (distill/data/splitters.py), by which raw text becomes words like those of the
+    training rows; None if no splitter finds them."""
     splits: dict[str, dict[str, Any]]
 
     @classmethod

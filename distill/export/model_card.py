@@ -86,10 +86,15 @@ def card(
 def _files(model: str, scores: Mapping[str, Any], exports: Mapping[str, Any], metric: str) -> str:
     rows = (
         (model, "torch, fp32", {**scores, metric: scores.get("shipped", scores[metric])}),
-        (FP32, "ONNX, fp32", exports["fp32"]),
-        (INT8, "ONNX, INT8", exports["int8"]),
+        (FP32, f"ONNX, fp32{_beside(exports['fp32'])}", exports["fp32"]),
+        (INT8, f"ONNX, INT8{_beside(exports['int8'])}", exports["int8"]),
     )
     return "\n".join(f"| {file} | {what} | {scores['bytes'] / 1e6:.1f} | {scores[metric]:.4f} |" for file, what, scores in rows)
+
+
+def _beside(measured: Mapping[str, Any]) -> str:
+    """Where the weights of a large model are."""
+    return "".join(f", weights in `{file}` beside it" for file in measured["files"] if file not in (FP32, INT8))
 
 
 def _kept(scores: Mapping[str, Any]) -> str:

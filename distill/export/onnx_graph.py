@@ -3,20 +3,28 @@
 import inspect
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from distill.export.session import data_of
+
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OPSET = 18
+INLINE = 2**31 - 2**20
+"""The most bytes of a file with its weights inside: protobuf takes no message of 2 GiB."""
 TRACED = (2, 9)
 """Rows and tokens of the batch that is traced; both are free in the graph."""
 
 
 def export_model(model: PreTrainedModel, path: Path) -> None:
-    """Write a model with its head as one ONNX file, weights inside: equal models give equal bytes.
+    """Write a model with its head as an ONNX file: equal models give equal bytes.
+
+    Weights are inside, or, of a model over INLINE bytes, in `data_of(path)`: torch has a file a tensor for them, others one.
 
     Inputs are those of INPUTS that the model reads, (batch, length) int64. Outputs are `logits`, or `start_logits` and
     `end_logits`; a masked language model's are of every token, over the whole vocabulary.
@@ -25,6 +33,16 @@ def export_model(model: PreTrainedModel, path: Path) -> None:
     takes 5 to 14 times as long, writes source paths into the file, adds a check for NaN to every softmax, and ONNX Runtime's
     quantizer refuses some of its graphs (TinyBERT-4's and MobileBERT's classifiers).
     """
+    with TemporaryDirectory(dir=path.parent) as folder:
+        traced = Path(folder, path.name)
+        _trace(model, traced)
+        if sum(file.stat().st_size for file in traced.parent.iterdir()) <= INLINE:
+            traced.rename(path)
+        else:
+            onnx.save(onnx.load(traced), path, save_as_external_data=True, location=data_of(path).name)
+
+
+def _trace(model: PreTrainedModel, path: Path) -> None:
     names, training = inputs_of(model), model.training
     asked = type(model).__name__.endswith("ForQuestionAnswering")
     outputs = ("start_logits", "end_logits") if asked else ("logits",)

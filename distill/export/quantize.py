@@ -11,6 +11,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.export.session import data_of
 
 OPERATORS = ("MatMul", "Gemm", "Gather")
 """What is quantized: linear layers and embedding tables, where a model's bytes are."""
@@ -31,7 +32,7 @@ def quantize(
     Batches for `calibration` fix the scales of activations once and for all (static); without them each batch has its own
     (dynamic), so a row's logits depend a little on the rows beside it. `keep_fp32` names parts that are left as they are, as
     torch has them: `classifier`, `encoder.layer.11`. `reduce_range` makes 7-bit weights, for CPUs with AVX2 or AVX-512 but no
-    VNNI, whose products of 8 bits overflow.
+    VNNI, whose products of 8 bits overflow. Weights lie beside the file if those of the source do.
     """
     how: dict[str, Any] = {
         "op_types_to_quantize": list(OPERATORS),
@@ -39,6 +40,7 @@ def quantize(
         "per_channel": True,
         "reduce_range": reduce_range,
         "weight_type": QuantType.QInt8,
+        "use_external_data_format": data_of(source).is_file(),
     }
     with _without_advice():
         if calibration is None:

@@ -11,7 +11,7 @@ from distill.core.errors import UserError
 from distill.core.files import sha256
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
-from distill.export.session import FP32, INT8, open_session
+from distill.export.session import FP32, INT8, files_of, open_session
 from distill.models.predict import predict_by
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
@@ -54,5 +54,6 @@ def predicted(path: Path, dataset: Dataset, split: EvaluationSplit) -> Array:
 
 
 def about(path: Path) -> dict[str, Any]:
-    """Which file this is: bytes and SHA-256."""
-    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    """Which files these are: the bytes and SHA-256 of each, and all bytes."""
+    files = {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files_of(path)}
+    return {"bytes": sum(file.stat().st_size for file in files_of(path)), "files": files}

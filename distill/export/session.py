@@ -10,7 +10,7 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 
 FP32, INT8 = "model.onnx", "model-int8.onnx"
-"""The two files of an export."""
+"""The two files of an export; the weights of large ones lie beside them, in `data_of` each."""
 
 
 class Session:
@@ -31,6 +31,16 @@ class Session:
         feed = {name: batch[name] if name in batch else missing[name](batch["input_ids"]) for name in self.inputs}
         outputs: list[Array] = self.session.run(None, feed)
         return outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
+
+
+def data_of(path: Path) -> Path:
+    """model.onnx → model.onnx.data"""
+    return path.with_name(f"{path.name}.data")
+
+
+def files_of(path: Path) -> list[Path]:
+    """An ONNX file, and that of its weights if they lie beside it."""
+    return [path, *([data_of(path)] if data_of(path).is_file() else [])]
 
 
 def open_session(path: Path, threads: int | None = None) -> Session:

@@ -31,10 +31,15 @@ TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestio
 """How the names of classes with the head of one task end."""
 
 
-def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-    """Write weights, config and tokenizer, which says how long the rows were that the model is trained and measured on."""
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> None:
+    """Write weights, config and tokenizer, which say of the rows that the model is trained and measured on how long they were.
+
+    And, where words have tags, how raw text becomes such words.
+    """
+    if "tokens" in dataset.spec.columns:
+        model.config.word_splitter = dataset.splitter
     model.save_pretrained(folder)
-    tokenizer.model_max_length = max_length
+    tokenizer.model_max_length = dataset.max_length
     tokenizer.save_pretrained(folder)
 
 

@@ -1,21 +1,19 @@
 """What a model says of rows, as people read it."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from distill.core.arrays import Array
-from distill.core.numeric import best_span_in_window, first_tokens, log_softmax
+from distill.core.numeric import best_span_in_window, first_tokens, log_softmax, span_of
+from distill.data.splitters import split
 from distill.prediction.encoding import Tokens
 from distill.prediction.model import Model
 from distill.prediction.rows import Row
 
 Answer = dict[str, Any]
 FILLS = 5
-WORD = re.compile(r"\w+|[^\w\s]")
-"""Words and punctuation marks, as data sets of entities have them."""
 
 
 def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
@@ -47,7 +45,7 @@ def _of_texts(model: Model, rows: Sequence[Row]) -> tuple[list[Array], list[Toke
 
 def _entities(model: Model, rows: Sequence[Row]) -> list[Answer]:
     texts = [" ".join(row["tokens"]) if "tokens" in row else row["text"] for row in rows]
-    places = [_words(row) for row in rows]
+    places = [_words(row, model.splitter) for row in rows]
     words = [[text[start:end] for start, end in part] for text, part in zip(texts, places, strict=True)]
     encoded = model.encode([" ".join(part) for part in words], [None] * len(rows))
     answered = []
@@ -73,10 +71,12 @@ def entities(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
         before = tag
 
 
-def _words(row: Row) -> list[tuple[int, int]]:
+def _words(row: Row, splitter: str | None) -> list[tuple[int, int]]:
     """Where each word of a row begins and ends."""
     if "tokens" not in row:
-        return [match.span() for match in WORD.finditer(row["text"])]
+        if splitter is None:
+            raise ValueError("how the model's data has words in a text is not known; give `tokens`")
+        return split(row["text"], splitter)
     ends = np.cumsum([len(word) + 1 for word in row["tokens"]]) - 1
     return [(int(end) - len(word), int(end)) for word, end in zip(row["tokens"], ends, strict=True)]
 
@@ -97,7 +97,7 @@ def _spans(model: Model, rows: Sequence[Row]) -> list[Answer]:
         nothing[window.row] = min(nothing[window.row], chances[:, 0].prod())
         score, first, last = best_span_in_window(logits.astype(np.float64), window.spans)
         if score > best[window.row][0]:
-            start, end = int(window.spans[first, 0]), int(window.spans[last, 1])
+            start, end = span_of(contexts[window.row], window.spans, first, last)
             chance = _round(chances[0, first] * chances[1, last])
             answer = {"answer": contexts[window.row][start:end], "start": start, "end": end, "probability": chance}
             best[window.row] = (score, answer)

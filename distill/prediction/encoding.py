@@ -72,7 +72,7 @@ class Encoder:
             raise UserError(f"the model takes {most} tokens, which leaves no room for a question and its context")
         self.tokenizer.no_truncation()
         asked = [
-            text[: one.offsets[share - 1][1]] if len(one) > share else text
+            text[: min(one.offsets[share - 1][1], one.offsets[share][0])] if len(one) > share else text
             for text, one in zip(questions, self.tokenizer.encode_batch(questions, add_special_tokens=False), strict=True)
         ]
         self.tokenizer.enable_truncation(most, stride=stride, strategy="only_second", direction=self.side)
@@ -87,9 +87,9 @@ class Encoder:
         return None if token is None else self.tokenizer.token_to_id(token)
 
     def _tokens(self, row: int, one: Encoding, typed: bool, window: bool = False) -> Tokens:
-        types, spans = np.array(one.type_ids, np.int64) if typed else None, np.array(one.offsets, np.int64)
+        types, spans = np.array(one.type_ids, np.int64) if typed else None, np.array(one.offsets, np.int64).reshape(-1, 2)
         if window:
-            spans[np.array([part != CONTEXT for part in one.sequence_ids])] = -1
+            spans[np.array([part != CONTEXT for part in one.sequence_ids], bool)] = -1
         return Tokens(row, np.array(one.ids, np.int64), types, spans, bool(one.overflowing))
 
 

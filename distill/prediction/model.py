@@ -11,6 +11,7 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import read_json
 from distill.core.numeric import length_batches
+from distill.data.splitters import SPLITTERS
 from distill.export.session import FP32, open_session
 from distill.models.families import usable_positions
 from distill.params.task_specs import TASK_SPECS
@@ -33,6 +34,8 @@ class Model:
     labels: tuple[str, ...]
     most: int
     """Tokens a row, special tokens included: longer texts are cut, or read in windows (question answering)."""
+    splitter: str | None = None
+    """How raw text becomes words that can be tagged, one of SPLITTERS; None if that is not known."""
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str | None]) -> list[Tokens]:
         """Tokenize texts, or pairs of texts, the longer one of a pair cut first."""
@@ -42,6 +45,8 @@ class Model:
         """Of each row its logits: (classes,), (tokens, classes) or (masks, vocabulary), as `keep` leaves them."""
         results = [np.empty(0)] * len(rows)
         lengths = np.array([len(row.ids) for row in rows], np.int64)
+        if not lengths.all():
+            raise UserError("a text becomes no token, and the model's tokenizer adds none; drop such texts")
         for chosen in length_batches(lengths, BATCH_TOKENS):
             batch = self._padded([rows[place] for place in chosen])
             masked = batch["input_ids"] == self.encoder.mask_id if self.task == "masked-lm" else None
@@ -88,7 +93,8 @@ def open_model(place: Path, threads: int | None = None) -> Model:
     else:
         run, encoder = _torch(folder, task, threads)
     most, positions = encoder.most or MOST_TOKENS, usable_positions(config["model_type"], config.get("max_position_embeddings"))
-    return Model(run, task, encoder, labels, min(most, positions or most))
+    splitter = config.get("word_splitter")
+    return Model(run, task, encoder, labels, min(most, positions or most), splitter if splitter in SPLITTERS else None)
 
 
 def task_name(config: Mapping[str, Any], labels: int, where: str) -> str:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, example_ids, write_description, write_examples, write_split
 from distill.data.rows import Answers, Rows
+from distill.data.splitters import ENOUGH, splitter_of
 from distill.data.tokenizers import Encoded, encode, tokenizer_fingerprint
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
@@ -63,6 +64,7 @@ def write_dataset(
         "max_length": settings.max_length,
         **_write_tokenizers(folder, tokenizer, teacher_tokenizer, seen_length),
         "unanswerable": any(isinstance(label, Answers) and not label.texts for label in rows["train"].labels),
+        **_splitter(settings.task, rows["train"]),
         "splits": described,
         "duplicates": across_splits(compared, settings.near_duplicate),
     }
@@ -87,9 +89,22 @@ def _write_tokenizers(
     }
 
 
+def _splitter(task: str, rows: Rows) -> dict[str, Any]:
+    """How raw text becomes words like those of the training rows, and how many of them it finds."""
+    if "tokens" not in TASK_SPECS[task].columns:
+        return {"splitter": None}
+    best, share = splitter_of(rows.texts)
+    return {"splitter": best if share >= ENOUGH else None, "splitter_f1": round(share, 4)}
+
+
 def _write_split(path: Path, task: str, names: Sequence[str], rows: Rows, encoded: Encoded) -> dict[str, Any]:
     if len(encoded.lengths) == 0:
         raise UserError(f"{path.stem}: no text has a token; look at columns.text and the tokenizer")
+    if not encoded.lengths.all():
+        row = encoded.columns.get("example", range(len(rows)))[int(encoded.lengths.argmin())]
+        raise UserError(
+            f"{path.stem}: row {rows.numbers[row]}: its text becomes no token; drop it, or take a tokenizer with special tokens"
+        )
     labels: Any = rows.labels if encoded.labels is None else encoded.labels
     windows = TASK_SPECS[task].windows
     if windows:

@@ -1,5 +1,6 @@
 """Questions and long contexts into overlapping windows, each of which may hold the answer (Devlin 2019, §4.2)."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +18,9 @@ from distill.params.datasets import DatasetSettings
 def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, title: str) -> Encoded:
     """Tokenize the question first, then as much of its context as there is room for, in as many windows as it takes.
 
-    Questions longer than a third of `max_length` are truncated, and counted. Of several answers the first is the label.
-    `columns` has `example` (the question's row) and `spans` (the characters of the context, a pair a token) too; `labels` are
-    (windows, 2) int64. `counts` has `lost_answers`: questions whose answer is whole in no window.
+    Questions longer than a third of `max_length` are truncated, and counted. Of several answers the first that is whole in a
+    window is the label. `columns` has `example` (the question's row) and `spans` (the characters of the context, a pair a token)
+    too; `labels` are (windows, 2) int64. `counts` has `lost_answers`: questions none of whose answers is whole in a window.
     """
     questions, contexts, max_length, stride = rows.texts, rows.texts_pair or [], settings.max_length, settings.stride
     share, special = max_length // 3, tokenizer.num_special_tokens_to_add(pair=True)
@@ -36,8 +37,12 @@ def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: D
         asked, lost[part] = _shortened(tokenizer, questions[part], share)
         for name, values in _windows(tokenizer, asked, contexts[part], max_length, stride).items():
             columns[name] += [part.start + i for i in values] if name == "example" else values
-    places = [place(spans, rows.labels[row]) for spans, row in zip(columns["spans"], columns["example"], strict=True)]
-    labels = np.array(places, np.int64).reshape(-1, 2)
+    labels = np.zeros((len(columns["spans"]), 2), np.int64)
+    windows = defaultdict(list)
+    for window, row in enumerate(columns["example"]):
+        windows[row].append(window)
+    for row, own in windows.items():
+        labels[own] = places([columns["spans"][window] for window in own], rows.labels[row])
     return Encoded(
         {name: rows for name, rows in columns.items() if rows},
         lengths_of(columns["input_ids"]),
@@ -48,30 +53,46 @@ def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: D
     )
 
 
-def place(spans: Array, answers: Answers | None) -> tuple[int, int]:
-    """The first and last token of the first answer in a window: (0, 0), [CLS], if it is not whole there; UNLABELLED for None.
+def places(windows: Sequence[Array], answers: Answers | None) -> Array:
+    """The first and last token of the answer in each window of a context, (0, 0), [CLS], where it is not whole; (windows, 2).
 
-    `spans`: (tokens, 2) int, (−1, −1) outside the context.
+    UNLABELLED for None, and where no answer is whole in any window: such a question has an answer, and is not trained as if it
+    had none. Each of `windows`: (tokens, 2) int spans, (−1, −1) outside the context.
     """
-    if answers is None:
-        return UNLABELLED, UNLABELLED
-    if not answers.texts:
-        return 0, 0
-    text, start = answers.texts[0], answers.starts[0]
-    start, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
-    inside = np.flatnonzero(spans[:, 1] > spans[:, 0])
-    covering = inside[(spans[inside, 0] < end) & (spans[inside, 1] > start)]
+    if answers is not None and not answers.texts:
+        return np.zeros((len(windows), 2), np.int64)
+    whole = np.concatenate(windows)
+    for text, start in zip(answers.texts, answers.starts, strict=True) if answers else ():
+        edges = _snapped(whole, start + len(text) - len(text.lstrip()), start + len(text.rstrip()))
+        found = np.array([_place(spans, *edges) for spans in windows], np.int64)
+        if found.any():
+            return found
+    return np.full((len(windows), 2), UNLABELLED, np.int64)
+
+
+def _snapped(spans: Array, start: int, end: int) -> tuple[int, int]:
+    """From the first to the last character that the tokenizer keeps: those at the edges that it deletes are in no window."""
+    covered = spans[_covering(spans, start, end)]
+    return (max(start, int(covered[:, 0].min())), min(end, int(covered[:, 1].max()))) if len(covered) else (end, end)
+
+
+def _place(spans: Array, start: int, end: int) -> tuple[int, int]:
+    covering = _covering(spans, start, end)
     if len(covering) == 0 or spans[covering[0], 0] > start or spans[covering[-1], 1] < end:
         return 0, 0
     return int(covering[0]), int(covering[-1])
 
 
+def _covering(spans: Array, start: int, end: int) -> Array:
+    return np.flatnonzero((spans[:, 1] > spans[:, 0]) & (spans[:, 0] < end) & (spans[:, 1] > start))
+
+
 def _shortened(tokenizer: PreTrainedTokenizerBase, questions: list[str], most: int) -> tuple[list[str], Array]:
-    """Questions of at most so many tokens, and how many each lost."""
+    """Questions of at most so many tokens, and how many each lost; a character of several tokens is kept whole or not at all."""
     whole = tokenizer(questions, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     lost = np.maximum(lengths_of(whole["input_ids"]) - most, 0)
     spans: Sequence[Any] = whole["offset_mapping"]
-    return [text[: spans[i][most - 1][1]] if lost[i] else text for i, text in enumerate(questions)], lost
+    return [text[: min(spans[i][most - 1][1], spans[i][most][0])] if lost[i] else text for i, text in enumerate(questions)], lost
 
 
 def _windows(
@@ -88,13 +109,13 @@ def _windows(
         return_offsets_mapping=True,
         return_attention_mask=False,
     )
-    inside = [np.array([text == 1 for text in cut.sequence_ids(i)]) for i in range(len(cut["input_ids"]))]
+    inside = [np.array([text == 1 for text in cut.sequence_ids(i)], bool) for i in range(len(cut["input_ids"]))]
     return {
         "input_ids": [np.array(ids, np.int32) for ids in cut["input_ids"]],
         "token_type_ids": [np.array(types, np.int8) for types in cut.get("token_type_ids", [])],
         "example": list(cut["overflow_to_sample_mapping"]),
         "spans": [
-            np.where(context[:, None], np.array(offsets, np.int32), np.int32(-1))
+            np.where(context[:, None], np.array(offsets, np.int32).reshape(-1, 2), np.int32(-1))
             for context, offsets in zip(inside, cut["offset_mapping"], strict=True)
         ],
     }

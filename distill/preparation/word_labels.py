@@ -28,7 +28,7 @@ def encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Datas
         encodings, lost[part] = tokenize_truncated(tokenizer, texts, None, settings.max_length)
         for words, given, encoding in zip(rows.texts[part], rows.labels[part], encodings, strict=True):
             numbers = np.full(len(words), UNLABELLED) if given is None else np.array(given)
-            words_of, positions = first_tokens(words, np.array(encoding.offsets))
+            words_of, positions = first_tokens(words, np.array(encoding.offsets).reshape(-1, 2))
             row = np.full(len(encoding), UNLABELLED, np.int32)
             row[positions] = numbers[words_of]
             tokens.append(encoding.ids)

@@ -153,5 +153,5 @@ def distill_student(
         return runs
     best = max(runs, key=lambda seed: runs[seed].selection_score)
     for seed, model in models.items():
-        save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset.max_length)
+        save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset)
     return runs

@@ -3,6 +3,7 @@
 import collections
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
-from distill.core.numeric import best_span_in_window, log_softmax
+from distill.core.numeric import best_span_in_window, log_softmax, span_of
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task, closeness
 from distill.tasks.token_classification import real
 
@@ -130,7 +131,8 @@ def best_answers(kept: Array, split: EvaluationSplit) -> list[Answer]:
             nothing[example] = Answer(float(logits[0].sum()), "", float(probabilities[:, 0].prod()))
         score, first, last = best_span_in_window(logits, spans[start:stop])
         if score > best[example].score:
-            text = contexts[example][spans[start + first, 0] : spans[start + last, 1]]
+            begin, end = span_of(contexts[example], spans[start:stop], first, last)
+            text = contexts[example][begin:end]
             best[example] = Answer(score, text, float(probabilities[0, first] * probabilities[1, last]))
     return [none if split.unanswerable and none.score > span.score else span for span, none in zip(best, nothing, strict=True)]
 
@@ -149,9 +151,13 @@ def _f1(given: list[str], true: list[str]) -> float:
 
 
 def _normalized(text: str) -> str:
-    """Lower case, without punctuation, articles and spare spaces."""
-    plain = "".join(character for character in text.lower() if character not in string.punctuation)
+    """Lower case, without punctuation, articles, spare spaces and what has no shape (a zero-width space, a soft hyphen)."""
+    plain = "".join(letter for letter in text.lower() if letter.isspace() or not _ignored(letter))
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", plain).split())
+
+
+def _ignored(letter: str) -> bool:
+    return letter in string.punctuation or unicodedata.category(letter).startswith("C")
 
 
 def _column(split: EvaluationSplit, name: str) -> list[Any]:

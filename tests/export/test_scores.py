@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from distill.benchmark.runners import ONNX, ONNX_INT8, Subject
 from distill.core.errors import UserError
+from distill.core.files import sha256
 from distill.data.dataset import Dataset
 from distill.evaluation.evaluate import measure_teacher
 from distill.export.export import calibration_of, write_export
@@ -13,6 +15,8 @@ from distill.export.scores import measure_exports
 from distill.export.session import FP32, INT8
 from distill.models.loading import load_for, set_labels
 from distill.params.exports import ExportSettings
+from distill.prediction.answers import answers
+from distill.prediction.model import open_model
 from distill.tasks.registry import TASKS
 from tests import tiny
 
@@ -23,6 +27,7 @@ def model_of(task: str, dataset: Dataset, folder: Path) -> Path:
     model = tiny.family("bert", TASKS[task].spec.head, **config)
     if dataset.labels:
         set_labels(model.config, dataset.labels)
+    model.config.word_splitter = dataset.splitter
     return tiny.save(model, folder, tiny.masking_tokenizer())
 
 
@@ -34,7 +39,7 @@ def test_every_task_is_scored_as_in_torch_and_int8_follows(task: str, tmp_path: 
     write_export(tmp_path / "export", *load_for(folder, dataset), dataset, ExportSettings(quantization="static"))
     expected, found = measure_teacher(folder, dataset)[0], measure_exports(tmp_path / "export", dataset)
     assert (found["metric"], found["rows"]) == (expected["metric"], expected["rows"])
-    for name in set(found["fp32"]) - {"bytes", "sha256"}:
+    for name in set(found["fp32"]) - {"bytes", "files"}:
         assert found["fp32"][name] == pytest.approx(expected[name], abs=1e-4), name
     assert 0.4 < found["int8"]["agreement_with_fp32"] <= 1
 
@@ -48,6 +53,34 @@ def test_an_export_holds_what_transformers_reads_and_no_more_and_is_scored_with_
     tiny.masking_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"its tokenizer is \w+, the rows of .* were made with"):
         measure_exports(tmp_path, dataset)
+
+
+@pytest.mark.parametrize("quantization", ["dynamic", "static"])
+def test_a_model_too_large_for_one_file_has_its_weights_beside_it_and_all_of_them_are_counted(
+    quantization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "prepared", "sequence-classification"))
+    folder = model_of("sequence-classification", dataset, tmp_path / "data/students/tiny")
+    settings, export = ExportSettings(quantization=quantization), tmp_path / "data/exports/students/tiny"
+    (tmp_path / "inline").mkdir()
+    write_export(tmp_path / "inline", *load_for(folder, dataset), dataset, settings)
+    monkeypatch.setattr("distill.export.onnx_graph.INLINE", 0)
+    export.mkdir(parents=True)
+    write_export(export, *load_for(folder, dataset), dataset, settings)
+    inline, found = measure_exports(tmp_path / "inline", dataset), measure_exports(export, dataset)
+    for form, name in {"fp32": FP32, "int8": INT8}.items():
+        files = found[form].pop("files")
+        assert files == {
+            file: {"bytes": (export / file).stat().st_size, "sha256": sha256(export / file)} for file in (name, f"{name}.data")
+        }
+        size = found[form].pop("bytes")
+        assert size == sum(file["bytes"] for file in files.values()) == pytest.approx(inline[form].pop("bytes"), rel=0.2)
+        subject = Subject("students", "tiny", dataset, "tiny", "tiny", tmp_path / "data")
+        assert subject.bytes({FP32: ONNX, INT8: ONNX_INT8}[name]) == size
+        assert {name: value for name, value in inline[form].items() if name != "files"} == found[form]
+        (answer,) = answers(open_model(export / name), [{"text": "w1 w2", "text_pair": None}])
+        assert answer["label"] in dataset.labels
+    assert len(list(export.iterdir())) == len(list((tmp_path / "inline").iterdir())) + 2
 
 
 def test_calibration_takes_rows_from_all_over_the_validation_split(dataset: Dataset) -> None:

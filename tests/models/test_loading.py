@@ -27,17 +27,17 @@ LABELS["question-answering"] = ("start", "end")
 
 def test_a_saved_model_is_the_same_when_it_is_loaded(tmp_path, dataset, tokenizer):
     model = tiny.bert()
-    save_model(tmp_path, model, tokenizer, 12)
+    save_model(tmp_path, model, tokenizer, dataset)
     loaded, own = load_for(tmp_path, dataset)
-    assert own.model_max_length == 12
+    assert own.model_max_length == dataset.max_length
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
 
 
-def test_two_saves_write_the_same_bytes(tmp_path, tokenizer):
+def test_two_saves_write_the_same_bytes(tmp_path, tokenizer, dataset):
     for name in ("a", "b"):
-        save_model(tmp_path / name, tiny.bert(), tokenizer, 12)
+        save_model(tmp_path / name, tiny.bert(), tokenizer, dataset)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 

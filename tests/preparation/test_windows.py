@@ -8,12 +8,15 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from distill.core.errors import UserError
+from distill.core.numeric import span_of
 from distill.data import tokenizers as tokenization
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Answers, Rows
 from distill.data.tokenizers import Encoded
-from distill.preparation.windows import encode_questions, place
+from distill.preparation.windows import encode_questions, places
+from distill.tasks.question_answering import best_match
 from tests import tiny
+from tests.scripts import TOKENIZERS
 
 CLS, SEP = 2, 3
 CONTEXT = " ".join(f"w{i}" for i in range(10, 22))
@@ -84,7 +87,66 @@ def test_the_first_of_several_answers_is_trained_on_and_losses_are_counted(token
 def test_an_answer_is_the_tokens_that_cover_it_without_blanks_around_it_or_nothing_if_the_window_cuts_it(
     spans, text, start, found
 ):
-    assert place(np.array([[-1, -1], *spans, [-1, -1]]), Answers((text,), (start,))) == found
+    window = np.array([[-1, -1], *spans, [-1, -1]])
+    whole = np.array([[-1, -1], [0, 2], [3, 5], [6, 8], [9, 11]])
+    assert places([window, whole], Answers((text,), (start,)))[0].tolist() == list(found)
+
+
+def test_an_answer_that_is_whole_in_no_window_is_not_trained_as_none_and_the_next_one_takes_its_place(tokenizer):
+    lost = "w10 w11 w12 w13 w14 w15 w16"
+    assert windows(tokenizer, answer(lost)).labels.tolist() == [[UNLABELLED] * 2] * 3
+    second = Answers((lost, "w12"), (0, CONTEXT.index("w12")))
+    assert windows(tokenizer, second).labels.tolist() == windows(tokenizer, answer("w12")).labels.tolist()
+
+
+SCRIPTS = [
+    *(("मैं {} में", answer) for answer in ("दिल्ली", "हिंदु")),
+    ("قال {} الدَّرسَ", "كَتَبَ"),
+    *(
+        ("the {} opens", answer)
+        for answer in ("cafe\u0301", "\u200bparis\u200b", "\u00adparis\u00ad", "paris\u200d", "\ufeffparis")
+    ),
+    *(
+        ("great {} news", answer)
+        for answer in ("😀", "👨\u200d👩\u200d👧", "❤\ufe0f", "👍🏽", "½ ㎏", "ﬁne", "ｆｕｌｌ", "Å", "ǆ")
+    ),
+    *(("我住在{}很高兴", answer) for answer in ("北京市", "北")),
+    ("ฉันรัก{}", "เมืองไทย"),
+]
+
+
+@pytest.mark.parametrize("make", TOKENIZERS)
+@pytest.mark.parametrize("longest", [14, 90])
+def test_answers_of_every_script_are_found_and_read_back_right_though_tokenizers_delete_and_divide(make, longest):
+    fast = make()
+    contexts = [frame.format(answer) for frame, answer in SCRIPTS]
+    answers = np.fromiter((Answers((answer,), (frame.index("{"),)) for frame, answer in SCRIPTS), object)
+    rows = Rows(["?"] * len(contexts), contexts, answers, np.arange(len(contexts)))
+    encoded = encode_questions(fast, rows, tiny.settings("question-answering", max_length=longest), "")
+    found = set()
+    for row, spans, label in zip(encoded.columns["example"], encoded.columns["spans"], encoded.labels, strict=True):
+        if label[1] > 0:
+            start, end = span_of(contexts[row], spans, *label.tolist())
+            (wanted,) = answers[row].texts
+            assert wanted in contexts[row][start:end] or best_match(contexts[row][start:end], [wanted]) == (1, 1)
+            found.add(row)
+    assert len(found) == len(contexts) - encoded.counts["lost_answers"]
+    assert longest < 90 or len(found) == len(contexts)
+
+
+def test_an_answer_of_which_nothing_has_a_token_is_lost():
+    given = Rows(["?"], ["a \u200d b"], np.fromiter([Answers(("\u200d",), (2,))], object), np.arange(1))
+    encoded = encode_questions(TOKENIZERS[0](), given, tiny.settings("question-answering", max_length=20), "")
+    assert (encoded.labels.tolist(), encoded.counts["lost_answers"]) == ([[UNLABELLED] * 2], 1)
+
+
+@pytest.mark.parametrize("make", TOKENIZERS)
+def test_a_long_question_is_cut_between_characters(make):
+    fast, given = make(), Rows(["😀" * 20], ["paris 😀"], np.fromiter([None], object), np.arange(1))
+    for longest in (8, 9, 10, 11, 12):
+        encoded = encode_questions(fast, given, tiny.settings("question-answering", max_length=longest, stride=0), "")
+        outside = (encoded.columns["spans"][0][:, 0] < 0).sum()
+        assert outside <= longest // 3 + fast.num_special_tokens_to_add(pair=True)
 
 
 def test_the_stride_is_a_third_unless_given_and_refused_if_it_leaves_nothing_to_move_on_by(tokenizer):
@@ -122,7 +184,7 @@ def test_random_answers_are_found_in_some_window_and_read_back(tokenizer, longes
     for row, (example, spans) in enumerate(zip(encoded.columns["example"], encoded.columns["spans"], strict=True)):
         covered.setdefault(example, set()).update(spans[spans[:, 0] >= 0, 0].tolist())
         start, stop = encoded.labels[row]
-        if stop:
+        if stop > 0:
             found.add(example)
             assert contexts[example][spans[start, 0] : spans[stop, 1]] == answers[example].texts[0]
     assert len(found) == 40 - encoded.counts["lost_answers"]

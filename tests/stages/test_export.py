@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, pipeline
 from distill.core.files import to_json, write_text
 from distill.data.dataset import Dataset
 from distill.evaluation.evaluate import measure_teacher
+from distill.export.hub import PLACES, files_for_hub
 from distill.export.session import FP32, INT8
 from stages.export import main
 from tests import tiny
@@ -65,8 +66,24 @@ def test_what_it_writes_serves_transformers_and_onnx_runtime(task: str, tmp_path
         found = pipeline(PIPELINES[task], model="data/students/small")(text)
         assert isinstance(found, list)
     measured = json.loads((tmp_path / "data/metrics/exports/students/small.json").read_text(encoding="utf-8"))
-    assert measured["fp32"]["sha256"] == hashlib.sha256((folder / FP32).read_bytes()).hexdigest()
+    assert measured["fp32"]["files"][FP32]["sha256"] == hashlib.sha256((folder / FP32).read_bytes()).hexdigest()
     assert f"export small: fp32 {measured['fp32']['bytes'] / 1e6:.1f} MB, {dataset.metric}" in done.stderr
+
+
+def test_the_card_and_the_hub_have_the_weights_of_a_large_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "sequence-classification")
+    monkeypatch.setattr("distill.export.onnx_graph.INLINE", 0)
+    assert invoke(main, "students", "small").returncode == 0
+    export = tmp_path / "data/exports/students/small"
+    for place, content in files_for_hub(export, tmp_path / "data/students/small").items():
+        (tmp_path / "hub" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "hub" / place).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    card = (tmp_path / "hub/README.md").read_text(encoding="utf-8")
+    for name, place in PLACES.items():
+        session = onnxruntime.InferenceSession(str(tmp_path / "hub" / place))
+        size = sum((export / file).stat().st_size for file in (name, f"{name}.data"))
+        assert session.get_outputs()[0].name == "logits"
+        assert re.search(rf"\| {place} \| ONNX, \w+, weights in `{name}.data` beside it \| {size / 1e6:.1f} \|", card)
 
 
 def test_the_card_says_what_a_stranger_has_to_know(tmp_path: Path) -> None:
