@@ -256,7 +256,7 @@ def tags(rows: list[Any], yaml: str = "", carried: Any = None) -> tuple[tuple[st
         ([[1, 0]], "labels: [O, B-y]", None, "O B-y", [["B-y", "O"]]),
         ([["S-a", "O", "B-a", "E-a"]], "", None, "O B-a I-a", [["B-a", "O", "B-a", "I-a"]]),
         ([["U-a", "B-a", "I-a", "L-a", "O"]], "", None, "O B-a I-a", [["B-a", "B-a", "I-a", "I-a", "O"]]),
-        ([[0, 1, 2]], "", ["O", "S-a", "E-a"], "O B-a I-a", [["O", "B-a", "I-a"]]),
+        ([[0, 1, 2]], "", ["O", "B-a", "E-a"], "O B-a I-a", [["O", "B-a", "I-a"]]),
         ([["S-a", "O"]], "labels: [O, S-a]", None, "O S-a", [["S-a", "O"]]),
         ([["NOUN", "VERB"], ["PRP$"]], "", None, "NOUN PRP$ VERB", [["NOUN", "VERB"], ["PRP$"]]),
         ([["B_a", "O", "I-a"]], "labels: {B_a: B-a}", None, "O B-a I-a", [["B-a", "O", "I-a"]]),
