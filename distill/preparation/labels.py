@@ -44,6 +44,8 @@ class Reader:
             value = int(value)  # pandas makes floats of a column of integers with gaps
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
+        if isinstance(value, bytes):
+            value = value.decode(errors="backslashreplace")
         text = str(value).lower() if isinstance(value, bool) else str(value).strip()
         if not text or text in self.unlabelled:
             return None

@@ -28,6 +28,7 @@ ORIGIN = {
     "label": "the training rows' labels, or the data set's `labels`",
     "tags": "the training rows' tags, or the data set's `labels`",
 }
+LIKE_NONE = ("none", "nan", "na", "n/a", "null")
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -40,6 +41,9 @@ def number_classes(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where:
     given = Given(settings.renames, settings.order)
     classes = name_classes(_counted(texts[train]), _known(texts), readers[train].carried, given, "label")
     _tell_places(where, classes)
+    like_none = [name for name in classes.names if name.lower() in LIKE_NONE]
+    if like_none:
+        print_result(f"{where}: classes like others: {shown(like_none)}; if they stand for no label, write them in `unlabelled`")
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
         labels = np.full(len(part), UNLABELLED, np.int64)

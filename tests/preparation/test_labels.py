@@ -74,6 +74,10 @@ def complaint(*arguments: Any, task: str = "sequence-classification", **more: An
         ([" a", "b ", "a\u00a0", "  ", ""], "a b", ["a", "b", "a", None, None]),
         (["None", "nan", "NA", "null"], "NA None nan null", ["None", "nan", "NA", "null"]),
         (["😀", "😡"], "😀 😡", ["😀", "😡"]),
+        ([b"pos", b"neg"], "neg pos", ["pos", "neg"]),
+        ([2**53 + 1, 2**53, -5], f"-5 {2**53} {2**53 + 1}", [f"{2**53 + 1}", f"{2**53}", "-5"]),
+        (["1e3", "1000", "١"], "1000 1e3 ١", ["1e3", "1000", "١"]),
+        (["x" * 5000, "x" * 4999 + "y"], f"{'x' * 5000} {'x' * 4999}y", ["x" * 5000, "x" * 4999 + "y"]),
         ([date(2024, 1, 5), date(2023, 1, 5)], "2023-01-05 2024-01-05", ["2024-01-05", "2023-01-05"]),
     ],
 )
@@ -167,7 +171,16 @@ def test_what_cannot_be_told_apart_or_named_is_refused(values, yaml, carried, to
     assert told in complaint(values, yaml, carried)
 
 
-@pytest.mark.parametrize("values", [["a", "b", "A "], ["x", "caf\u00e9", "cafe\u0301"], ["x", 'q"\U0001f600', 'Q"\U0001f600']])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", "b", "A "],
+        ["x", "caf\u00e9", "cafe\u0301"],
+        ["x", 'q"\U0001f600', 'Q"\U0001f600'],
+        ["a", "straße", "STRASSE"],
+        ["2", "1", "１"],
+    ],
+)
 def test_the_advice_on_labels_that_look_the_same_works(values):
     merge, apart = re.findall(r"labels: \{[^}]*\}", complaint(values))
     assert (len(classes(values, merge)[0]), len(classes(values, apart)[0])) == (2, 3)
@@ -200,6 +213,7 @@ def test_minus_one_outside_the_training_rows_is_not_taken_for_no_label():
 @pytest.mark.parametrize(
     ("values", "told"),
     [
+        (["NA", "null", "a"], "here: classes like others: NA, null; if they stand for no label, write them in `unlabelled`"),
         ([" a", "a", "b\n"], "blanks around 2 labels are ignored"),
         ([3, 1], "the names in `labels` are those of the sorted numbers: 1 is low, 3 is high"),
     ],
