@@ -1,5 +1,6 @@
 """data/raw/SOURCE → data/prepared/NAME/"""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,36 @@ from distill.params.datasets import DatasetSettings
 def main(name: str) -> None:
     """Prepare the data set NAME: map columns, number labels, cut splits, tokenize, report duplicates."""
     settings = load_entry(PARAMS, "datasets", name, DatasetSettings)
+    from distill.core.errors import UserError
     from distill.core.locations import checkpoint_place
     from distill.data.tokenizers import load_tokenizer
+    from distill.preparation.bad_rows import count_reasons
     from distill.preparation.columns import read_raw
     from distill.preparation.prepare import make_rows, write_dataset
 
     def tokenizer(of: Checkpoint) -> Any:
         return load_tokenizer(checkpoint_place(of.hub, of.path, of.package), of.revision)
 
+    def transferred(named: str) -> Any:
+        source, _, split = named.partition("/")
+        tables = read_raw(Path("data/raw", source), settings)
+        if (split := split or "train") not in tables:
+            splits = " or ".join(f"{source}/{each}" for each in tables)
+            raise UserError(f"transfer: {source} has no split '{split}'; write {splits}")
+        return tables[split]
+
     raw, teacher = Path("data/raw", settings.source), settings.teacher_tokenizer
-    rows, labels = make_rows(read_raw(raw, settings), str(raw), settings)
+    transfer, dropped = {f"data/raw/{named}": transferred(named) for named in settings.transfer}, list[dict[str, Any]]()
+    rows, labels = make_rows(read_raw(raw, settings), str(raw), settings, transfer, dropped)
     tokenizers = tokenizer(settings.tokenizer), teacher and tokenizer(teacher)
     with atomic_folder(Path("data/prepared", name)) as folder:
         made = write_dataset(folder, rows, labels, settings, *tokenizers)
+        if dropped:
+            write_text(folder / "dropped.jsonl", "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in dropped))
     write_text(Path("data/runs/datasets", f"{name}.json"), to_json(made))
+    for split in dict.fromkeys(row["split"] for row in dropped):
+        reasons = [row["reason"] for row in dropped if row["split"] == split]
+        print_result(f"prepare {name}: {split}: {len(reasons)} rows dropped: {count_reasons(reasons)} (see dropped.jsonl)")
     for split, part in made["splits"].items():
         lost = f"{part['truncated_rows']} truncated, {part['truncated_tokens']} tokens lost"
         counted = f"{part['rows']} rows ({part['transfer_rows']} without a label)"

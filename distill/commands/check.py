@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from distill.pipeline.project import Params
 
 READ_WHOLE = {
-    "datasets": ("data/prepared", "data/runs"),
+    "datasets": ("data/prepared", "data/raw", "data/runs"),
     "teachers": ("data/teachers", "data/metrics/teachers", "data/exports", "data/metrics/exports", "data/evaluations"),
     "targets": ("data/audits", "data/metrics/targets"),
     "students": ("data/students", "data/metrics/students"),
@@ -55,6 +55,7 @@ def write_jobs(params: "Params", sections: dict[str, Any], jobs: Path) -> None:
 
         defaults/SECTION/NAME.json    what an entry inherits
         exports/KIND/NAME.json        what an export reads
+        transfer/NAME.json            the sources whose rows a data set learns from without labels
         benchmark.json, report.json   distill/params/resolved.py
     """
     from distill.core.files import atomic_folder, to_json, write_text
@@ -66,6 +67,7 @@ def write_jobs(params: "Params", sections: dict[str, Any], jobs: Path) -> None:
     found |= {
         f"defaults/{section}/{name}": inherited(sections, section, name) for section in SECTIONS for name in sections[section]
     }
+    found |= {f"transfer/{name}": list(dataset.transfer_sources) for name, dataset in params.datasets.items()}
     found |= {"benchmark": benchmark_job(resolved).model_dump(mode="json"), "report": resolved.model_dump(mode="json")}
     with atomic_folder(jobs) as folder:
         for name, job in found.items():

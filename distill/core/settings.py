@@ -3,9 +3,9 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,9 @@ class Strict(BaseModel):
     """A frozen model that takes no unknown key and coerces no type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    REPLACED: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, and what to write in place of each."""
 
 
 Model = TypeVar("Model", bound=Strict)
@@ -113,6 +116,8 @@ def _line(model: type[Strict], where: str, problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     path = ".".join([where, *location])
     match problem["type"]:
+        case "extra_forbidden" if location[-1] in model.REPLACED:
+            return f"{path}: {model.REPLACED[location[-1]]}"
         case "extra_forbidden":
             return f"{path}: unknown key{nearest(location[-1], _keys(model, location[:-1]))}"
         case "missing":

@@ -1,6 +1,7 @@
 """Rows as they are read from a source, before they are tokenized."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Rows:
     numbers, or Answers. Zeros for masked LM."""
     numbers: Array
     ids: list[str] | None = None
+    dropped: Mapping[int, str] = field(default_factory=dict)
+    """Rows of the raw file that were left out, by their numbers, and why."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -45,12 +48,32 @@ class Rows:
                 return ~np.isnan(self.labels)
         return np.asarray(self.labels != UNLABELLED)
 
-    def without_empty(self) -> "Rows":
-        """The rows whose texts are not empty."""
-        pairs = self.texts_pair or self.texts
-        return self.take(np.array([i for i, text in enumerate(self.texts) if text.strip() and pairs[i].strip()], np.int64))
+    def unlabelled(self, count: int) -> Array:
+        """The labels of so many transfer rows, of the kind of these rows'."""
+        nothing: Any = {"O": None, "f": np.nan}.get(self.labels.dtype.kind, UNLABELLED)
+        return np.full((count, *self.labels.shape[1:]), nothing, self.labels.dtype)
+
+    def without(self, dropped: Mapping[int, str]) -> "Rows":
+        """The rows whose numbers are not among those that are dropped."""
+        kept = np.array([i for i, number in enumerate(self.numbers.tolist()) if number not in dropped], np.int64)
+        return replace(self.take(kept), dropped={**self.dropped, **dropped})
 
     def take(self, positions: Array) -> "Rows":
         """The rows at these positions, in this order."""
-        lists = {name: [part[i] for i in positions] for name in ("texts", "texts_pair", "ids") if (part := getattr(self, name))}
+        lists: dict[str, Any] = {
+            name: [part[i] for i in positions] for name in ("texts", "texts_pair", "ids") if (part := getattr(self, name))
+        }
         return replace(self, **{"texts": [], **lists}, labels=self.labels[positions], numbers=self.numbers[positions])
+
+    def with_transfer(self, more: "Rows") -> "Rows":
+        """These rows, and then others without labels."""
+        pairs = None if self.texts_pair is None else [*self.texts_pair, *(more.texts_pair or [])]
+        ids = None if self.ids is None else [*self.ids, *(more.ids or [])]
+        return replace(
+            self,
+            texts=[*self.texts, *more.texts],
+            texts_pair=pairs,
+            labels=np.concatenate([self.labels, self.unlabelled(len(more))]),
+            numbers=np.concatenate([self.numbers, more.numbers]),
+            ids=ids,
+        )

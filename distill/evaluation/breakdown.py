@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from distill.core.arrays import Array
 from distill.evaluation.details import Agreement, Bin, ClassScore, Confusion
+from distill.params.task_specs import names_entities
 from distill.tasks.base import EvaluationSplit, Predictions, Task
 
 BINS = 15
@@ -30,7 +31,7 @@ def classes_of(task: Task, lines: Predictions, split: EvaluationSplit) -> tuple[
         return _scores(labels, predicted, ANSWERED), confusion(labels, predicted, ANSWERED)
     if not task.spec.names_labels:
         return (), None
-    if task.spec.labels_per_token and all(name == OUTSIDE or name[1:2] == "-" for name in split.labels):
+    if task.spec.labels_per_token and names_entities(split.labels):
         return _entities(lines, split)
     return _scores(lines.labels, lines.predicted, split.labels), confusion(lines.labels, lines.predicted, split.labels)
 

@@ -94,7 +94,8 @@ def load_model(
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
         if names != list(labels):
             raise UserError(
-                f"{place}: its labels are {names}, the data set's are {list(labels)}; set the data set's `labels` to match"
+                f"{place}: its labels are {names}, the data set's are {list(labels)}; give the data set's `labels` in this "
+                "order (VALUE: NAME where its rows hold numbers or other words, docs/tasks.md)"
             )
     return cast(PreTrainedModel, model)
 

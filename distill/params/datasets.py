@@ -1,13 +1,49 @@
 """`datasets`: rows made ready for a tokenizer and a task."""
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from distill.core.settings import Checkpoint, Strict
 from distill.params.task_specs import TASK_SPECS, TaskName
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+Value = str | int | bool
+"""A label as params.yaml may write it."""
+
+
+def _as_text(value: Any) -> str:
+    """A label as rows have it once they are read: text, without blanks around it."""
+    if isinstance(value, (bool, int)):
+        return str(value).lower()
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise ValueError(
+        f"got {value!r:.60}, expected a label: text (in quotes if YAML reads it otherwise), a whole number, true, false"
+    )
+
+
+def _labels_as_text(given: Any) -> Any:
+    if isinstance(given, dict):
+        return {_as_text(value): _as_text(name) for value, name in given.items()}
+    if isinstance(given, (list, tuple)):
+        return tuple(_labels_as_text(item) if isinstance(item, dict) else _as_text(item) for item in given)
+    raise ValueError(f"got {given!r:.60}, expected a list of names or of VALUE: NAME, or a mapping of values to names")
+
+
+Labels = Annotated[
+    tuple[str | dict[str, str], ...] | dict[str, str],
+    BeforeValidator(_labels_as_text, json_schema_input_type=list[Value | dict[str, Value]] | dict[str, Value]),
+]
+
+Unlabelled = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        lambda given: tuple(map(_as_text, given if isinstance(given, (list, tuple)) else [given])),
+        json_schema_input_type=Value | list[Value],
+    ),
+]
 
 
 class Columns(Strict):
@@ -55,6 +91,10 @@ class Limits(Strict):
 class DatasetSettings(Strict):
     """One prepared data set."""
 
+    REPLACED: ClassVar = {
+        "drop_empty": "is gone; write `bad_rows: drop`, which leaves out rows with empty texts and other bad rows"
+    }
+
     source: str
     """The folder data/raw/SOURCE: an entry of `sources`, or data put there with `dvc add`."""
     task: TaskName = "sequence-classification"
@@ -62,10 +102,21 @@ class DatasetSettings(Strict):
     tokenizer: Checkpoint
     """Of the teacher, and of all students that compare tokens with it."""
     columns: Columns = Columns()
-    labels: tuple[str, ...] | None = None
-    """The label (or tag) names in the model's order. Not given: those of the source, or the sorted ones of the training rows."""
-    drop_empty: bool = False
-    """Drop rows with an empty text instead of refusing them: GLUE's QQP has two. Masked LM always does."""
+    labels: Labels | None = None
+    """The classes, or tags. A list: their names in the model's order; an item may be VALUE: NAME, which renames; names alone of a
+    column of numbers are those of the sorted numbers. A mapping VALUE: NAME renames some and leaves the order. Values with one
+    name are one class. Not given: the source's names, or the training rows' values, sorted. docs/tasks.md"""
+    unlabelled: Unlabelled | None = None
+    """The value, or values, that stand for no label: such as -1, which is a class unless the hub's schema has it otherwise."""
+    labelled: Annotated[int, Field(gt=0)] | None = None
+    """The most training rows that keep their labels, a seeded, stratified sample: the rest become transfer rows."""
+    transfer: tuple[str, ...] = ()
+    """Sources whose rows are added to the training split without their labels: SOURCE is its split `train`, or SOURCE/SPLIT."""
+    bad_rows: Literal["error", "drop"] = "error"
+    """Of rows with an empty text or word, an unknown label, tags of another length or a broken answer: refuse the first, or leave
+    them out, counted and listed in data/prepared/NAME/dropped.jsonl. Masked LM always leaves out empty texts."""
+    deduplicate: bool = False
+    """Take training rows out whose text stands in validation or test. Splits that are cut here never share a text."""
     splits: Splits = Splits()
     limit: Limits = Limits()
     max_length: Annotated[int, Field(ge=4)] = 128
@@ -84,20 +135,38 @@ class DatasetSettings(Strict):
     """Not given: max_length."""
     metric: str | None = None
     """The score that picks the best epoch and that retention is measured in. Not given: the task's first of accuracy macro_f1
-    f1 mcc (classes), pearson spearman (regression), entity_f1 (tags), f1 exact_match (answers), accuracy (masked LM)."""
+    f1 mcc (classes), pearson spearman (regression), entity_f1 (tags of entities) token_accuracy macro_f1 (other tags), f1
+    exact_match (answers), accuracy (masked LM)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Rows of different splits are near-duplicates from this Jaccard similarity of word trigrams on."""
+    """Rows of different splits are near-duplicates from this Jaccard similarity of character 5-grams on."""
     seed: Annotated[int, Field(ge=0)] = 1
-    """Of fractions, limits and masks."""
+    """Of fractions, limits, `labelled` and masks."""
 
     @property
-    def chosen_metric(self) -> str:
-        """The metric, or the task's default."""
-        return self.metric or TASK_SPECS[self.task].metrics[0]
+    def renames(self) -> dict[str, str]:
+        """Values of rows, and the names of their classes."""
+        given = self.labels or ()
+        items = [given] if isinstance(given, dict) else [item for item in given if isinstance(item, dict)]
+        return {value: name for item in items for value, name in item.items()}
+
+    @property
+    def order(self) -> tuple[str, ...] | None:
+        """The names in the model's order, if `labels` is a list."""
+        if self.labels is None or isinstance(self.labels, dict):
+            return None
+        return tuple(dict.fromkeys(name for item in self.labels for name in ([item] if isinstance(item, str) else item.values())))
+
+    @property
+    def transfer_sources(self) -> tuple[str, ...]:
+        """The sources of `transfer`, each once."""
+        return tuple(sorted({named.partition("/")[0] for named in self.transfer}))
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "DatasetSettings":
-        if self.labels is not None and (len(set(self.labels)) < len(self.labels) or len(self.labels) < 2):
+        given = self.labels if isinstance(self.labels, tuple) else ()
+        plain = [item for item in given if isinstance(item, str)]
+        renamed = [value for item in given if isinstance(item, dict) for value in item]
+        if len(set(plain)) < len(plain) or len(set(renamed)) < len(renamed) or len(self.order or "ab") < 2:
             raise ValueError("labels: expected at least two names, each once")
         return self
 

@@ -1,5 +1,7 @@
 """What differs between tasks, in one table without torch: to add a task, begin here."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +57,9 @@ class TaskSpec:
         return "questions" if self.windows else "rows"
 
 
+LABELLED = ("unlabelled", "labelled", "transfer", "bad_rows")
+"""The keys of tasks whose labels are values of a column."""
+
 TASK_SPECS: dict[str, TaskSpec] = {
     "sequence-classification": TaskSpec(
         auto_model="AutoModelForSequenceClassification",
@@ -63,7 +68,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         logits_per="row",
         metrics=("accuracy", "macro_f1", "f1", "mcc"),
         columns=("text", "text_pair", "label", "id"),
-        keys=("labels", "drop_empty", "teacher_tokenizer", "teacher_max_length"),
+        keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
         names_labels=True,
     ),
     "regression": TaskSpec(
@@ -73,16 +78,16 @@ TASK_SPECS: dict[str, TaskSpec] = {
         logits_per="row",
         metrics=("pearson", "spearman"),
         columns=("text", "text_pair", "label", "id"),
-        keys=("drop_empty", "teacher_tokenizer", "teacher_max_length"),
+        keys=(*LABELLED, "teacher_tokenizer", "teacher_max_length"),
     ),
     "token-classification": TaskSpec(
         auto_model="AutoModelForTokenClassification",
         pipeline="token-classification",
         purpose="finds entities in texts like those of `{data}`; its tags are {labels}",
         logits_per="token",
-        metrics=("entity_f1",),
+        metrics=("entity_f1", "token_accuracy", "macro_f1"),
         columns=("tokens", "tags", "id"),
-        keys=("labels",),
+        keys=("labels", *LABELLED),
         names_labels=True,
         labels_per_token=True,
     ),
@@ -93,7 +98,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         logits_per="token",
         metrics=("f1", "exact_match"),
         columns=("question", "context", "answers", "id"),
-        keys=("stride",),
+        keys=("stride", "labelled", "transfer", "bad_rows"),
         inputs=("question", "context"),
         windows=True,
     ),
@@ -110,6 +115,15 @@ TASK_SPECS: dict[str, TaskSpec] = {
         not_audited="the labels of masked-lm are the text itself, which no teacher can contradict",
     ),
 }
+
+ENTITY_TAG = re.compile(r"O|[BIESLUMW]-.+")
+"""Of BIO, BIOES or BILOU: outside of all entities, or a place in one of a type."""
+
+
+def names_entities(tags: Iterable[str]) -> bool:
+    """Whether tags are those of entities, of which a whole one is found or not; others are classes of words."""
+    return all(map(ENTITY_TAG.fullmatch, tags))
+
 
 PER_ROW = tuple(name for name, spec in TASK_SPECS.items() if spec.logits_per == "row")
 """Tasks of one answer a row: its words can be replaced, and another tokenizer's student can learn from its logits."""

@@ -128,6 +128,8 @@ def _wrong_defaults(content: dict[str, Any], section: str) -> Iterator[str]:
     for key in content["defaults"][section]:
         if key in interpolated:
             yield f"defaults.{section}.{key}: cannot be inherited, dvc.yaml reads it from each entry; write it there"
+        elif key in MODELS[section].REPLACED:
+            yield f"defaults.{section}.{key}: {MODELS[section].REPLACED[key]}"
         elif key not in allowed:
             yield f"defaults.{section}.{key}: unknown key{nearest(str(key), allowed)}"
     for name, entry in content[section].items():
@@ -150,10 +152,11 @@ def _references(params: Params) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 def _dangling(params: Params, folder: Path) -> Iterator[str]:
     """Names that no entry has, and those that two have whose outputs would be one folder."""
     for name, dataset in params.datasets.items():
-        raw = folder / "data" / "raw" / dataset.source
-        if dataset.source not in params.sources and not raw.exists() and not raw.with_name(f"{raw.name}.dvc").exists():
-            what = f"no entry '{dataset.source}' in sources and no folder data/raw/{dataset.source}"
-            yield f"datasets.{name}.source: {what}{nearest(dataset.source, params.sources)}"
+        for key, source in (("source", dataset.source), *(("transfer", source) for source in dataset.transfer_sources)):
+            raw = folder / "data" / "raw" / source
+            if source not in params.sources and not raw.exists() and not raw.with_name(f"{raw.name}.dvc").exists():
+                what = f"no entry '{source}' in sources and no folder data/raw/{source}"
+                yield f"datasets.{name}.{key}: {what}{nearest(source, params.sources)}"
     for where, name, sections in _references(params):
         known = [entry for section in sections for entry in getattr(params, section)]
         if name not in known:

@@ -8,6 +8,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.numeric import best_span_in_window, first_tokens, log_softmax, span_of
 from distill.data.splitters import split
+from distill.params.task_specs import names_entities
 from distill.prediction.encoding import Tokens
 from distill.prediction.model import Model
 from distill.prediction.rows import Row
@@ -20,8 +21,9 @@ def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     """One answer a row of `row_of`; `truncated` is there, and true, if the model saw the beginning of the text alone.
 
     Classes: `label`, `probability`. Numbers: `score`. Tags: `entities`, each with `type`, `text`, `start` and `end` (characters;
-    of `tokens` joined by blanks) and `probability`. Questions: `answer`, `start`, `end`, `probability`, and `no_answer`, the
-    probability that the context has none. Masks: `fills`, for each mask the likeliest tokens with their `probability`.
+    of `tokens` joined by blanks) and `probability`; or, where they name no entities, `tags`: a `tag` for each word, null for
+    one that the model does not see. Questions: `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the
+    context has none. Masks: `fills`, for each mask the likeliest tokens with their `probability`.
     """
     return ANSWERS[model.task](model, rows)
 
@@ -55,6 +57,9 @@ def _entities(model: Model, rows: Sequence[Row]) -> list[Answer]:
         for word, position in zip(*(part.tolist() for part in first_tokens(words[row.row], row.spans)), strict=True):
             tags[word], sure[word] = model.labels[chances[position].argmax()], chances[position].max()
         text, where = texts[row.row], places[row.row]
+        if not names_entities(model.labels):
+            answered.append({"tags": [_word(text, where, sure, tags, place) for place in range(len(tags))]})
+            continue
         answered.append({"entities": [_entity(text, where, sure, *entity) for entity in entities(tags)]})
     return _with_cuts(answered, encoded)
 
@@ -79,6 +84,17 @@ def _words(row: Row, splitter: str | None) -> list[tuple[int, int]]:
         return split(row["text"], splitter)
     ends = np.cumsum([len(word) + 1 for word in row["tokens"]]) - 1
     return [(int(end) - len(word), int(end)) for word, end in zip(row["tokens"], ends, strict=True)]
+
+
+def _word(text: str, places: list[tuple[int, int]], sure: Array, tags: Sequence[str], place: int) -> Answer:
+    start, end = places[place]
+    return {
+        "tag": tags[place] if sure[place] else None,
+        "text": text[start:end],
+        "start": start,
+        "end": end,
+        "probability": _round(sure[place]),
+    }
 
 
 def _entity(text: str, places: list[tuple[int, int]], sure: Array, kind: str, first: int, last: int) -> Answer:

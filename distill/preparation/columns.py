@@ -13,7 +13,7 @@ from distill.core.errors import UserError
 from distill.data.rows import Answers, Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
-from distill.preparation.tag_schemes import to_bio
+from distill.preparation.bad_rows import BadRows
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 
@@ -30,55 +30,56 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
 
 def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """Texts or pairs, and (rows,) objects: raw labels, None where there is none."""
-    columns, blank = settings.columns, settings.drop_empty
+    columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     map_ids(table, where, columns.id)
-    pairs = _texts(table, where, columns.text_pair, "text_pair", blank) if columns.text_pair is not None else None
+    pairs = _texts(table, where, columns.text_pair, "text_pair", bad) if columns.text_pair is not None else None
     labels = optional_column(table, where, columns.label, "label")
     for row, value in enumerate(labels):
         if isinstance(value, (list, dict)):
             raise UserError(f"{where}: row {row}: column '{columns.label}' holds {value!r:.40}, expected one label a row")
-    texts = _texts(table, where, columns.text, "text", blank)
-    return _rows(texts, pairs, [None if value == "" else value for value in labels])
+    return _rows(_texts(table, where, columns.text, "text", bad), pairs, labels, bad)
 
 
 def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """The texts of a corpus; in many corpora empty rows separate paragraphs: they are dropped."""
     map_ids(table, where, settings.columns.id)
-    texts = _texts(table, where, settings.columns.text, "text", blank=True)
-    return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).without_empty()
+    texts = _texts(table, where, settings.columns.text, "text", None)
+    kept = np.array([row for row, text in enumerate(texts) if text.strip()], np.int64)
+    return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).take(kept)
 
 
 def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """The words of each row, and (rows,) objects: as many raw tags, or None for a row that has none."""
-    columns = settings.columns
+    columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     map_ids(table, where, columns.id)
     rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
     for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
-        if not isinstance(words, list) or not words:
-            raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
-        wrong = next((word for word in words if not isinstance(word, str) or not word.strip()), None)
-        if wrong is not None or None in words:
-            raise UserError(
-                f"{where}: row {row}: column '{columns.tokens}' has the word {wrong!r:.40}; mend or drop it, and its tag"
-            )
         if tags is not None and not isinstance(tags, list):
             raise UserError(f"{where}: row {row}: column '{columns.tags}' holds {tags!r:.40}, expected a list of tags")
+        if not words:
+            bad.add(row, "no words", f"column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
+            continue
+        if not isinstance(words, list) or not all(isinstance(word, str) or word is None for word in words):
+            raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
+        if empty := [word for word in words if word is None or not word.strip()]:
+            bad.add(row, "empty word", f"column '{columns.tokens}' has the word {empty[0]!r:.40}; mend or drop it, and its tag")
         if tags is not None and len(tags) != len(words):
-            raise UserError(
-                f"{where}: row {row}: has {len(words)} tokens and {len(tags)} tags; expected a tag a token; mend the row"
-            )
-    return _rows(rows, None, to_bio(labels, where))
+            details = f"has {len(words)} tokens and {len(tags)} tags; expected a tag a token; mend the row"
+            bad.add(row, "tags of another length", details)
+    return _rows(rows, None, labels, bad)
 
 
 def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """Questions with their contexts, and (rows,) objects: Answers, or None."""
-    columns = settings.columns
-    questions, contexts = (_texts(table, where, getattr(columns, part), part) for part in ("question", "context"))
-    answers = [
-        None if value is None else _answers(value, contexts[row], f"{where}: row {row}: column '{columns.answers}'")
-        for row, value in enumerate(optional_column(table, where, columns.answers, "answers"))
-    ]
-    return _rows(questions, contexts, answers, map_ids(table, where, columns.id))
+    columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
+    questions, contexts = (_texts(table, where, getattr(columns, part), part, bad) for part in ("question", "context"))
+    answers: list[Answers | None] = []
+    for row, value in enumerate(optional_column(table, where, columns.answers, "answers")):
+        found = None if value is None or row in bad.found else _answers(value, contexts[row])
+        if isinstance(found, str):
+            bad.add(row, "broken answer", f"column '{columns.answers}'{found}")
+        answers.append(None if isinstance(found, str) else found)
+    return _rows(questions, contexts, answers, bad, map_ids(table, where, columns.id))
 
 
 def map_ids(table: pa.Table, where: str, identity: str | None) -> list[str]:
@@ -97,8 +98,8 @@ def map_ids(table: pa.Table, where: str, identity: str | None) -> list[str]:
     return list(first)
 
 
-def _rows(texts: list[Any], pairs: list[str] | None, labels: list[Any], ids: list[str] | None = None) -> Rows:
-    return Rows(texts, pairs, np.fromiter(labels, object, len(labels)), np.arange(len(texts)), ids)
+def _rows(texts: list[Any], pairs: list[str] | None, labels: list[Any], bad: BadRows, ids: list[str] | None = None) -> Rows:
+    return Rows(texts, pairs, np.fromiter(labels, object, len(labels)), np.arange(len(texts)), ids).without(bad.found)
 
 
 def column_of(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
@@ -136,25 +137,27 @@ def _noted(table: pa.Table, key: bytes, default: Any) -> Any:
     return json.loads((table.schema.metadata or {}).get(key, json.dumps(default).encode()))
 
 
-def _texts(table: pa.Table, where: str, name: str, part: str, blank: bool = False) -> list[str]:
+def _texts(table: pa.Table, where: str, name: str, part: str, bad: BadRows | None) -> list[str]:
+    """A column of text; empty ones are bad rows, or none if `bad` is None."""
     values = column_of(table, where, name, part)
     for row, value in enumerate(values):
-        if not isinstance(value, str):
+        if not isinstance(value, str) and (bad is None or value is not None):
             raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; mend or drop the row")
-        if not value.strip() and not blank:
-            raise UserError(f"{where}: row {row}: column '{name}' is empty; mend or drop the row")
+        if bad is not None and value is None:
+            bad.add(row, "empty text", f"column '{name}' holds None, expected text; mend or drop the row")
+        elif bad is not None and not str(value).strip():
+            bad.add(row, "empty text", f"column '{name}' is empty; mend or drop the row")
     return values
 
 
-def _answers(value: Any, context: str, where: str) -> Answers:
+def _answers(value: Any, context: str) -> Answers | str:
+    """The answers, or what is wrong with them."""
     parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
     if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
-        raise UserError(f"{where} holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD")
+        return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD"
     for text, start in zip(*parts, strict=True):
         if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
-            raise UserError(f"{where}: the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at")
+            return f": the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at"
         if (there := context[start : start + len(text)]) != text:
-            raise UserError(
-                f"{where}: the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
-            )
+            return f": the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
     return Answers(tuple(parts[0]), tuple(parts[1]))

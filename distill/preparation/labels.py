@@ -1,25 +1,22 @@
-"""Raw labels, tags and scores into numbers."""
+"""Raw labels, tags and scores into numbers: a class is what the rows say, as it is written, under the name that it is given."""
 
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.data.dataset import UNLABELLED
 
-OUTSIDE = "O"
-"""The tag of a word that is in no entity."""
-
-NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-"""A number that a file of text holds, such as a CSV."""
-
-BIO = re.compile(r"O|[BI]-.+")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+SHOWN = 20
+"""The most names that an error lists."""
 
 
 def class_names(table: pa.Table, label: str) -> tuple[str, ...] | None:
@@ -33,75 +30,153 @@ def class_names(table: pa.Table, label: str) -> tuple[str, ...] | None:
     return tuple(feature["names"]) if isinstance(feature, dict) and "names" in feature else None
 
 
-def label_names(
-    train_labels: Iterable[Any], carried: Sequence[str] | None, given: Sequence[str] | None, setting: str = "columns.label"
-) -> tuple[str, ...]:
-    """The label names in the model's order: those given, else those the source carries, else the sorted values."""
-    if given or carried:
-        return tuple(given or carried or ())
-    values = {value for value in train_labels if value is not None and value != -1}
-    numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-    names = tuple(str(value) for value in (sorted(values) if numbers else sorted(map(str, values))))
-    if len(names) < 2:
-        raise UserError(f"the training split has the labels {list(names)}; expected at least two classes; see {setting}")
-    if numbers and list(names) != [str(i) for i in range(len(names))]:
-        raise UserError(f"the labels are the numbers {', '.join(names)}, expected 0, 1, …; give their names in `labels`")
-    return names
+@dataclass(frozen=True)
+class Reader:
+    """Values of a column as text: numbers as they are written, booleans as JSON has them, without blanks around."""
+
+    carried: Sequence[str] | None = None
+    """The source's own names: integers are positions among them, and −1 stands for no label."""
+    unlabelled: Sequence[str] = ()
+
+    def read(self, value: Any) -> Hashable | None:
+        """The text; None for no label; for an integer that is no position among the source's names, itself."""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # pandas makes floats of a column of integers with gaps
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return None
+        if isinstance(value, bytes):
+            value = value.decode(errors="backslashreplace")
+        text = str(value).lower() if isinstance(value, bool) else str(value).strip()
+        if not text or text in self.unlabelled:
+            return None
+        if self.carried is not None and isinstance(value, int) and not isinstance(value, bool):
+            if value == -1:
+                return None
+            if not 0 <= value < len(self.carried):
+                return value
+            text = self.carried[value].strip()
+        return None if text in self.unlabelled else text
 
 
-def tag_names(train_tags: Iterable[Any], carried: Sequence[str] | None, given: Sequence[str] | None) -> tuple[str, ...]:
-    """The tag names in the model's order: as `label_names`, with O first where they are sorted."""
-    values = [tag for tags in train_tags if tags is not None for tag in tags]
-    names = label_names(values, carried, given, "columns.tags")
-    wrong = [name for name in names if not BIO.fullmatch(name)]
-    if wrong:
-        raise UserError(f"the tag {wrong[0]!r:.60} is not of the BIO scheme (O, B-type, I-type); rename the tags")
-    return names if carried or given else tuple(sorted(names, key=lambda name: (name != OUTSIDE, name)))
+@dataclass(frozen=True)
+class Given:
+    """What `labels` says."""
+
+    renames: Mapping[str, str]
+    order: tuple[str, ...] | None = None
 
 
-def number_labels(values: Iterable[Any], names: Sequence[str], where: str, carried: Sequence[str] | None = None) -> Array:
-    """Labels as indices into `names`, (rows,) int64; UNLABELLED for None and for the hub's −1."""
-    number = _numbering(names, carried, "the training rows' labels, or the data set's `labels`")
-    return np.array([number(value, f"{where}: row {row}: label") for row, value in enumerate(values)], dtype=np.int64)
+@dataclass(frozen=True)
+class Classes:
+    """How the text of a value becomes the number of a class."""
+
+    names: tuple[str, ...]
+    index: Mapping[Hashable, int]
+    """By text."""
+    by_place: bool = False
+    """Whether the names are those of sorted numbers."""
+
+    def unknown(self, value: Any, origin: str) -> str:
+        """What is said of a value that is in no class."""
+        known = [text for text in self.index if isinstance(text, str) and alike(text) == alike(str(value))]
+        hint = ""
+        if known:
+            hint = f"; but for case or Unicode form it is {known[0]!r:.60}; name its class: labels: {{{quoted(value)}: NAME}}"
+        elif str(value) in ("-1", "-1.0"):
+            hint = "; if it stands for no label: unlabelled: -1"
+        return f"{value!r:.60} is unknown; expected one of {shown(self.names)} ({origin}){hint}"
 
 
-def number_tags(values: Iterable[Any], names: Sequence[str], where: str, carried: Sequence[str] | None = None) -> Array:
-    """Lists of tags as lists of indices into `names`, (rows,) objects; None for a row without any tag."""
-    number = _numbering(names, carried, "the training rows' tags, or the data set's `labels`")
-    rows = [
-        [number(tag, f"{where}: row {row}: token {i}: tag") for i, tag in enumerate(tags or [])]
-        for row, tags in enumerate(values)
-    ]
-    return np.fromiter((tags if set(tags) - {UNLABELLED} else None for tags in rows), object, len(rows))
+def name_classes(
+    counts: Counter[Hashable], known: set[Hashable], carried: Sequence[str] | None, given: Given, column: str
+) -> Classes:
+    """The classes of values.
 
-
-def number_scores(values: Iterable[Any], where: str) -> Array:
-    """Scores of regression, (rows,) float32; NaN for None. A split of −1 alone is the hub's way to say that it has none."""
-    values = [float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value for value in values]
-    for row, value in enumerate(values):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
-            raise UserError(f"{where}: row {row}: label {value!r:.60}, expected a finite number, or null for a transfer row")
-    hidden = set(values) == {-1}
-    return np.array([math.nan if value is None or hidden else value for value in values], np.float32)
-
-
-def _numbering(names: Sequence[str], carried: Sequence[str] | None, origin: str) -> Callable[[Any, str], int]:
-    """What numbers one label, given what to call it in an error.
-
-    An integer is a position in `carried` (the source's own order) if these are the same names; else it is a name where names
-    are numbers, and a position in `names` where they are words.
+    Args:
+        counts: How often the training rows have each text.
+        known: The texts of all splits.
+        carried: The source's own names.
+        given: `labels`, which decides; else the source's names do, else the sorted texts.
+        column: The key of `columns`, for errors.
     """
-    index: dict[Any, int] = {name: i for i, name in enumerate(names)}
-    positions = carried if carried and set(carried) == set(names) else names
-    names_are_numbers = not carried and any(name.isdigit() for name in names)
+    renames, order = given.renames, given.order
+    texts = [name.strip() for name in carried] if carried else in_order(text for text in counts if isinstance(text, str))
+    strange = [value for value in renames if value not in {*known, *texts}]
+    if strange:
+        raise UserError(
+            f"labels: no row has the label {strange[0]!r:.60}; the rows have {shown(texts)}; remove it, or write the name "
+            "alone in a list, for a class without rows"
+        )
+    texts = texts if carried else in_order({*texts, *renames})
+    by_place = bool(order and texts and not renames and not set(texts) & set(order))
+    named = _by_place(texts, order or ()) if by_place else {text: renames.get(text, text) for text in texts}
+    _require_unlike(named, counts, given)
+    names = order or tuple(dict.fromkeys(named.values()))
+    if len(names) < 2:
+        raise UserError(f"the training split has the labels {list(names)}; expected at least two classes; see columns.{column}")
+    numbers: dict[Hashable, int] = {name: number for number, name in enumerate(names)}
+    index: dict[Hashable, int] = {text: numbers[name] for text, name in named.items() if name in numbers}
+    return Classes(names, index if by_place else {**numbers, **index}, by_place)
 
-    def number(value: Any, what: str) -> int:
-        if value is None or (value == -1 and "-1" not in index):
-            return UNLABELLED
-        if isinstance(value, int) and not isinstance(value, bool) and not names_are_numbers and 0 <= value < len(names):
-            return index[positions[value]]
-        if str(value) in index:
-            return index[str(value)]
-        raise UserError(f"{what} {value!r:.60} is unknown; expected one of {', '.join(names)} ({origin})")
 
-    return number
+def _by_place(texts: Sequence[str], order: Sequence[str]) -> dict[str, str]:
+    """Names for a column that has none of them: those of its sorted numbers; of other values a place says nothing."""
+    pairs = ", ".join(f"{quoted(text)}: NAME" for text in texts[:SHOWN])
+    if not all(map(NUMBER.fullmatch, texts)):
+        same = {alike(name): name for name in order}
+        if all(alike(text) in same for text in texts):
+            by_name = {same[alike(text)]: text for text in texts}
+            pairs = ", ".join(f"{quoted(by_name.get(name, name))}: {quoted(name)}" for name in order)
+        raise UserError(
+            f"labels: the rows have {shown(texts)}, none of which is in `labels` ({shown(order)}); rename them, in the model's "
+            f"order: labels: [{pairs}]"
+        )
+    if len(texts) != len(order):
+        raise UserError(
+            f"labels: the rows have the {len(texts)} numbers {shown(texts)}, `labels` has {len(order)} names; name the numbers: "
+            f"labels: {{{pairs}}}; a number that stands for no label goes to `unlabelled`"
+        )
+    return dict(zip(texts, order, strict=True))
+
+
+def _require_unlike(named: Mapping[str, str], counts: Counter[Hashable], given: Given) -> None:
+    """Refuse values that look the same and are not, unless `labels` says of each what it is."""
+    groups: dict[str, list[str]] = {}
+    for text in named:
+        groups.setdefault(alike(text), []).append(text)
+    told = {*given.renames, *(given.order or ())}
+    for group in groups.values():
+        if len({named[text] for text in group}) > 1 and not told.issuperset(group):
+            found = " and ".join(f"{quoted(text)} ({counts[text]} training rows)" for text in group)
+            most = max(group, key=lambda text: (counts[text], text))
+            pairs = ", ".join(f"{quoted(text)}: {quoted(most)}" for text in group if text != most)
+            apart = ", ".join(f"{quoted(text)}: {quoted(text)}" for text in group)
+            raise UserError(
+                f"the labels {found} differ in case or Unicode form alone; make them one class with labels: {{{pairs}}}, or keep "
+                f"them apart with labels: {{{apart}}}"
+            )
+
+
+def in_order(texts: Iterable[str]) -> list[str]:
+    """Numbers by value where all are numbers, else as text."""
+    texts = sorted(set(texts))
+    return sorted(texts, key=Decimal) if all(map(NUMBER.fullmatch, texts)) else texts
+
+
+def alike(text: str) -> str:
+    """What texts share that people read as one: case, Unicode form, blanks and what is not printed do not count."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join("".join(letter for letter in folded if unicodedata.category(letter) != "Cf").split())
+
+
+def quoted(value: Any) -> str:
+    """A label as YAML has it, whatever it is made of: what cannot be seen is escaped."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if re.fullmatch(r"[A-Za-z_][\w-]*", text, re.ASCII) and text.lower() not in ("true", "false", "null"):
+        return text
+    return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names, the first of many."""
+    return ", ".join(names[:SHOWN]) + (f", … ({len(names)})" if len(names) > SHOWN else "")

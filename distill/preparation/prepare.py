@@ -1,41 +1,94 @@
 """Raw splits into a prepared data set: labels numbered, splits cut, rows tokenized, duplicates reported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
+from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, example_ids, write_description, write_examples, write_split
 from distill.data.rows import Answers, Rows
 from distill.data.splitters import ENOUGH, splitter_of
 from distill.data.tokenizers import Encoded, encode, tokenizer_fingerprint
 from distill.params.datasets import DatasetSettings
-from distill.params.task_specs import TASK_SPECS
+from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.by_task import PREPARERS, rows_a_label
-from distill.preparation.duplicates import across_splits
-from distill.preparation.splits import SPLITS, cut_splits, limit_rows, require_labels, require_split
+from distill.preparation.duplicates import across_splits, normalized
+from distill.preparation.labels import shown
+from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split
+
+PAIR = 2
+"""Classes of which F1 can be that of the second."""
 
 
-def make_rows(tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> tuple[dict[str, Rows], tuple[str, ...]]:
+def make_rows(
+    tables: Mapping[str, pa.Table],
+    where: str,
+    settings: DatasetSettings,
+    transfer: Mapping[str, pa.Table] | None = None,
+    dropped: list[dict[str, Any]] | None = None,
+) -> tuple[dict[str, Rows], tuple[str, ...]]:
     """Train, validation and test rows, and the label names in order.
 
-    A UserError says what is wrong with the data, with the split and the row; `where` names the source there.
+    A UserError says what is wrong with the data, with the split and the row; `where` names the source there. `transfer` are
+    tables whose rows are added without labels, by what to call each. What is left out is added to `dropped`: split, row, reason.
     """
-    preparer, splits = PREPARERS[settings.task], settings.splits.model_dump()
+    preparer, splits, seed = PREPARERS[settings.task], settings.splits.model_dump(), settings.seed
     require_split(tables, "train", settings.splits.train)
     wanted = {*splits.values(), *SPLITS}
     read = {split: preparer.read(table, f"{where}: {split}", settings) for split, table in tables.items() if split in wanted}
     rows, names = preparer.number(read, tables, where, settings)
-    if settings.drop_empty:
-        rows = {split: part.without_empty() for split, part in rows.items()}
-    cut = cut_splits(rows, splits, settings.seed, preparer.cut)
+    cut, rare = cut_splits(rows, splits, seed, preparer.grouped)
+    for label in rare:
+        count = int((cut["train"].labels == label).sum())
+        print_result(
+            f"{where}: the class {names[label]} stays in train whole: {count} rows, too few different texts for every split"
+        )
     for split in SPLITS[1:]:
         require_labels(cut[split], f"{where}: {split}")
-    return {split: limit_rows(part, getattr(settings.limit, split), settings.seed) for split, part in cut.items()}, names
+    made = {split: limit_rows(part, getattr(settings.limit, split), seed) for split, part in cut.items()}
+    made["train"] = limit_labels(made["train"], settings.labelled, seed)
+    for place, table in (transfer or {}).items():
+        more = transfer_rows(table, place, settings)
+        made["train"] = made["train"].with_transfer(more)
+        rows[place] = more
+    if dropped is not None:
+        rows_of = ((split, row, reason) for split, part in rows.items() for row, reason in sorted(part.dropped.items()))
+        dropped += [{"split": split, "row": row, "reason": reason} for split, row, reason in rows_of]
+    if settings.deduplicate:
+        made["train"] = _apart(made, preparer.compared, where)
+    return made, names
+
+
+def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    """All rows of a table as transfer rows, whatever labels it has."""
+    columns = settings.columns
+    labels = {part: part for part in ("label", "tags", "answers")}
+    plain = columns.model_copy(update={**labels, "id": None})
+    table = table.drop([name for part in labels if (name := getattr(columns, part)) in table.column_names])
+    table = table.drop([name for name in labels if name in table.column_names])
+    preparer, settings = PREPARERS[settings.task], settings.model_copy(update={"columns": plain})
+    rows = preparer.read(table, where, settings)
+    ids = None if rows.ids is None else [f"{where}-{number}" for number in rows.ids]
+    return replace(rows, ids=ids)
+
+
+def _apart(rows: Mapping[str, Rows], compared: Callable[[Rows], list[str]], where: str) -> Rows:
+    """The training rows whose text stands in no other split."""
+    scored = {normalized(text) for split in SPLITS[1:] for text in compared(rows[split])}
+    kept = np.array([normalized(text) not in scored for text in compared(rows["train"])], bool)
+    if not kept.any():
+        raise UserError(
+            f"{where}: train: every row stands in validation or test too; look at the splits, or set deduplicate: false"
+        )
+    if not kept.all():
+        print_result(f"{where}: train: {int((~kept).sum())} rows that stand in validation or test are taken out")
+    return rows["train"].take(np.flatnonzero(kept))
 
 
 def write_dataset(
@@ -47,7 +100,7 @@ def write_dataset(
     teacher_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> dict[str, Any]:
     """Tokenize the splits and write a prepared data set; returns what dataset.json says."""
-    preparer, described = PREPARERS[settings.task], {}
+    preparer, described, metric = PREPARERS[settings.task], dict[str, Any](), chosen_metric(settings, labels)
     seen_length = settings.teacher_max_length or settings.max_length
     for split, part in rows.items():
         encoded = preparer.encode(tokenizer, part, settings, split)
@@ -60,7 +113,7 @@ def write_dataset(
     description = {
         "task": settings.task,
         "labels": list(labels),
-        "metric": settings.chosen_metric,
+        "metric": metric,
         "max_length": settings.max_length,
         **_write_tokenizers(folder, tokenizer, teacher_tokenizer, seen_length),
         "unanswerable": any(isinstance(label, Answers) and not label.texts for label in rows["train"].labels),
@@ -70,6 +123,20 @@ def write_dataset(
     }
     write_description(folder, description)
     return description
+
+
+def chosen_metric(settings: DatasetSettings, labels: Sequence[str]) -> str:
+    """The metric, or the default of the task and of such labels; one that these labels do not have is refused."""
+    metrics = TASK_SPECS[settings.task].metrics
+    if settings.task == "sequence-classification" and len(labels) != PAIR:
+        metrics = tuple(metric for metric in metrics if metric != "f1")
+    if settings.task == "token-classification":
+        metrics = tuple(metric for metric in metrics if metric != ("macro_f1" if names_entities(labels) else "entity_f1"))
+    if settings.metric is not None and settings.metric not in metrics:
+        raise UserError(
+            f"metric: {settings.metric} is not for the labels {shown(labels)}; these have {', '.join(metrics)}: take one"
+        )
+    return settings.metric or metrics[0]
 
 
 def _write_tokenizers(

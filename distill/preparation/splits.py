@@ -1,6 +1,8 @@
 """Train, validation and test rows: cut, sampled, and looked at for what scoring needs."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,12 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.rows import Rows
 
-Cut = Callable[[Rows, Array, int, str, int], tuple[Array, Array]]
-"""(rows, positions of labelled rows, how many to cut, where, seed) → positions that are kept, and that are cut."""
-
 SPLITS = ("train", "validation", "test")
 
 DEFAULT_FRACTION = 0.1
+
+Grouped = Callable[[Rows], list[str]]
+"""Rows to a key each: those with the same one stay together."""
 
 
 def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
@@ -24,11 +26,13 @@ def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
 
 
 def cut_splits(
-    tables: Mapping[str, Rows], plan: Mapping[str, str | float | None], seed: int, cut_rows: Cut | None = None
-) -> dict[str, Rows]:
-    """Train, validation and test rows: each a split of the source, or a fraction of the training rows, `stratified` or cut so.
+    tables: Mapping[str, Rows], plan: Mapping[str, str | float | None], seed: int, grouped: Grouped
+) -> tuple[dict[str, Rows], Array]:
+    """Train, validation and test rows: each a split of the source, or a fraction of the training rows.
 
-    Transfer rows (without a label) stay in the training split.
+    Fractions are stratified by class where labels are classes, and keep groups together. Transfer rows (without a label) stay in
+    the training split, with the rows of their groups. Returns the classes that are too rare to be cut too, (classes,) int64: all
+    their rows are training rows.
     """
     named = {split: plan[split] if plan[split] is not None else split for split in SPLITS}
     _require_apart(plan)
@@ -41,20 +45,14 @@ def cut_splits(
             require_split(tables, split, str(name))
             result[split] = tables[str(name)]
         else:
-            cuts[split] = plan[split] if isinstance(plan[split], float) else DEFAULT_FRACTION
-    total = int(train.labelled.sum())
-    for split, fraction in cuts.items():
-        where, labelled = f"splits.{split}", np.flatnonzero(train.labelled)
-        if len(labelled) == 0:
-            raise UserError(f"{where}: no row has a label to cut by; give a split of the source that is labelled")
-        kept, cut = (cut_rows or stratified)(train, labelled, round(float(fraction or 0) * total), where, seed)
-        kept = np.concatenate([kept, np.flatnonzero(~train.labelled)])
-        result[split], train = train.take(np.sort(cut)), train.take(np.sort(kept))
-    result["train"] = train
+            given = plan[split]
+            cuts[split] = given if isinstance(given, float) else DEFAULT_FRACTION
+    parts, rare = assign(train, cuts, grouped(train) if cuts else [], seed)
+    result |= {split: train.take(np.flatnonzero(parts == number)) for number, split in enumerate(("train", *cuts))}
     for split in SPLITS:
         if len(result[split]) == 0:
             raise UserError(f"splits.{split}: has no rows; give it a larger fraction, or another split of the source")
-    return {split: result[split] for split in SPLITS}
+    return {split: result[split] for split in SPLITS}, rare
 
 
 def _require_apart(plan: Mapping[str, str | float | None]) -> None:
@@ -68,17 +66,111 @@ def _require_apart(plan: Mapping[str, str | float | None]) -> None:
             )
 
 
+def assign(rows: Rows, cuts: Mapping[str, float], keys: list[str], seed: int) -> tuple[Array, Array]:
+    """The part of each row, (rows,) int64: 0 for training, then those of `cuts`; and the classes that are too rare to be cut.
+
+    Groups of rows with one key are drawn at random, class by class, while they fit what is left of the class's share. The class
+    of a group is that of most of its rows. A class in fewer groups than there are parts is not cut.
+    """
+    parts, labelled = np.zeros(len(rows), np.int64), np.flatnonzero(rows.labelled)
+    if not cuts:
+        return parts, np.empty(0, np.int64)
+    if len(labelled) == 0:
+        raise UserError(f"splits.{next(iter(cuts))}: no row has a label to cut by; give a split of the source that is labelled")
+    if sum(cuts.values()) >= 1:
+        raise UserError(
+            f"splits: {' and '.join(map(str, cuts.values()))} of the training rows leave none to train on; lower them"
+        )
+    strata = _strata(rows, keys)
+    rng = np.random.default_rng(seed)
+    free = {
+        stratum: [groups[i] for i in rng.permutation(len(groups))]
+        for stratum, groups in strata.items()
+        if len(groups) > len(cuts)
+    }
+    if not free:
+        raise UserError(
+            f"splits.{next(iter(cuts))}: the labelled rows hold at most {max(map(len, strata.values()))} different texts (or "
+            f"contexts) of a class, which cannot be in {len(cuts) + 1} splits; add rows, or name the source's splits"
+        )
+    sizes = {stratum: sum(map(len, groups)) for stratum, groups in free.items()}
+    for number, (split, fraction) in enumerate(cuts.items(), start=1):
+        quotas = _shares(sizes, round(fraction * len(labelled)), split)
+        for stratum, groups in free.items():
+            drawn = _drawn(groups, quotas[stratum], len(groups) - (len(cuts) - number) - 1)
+            parts[[row for place in drawn for row in groups[place]]] = number
+            free[stratum] = [group for place, group in enumerate(groups) if place not in drawn]
+    return parts, np.array([stratum for stratum in strata if stratum not in free], np.int64)
+
+
+def _strata(rows: Rows, keys: list[str]) -> dict[int, list[list[int]]]:
+    """By class (0 where labels are none), its groups: the positions of their rows. Groups with a transfer row are left out."""
+    groups: dict[str, list[int]] = {}
+    for position, key in enumerate(keys):
+        groups.setdefault(key, []).append(position)
+    strata: dict[int, list[list[int]]] = {}
+    labelled, classes = rows.labelled, rows.labels.dtype.kind == "i"
+    for group in groups.values():
+        known = [row for row in group if labelled[row]]
+        if known:
+            stratum = Counter(rows.labels[known].tolist()).most_common(1)[0][0] if classes else 0
+            strata.setdefault(stratum, []).extend([group] if len(known) == len(group) else [])
+    return dict(sorted(strata.items()))
+
+
+def _shares(sizes: Mapping[int, int], count: int, split: str) -> dict[int, int]:
+    """How many rows of each class a part of so many gets: its share, and at least one."""
+    if count < len(sizes) and len(sizes) > 1:
+        raise UserError(
+            f"splits.{split}: {count} of {sum(sizes.values())} rows cannot hold each of {len(sizes)} classes; raise the fraction"
+        )
+    exact = {stratum: count * size / sum(sizes.values()) for stratum, size in sizes.items()}
+    shares = {stratum: max(1, int(share)) for stratum, share in exact.items()}
+    while (missing := count - sum(shares.values())) != 0 and (missing > 0 or max(shares.values()) > 1):
+        step = 1 if missing > 0 else -1
+        able = [stratum for stratum in shares if step > 0 or shares[stratum] > 1]
+        shares[max(able, key=lambda stratum: step * (exact[stratum] - shares[stratum]))] += step
+    return shares
+
+
+def _drawn(groups: list[list[int]], quota: int, most: int) -> set[int]:
+    """The first groups that fit what is left of a quota, at least one and at most so many; by their places."""
+    drawn: set[int] = set()
+    for place, group in enumerate(groups):
+        if len(group) <= quota and len(drawn) < most:
+            drawn.add(place)
+            quota -= len(group)
+    return drawn or {min(range(len(groups)), key=lambda place: len(groups[place]))}
+
+
 def limit_rows(rows: Rows, most: int | None, seed: int) -> Rows:
     """At most so many rows: a seeded sample in the old order, with each label's share (and that of transfer rows) kept."""
     if most is None or len(rows) <= most:
         return rows
+    return rows.take(_sample(rows, np.arange(len(rows)), most, seed))
+
+
+def limit_labels(rows: Rows, most: int | None, seed: int) -> Rows:
+    """At most so many rows with a label: those of a seeded sample, with each label's share kept; the others lose theirs."""
+    labelled = np.flatnonzero(rows.labelled)
+    if most is None or len(labelled) <= most:
+        return rows
+    labels = rows.unlabelled(len(rows))
+    kept = _sample(rows, labelled, most, seed)
+    labels[kept] = rows.labels[kept]
+    return replace(rows, labels=labels)
+
+
+def _sample(rows: Rows, positions: Array, most: int, seed: int) -> Array:
+    """So many of the positions, in order, each label's share kept."""
     rng = np.random.default_rng(seed)
-    place = np.empty(len(rows))
-    strata = rows.labels if rows.labels.dtype.kind == "i" else rows.labelled
+    place = np.empty(len(positions))
+    strata = (rows.labels if rows.labels.dtype.kind == "i" else rows.labelled)[positions]
     for label in np.unique(strata):
         members = rng.permutation(np.flatnonzero(strata == label))
         place[members] = np.arange(len(members)) / len(members)
-    return rows.take(np.sort(np.argsort(place, kind="stable")[:most]))
+    sampled: Array = positions[np.sort(np.argsort(place, kind="stable")[:most])]
+    return sampled
 
 
 def require_labels(rows: Rows, where: str) -> None:
@@ -89,38 +181,3 @@ def require_labels(rows: Rows, where: str) -> None:
             f"{where}: row {rows.numbers[missing[0]]}: has no label ({len(missing)} rows have none), and this split is scored; "
             "label them, or take another split or a fraction (splits in params.yaml)"
         )
-
-
-def stratified(rows: Rows, labelled: Array, count: int, where: str, seed: int) -> tuple[Array, Array]:
-    """Cut so that each class keeps its share."""
-    from sklearn.model_selection import train_test_split
-
-    labels = rows.labels[labelled]
-    classes, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2:
-        row = rows.numbers[labelled[labels == classes[counts.argmin()]][0]]
-        raise UserError(f"{where}: the class of row {row} has one example, which cannot be in two splits; add more, or drop it")
-    if not len(classes) <= count <= len(labelled) - len(classes):
-        raise UserError(
-            f"{where}: {count} of {len(labelled)} rows cannot hold each of {len(classes)} classes; change the fraction"
-        )
-    kept, cut = train_test_split(labelled, test_size=count, random_state=seed, stratify=labels)
-    return kept, cut
-
-
-def at_random(rows: Rows, labelled: Array, count: int, where: str, seed: int) -> tuple[Array, Array]:
-    """Cut any rows."""
-    order = np.random.default_rng(seed).permutation(labelled)
-    return order[count:], order[:count]
-
-
-def by_context(rows: Rows, labelled: Array, count: int, where: str, seed: int) -> tuple[Array, Array]:
-    """Cut about so many questions, all those on a context or none: a student that has seen a context scores too high."""
-    from sklearn.model_selection import GroupShuffleSplit
-
-    contexts = np.unique([(rows.texts_pair or [])[i] for i in labelled], return_inverse=True)[1]
-    if contexts.max() == 0:
-        raise UserError(f"{where}: all questions are on one context, which cannot be in two splits; give a split of the source")
-    groups = min(max(1, round(count / len(labelled) * (contexts.max() + 1))), int(contexts.max()))
-    kept, cut = next(GroupShuffleSplit(1, test_size=groups, random_state=seed).split(labelled, groups=contexts))
-    return labelled[kept], labelled[cut]

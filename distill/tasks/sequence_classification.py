@@ -27,18 +27,23 @@ class SequenceClassification(Task):
     scores = ("accuracy", "macro_f1", "mcc")
 
     def judge(self, kept: Array, split: EvaluationSplit) -> Array:
-        """The predicted class and the true one, (rows, 2)."""
-        return np.stack([kept.argmax(axis=1), split.rows.labels], axis=1)
+        """The predicted class, the true one, and how many classes the split has rows of: (rows, 3)."""
+        labels = split.rows.labels
+        return np.stack([kept.argmax(axis=1), labels, np.full(len(labels), len(np.unique(labels)))], axis=1)
 
     def score(self, metric: str, judged: Array) -> float:
-        """`accuracy`, `macro_f1`, `mcc` (Matthews' correlation), or `f1` of the second of two classes."""
-        predictions, labels = judged.T
+        """`accuracy`, `macro_f1`, `mcc` (Matthews' correlation), or `f1` of the second of two classes.
+
+        Macro-F1 is the mean over the classes that the split has rows of, whatever a model predicts and a resample leaves out.
+        """
+        predictions, labels, classes = judged.T
         if metric == "accuracy":
             return float(accuracy_score(labels, predictions))
         if metric == "macro_f1":
-            return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+            here = np.unique(labels)
+            return float(f1_score(labels, predictions, labels=here, average=None, zero_division=0.0).sum() / classes[0])
         if metric == "f1":
-            if judged.max(initial=0) > 1:
+            if judged[:, :2].max(initial=0) > 1:
                 raise UserError("metric: f1 is that of the second of two classes, the data have more; take macro_f1")
             return float(f1_score(labels, predictions, zero_division=0.0))
         return float(matthews_corrcoef(labels, predictions))

@@ -8,6 +8,7 @@ from torch import Tensor
 from distill.core.arrays import Array
 from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED
+from distill.params.task_specs import names_entities
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task
 
 
@@ -15,7 +16,8 @@ class TokenClassification(Task):
     """A tag for the first sub-word of each word. Soft targets are those of all real tokens."""
 
     name = "token-classification"
-    scores = ("entity_f1", "entity_precision", "entity_recall", "token_accuracy")
+    scores = ("token_accuracy",)
+    """And those of entities, or `macro_f1` where the tags are no entities'."""
 
     @property
     def averaged_over(self) -> Kind:
@@ -35,23 +37,45 @@ class TokenClassification(Task):
         return Predictions.of_classes(kept[split.labelled_tokens], split.rows.labels[split.labelled_tokens])
 
     def judge(self, kept: Array, split: EvaluationSplit) -> Array:
-        """Entities found rightly, found and true; tags found rightly, and all: (rows, 5)."""
+        """Of each row the tags found rightly, all tags, how many kinds the split has; of each kind found rightly, found, true.
+
+        (rows, 3 + 3 kinds). Entities are one kind, parts of speech a kind each.
+        """
         predictions, labels = kept.argmax(axis=1), split.rows.labels
-        counts = []
-        for start, stop in zip(split.rows.offsets[:-1], split.rows.offsets[1:], strict=True):
+        entities = names_entities(split.labels)
+        kinds = 1 if entities else len(split.labels)
+        counts = np.zeros((len(split.rows), 3 + 3 * kinds))
+        counts[:, 2] = 1 if entities else len(np.unique(labels[labels != UNLABELLED]))
+        for row, (start, stop) in enumerate(zip(split.rows.offsets[:-1], split.rows.offsets[1:], strict=True)):
             scored = labels[start:stop] != UNLABELLED
             true, found = labels[start:stop][scored], predictions[start:stop][scored]
-            entities = [set(get_entities([split.labels[tag] for tag in tags])) for tags in (true, found)]
-            counts.append([len(entities[0] & entities[1]), len(entities[1]), len(entities[0]), (true == found).sum(), len(true)])
-        return np.array(counts, np.float64).reshape(-1, 5)
+            counts[row, :2] = (true == found).sum(), len(true)
+            if entities:
+                wanted, got = (set(get_entities([split.labels[tag] for tag in tags])) for tags in (true, found))
+                counts[row, 3:] = len(wanted & got), len(got), len(wanted)
+            else:
+                parts = (true[true == found], found, true)
+                counts[row, 3:] = np.concatenate([np.bincount(tags, minlength=kinds) for tags in parts])
+        return counts
 
     def score(self, metric: str, judged: Array) -> float:
-        """`entity_f1`, `entity_precision`, `entity_recall` as CoNLL has them (micro, whole entities), or `token_accuracy`."""
-        both, found, true, right, tags = judged.sum(axis=0)
+        """`token_accuracy`; `entity_f1`, `entity_precision`, `entity_recall` as CoNLL has them (micro, whole), or `macro_f1`.
+
+        Macro-F1 is the mean over the tags that the split has, whatever a model predicts and a resample leaves out.
+        """
+        right, tags = judged[:, :2].sum(axis=0)
         if metric == "token_accuracy":
             return float(right / tags) if tags else 0.0
-        whole = {"entity_f1": (found + true) / 2, "entity_precision": found, "entity_recall": true}[metric]
-        return float(both / whole) if whole else 0.0
+        both, found, true = judged[:, 3:].sum(axis=0).reshape(3, -1)
+        whole = {"entity_precision": found, "entity_recall": true}.get(metric, (found + true) / 2)
+        scores = np.divide(both, whole, out=np.zeros_like(both), where=whole > 0)
+        return float(scores.sum() / max(1.0, judged[0, 2]))
+
+    def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
+        """Those that the tags have, and the loss."""
+        found, judged = super().measures(kept, split), self.judge(kept, split)
+        more = ("entity_f1", "entity_precision", "entity_recall") if names_entities(split.labels) else ("macro_f1",)
+        return {**{metric: self.score(metric, judged) for metric in more}, **found}
 
 
 def real(values: Shaped[Tensor, "batch seq ..."], mask: Mask) -> Shaped[Tensor, "tokens ..."]:

@@ -14,7 +14,7 @@ SEQUENCE = task_of("sequence-classification")
 
 
 def judged(predictions, labels):
-    return np.stack([predictions, labels], axis=-1)
+    return np.stack([predictions, labels, np.full(len(labels), 3)], axis=-1)
 
 
 def test_retention_is_the_ratio_of_scores_and_its_interval_covers_it():

@@ -14,7 +14,10 @@ from distill.tasks.registry import TASKS
 
 GIVEN: dict[str, Any] = {
     "labels": ["a", "b"],
-    "drop_empty": True,
+    "unlabelled": -1,
+    "labelled": 5,
+    "transfer": ["more"],
+    "bad_rows": "drop",
     "stride": 3,
     "maskings": 2,
     "mask_probability": 0.2,
@@ -38,10 +41,9 @@ def refusal(task: str, **more: Any) -> str:
 
 
 @pytest.mark.parametrize("task", TASK_SPECS)
-def test_each_task_has_a_default_metric_and_takes_its_own(task: str):
-    assert settings(task).chosen_metric == TASK_SPECS[task].metrics[0]
-    for metric in TASK_SPECS[task].metrics:
-        assert settings(task, metric=metric).chosen_metric == metric
+def test_each_task_takes_its_own_metrics(task: str):
+    for metric in (None, *TASK_SPECS[task].metrics):
+        assert settings(task, metric=metric).metric == metric
 
 
 def test_a_metric_of_another_task_is_refused_with_those_there_are():

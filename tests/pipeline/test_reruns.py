@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.closures import FLOORS, ROOT
-from tests.projects import all_stages, outdated, stand_in
+from tests.projects import all_stages, copy, outdated, run, run_stages, stand_in
 
 PARAMS = """\
 defaults:
   datasets: {tokenizer: {path: ORIGIN/checkpoint}, max_length: 16}
   teachers: {checkpoint: {path: ORIGIN/checkpoint}}
   students: {}
-sources: {rows: {path: ORIGIN/rows}}
-datasets: {rows: {source: rows}, corpus: {source: rows, task: masked-lm}}
+sources: {rows: {path: ORIGIN/rows}, pool: {path: ORIGIN/rows}}
+datasets: {rows: {source: rows}, taught: {source: rows, transfer: [pool]}, corpus: {source: rows, task: masked-lm}}
 teachers: {first: {dataset: rows}, second: {dataset: rows}, words: {dataset: corpus, epochs: 0}}
 augmentations: {more: {of: rows, masked_lm: words}}
 targets: {one: {teacher: first, dataset: rows, hidden: [-1]}, two: {teacher: second, dataset: rows}}
@@ -76,3 +76,14 @@ def test_nothing_reruns_without_an_edit_and_the_table_has_every_package(project:
 @pytest.mark.parametrize(("edited", "told"), table().items(), ids=table(), indirect=["edited"])
 def test_an_edit_reruns_what_the_table_says(edited: Path, stages: dict[str, set[str]], told: set[str]) -> None:
     assert reruns(edited, stages) == told
+
+
+def test_a_changed_source_of_transfer_rows_reruns_the_data_sets_that_learn_from_it_alone(project: Path, tmp_path: Path) -> None:
+    folder = copy(project, tmp_path / "project")
+    transfers = [name for name in all_stages(folder) if name.startswith("transfer@")]
+    run_stages(folder, *transfers)
+    run(folder, "dvc commit --force")
+    (folder / "data" / "raw" / "pool" / "more.csv").write_text("text\nnew\n", encoding="utf-8")
+    assert outdated(folder) == {"fetch@pool", *transfers}
+    run_stages(folder, *transfers)
+    assert outdated(folder) == {"fetch@pool", *transfers, "prepare@taught"}

@@ -22,7 +22,7 @@ def test_columns_are_taken_by_the_names_that_are_given_and_without_labels_there_
     raw = pa.table({"text": ["a", "b"], "label": [1.0, float("nan")]})
     assert map_texts(raw, "here", CLASSES).labels.tolist() == [1.0, None]
     raw = pa.table({"text": ["a", "b", "c"], "label": ["x", "", None]})
-    assert map_texts(raw, "here", CLASSES).labels.tolist() == ["x", None, None]
+    assert map_texts(raw, "here", CLASSES).labels.tolist() == ["x", "", None]
     assert map_texts(raw.drop(["label"]), "here", CLASSES).labels.tolist() == [None] * 3
 
 
@@ -51,13 +51,14 @@ def test_a_table_that_is_not_what_params_yaml_says_is_refused(columns, names, co
         map_texts(raw, "here", tiny.settings(columns=names))
 
 
-def test_the_parts_of_rows_are_taken_together_and_rows_with_an_empty_text_dropped():
+def test_the_parts_of_rows_are_taken_together_and_rows_that_are_left_out_are_remembered():
     rows = Rows(["a", "b", "c"], ["x", "y", "z"], np.array([0, 1, 0]), np.arange(3), ["i", "j", "k"])
     taken = rows.take(np.array([2, 0]))
     assert (taken.texts, taken.texts_pair, taken.ids) == (["c", "a"], ["z", "x"], ["k", "i"])
     assert (taken.labels.tolist(), taken.numbers.tolist()) == ([0, 0], [2, 0])
-    rows = Rows(["a", "b", " ", "c"], ["x", "", "y", "z"], np.arange(4), np.arange(4)).without_empty()
+    rows = Rows(["a", "b", " ", "c"], ["x", "", "y", "z"], np.arange(4), np.arange(4)).without({2: "empty"}).without({1: "odd"})
     assert (rows.texts, rows.texts_pair, rows.numbers.tolist()) == (["a", "c"], ["x", "z"], [0, 3])
+    assert rows.dropped == {1: "odd", 2: "empty"}
 
 
 def test_a_missing_raw_folder_is_refused_with_how_to_get_it(tmp_path):
@@ -81,8 +82,6 @@ def test_words_and_tags_are_lists_of_one_length():
     raw = pa.table({"words": [["a", "b"], ["c"]], "kinds": [["O", "B-x"], None]})
     rows = map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kinds"}))
     assert (rows.texts, rows.labels.tolist()) == ([["a", "b"], ["c"]], [["O", "B-x"], None])
-    bioes = pa.table({"tokens": [["a"], ["b", "c"]], "tags": [["S-x"], ["B-x", "E-x"]]})
-    assert map_words(bioes, "here", TAGS).labels.tolist() == [["B-x"], ["B-x", "I-x"]]
     assert map_words(pa.table({"tokens": [["a"]]}), "here", TAGS).labels.tolist() == [None]
     with pytest.raises(UserError, match="here: no column 'kind' for columns.tags; did you mean 'kinds'?"):
         map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kind"}))

@@ -16,7 +16,7 @@ from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
 from distill.data.tokenizers import load_tokenizer
 from distill.params.task_specs import TASK_SPECS
-from distill.preparation.prepare import make_rows, write_dataset
+from distill.preparation.prepare import chosen_metric, make_rows, write_dataset
 from tests import tiny
 from tests.command_line import contents
 
@@ -261,6 +261,7 @@ CLASSES, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
         (CLASSES, {"label": ["cat", None] * 15}, "data/raw/x: test: row 1: has no label"),
         (NUMBERS, {"label": ["high"] * 30}, "data/raw/x: test: row 0: label 'high', expected a finite number"),
         (NUMBERS, {"label": [0.5, float("inf")] * 15}, "data/raw/x: test: row 1: label inf, expected a finite number"),
+        (NUMBERS, {"label": [0.5, float("nan")] * 15}, "data/raw/x: test: row 1: has no label (15 rows have none)"),
         (NUMBERS, {"label": [None] * 30}, "data/raw/x: test: row 0: has no label (30 rows have none), and this split is scored"),
         (NUMBERS, {"label": [-1.0] * 30}, "data/raw/x: test: row 0: has no label (30 rows have none)"),
         (NUMBERS, {"text": ["w1", ""] * 15}, "data/raw/x: test: row 1: column 'text' is empty"),
@@ -287,14 +288,81 @@ def test_a_corpus_that_is_nothing_to_the_tokenizer_is_refused(tmp_path):
         write_dataset(tmp_path, *make(raw_tables("masked-lm"), "masked-lm"), tiny.settings("masked-lm"), spaces)
 
 
-@pytest.mark.parametrize("task", ["sequence-classification", "regression", "masked-lm"])
-def test_rows_with_empty_texts_are_dropped_on_request_and_always_from_a_corpus(task):
-    raw = raw_tables(task)
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    CLASSES: ({"text": ["", "w1", None, " "] + ["w2"] * 26, "label": ["cow", "dog", "a", "b", "fish"] + ["cat"] * 25}, "0 2 3"),
+    NUMBERS: ({"label": ["0.5", "high"] + ["1"] * 28}, "1"),
+    TAGS: ({"tokens": [["w1", " "], [], ["w1"], ["w1"]] + [["w1"]] * 26, "tags": [["O", "O"], [], ["O", "O"]]
+            + [["B-animal"], ["B-plant"], ["I-animal"]] + [["O"]] * 24}, "0 1 2"),
+    QUESTIONS: ({"answers": [{"text": ["x"], "answer_start": [0]}] + [{"text": [], "answer_start": []}] * 29}, "0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", BAD)
+def test_bad_rows_are_refused_or_left_out_and_listed(task):
+    raw, (change, rows) = raw_tables(task), BAD[task]
+    raw["train"] = replaced(raw["train"], **change)
+    with pytest.raises(UserError, match=r"data/raw/x: train: row \d+: .*\(to leave out such rows: bad_rows: drop\)"):
+        make(raw, task)
+    dropped: list[dict[str, Any]] = []
+    made, _ = make_rows(raw, "data/raw/x", tiny.settings(task, bad_rows="drop"), dropped=dropped)
+    assert [row["row"] for row in dropped] == [int(row) for row in rows.split()]
+    assert {row["split"] for row in dropped} == {"train"}
+    assert made["train"].numbers.tolist() == [row for row in range(30) if str(row) not in rows.split()]
+
+
+def test_empty_texts_are_always_left_out_of_a_corpus():
+    raw = raw_tables("masked-lm")
     texts = raw["train"].column("text").to_pylist()
     raw["train"] = replaced(raw["train"], text=["", *texts[1:-1], " "])
-    if task != "masked-lm":
-        with pytest.raises(UserError, match="data/raw/x: train: row 0: column 'text' is empty"):
-            make(raw, task)
-    rows, _ = make(raw, task, **({} if task == "masked-lm" else {"drop_empty": True}))
-    assert rows["train"].texts == texts[1:-1]
-    assert rows["train"].numbers.tolist() == list(range(1, 29))
+    assert make(raw, "masked-lm")[0]["train"].texts == texts[1:-1]
+
+
+@pytest.mark.parametrize("task", [CLASSES, NUMBERS, TAGS, QUESTIONS])
+def test_rows_of_other_sources_are_added_without_labels_and_labels_are_kept_of_as_many_as_asked(task):
+    raw, more = raw_tables(task), tiny.raw(task, 7, 9)
+    rows, _ = make_rows(raw, "data/raw/x", tiny.settings(task, labelled=5), {"data/raw/more": more})
+    assert (len(rows["train"]), int(rows["train"].labelled.sum())) == (37, 5)
+    part = {CLASSES: "text", NUMBERS: "text", TAGS: "tokens", QUESTIONS: "question"}[task]
+    assert rows["train"].texts[30:] == more.column(part).to_pylist()
+    assert (len(rows["test"]), bool(rows["test"].labelled.all())) == (30, True)
+
+
+def test_training_rows_that_stand_in_a_scored_split_are_taken_out_on_request(capsys):
+    assert len(make(THREE)[0]["train"]) == 4
+    rows, _ = make_rows(THREE, "data/raw/x", tiny.settings(deduplicate=True), {"more": pa.table({"text": ["w1. w2", "w5"]})})
+    assert rows["train"].texts == ["w1 w2 w3 w4 w5 w6", "w3", "w5"]
+    assert "data/raw/x: train: 3 rows that stand in validation or test are taken out" in capsys.readouterr().err
+    with pytest.raises(UserError, match="every row stands in validation or test too"):
+        make(dict.fromkeys(SPLITS, THREE["validation"]), deduplicate=True)
+
+
+def test_a_class_that_is_too_rare_to_be_cut_is_named(capsys):
+    raw = tables(train=([f"w{i % 40} w{i}" for i in range(52)], ["a", "b"] * 25 + ["c"] * 2))
+    assert make(raw)[0]["train"].labels.tolist().count(2) == 2
+    assert "the class c stays in train whole: 2 rows, too few different texts for every split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "given", "metric"),
+    [
+        (CLASSES, ("a", "b"), None, "accuracy"),
+        (CLASSES, ("a", "b"), "f1", "f1"),
+        (
+            CLASSES,
+            ("a", "b", "c"),
+            "f1",
+            "metric: f1 is not for the labels a, b, c; these have accuracy, macro_f1, mcc: take one",
+        ),
+        (TAGS, ("O", "B-x"), None, "entity_f1"),
+        (TAGS, ("O", "B-x"), "macro_f1", "metric: macro_f1 is not for the labels O, B-x; these have entity_f1, token_accuracy"),
+        (TAGS, ("NOUN", "VERB"), None, "token_accuracy"),
+        (TAGS, ("NOUN", "VERB"), "macro_f1", "macro_f1"),
+        (TAGS, ("NOUN", "VERB"), "entity_f1", "metric: entity_f1 is not for the labels NOUN, VERB"),
+    ],
+)
+def test_the_metric_is_one_that_the_labels_have(task, labels, given, metric):
+    if ":" not in metric:
+        assert chosen_metric(tiny.settings(task, metric=given), labels) == metric
+        return
+    with pytest.raises(UserError, match=re.escape(metric)):
+        chosen_metric(tiny.settings(task, metric=given), labels)

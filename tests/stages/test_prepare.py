@@ -1,5 +1,6 @@
 """`python -m stages.prepare NAME`: raw rows into data/prepared/NAME/, or one line and everything as it was."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ datasets:
   scores: {source: marks, task: regression, metric: spearman}
   answers: {source: wiki, task: question-answering, columns: {id: key}, max_length: 20, stride: 3}
   corpus: {source: wiki, task: masked-lm, columns: {text: context}, maskings: 2, tokenizer: {path: masking}}
+  dropping: {source: gaps, bad_rows: drop, transfer: [reviews], labelled: 3}
   other: {source: reviews, teacher_tokenizer: {path: masking}, teacher_max_length: 5}
   no_mask: {source: wiki, task: masked-lm, columns: {text: context}}
   misspelt_tags: {source: slots, task: token-classification, columns: {tokens: words, tags: kind}}
@@ -40,6 +42,9 @@ datasets:
   wide_stride: {source: wiki, task: question-answering, stride: 4}
   wrong_metric: {source: wiki, task: question-answering, metric: accuracy}
   foreign_key: {maskings: 2}
+  replaced_key: {drop_empty: true}
+  no_transfer: {transfer: [wiki/pool]}
+  f1_of_three: {metric: f1}
 """
 BAD = {
     "misspelt_column": "data/raw/reviews: test: no column 'txt' for columns.text; did you mean 'text'?",
@@ -56,6 +61,9 @@ BAD = {
     "wide_stride": "stride: 4 tokens of windows of 8, a question may take 2, special tokens 3; expected less than 3: lower",
     "wrong_metric": "params.yaml: datasets.wrong_metric: metric: question-answering has f1, exact_match, got 'accuracy'",
     "foreign_key": "params.yaml: datasets.foreign_key: maskings: belongs to masked-lm, the task is sequence-classification;",
+    "replaced_key": "params.yaml: datasets.replaced_key.drop_empty: is gone; write `bad_rows: drop`",
+    "no_transfer": "transfer: wiki has no split 'pool'; write wiki/train",
+    "f1_of_three": "metric: f1 is not for the labels cat, dog, fish; these have accuracy, macro_f1, mcc: take one",
     "wrong_type": "params.yaml: datasets.wrong_type.max_length: expected valid integer, got 'long'",
 }
 
@@ -81,7 +89,7 @@ def project(in_project: Callable[[str], Path], tokenizer: PreTrainedTokenizerFas
     raw = folder / "data" / "raw"
     write_csv(raw / "reviews" / "train.csv", *tiny.rows(50, 0))
     write_csv(raw / "reviews" / "test.csv", ["w0 w1", "w1", "w2 w2"], ["cat", "dog", "fish"])
-    write_csv(raw / "gaps" / "train.csv", ["w0", "   ", "w1"], ["cat", "dog", "dog"])
+    write_csv(raw / "gaps" / "train.csv", ["w0", "   ", *[f"w{i}" for i in range(1, 21)]], ["cat", "dog"] * 11)
     write_csv(raw / "half" / "train.csv", *tiny.rows(50, 0))
     write_csv(raw / "half" / "test.csv", ["w0", "w1"], ["", "dog"])
     write_tables(raw / "slots", "token-classification", tokens="words", tags="kinds")
@@ -128,6 +136,16 @@ def test_bad_input_is_one_line_and_leaves_what_was_prepared_before(project: Path
 
 def test_bad_input_shows_no_traceback_in_a_process_of_its_own(project: Path):
     assert refusal(python(project, "-m", "stages.prepare", "empty_text")).startswith(BAD["empty_text"])
+
+
+def test_rows_that_are_dropped_are_counted_and_listed(project: Path):
+    done = invoke(main, "dropping")
+    assert "prepare dropping: train: 1 rows dropped: 1 empty text (see dropped.jsonl)" in done.stderr
+    folder = project / "data" / "prepared" / "dropping"
+    reason = "empty text: column 'text' is empty; mend or drop the row"
+    assert json.loads((folder / "dropped.jsonl").read_text()) == {"split": "train", "row": 1, "reason": reason}
+    told = Dataset.open(folder).splits["train"]
+    assert (told["rows"], told["transfer_rows"]) == (17 + 50, 14 + 50)
 
 
 def test_every_task_is_prepared_from_params_yaml(project: Path):

@@ -32,13 +32,22 @@ def test_a_batch_of_transfer_rows_alone_has_no_hard_label_gradient(task, labels)
 
 
 def test_scores_of_a_known_confusion():
-    judged = np.array([[0, 0], [0, 1], [1, 1], [1, 1]])
+    judged = CLASSES.judge(np.eye(2, dtype=np.float32)[[0, 0, 1, 1]], split([0, 1, 1, 1]))
     assert CLASSES.score("accuracy", judged) == 0.75
     np.testing.assert_allclose(CLASSES.score("macro_f1", judged), (2 / 3 + 4 / 5) / 2)
     np.testing.assert_allclose(CLASSES.score("mcc", judged), 1 / np.sqrt(3))
     np.testing.assert_allclose(CLASSES.score("f1", judged), 4 / 5)
     with pytest.raises(UserError, match="take macro_f1"):
         CLASSES.score("f1", judged + 1)
+
+
+def test_macro_f1_is_over_the_classes_of_the_split_whatever_is_predicted_and_resampled():
+    labels, wild = [0, 0, 1, 1], np.eye(4, dtype=np.float32)[[0, 0, 1, 3]]
+    judged = CLASSES.judge(wild, split(labels))
+    assert CLASSES.score("macro_f1", judged) == pytest.approx((1 + 2 / 3) / 2)
+    assert CLASSES.score("macro_f1", CLASSES.judge(np.eye(4, dtype=np.float32)[labels], split(labels))) == 1
+    assert CLASSES.score("macro_f1", judged[:2]) == 0.5
+    assert CLASSES.score("macro_f1", judged[[0, 0, 3]]) == 0.5
 
 
 def test_log_loss_and_calibration_error_are_their_formulas():

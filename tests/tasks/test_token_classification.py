@@ -32,6 +32,17 @@ def test_entity_scores_are_those_of_seqeval():
     assert measured["log_loss"] == pytest.approx(loss.item(), rel=1e-6)
 
 
+def test_parts_of_speech_are_scored_by_tags_and_macro_f1_is_over_those_of_the_split():
+    split = split_of([3, 2], [-100, 0, 1, -100, 1], ("DET", "NOUN", "VERB"))
+    logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 0, 2]]
+    measured = TASK.measures(logits, split)
+    assert set(measured) == {"macro_f1", "token_accuracy", "log_loss"}
+    assert measured["token_accuracy"] == pytest.approx(2 / 3)
+    assert measured["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+    judged = TASK.judge(logits, split)
+    assert (TASK.score("macro_f1", judged[:1]), TASK.score("macro_f1", judged[1:])) == (1, 0)
+
+
 def test_no_entity_at_all_scores_nothing_and_is_no_error():
     nothing = split_of([3], [-100, 0, -100], TAGS)
     assert TASK.measures(np.eye(5, dtype=np.float32)[[0, 0, 0]], nothing)["entity_f1"] == 0
