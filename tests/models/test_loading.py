@@ -21,7 +21,13 @@ from distill.tasks.registry import TASKS, task_of
 from tests import tiny
 
 SEQUENCE = task_of("sequence-classification")
-LABELS = {"sequence-classification": ("a", "b"), "regression": ("score",), "token-classification": ("O", "B-x"), "masked-lm": ()}
+LABELS = {
+    "sequence-classification": ("a", "b"),
+    "multi-label": ("a", "b"),
+    "regression": ("score",),
+    "token-classification": ("O", "B-x"),
+    "masked-lm": (),
+}
 LABELS["question-answering"] = ("start", "end")
 
 

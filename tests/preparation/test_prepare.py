@@ -23,6 +23,7 @@ from tests.command_line import contents
 SPLITS = ("train", "validation", "test")
 LABELS = {
     "sequence-classification": (3, "int64", 1),
+    "multi-label": (3, "int64", 2),
     "regression": (1, "float32", 1),
     "token-classification": (4, "int64", 1),
     "question-answering": (2, "int64", 2),
@@ -247,7 +248,7 @@ def test_transfer_rows_of_every_task_have_no_label(tmp_path, tokenizer, task, co
     assert int(unlabelled.sum()) == told["splits"]["train"]["transfer_rows"] >= 1
 
 
-CLASSES, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
+CLASSES, SEVERAL, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
 
 
 @pytest.mark.parametrize(
