@@ -66,7 +66,9 @@ def test_every_stage_runs_and_the_thresholds_of_a_model_are_those_that_it_is_shi
         assert list(scores["thresholds"]) == list(tiny.LABELS)
         exported = read(project / f"data/metrics/exports/{kind}/{name}.json")["fp32"]["macro_f1"]
         assert exported == pytest.approx(scores.get("shipped", scores["macro_f1"]), abs=1e-6)
-        assert "tells which of the labels cat, dog, fish apply" in (shipped / "README.md").read_text(encoding="utf-8")
+        card = (shipped / "README.md").read_text(encoding="utf-8")
+        assert "tells which of the labels cat, dog, fish apply" in card
+        assert "probability in `thresholds` of config.json" in card
     assert read(project / "data/metrics/teachers/one.json")["macro_f1"] > 0.6
     assert {"agreement", "kl_from_teacher", "retention_low"} <= set(read(project / "data/metrics/students/hinton.json"))
 
