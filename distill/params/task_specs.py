@@ -82,7 +82,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         logits_per="row",
         metrics=("micro_f1", "macro_f1", "map"),
         columns=("text", "text_pair", "label", "labels", "id"),
-        keys=("labels", "drop_empty", "teacher_tokenizer", "teacher_max_length"),
+        keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
         names_labels=True,
         problem_type="multi_label_classification",
     ),

@@ -21,9 +21,10 @@ def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     """One answer a row of `row_of`; `truncated` is there, and true, if the model saw the beginning of the text alone.
 
     Classes: `label`, `probability`. Several labels: `labels`, those that apply, and the `probabilities` of all. Numbers: `score`.
-    Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`; or, where they name no entities, `tags`: a `tag` for each word, null for
-    one that the model does not see. Questions: `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the
-    context has none. Masks: `fills`, for each mask the likeliest tokens with their `probability`.
+    Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`;
+    or, where they name no entities, `tags`: a `tag` for each word, null for one that the model does not see. Questions:
+    `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the context has none. Masks: `fills`, for each
+    mask the likeliest tokens with their `probability`.
     """
     return ANSWERS[model.task](model, rows)
 

@@ -12,8 +12,9 @@ from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import column_of, map_texts, optional_column
+from distill.preparation.labels import Reader
 
-APPLIES = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+APPLIES = {"0": False, "false": False, "1": True, "true": True}
 """What a column of one label may hold, as text in any case."""
 
 
@@ -26,9 +27,11 @@ def map_several(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     if columns.labels is None:
         lists = _listed(table, where, columns.label, bad)
     else:
-        lists = _marked(table, where, columns.labels, settings.unlabelled or (), bad)
+        lists = _marked(table, where, columns.labels, Reader(unlabelled=settings.unlabelled or ()), bad)
     labels = np.fromiter(lists, object, len(lists))
-    return replace(rows, labels=labels[rows.numbers]).without({row: why for row, why in bad.found.items() if row not in rows.dropped})
+    return replace(rows, labels=labels[rows.numbers]).without(
+        {row: why for row, why in bad.found.items() if row not in rows.dropped}
+    )
 
 
 def _listed(table: pa.Table, where: str, name: str, bad: BadRows) -> list[list[Any] | None]:
@@ -44,21 +47,19 @@ def _listed(table: pa.Table, where: str, name: str, bad: BadRows) -> list[list[A
     return lists
 
 
-def _marked(
-    table: pa.Table, where: str, names: Sequence[str], unlabelled: Sequence[str], bad: BadRows
-) -> list[list[str] | None]:
+def _marked(table: pa.Table, where: str, names: Sequence[str], reader: Reader, bad: BadRows) -> list[list[str] | None]:
     """Of each row the names of the columns that say 1."""
     values = zip(*(column_of(table, where, name, "labels") for name in names), strict=True)
-    return [_marks(dict(zip(names, row, strict=True)), number, unlabelled, bad) for number, row in enumerate(values)]
+    return [_marks(dict(zip(names, row, strict=True)), number, reader, bad) for number, row in enumerate(values)]
 
 
-def _marks(row: Mapping[str, Any], number: int, unlabelled: Sequence[str], bad: BadRows) -> list[str] | None:
-    marks = {name: "" if value is None else str(value).strip().lower() for name, value in row.items()}
-    if all(mark in ("", *unlabelled) for mark in marks.values()):
+def _marks(row: Mapping[str, Any], number: int, reader: Reader, bad: BadRows) -> list[str] | None:
+    marks = {name: None if (text := reader.read(value)) is None else str(text).lower() for name, value in row.items()}
+    if not any(marks.values()):
         return None
     odd = next((name for name, mark in marks.items() if mark not in APPLIES), None)
     if odd is not None:
         expected = f"expected 0 or 1, or all of {', '.join(marks)} empty for a transfer row"
         bad.add(number, "unknown label", f"column '{odd}' holds {row[odd]!r:.40}, {expected}")
         return None
-    return [name for name, mark in marks.items() if APPLIES[mark]]
+    return [name for name, mark in marks.items() if mark is not None and APPLIES[mark]]

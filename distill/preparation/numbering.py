@@ -92,13 +92,17 @@ def number_label_sets(rows: dict[str, Rows], tables: Mapping[str, pa.Table], whe
     readers = _readers(rows, tables, settings, "label")
     if columns.labels is not None:
         readers = dict.fromkeys(rows, Reader(unlabelled=settings.unlabelled or ()))
-    texts = {split: [[readers[split].read(label) for label in labels or ()] for labels in part.labels] for split, part in rows.items()}
+    texts = {
+        split: [[readers[split].read(label) for label in labels or ()] for labels in part.labels] for split, part in rows.items()
+    }
     _tell_blanks(where, (label for part in rows.values() for labels in part.labels for label in labels or ()))
     flat, train = {split: list(chain.from_iterable(part)) for split, part in texts.items()}, settings.splits.train
     carried = readers[train].carried if columns.labels is None else columns.labels
     classes = name_classes(_counted(flat[train]), _known(flat), carried, given, "label")
     if columns.labels is not None and set(classes.names) != {given.renames.get(name, name) for name in columns.labels}:
-        raise UserError(f"labels: {shown(classes.names)} are not the names of columns.labels; give the same names, or one of both")
+        raise UserError(
+            f"labels: {shown(classes.names)} are not the names of columns.labels; give the same names, or one of both"
+        )
     _tell_places(where, classes)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.rows import Rows
-from distill.preparation.stratification import assign_by_labels, indicators, sample_by_labels
+from distill.preparation.stratification import assign_by_labels, sample_by_labels
 
 SPLITS = ("train", "validation", "test")
 
@@ -167,16 +167,16 @@ def limit_labels(rows: Rows, most: int | None, seed: int) -> Rows:
 def _sample(rows: Rows, positions: Array, most: int, seed: int) -> Array:
     """So many of the positions, in order, each label's share kept."""
     if rows.labels.ndim > 1:
-        sampled: Array = positions[sample_by_labels(indicators(rows)[positions], most, seed)]
-        return sampled
+        applies = np.column_stack([rows.labels == 1, ~rows.labelled])[positions]
+        return np.asarray(positions[sample_by_labels(applies, most, seed)])
     rng = np.random.default_rng(seed)
     place = np.empty(len(positions))
     strata = (rows.labels if rows.labels.dtype.kind == "i" else rows.labelled)[positions]
     for label in np.unique(strata):
         members = rng.permutation(np.flatnonzero(strata == label))
         place[members] = np.arange(len(members)) / len(members)
-    sampled = positions[np.sort(np.argsort(place, kind="stable")[:most])]
-    return sampled
+    kept: Array = positions[np.sort(np.argsort(place, kind="stable")[:most])]
+    return kept
 
 
 def require_labels(rows: Rows, where: str) -> None:

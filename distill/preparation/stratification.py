@@ -6,14 +6,7 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
-
-
-def indicators(rows: Rows) -> Array:
-    """(rows, labels + 2) bool: which labels apply, whether none does, and whether that is not known."""
-    applies, transfer = rows.labels == 1, ~rows.labelled
-    return np.column_stack([applies, ~applies.any(axis=1) & ~transfer, transfer])
 
 
 def assign_by_labels(rows: Rows, cuts: Mapping[str, float], keys: list[str], seed: int) -> tuple[Array, Array]:
@@ -23,18 +16,19 @@ def assign_by_labels(rows: Rows, cuts: Mapping[str, float], keys: list[str], see
     rows of a label in fewer groups than there are parts.
     """
     _, group = np.unique(keys, return_inverse=True)
-    applies = np.zeros((group.max() + 1, rows.labels.shape[1]), bool)
+    applies: Array = np.zeros((group.max() + 1, rows.labels.shape[1]), bool)
     np.logical_or.at(applies, group, rows.labels == 1)
     counts = applies.sum(axis=0)
     rare = (counts > 0) & (counts <= len(cuts))
-    stays = applies[:, rare].any(axis=1)
-    stays[group[~rows.labelled]] = True
-    parts, free = np.zeros(len(applies), np.int64), np.flatnonzero(~stays)
+    transfer = np.isin(np.arange(len(applies)), group[~rows.labelled])
+    parts, free = np.zeros(len(applies), np.int64), np.flatnonzero(~transfer & ~applies[:, rare].any(axis=1))
     for number, (split, fraction) in enumerate(cuts.items(), start=1):
-        count = round(fraction * int((~np.isin(np.arange(len(applies)), group[~rows.labelled])).sum()))
+        count = round(fraction * int((~transfer).sum()))
         if not 0 < count < len(free):
-            raise UserError(f"splits.{split}: {count} of {len(free)} different texts cannot be cut; change the fraction, or add rows")
-        drawn = free[sample_by_labels(np.column_stack([applies, ~applies.any(axis=1)])[free], count, seed)]
+            raise UserError(
+                f"splits.{split}: {count} of {len(free)} different texts cannot be cut; change the fraction, or add rows"
+            )
+        drawn = free[sample_by_labels(applies[free], count, seed)]
         parts[drawn], free = number, np.setdiff1d(free, drawn)
     return parts[group], np.flatnonzero(rare)
 
@@ -42,10 +36,11 @@ def assign_by_labels(rows: Rows, cuts: Mapping[str, float], keys: list[str], see
 def sample_by_labels(applies: Array, count: int, seed: int) -> Array:
     """Positions of `count` rows in which each label has its share: iterative stratification, the rarest label first.
 
-    Sechidis, Tsoumakas & Vlahavas 2011, "On the Stratification of Multi-Label Data". `applies` is (rows, labels) bool; each row
-    has a label.
+    Sechidis, Tsoumakas & Vlahavas 2011, "On the Stratification of Multi-Label Data". `applies` is (rows, labels) bool; rows
+    without a label are as if they had one of their own.
     """
     rng, share = np.random.default_rng(seed), count / len(applies)
+    applies = np.column_stack([applies, ~applies.any(axis=1)])
     wanted = np.outer([1 - share, share], applies.sum(axis=0))
     room, part = np.array([len(applies) - count, count]), np.full(len(applies), -1)
     while (part < 0).any():

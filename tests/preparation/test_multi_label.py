@@ -10,8 +10,8 @@ import pytest
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
-from distill.preparation.multi_label import sample_by_labels
 from distill.preparation.prepare import make_rows
+from distill.preparation.stratification import sample_by_labels
 from tests import tiny
 
 ROWS = [["b", "a"], [], None, ["c"]]
@@ -21,7 +21,8 @@ CARRIED = {"huggingface": '{"info": {"features": {"label": {"feature": {"names":
 
 
 def make(train: pa.Table, **how: Any) -> tuple[dict[str, Rows], tuple[str, ...]]:
-    labelled = train.filter(pa.compute.is_valid(train.column(train.column_names[1])))
+    known = [value not in (None, -1) for value in train.column(1).to_pylist()]
+    labelled = train.filter(pa.array(known))
     tables = {"train": train, "validation": labelled, "test": labelled}
     return make_rows(tables, "data/raw/x", tiny.settings("multi-label", **how))
 
@@ -44,6 +45,8 @@ def marked(*values: list[Any]) -> pa.Table:
         (marked([1, 0, None, 0], [1, 0, None, 0], [0, 0, None, 1]), {"columns": ABC}),
         (marked([True, False, None, False], ["1", "0", "", "0"], [0.0, 0.0, None, 1.0]), {"columns": ABC}),
         (marked(["True", "false", None, "0"], ["1", "0", None, "0"], ["0", "0", None, " 1"]), {"columns": ABC}),
+        (marked([1, 0, -1, 0], [1, 0, -1, 0], [0, 0, -1, 1]), {"columns": ABC, "unlabelled": ("-1",)}),
+        (table(kinds=[["y", "x"], [], None, ["c"]]), {"columns": {"label": "kinds"}, "labels": ({"x": "a"}, {"y": "b"}, "c")}),
     ],
 )  # fmt: skip
 def test_labels_are_lists_of_names_or_columns_and_a_row_without_any_is_labelled(train, how):
@@ -75,6 +78,18 @@ def test_what_is_no_label_is_refused_with_its_row(train, how, complaint):
         make(train, **how)
 
 
+def test_bad_rows_are_left_out_on_request_and_labels_may_be_few():
+    train = marked([1, 0, 5, 0, 1], [1, 0, 0, 0, 0], [0, 1, 1, 1, None])
+    columns = {"columns": ABC, "bad_rows": "drop"}
+    rows, _ = make(train, **columns)
+    assert rows["train"].labels.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 1]]
+    assert list(rows["train"].dropped) == [2, 4]
+    rows, _ = make(train, **columns, labelled=2)
+    assert rows["train"].labelled.sum() == 2
+    rows, _ = make(table(label=[["a"], ["b", None], ["a", "b"]]), bad_rows="drop")
+    assert rows["train"].labels.tolist() == [[1, 0], [1, 1]]
+
+
 def test_a_column_of_labels_takes_the_place_of_a_list():
     with pytest.raises(ValueError, match="columns.labels: stands in place of columns.label; remove one"):
         tiny.settings("multi-label", columns={"labels": ("a", "b"), "label": "kind"})
@@ -85,14 +100,17 @@ def test_each_label_keeps_its_share_and_one_of_a_single_row_is_trained_on(tmp_pa
     shares = {"often": 0.5, "seldom": 0.1, "rare": 0.02}
     labels = [[name for name, share in shares.items() if rng.random() < share] for _ in range(1000)]
     labels[7] = ["single"]
-    train = pa.table({"text": [f"w{i % 40} w{i // 40} w{i % 7}" for i in range(1000)], "label": labels})
+    texts = [f"w{i % 40} w{i // 40} w{i % 7}" for i in range(950)]
+    train = pa.table({"text": [*texts, *texts[:50]], "label": labels})
     settings = tiny.settings("multi-label", splits={"validation": 0.2, "test": 0.1}, limit={"train": 100})
     rows, names = make_rows({"train": train}, "x", settings)
     counts = {split: dict(zip(names, (part.labels == 1).sum(axis=0).tolist(), strict=True)) for split, part in rows.items()}
     all_of = {name: sum(name in row for row in labels) for name in names}
     assert counts["validation"]["single"] == counts["test"]["single"] == 0
     for split, share in {"validation": 0.2, "test": 0.1, "train": 0.1}.items():
-        assert all(abs(counts[split][name] - share * all_of[name]) <= 3 for name in shares), split
+        assert all(abs(counts[split][name] - share * all_of[name]) <= 3 + 0.1 * share * all_of[name] for name in shares)
+    whole, _ = make_rows({"train": train}, "x", settings.model_copy(update={"limit": tiny.settings().limit}))
+    assert sum(len({*part.texts}) for part in whole.values()) == 950, "the same text is in one split"
     again, _ = make_rows({"train": train}, "x", settings)
     assert all(again[split].texts == rows[split].texts for split in rows)
 
