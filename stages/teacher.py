@@ -25,6 +25,7 @@ def main(name: str) -> None:
     from distill.data.dataset import Dataset
     from distill.data.tokenizers import load_tokenizer
     from distill.models.loading import load_model, require_fit, save_model
+    from distill.models.predict import tune
     from distill.tasks.base import EvaluationSplit
     from distill.tasks.registry import task_of
     from distill.training.distributed import written_once
@@ -36,14 +37,14 @@ def main(name: str) -> None:
     place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
     with written_once(Path("data/teachers", name)) as folder:
         set_seed(settings.seed)
-        task = task_of(dataset.task)
+        task, validation = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "validation")
         model = load_model(place, task, dataset.labels, new_head=settings.epochs > 0, revision=checkpoint.revision)
         require_fit(model, dataset, str(place))
         rows = Collator(dataset.rows("train"), labelled_only=True)
         trained = train(
             model,
             rows,
-            EvaluationSplit.from_dataset(dataset, "validation"),
+            validation,
             settings,
             supervised(task),
             seed=settings.seed,
@@ -53,6 +54,7 @@ def main(name: str) -> None:
         )
         if folder is None:
             return
+        tune(model, task, validation)
         save_model(folder, model, load_tokenizer(place, checkpoint.revision), dataset)
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
     best = f"best epoch {trained.best_epoch:g}, validation {dataset.metric} {trained.best_score or 0:.4f}"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
@@ -205,7 +206,7 @@ class Formulas:
     def lines(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The student's logits, the teacher's, and the label, of all that is predicted."""
         own, theirs, labels = self.own.logits, self.theirs.logits, self.labels
-        if self.task in ("sequence-classification", "regression"):
+        if self.task in ("sequence-classification", "multi-label", "regression"):
             return list(zip(own, theirs, labels, strict=True))
         if self.task == "question-answering":
             rows = range(len(own))
@@ -215,7 +216,10 @@ class Formulas:
 
     def hard(self) -> Tensor:
         """The sum over what has a label, divided by how many should have one; 0 where nothing has."""
-        if self.task == "regression":
+        if self.task == "multi-label":
+            cross = binary_cross_entropy_with_logits
+            found = [cross(s, y.double()) for s, _, y in self.lines() if (y != -100).all()]
+        elif self.task == "regression":
             found = [(s[0] - y) ** 2 for s, _, y in self.lines() if not y.isnan()]
         else:
             found = [-s.log_softmax(-1)[y] for s, _, y in self.lines() if y != -100]
@@ -225,6 +229,11 @@ class Formulas:
         """T²·KL; without `entropy` the cross-entropy, which lacks T²."""
         if self.task == "regression":
             return torch.stack([(s - t) ** 2 for s, t, _ in self.lines()]).mean()
+        if self.task == "multi-label":
+            own, chances = (torch.stack([line[i] for line in self.lines()]) / temperature for i in (0, 1))
+            chances, cross = chances.sigmoid(), binary_cross_entropy_with_logits
+            value = cross(own, chances)
+            return (value - cross(chances.logit(), chances)) * temperature**2 if entropy else value
         found = []
         for s, t, _ in self.lines():
             p, log_q = (t / temperature).softmax(-1), (s / temperature).log_softmax(-1)

@@ -36,6 +36,11 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "rajpurkar/squad": SQUAD,
     "rajpurkar/squad_v2": SQUAD,
     "eriktks/conll2003": {"id": TEXT, "tokens": List(TEXT), "ner_tags": List(ClassLabel(names=TAGS))},
+    "google-research-datasets/go_emotions/simplified": {
+        "text": TEXT,
+        "labels": List(ClassLabel(names=["joy", "anger", "fear", "neutral"])),
+        "id": TEXT,
+    },
     "clinc/clinc_oos/plus": {"text": TEXT, "intent": ClassLabel(names=["translate", "transfer", "oos"])},
     "mteb/banking77": {"text": TEXT, "label": NUMBER, "label_text": TEXT},
     "Salesforce/wikitext/wikitext-103-raw-v1": {"text": TEXT},

@@ -21,6 +21,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["distill.targets.materialization.materialize", "tests.stores"])
 HEADS = {
     "sequence-classification": "SequenceClassification",
+    "multi-label": "SequenceClassification",
     "regression": "SequenceClassification",
     "token-classification": "TokenClassification",
     "question-answering": "QuestionAnswering",

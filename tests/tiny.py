@@ -151,7 +151,7 @@ def padded(lengths: list[int], *, types: bool = False, seed: int = 0) -> dict[st
     return batch | ({"token_type_ids": torch.randint(0, 2, mask.shape, generator=generator) * mask} if types else {})
 
 
-TASKS = ("sequence-classification", "regression", "token-classification", "question-answering", "masked-lm")
+TASKS = ("sequence-classification", "multi-label", "regression", "token-classification", "question-answering", "masked-lm")
 LENGTH = {"question-answering": 16}
 """Tokens a row: 10, but for windows of contexts."""
 
@@ -160,6 +160,7 @@ def raw(task: str, count: int, seed: int) -> pa.Table:
     """Raw rows of a task, with columns of the usual names, whose labels can be learnt from their words."""
     rng = random.Random(seed)
     makers: dict[str, Callable[[random.Random], dict[str, Any]]] = {
+        "multi-label": _several,
         "regression": _scored,
         "token-classification": _tagged,
         "question-answering": _asked,
@@ -185,6 +186,16 @@ def prepare_task(
     folder.mkdir(parents=True)
     write_dataset(folder, *make_rows(tables, "tiny", entry), entry, tokenizer or masking_tokenizer())
     return folder
+
+
+def _several(rng: random.Random) -> dict[str, Any]:
+    """Labels say which of w0 to w9, w10 to w19 and w20 to w29 occur; the ten words after them have none."""
+    kinds = [kind for kind in range(4) if rng.random() < 0.4] or [3]
+    words = [WORDS[10 * rng.choice(kinds) + rng.randrange(10)] for _ in range(rng.randint(2, 8))]
+    return {
+        "text": " ".join(words),
+        "label": [name for i, name in enumerate(LABELS) if {*WORDS[10 * i : 10 * i + 10]} & {*words}],
+    }
 
 
 def _scored(rng: random.Random) -> dict[str, Any]:

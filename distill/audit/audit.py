@@ -22,7 +22,8 @@ COLUMNS = pa.schema(
     + [(name, pa.float64()) for name in ("confidence", "margin", "loss")]
     + [("kind", pa.string())]
 )
-"""Of an audit: hexadecimal id; what was read; the word that is tagged (token classification alone); its label, and the teacher's;
+"""Of an audit: hexadecimal id; what was read; the word that is tagged (token classification alone); its label, and the teacher's
+(multi-label: the label that is most in doubt, `NAME` or `not NAME`);
 the probability of the teacher's label (empty for regression); the probability of the label less that of the best other class
 (regression: the error, in deviations from the mean error); −log p(label), nats (regression: the squared error); one of KINDS."""
 

@@ -9,7 +9,8 @@ not contradict: counts of suspects are a lower bound.
     suspect   another class is confidently predicted: likely a label error
     hard      the label has less than half of the probability, and no other class is confident
 
-A line is a row, a tag of a row, or the answer of a window (probabilities are geometric means over its start and its end).
+A line is a row, a tag of a row, a row and label (multi-label: its classes are that it applies, and that it does not), or the
+answer of a window (probabilities are geometric means over its start and its end).
 Regression has no probabilities: a line has an error, in standard deviations from the mean error; `hard` from HARD_Z on, `suspect`
 from SUSPECT_Z on.
 """
@@ -79,6 +80,16 @@ def classes(logits: Array, labels: Array, rows: Array, names: Sequence[str], *, 
         kinds(given < HARD, contradicted),
         np.flatnonzero(labelled) if tokens else np.full(len(labels), -1),
     )
+
+
+def decisions(logits: Array, labels: Array, names: Sequence[str]) -> Lines:
+    """Rows of which each label applies or not, label after label. Shapes: (rows, labels) float32; (rows, labels) int64."""
+    rows = np.arange(len(labels))
+    parts = [
+        classes(np.stack([np.zeros_like(column), column], axis=1), labels[:, label], rows, (f"not {name}", name))
+        for label, (name, column) in enumerate(zip(names, logits.T, strict=True))
+    ]
+    return Lines(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Lines)))
 
 
 def thresholds(given: Array, labels: Array, classes: int) -> Array:
@@ -193,6 +204,8 @@ def lines_of(dataset: Dataset, rows: PreparedRows, logits: Array, contexts: Sequ
         return numbers(rows.labels, logits[:, 0])
     if dataset.spec.windows:
         return answers(rows, logits, contexts)
+    if dataset.task == "multi-label":
+        return decisions(logits, rows.labels, dataset.labels)
     tokens = dataset.spec.labels_per_token
     owners = np.repeat(np.arange(len(rows)), rows.lengths) if tokens else np.arange(len(rows))
     return classes(logits, rows.labels, owners, dataset.labels, tokens=tokens)

@@ -17,7 +17,7 @@ from distill.core import progress
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import read_json, sha256, to_json, write_text
-from distill.data.dataset import UNLABELLED, Dataset, example_ids, write_description, write_split
+from distill.data.dataset import Dataset, example_ids, write_description, write_split
 from distill.data.rows import Rows
 from distill.data.tokenizers import encode, load_tokenizer
 from distill.params.augmentations import AugmentationSettings
@@ -69,7 +69,9 @@ def write_augmented(
     how many rows were reworded, and their copies.
     """
     if dataset.task not in PER_ROW:
-        raise UserError(f"{dataset.folder}: is for {dataset.task}, expected {' or '.join(PER_ROW)}; words of others have labels")
+        raise UserError(
+            f"{dataset.folder}: is for {dataset.task}, expected one of: {', '.join(PER_ROW)}; words of others have labels"
+        )
     rewritten = shutil.ignore_patterns("dataset.json", "train.arrow")
     shutil.copytree(dataset.folder, folder, ignore=rewritten, copy_function=shutil.copyfile, dirs_exist_ok=True)
     given, keys = read_texts(dataset), dataset.rows("train").ids
@@ -108,7 +110,7 @@ def _copies(
             kept = made.take(_unlike(tokenizer, made, dataset.seen_max_length, known))
             texts += kept.texts
             pairs += kept.texts_pair or []
-    labels = np.full(len(texts), np.nan if given.labels.dtype.kind == "f" else UNLABELLED, given.labels.dtype)
+    labels = given.unlabelled(len(texts))
     copies = Rows(texts, None if given.texts_pair is None else pairs, labels, np.arange(len(texts)))
     return copies, list(known)[before:]
 

@@ -51,6 +51,11 @@ def log_softmax(logits: Array) -> Array:
     return result
 
 
+def log_sigmoid(logits: Array) -> Array:
+    """Of each logit the log-probability that its label applies, in float64."""
+    return np.asarray(-np.logaddexp(0.0, -logits.astype(np.float64)))
+
+
 def best_span(starts: Array, ends: Array, most: int = MOST_TOKENS) -> tuple[float, int, int]:
     """The span of at most so many tokens with the highest sum of its start's and its end's logit: (sum, first, last)."""
     found = (-np.inf, 0, 0)

@@ -119,7 +119,8 @@ class PreparedRows:
     token_types: Array | None
     """(all tokens,) int8"""
     labels: Array
-    """Sequence classification: (rows,) int64, UNLABELLED for transfer rows. Regression: (rows,) float32, NaN for transfer rows.
+    """Sequence classification: (rows,) int64, UNLABELLED for transfer rows. Multi-label: (rows, labels) int64, 1 where a label
+    applies, UNLABELLED throughout for transfer rows. Regression: (rows,) float32, NaN for transfer rows.
     Question answering: (rows, 2) int64, the first and last token of the answer in the row, (0, 0) where this window has none,
     UNLABELLED twice for transfer rows. Token classification and masked LM: (all tokens,) int64, the tag, or the id that was
     masked; UNLABELLED where nothing is to be predicted."""

@@ -29,7 +29,8 @@ class Rows:
     texts_pair: list[str] | None
     labels: Array
     """(rows,): int64 classes, UNLABELLED for transfer rows; float32 scores, NaN for them; or objects, None for them: lists of tag
-    numbers, or Answers. Zeros for masked LM."""
+    numbers, or Answers. Multi-label: (rows, labels) int64, 1 where a label applies, UNLABELLED throughout for transfer rows.
+    Zeros for masked LM."""
     numbers: Array
     ids: list[str] | None = None
     dropped: Mapping[int, str] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Rows:
                 return np.array([label is not None for label in self.labels], bool)
             case "f":
                 return ~np.isnan(self.labels)
-        return np.asarray(self.labels != UNLABELLED)
+        return np.asarray((self.labels if self.labels.ndim == 1 else self.labels[:, 0]) != UNLABELLED)
 
     def unlabelled(self, count: int) -> Array:
         """The labels of so many transfer rows, of the kind of these rows'."""

@@ -23,17 +23,26 @@ OUTSIDE = "O"
 def classes_of(task: Task, lines: Predictions, split: EvaluationSplit) -> tuple[tuple[ClassScore, ...], Confusion | None]:
     """How well each class is found, and which is taken for which; nothing for numbers, masked tokens and answers alone.
 
-    Of tags that begin and go on with entities, the scores are those of whole entities, and the confusion is that of their types,
-    tag by tag. Of questions of which some have no answer: whether there is one.
+    Of several labels a row: how well each is found. Of tags that begin and go on with entities, the scores are those of whole
+    entities, and the confusion is that of their types, tag by tag. Of questions of which some have no answer: whether there is
+    one.
     """
     if task.spec.windows and split.unanswerable:
         labels, predicted = (np.array([text != "" for text in texts], np.int64) for texts in (lines.labels, lines.predicted))
         return _scores(labels, predicted, ANSWERED), confusion(labels, predicted, ANSWERED)
     if not task.spec.names_labels:
         return (), None
+    if lines.labels.dtype == object:
+        labels, predicted = (_indicators(sets, len(split.labels)) for sets in (lines.labels, lines.predicted))
+        return _scores(labels, predicted, split.labels), None
     if task.spec.labels_per_token and names_entities(split.labels):
         return _entities(lines, split)
     return _scores(lines.labels, lines.predicted, split.labels), confusion(lines.labels, lines.predicted, split.labels)
+
+
+def _indicators(sets: Array, labels: int) -> Array:
+    """(lines,) tuples of labels as (lines, labels) 0 and 1."""
+    return np.array([np.isin(np.arange(labels), chosen) for chosen in sets], np.int64)
 
 
 def confusion(labels: Array, predicted: Array, names: Sequence[str]) -> Confusion:

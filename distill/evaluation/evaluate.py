@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
 from distill.core.devices import best_device
@@ -32,6 +33,7 @@ def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Det
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     kept = predict(model.to(best_device()), task, split.rows, f"evaluate {folder.name}")
     scores = {**_about(dataset, task.judge(kept, split)), **size(model, folder), **task.measures(kept, split)}
+    scores |= _thresholds(model, dataset)
     return scores, detail_of(task, kept, split, tokenizer)
 
 
@@ -42,7 +44,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     """
     store.require(dataset, ["test"])
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
-    teacher = stored(store.output(LOGITS, "test"), task, split.rows, store.manifest(LOGITS).per)
+    teacher = stored_as_tuned(store, task, dataset, split)
     runs, judged = {}, []
     detail, shipped = Detail(task.name), {}
     for seed, place in seed_folders(folder, seeds).items():
@@ -54,6 +56,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         if place == folder:
             detail = detail_of(task, kept, split, tokenizer, teacher)
             shipped = {"shipped": runs[seed][dataset.metric]} if len(seeds) > 1 else {}
+            shipped |= _thresholds(model, dataset)
     scores = {
         **_about(dataset, judged[0]),
         **sizes,
@@ -63,6 +66,17 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         **shipped,
     }
     return scores, detail
+
+
+def stored_as_tuned(store: TargetStore, task: Task, dataset: Dataset, split: EvaluationSplit) -> Array:
+    """What scoring needs of the teacher's logits, which the store has, as tuned on the validation split."""
+    per = store.manifest(LOGITS).per
+    kept = stored(store.output(LOGITS, "test"), task, split.rows, per)
+    if not task.tunes:
+        return kept
+    store.require(dataset, ["validation"])
+    validation = EvaluationSplit.from_dataset(dataset, "validation")
+    return task.tuned(kept, task.tune(stored(store.output(LOGITS, "validation"), task, validation.rows, per), validation))
 
 
 def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Array:
@@ -86,6 +100,12 @@ def seed_folders(folder: Path, seeds: Sequence[int]) -> dict[int, Path]:
     """Where each seed's model is: the best on validation at the root, the others under `seeds/`."""
     places = {seed: folder / "seeds" / str(seed) for seed in seeds}
     return {seed: place if place.exists() else folder for seed, place in places.items()}
+
+
+def _thresholds(model: PreTrainedModel, dataset: Dataset) -> dict[str, Any]:
+    """Of multi-label models the probability from which on each label applies."""
+    thresholds = getattr(model.config, "thresholds", None)
+    return {} if thresholds is None else {"thresholds": dict(zip(dataset.labels, thresholds, strict=True))}
 
 
 def _about(dataset: Dataset, judged: Array) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from ruamel.yaml import YAML
 from distill.data.dataset import Dataset
 from distill.export.session import FP32, INT8
 
+DECIDED = (
+    "A label applies from its probability in `thresholds` of config.json on: there its F1 on the validation split is highest."
+)
 TAGS = ["distillation", "int8", "onnx"]
 CARD = """---
 {header}---
@@ -34,7 +37,8 @@ python -m distill predict data/exports/{kind}/{name}/{int8} texts.txt
 ```
 
 `{fp32}` and `{int8}` run in ONNX Runtime. They take `input_ids`, `attention_mask` and, if the model has them, `token_type_ids`,
-(batch, length) int64, of any batch and length. The tokenizer and the label names are in this folder, as transformers reads them.
+(batch, length) int64, of any batch and length. The tokenizer and the label names are in this
+folder, as transformers reads them.{decided}
 
 ## How it was made
 
@@ -74,6 +78,7 @@ def card(
         size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
         files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
         units=dataset.spec.units,
+        decided=f"\n{DECIDED}" if "thresholds" in scores else "",
         kept=_kept(scores),
         purpose=dataset.spec.purpose.format(data=dataset.folder.name, labels=labels),
         entry=_yaml({kind: {name: job["entry"]}}),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.core.files import sha256
+from distill.core.files import read_json, sha256
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
 from distill.export.session import FP32, INT8, files_of, open_session
@@ -50,7 +50,9 @@ def predicted(path: Path, dataset: Dataset, split: EvaluationSplit) -> Array:
         logits = torch.from_numpy(session({name: part.numpy() for name, part in batch.items()}))
         return logits if where is None else logits[where]
 
-    return predict_by(forward, task_of(dataset.task), split.rows, title, BATCH_TOKENS)
+    task = task_of(dataset.task)
+    config = read_json(path.parent / "config.json", "a model's config, as transformers saves it")
+    return task.tuned(predict_by(forward, task, split.rows, title, BATCH_TOKENS), config)
 
 
 def about(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
 from distill.models.families import family_of, supporting, usable_positions
+from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
 
@@ -77,6 +78,9 @@ def load_model(
     checkpoint's own head must fit, and where labels are classes, their order must be that of the data.
     """
     named = _label_names(labels) if labels else {}
+    if not new_head:
+        _require_problem(place, task, revision)
+    named["problem_type"] = task.spec.problem_type
     model, report = load_or_explain(
         place,
         "model",
@@ -97,7 +101,19 @@ def load_model(
                 f"{place}: its labels are {names}, the data set's are {list(labels)}; give the data set's `labels` in this "
                 "order (VALUE: NAME where its rows hold numbers or other words, docs/tasks.md)"
             )
+    if new_head and hasattr(model.config, "thresholds"):
+        del model.config.thresholds
     return cast(PreTrainedModel, model)
+
+
+def _require_problem(place: str | Path, task: Task, revision: str | None) -> None:
+    """Refuse a head of the same class that was trained for one label a row in place of several, or the other way round."""
+    config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+    found, several = config.problem_type, TASK_SPECS["multi-label"].problem_type
+    if found is not None and task.spec.logits_per == "row" and (found == several) != (task.spec.problem_type == several):
+        raise UserError(
+            f"{place}: its head is for {found}, the task is {task.name}; change the task, or fine-tune it: epochs ≥ 1"
+        )
 
 
 def _has_another_head(architecture: str, model: PreTrainedModel) -> bool:

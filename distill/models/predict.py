@@ -13,7 +13,7 @@ from distill.core.numeric import length_batches
 from distill.data.batching import pad_batch, pad_labels
 from distill.data.dataset import PreparedRows
 from distill.models.loading import only_positions
-from distill.tasks.base import Task
+from distill.tasks.base import EvaluationSplit, Task
 
 BATCH_TOKENS = 8192
 Forward = Callable[[dict[str, Tensor], Tensor | None], Tensor]
@@ -27,9 +27,15 @@ def predict(model: PreTrainedModel, task: Task, rows: PreparedRows, title: str) 
     """
     training = model.training
     model.eval()
-    logits = predict_by(forward_of(model, task), task, rows, title)
+    kept = predict_by(forward_of(model, task), task, rows, title)
     model.train(training)
-    return logits
+    return task.tuned(kept, vars(model.config))
+
+
+def tune(model: PreTrainedModel, task: Task, validation: EvaluationSplit) -> None:
+    """Write what the task fits to a trained model's predictions, such as thresholds, into its config."""
+    if task.tunes:
+        model.config.update(task.tune(predict(model, task, validation.rows, "tune"), validation))
 
 
 def forward_of(model: PreTrainedModel, task: Task) -> Forward:

@@ -55,6 +55,8 @@ class Columns(Strict):
     label: str = "label"
     """A class, or for regression a number. Empty (null) labels make transfer rows: the teacher's soft targets are all that is
     learnt from them; so with `tags` and `answers`."""
+    labels: tuple[str, ...] | None = None
+    """Multi-label: one column of 0 and 1 a label, named as the label; instead of `label`, a column of lists of labels."""
     tokens: str = "tokens"
     """Token classification: a list of words a row."""
     tags: str = "tags"
@@ -135,8 +137,8 @@ class DatasetSettings(Strict):
     """Not given: max_length."""
     metric: str | None = None
     """The score that picks the best epoch and that retention is measured in. Not given: the task's first of accuracy macro_f1
-    f1 mcc (classes), pearson spearman (regression), entity_f1 (tags of entities) token_accuracy macro_f1 (other tags), f1
-    exact_match (answers), accuracy (masked LM)."""
+    f1 mcc (classes), micro_f1 macro_f1 map (multi-label), pearson spearman (regression), entity_f1 (tags of entities)
+    token_accuracy macro_f1 (other tags), f1 exact_match (answers), accuracy (masked LM)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of character 5-grams on."""
     seed: Annotated[int, Field(ge=0)] = 1
@@ -181,6 +183,8 @@ class DatasetSettings(Strict):
         for part in sorted(self.columns.model_fields_set - set(spec.columns)):
             if getattr(self.columns, part) is not None:
                 raise ValueError(f"columns.{part}: {self.task} reads {', '.join(spec.columns)}; remove it")
+        if {"label", "labels"} <= self.columns.model_fields_set and self.columns.labels is not None:
+            raise ValueError("columns.labels: stands in place of columns.label; remove one of them")
         if self.metric is not None and self.metric not in spec.metrics:
             raise ValueError(f"metric: {self.task} has {', '.join(spec.metrics)}, got {self.metric!r:.60}")
         if self.teacher_max_length is not None and self.teacher_tokenizer is None:

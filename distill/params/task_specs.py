@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["sequence-classification", "regression", "token-classification", "question-answering", "masked-lm"]
+TaskName = Literal[
+    "sequence-classification", "multi-label", "regression", "token-classification", "question-answering", "masked-lm"
+]
 
 Per = Literal["row", "token", "position"]
 """What an output has one vector of: a row, a real token, or a token at which something is to be predicted (a masked one)."""
@@ -34,6 +36,8 @@ class TaskSpec:
     names_labels: bool = False
     """Whether labels are classes or tags with names: those of a model have to be those of the data."""
     labels_per_token: bool = False
+    problem_type: str | None = None
+    """What transformers tells tasks with the same head apart by, in a model's config; None if the head tells the task."""
     windows: bool = False
     """Whether rows are windows of examples, which are kept beside them."""
     vocabulary: bool = False
@@ -70,6 +74,17 @@ TASK_SPECS: dict[str, TaskSpec] = {
         columns=("text", "text_pair", "label", "id"),
         keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
         names_labels=True,
+    ),
+    "multi-label": TaskSpec(
+        auto_model="AutoModelForSequenceClassification",
+        pipeline="text-classification",
+        purpose="tells which of the labels {labels} apply to texts like those of `{data}`",
+        logits_per="row",
+        metrics=("micro_f1", "macro_f1", "map"),
+        columns=("text", "text_pair", "label", "labels", "id"),
+        keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
+        names_labels=True,
+        problem_type="multi_label_classification",
     ),
     "regression": TaskSpec(
         auto_model="AutoModelForSequenceClassification",

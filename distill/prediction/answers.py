@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from distill.core.arrays import Array
-from distill.core.numeric import best_span_in_window, first_tokens, log_softmax, span_of
+from distill.core.numeric import best_span_in_window, first_tokens, log_sigmoid, log_softmax, span_of
 from distill.data.splitters import split
 from distill.params.task_specs import names_entities
 from distill.prediction.encoding import Tokens
@@ -20,10 +20,11 @@ FILLS = 5
 def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     """One answer a row of `row_of`; `truncated` is there, and true, if the model saw the beginning of the text alone.
 
-    Classes: `label`, `probability`. Numbers: `score`. Tags: `entities`, each with `type`, `text`, `start` and `end` (characters;
-    of `tokens` joined by blanks) and `probability`; or, where they name no entities, `tags`: a `tag` for each word, null for
-    one that the model does not see. Questions: `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the
-    context has none. Masks: `fills`, for each mask the likeliest tokens with their `probability`.
+    Classes: `label`, `probability`. Several labels: `labels`, those that apply, and the `probabilities` of all. Numbers: `score`.
+    Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`;
+    or, where they name no entities, `tags`: a `tag` for each word, null for one that the model does not see. Questions:
+    `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the context has none. Masks: `fills`, for each
+    mask the likeliest tokens with their `probability`.
     """
     return ANSWERS[model.task](model, rows)
 
@@ -32,6 +33,19 @@ def _classes(model: Model, rows: Sequence[Row]) -> list[Answer]:
     logits, encoded = _of_texts(model, rows)
     chances = np.exp(log_softmax(np.stack(logits)))
     answered = [{"label": model.labels[row.argmax()], "probability": _round(row.max())} for row in chances]
+    return _with_cuts(answered, encoded)
+
+
+def _labels(model: Model, rows: Sequence[Row]) -> list[Answer]:
+    logits, encoded = _of_texts(model, rows)
+    chances = np.exp(log_sigmoid(np.stack(logits)))
+    answered = [
+        {
+            "labels": [name for name, chance, least in zip(model.labels, row, model.thresholds, strict=True) if chance >= least],
+            "probabilities": dict(zip(model.labels, map(_round, row), strict=True)),
+        }
+        for row in chances
+    ]
     return _with_cuts(answered, encoded)
 
 
@@ -147,6 +161,7 @@ def _round(value: Any) -> float:
 
 ANSWERS: dict[str, Callable[[Model, Sequence[Row]], list[Answer]]] = {
     "sequence-classification": _classes,
+    "multi-label": _labels,
     "regression": _numbers,
     "token-classification": _entities,
     "question-answering": _spans,

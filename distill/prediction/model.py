@@ -32,6 +32,8 @@ class Model:
     task: str
     encoder: Encoder
     labels: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    """Multi-label: the probability from which on each label applies."""
     most: int
     """Tokens a row, special tokens included: longer texts are cut, or read in windows (question answering)."""
     splitter: str | None = None
@@ -87,14 +89,15 @@ def open_model(place: Path, threads: int | None = None) -> Model:
     config = read_json(folder / "config.json", "a model's config, as transformers saves it")
     names = config.get("id2label") or {number: f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
     labels = tuple(str(names[number]) for number in sorted(names, key=int))
-    task = task_name(config, len(labels), str(folder))
+    task, thresholds = task_name(config, len(labels), str(folder)), config.get("thresholds") or [0.5] * len(labels)
     if place == file or file.is_file():
         run, encoder = _onnx(file, threads), open_encoder(folder)
     else:
         run, encoder = _torch(folder, task, threads)
     most, positions = encoder.most or MOST_TOKENS, usable_positions(config["model_type"], config.get("max_position_embeddings"))
     splitter = config.get("word_splitter")
-    return Model(run, task, encoder, labels, min(most, positions or most), splitter if splitter in SPLITTERS else None)
+    splitter = splitter if splitter in SPLITTERS else None
+    return Model(run, task, encoder, labels, tuple(thresholds), min(most, positions or most), splitter)
 
 
 def task_name(config: Mapping[str, Any], labels: int, where: str) -> str:
@@ -104,6 +107,8 @@ def task_name(config: Mapping[str, Any], labels: int, where: str) -> str:
     task = next((name for name, head in heads.items() if architecture.endswith(head)), None)
     if task is None:
         raise UserError(f"{where}: is a {architecture}, expected a model {', '.join(dict.fromkeys(heads.values()))}")
+    if task == "sequence-classification" and config.get("problem_type") == TASK_SPECS["multi-label"].problem_type:
+        return "multi-label"
     return "regression" if task == "sequence-classification" and labels == 1 else task
 
 

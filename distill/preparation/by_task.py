@@ -17,7 +17,8 @@ from distill.params.task_specs import TASK_SPECS
 from distill.preparation.columns import map_corpus, map_questions, map_texts, map_words
 from distill.preparation.duplicates import normalized
 from distill.preparation.masking import encode_corpus
-from distill.preparation.numbering import Named, number_classes, number_scores, number_tags
+from distill.preparation.multi_label import map_several
+from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
 from distill.preparation.splits import Grouped
 from distill.preparation.windows import encode_questions
 from distill.preparation.word_labels import encode_words
@@ -69,6 +70,7 @@ def _same(compared: Callable[[Rows], list[str]]) -> Grouped:
 
 PREPARERS = {
     "sequence-classification": Preparer(map_texts, number_classes, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
+    "multi-label": Preparer(map_several, number_label_sets, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "regression": Preparer(map_texts, number_scores, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "token-classification": Preparer(
         map_words, number_tags, _same(_joined_words), encode_words, lambda rows: {"words": rows.texts}, _joined_words
@@ -98,6 +100,8 @@ def rows_a_label(task: str, labels: Any, names: Sequence[str]) -> dict[str, int]
         return {"answer": int((labels[:, 1] > 0).sum()), "no answer": int((labels[:, 1] == 0).sum())}
     if not TASK_SPECS[task].names_labels:
         return {}
+    if task == "multi-label":
+        return dict(zip(names, (labels == 1).sum(axis=0).tolist(), strict=True))
     flat = np.concatenate([np.empty(0, np.int64), *labels]) if isinstance(labels, list) else labels
     counts = np.bincount(flat[flat != UNLABELLED], minlength=len(names))
     return {name: int(counts[i]) for i, name in enumerate(names)}

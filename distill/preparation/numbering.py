@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from distill.core.arrays import Array
 from distill.core.console import print_result
+from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
@@ -78,6 +79,44 @@ def number_tags(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: st
                 found = []
             labels.append([tag for tag in found if tag is not None] if set(found) - {UNLABELLED} else None)
         return np.fromiter(labels, object, len(labels))
+
+    return _numbered(rows, where, settings, numbered), classes.names
+
+
+def number_label_sets(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
+    """Any number of labels a row: they become (rows, labels) int64, 1 where one applies, UNLABELLED throughout for transfer rows.
+
+    Of columns of 0 and 1 the names are those of the columns.
+    """
+    columns, given = settings.columns, Given(settings.renames, settings.order)
+    readers = _readers(rows, tables, settings, "label")
+    if columns.labels is not None:
+        readers = dict.fromkeys(rows, Reader(unlabelled=settings.unlabelled or ()))
+    texts = {
+        split: [[readers[split].read(label) for label in labels or ()] for labels in part.labels] for split, part in rows.items()
+    }
+    _tell_blanks(where, (label for part in rows.values() for labels in part.labels for label in labels or ()))
+    flat, train = {split: list(chain.from_iterable(part)) for split, part in texts.items()}, settings.splits.train
+    carried = readers[train].carried if columns.labels is None else columns.labels
+    classes = name_classes(_counted(flat[train]), _known(flat), carried, given, "label")
+    if columns.labels is not None and set(classes.names) != {given.renames.get(name, name) for name in columns.labels}:
+        raise UserError(
+            f"labels: {shown(classes.names)} are not the names of columns.labels; give the same names, or one of both"
+        )
+    _tell_places(where, classes)
+
+    def numbered(split: str, part: Rows, bad: BadRows) -> Array:
+        labels = np.zeros((len(part), len(classes.names)), np.int64)
+        for place, (raw, found) in enumerate(zip(part.labels, texts[split], strict=True)):
+            if raw is None or (raw and not any(text is not None for text in found)):
+                labels[place] = UNLABELLED
+                continue
+            odd = next((label for label, text in zip(raw, found, strict=True) if text not in classes.index), None)
+            if odd is not None or None in found:
+                bad.add(int(part.numbers[place]), "unknown label", f"label {classes.unknown(odd, ORIGIN['label'])}")
+                continue
+            labels[place, [classes.index[text] for text in found]] = 1
+        return labels
 
     return _numbered(rows, where, settings, numbered), classes.names
 

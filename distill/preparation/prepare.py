@@ -45,7 +45,7 @@ def make_rows(
     rows, names = preparer.number(read, tables, where, settings)
     cut, rare = cut_splits(rows, splits, seed, preparer.grouped)
     for label in rare:
-        count = int((cut["train"].labels == label).sum())
+        count = rows_a_label(settings.task, cut["train"].labels, names)[names[label]]
         print_result(
             f"{where}: the class {names[label]} stays in train whole: {count} rows, too few different texts for every split"
         )
@@ -69,7 +69,7 @@ def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     """All rows of a table as transfer rows, whatever labels it has."""
     columns = settings.columns
     labels = {part: part for part in ("label", "tags", "answers")}
-    plain = columns.model_copy(update={**labels, "id": None})
+    plain = columns.model_copy(update={**labels, "id": None, "labels": None})
     table = table.drop([name for part in labels if (name := getattr(columns, part)) in table.column_names])
     table = table.drop([name for name in labels if name in table.column_names])
     preparer, settings = PREPARERS[settings.task], settings.model_copy(update={"columns": plain})

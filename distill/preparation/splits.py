@@ -10,6 +10,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.rows import Rows
+from distill.preparation.stratification import assign_by_labels, sample_by_labels
 
 SPLITS = ("train", "validation", "test")
 
@@ -81,6 +82,8 @@ def assign(rows: Rows, cuts: Mapping[str, float], keys: list[str], seed: int) ->
         raise UserError(
             f"splits: {' and '.join(map(str, cuts.values()))} of the training rows leave none to train on; lower them"
         )
+    if rows.labels.ndim > 1:
+        return assign_by_labels(rows, cuts, keys, seed)
     strata = _strata(rows, keys)
     rng = np.random.default_rng(seed)
     free = {
@@ -163,14 +166,17 @@ def limit_labels(rows: Rows, most: int | None, seed: int) -> Rows:
 
 def _sample(rows: Rows, positions: Array, most: int, seed: int) -> Array:
     """So many of the positions, in order, each label's share kept."""
+    if rows.labels.ndim > 1:
+        applies = np.column_stack([rows.labels == 1, ~rows.labelled])[positions]
+        return np.asarray(positions[sample_by_labels(applies, most, seed)])
     rng = np.random.default_rng(seed)
     place = np.empty(len(positions))
     strata = (rows.labels if rows.labels.dtype.kind == "i" else rows.labelled)[positions]
     for label in np.unique(strata):
         members = rng.permutation(np.flatnonzero(strata == label))
         place[members] = np.arange(len(members)) / len(members)
-    sampled: Array = positions[np.sort(np.argsort(place, kind="stable")[:most])]
-    return sampled
+    kept: Array = positions[np.sort(np.argsort(place, kind="stable")[:most])]
+    return kept
 
 
 def require_labels(rows: Rows, where: str) -> None:

@@ -3,6 +3,8 @@
 METRIC_NAMES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "map": "mean average precision",
     "f1": "F1",
     "mcc": "MCC",
     "pearson": "Pearson correlation",

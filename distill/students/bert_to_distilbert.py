@@ -18,7 +18,7 @@ from distill.tasks.base import Task
 
 SHARED_SETTINGS = (
     *("vocab_size", "max_position_embeddings", "initializer_range", "pad_token_id", "tie_word_embeddings"),
-    *("id2label", "label2id"),
+    *("id2label", "label2id", "problem_type"),
 )
 RENAMED_SETTINGS = {
     "num_hidden_layers": "n_layers",

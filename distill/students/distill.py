@@ -16,6 +16,7 @@ from distill.data.averaging import shares
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.models.loading import load_for, save_model
+from distill.models.predict import tune
 from distill.params.students import SampleWeight, Shapes, StudentSettings
 from distill.recipes.terms import HARD_LABELS, Step, Term, terms_of, total
 from distill.store.codecs.attention import PROBABILITIES
@@ -129,6 +130,7 @@ def distill_student(
     The best is that of the highest validation score; where no head is trained, that of the lowest training loss.
     """
     runs: dict[int, Trained] = {}
+    validation = EvaluationSplit.from_dataset(dataset, "validation")
     models: dict[int, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
     for seed in settings.seeds:
         set_seed(seed)
@@ -139,7 +141,7 @@ def distill_student(
         runs[seed] = train(
             student,
             rows,
-            EvaluationSplit.from_dataset(dataset, "validation"),
+            validation,
             settings,
             objective,
             seed=seed,
@@ -148,6 +150,8 @@ def distill_student(
             title=title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
             keep="best" if settings.trains_head else "last",
         )
+        if settings.trains_head and folder is not None:
+            tune(student, task_of(dataset.task), validation)
         models[seed] = (student.cpu(), tokenizer)
     if folder is None:
         return runs

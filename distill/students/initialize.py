@@ -104,6 +104,7 @@ def random_student(
             raise UserError(f"init.architecture: {heads} heads do not divide a width of {width}; choose a divisor of it")
         if labels:
             set_labels(config, labels)
+        config.problem_type = task.spec.problem_type
         student = cast(PreTrainedModel, getattr(transformers, task.spec.auto_model).from_config(config))
         with torch.no_grad():  # not every config that can be built can be run
             student.eval()(input_ids=torch.ones((1, 4), dtype=torch.int64))

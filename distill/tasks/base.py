@@ -6,7 +6,7 @@ Three forms of logits occur:
     comparable   (n, classes): each line a distribution that a student learns and a teacher gives
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ class Predictions:
     """What a model predicts line by line: of each row, question, tag or masked token."""
 
     labels: Array
-    """(lines,) int64 classes or token ids, strings or float32 numbers."""
+    """(lines,) int64 classes or token ids, strings, float32 numbers, or tuples of labels."""
     predicted: Array
     """(lines,) the same of the model."""
     right: Array
@@ -80,6 +80,8 @@ class Task:
     name: str
     scores: tuple[str, ...]
     """The metrics that `measures` gives."""
+    tunes = False
+    """Whether something is fitted to a trained model's predictions: `tune` and `tuned`."""
     continuous = False
     """Whether logits are numbers, and no distribution over classes: then the loss of soft targets is the squared error."""
 
@@ -131,6 +133,14 @@ class Task:
     ) -> Float[Tensor, "vectors kept"]:
         """What scoring needs of a batch's vectors."""
         return vectors
+
+    def tune(self, kept: Array, split: EvaluationSplit) -> dict[str, Any]:
+        """What is fitted to predictions on the validation split, and written into a trained model's config."""
+        return {}
+
+    def tuned(self, kept: Array, config: Mapping[str, Any]) -> Array:
+        """What scoring needs, by what `tune` has written into the model's config."""
+        return kept
 
     def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
         """What is predicted of each line; `kept` is what `distill.models.predict.predict` gives."""

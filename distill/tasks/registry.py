@@ -2,12 +2,14 @@
 
 from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
+from distill.tasks.multi_label import MultiLabel
 from distill.tasks.question_answering import QuestionAnswering
 from distill.tasks.sequence_classification import Regression, SequenceClassification
 from distill.tasks.token_classification import TokenClassification
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (SequenceClassification(), Regression(), TokenClassification(), QuestionAnswering(), MaskedLm())
+    task.name: task
+    for task in (SequenceClassification(), MultiLabel(), Regression(), TokenClassification(), QuestionAnswering(), MaskedLm())
 }
 
 

@@ -202,6 +202,7 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
             task = task_of(self.model.objective.task.name)
             with self.accelerator.autocast():
                 kept = predict(self.model.model, task, self.validation.rows, "validate")
+            kept = task.tuned(kept, task.tune(kept, self.validation))
             score = task.score(self.metric, task.judge(kept, self.validation))
             results = [{"score": score, "selection": score - TIE_BREAK * task.loss(kept, self.validation)}]
         metrics: dict[str, float] = broadcast_object_list(results)[0]

@@ -19,7 +19,7 @@ from tests.stores import materialize, teacher_for
 
 PARAMS = "targets: {tiny: {teacher: tiny, dataset: tiny}}"
 NAMES = ("cat", "dog")
-AUDITED = ("sequence-classification", "regression", "token-classification", "question-answering")
+AUDITED = ("sequence-classification", "multi-label", "regression", "token-classification", "question-answering")
 
 
 def logits_of(*probabilities: float) -> np.ndarray:
@@ -138,7 +138,7 @@ def test_every_labelled_row_is_told_once_the_worst_first(made):
     counts = summary(dataset, table)
     assert counts["rows"] == len(table)
     assert counts["suspect"] + counts["hard"] <= len(table)
-    if task in ("sequence-classification", "token-classification"):
+    if task in ("sequence-classification", "multi-label", "token-classification"):
         assert sum(count for own in counts["confused"].values() for count in own.values()) == counts["suspect"]
 
 

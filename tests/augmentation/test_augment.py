@@ -182,7 +182,7 @@ def test_both_texts_of_a_pair_are_reworded_and_ids_are_those_of_the_tokenizer_th
 
 @pytest.mark.parametrize("task", ["token-classification", "question-answering", "masked-lm"])
 def test_other_tasks_are_refused_by_name(tmp_path, augmenter, task):
-    with pytest.raises(UserError, match=f"is for {task}, expected sequence-classification or regression"):
+    with pytest.raises(UserError, match=f"is for {task}, expected one of: sequence-classification, multi-label, regression"):
         augmented(tmp_path / "new", data(tmp_path, task), augmenter)
 
 

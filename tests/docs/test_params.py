@@ -96,4 +96,11 @@ def test_no_split_that_is_scored_is_glue_test_whose_labels_are_not_public() -> N
 
 def test_every_task_is_shown() -> None:
     tasks = {dataset.task for file in FILES for dataset in load_params(file).datasets.values()}
-    assert tasks == {"sequence-classification", "regression", "token-classification", "question-answering", "masked-lm"}
+    assert tasks == {
+        "sequence-classification",
+        "multi-label",
+        "regression",
+        "token-classification",
+        "question-answering",
+        "masked-lm",
+    }

@@ -28,6 +28,9 @@ def model_of(task: str, dataset: Dataset, folder: Path) -> Path:
     if dataset.labels:
         set_labels(model.config, dataset.labels)
     model.config.word_splitter = dataset.splitter
+    model.config.problem_type = dataset.spec.problem_type
+    if task == "multi-label":
+        model.config.thresholds = [0.3, 0.5, 0.6]
     return tiny.save(model, folder, tiny.masking_tokenizer())
 
 

@@ -21,7 +21,13 @@ from distill.tasks.registry import TASKS, task_of
 from tests import tiny
 
 SEQUENCE = task_of("sequence-classification")
-LABELS = {"sequence-classification": ("a", "b"), "regression": ("score",), "token-classification": ("O", "B-x"), "masked-lm": ()}
+LABELS = {
+    "sequence-classification": ("a", "b"),
+    "multi-label": ("a", "b"),
+    "regression": ("score",),
+    "token-classification": ("O", "B-x"),
+    "masked-lm": (),
+}
 LABELS["question-answering"] = ("start", "end")
 
 
@@ -57,6 +63,21 @@ def test_a_checkpoint_without_a_head_is_refused_unless_a_new_head_is_wanted(tmp_
         load_model(tmp_path, SEQUENCE, tiny.LABELS, new_head=False)
     fresh = load_model(tmp_path, SEQUENCE, ("a", "b"), new_head=True)
     assert (fresh.config.num_labels, fresh.config.id2label) == (2, {0: "a", 1: "b"})
+
+
+@pytest.mark.parametrize(("made", "asked"), [("multi-label", SEQUENCE), ("sequence-classification", task_of("multi-label"))])
+def test_a_head_for_one_label_a_row_is_refused_for_several_and_gets_no_thresholds_of_others(tmp_path, made, asked):
+    model = tiny.bert()
+    model.config.problem_type = task_of(made).spec.problem_type or "single_label_classification"
+    model.config.thresholds = [0.1, 0.2, 0.3]
+    model.save_pretrained(tmp_path)
+    with pytest.raises(
+        UserError, match=f"its head is for {model.config.problem_type}, the task is {asked.name}; change the task"
+    ):
+        load_model(tmp_path, asked, tiny.LABELS, new_head=False)
+    fresh = load_model(tmp_path, asked, tiny.LABELS, new_head=True)
+    assert fresh.config.problem_type == asked.spec.problem_type
+    assert not hasattr(fresh.config, "thresholds")
 
 
 @pytest.mark.parametrize("task", TASKS)

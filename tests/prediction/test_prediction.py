@@ -181,6 +181,17 @@ def test_classes_are_those_of_transformers_own_pipeline(folders: dict[str, Path]
     assert predicted(place, tmp_path / "texts.csv") == found
 
 
+def test_several_labels_are_those_of_transformers_own_pipeline_by_the_thresholds(folders: dict[str, Path]) -> None:
+    place = folders["multi-label"] / "model"
+    thresholds = json.loads((place / "config.json").read_text())["thresholds"]
+    expected = pipeline("text-classification", model=str(place), top_k=None)(TEXTS)
+    for found, scores in zip(predicted(place, given="\n".join(TEXTS)), expected, strict=True):
+        by_name = {each["label"]: each["score"] for each in scores}
+        assert found["probabilities"] == pytest.approx(by_name, abs=1e-5)
+        least = dict(zip(tiny.LABELS, thresholds, strict=True))
+        assert found["labels"] == [name for name in tiny.LABELS if by_name[name] >= least[name]]
+
+
 def test_pairs_are_told_from_single_texts(folders: dict[str, Path]) -> None:
     place = folders["regression"] / "model"
     lines = [json.dumps({"text": text, "text_pair": pair}) for text in TEXTS for pair in (None, "w3 w5")]

@@ -23,6 +23,7 @@ from tests.command_line import contents
 SPLITS = ("train", "validation", "test")
 LABELS = {
     "sequence-classification": (3, "int64", 1),
+    "multi-label": (3, "int64", 2),
     "regression": (1, "float32", 1),
     "token-classification": (4, "int64", 1),
     "question-answering": (2, "int64", 2),
@@ -228,7 +229,8 @@ def test_only_training_chunks_have_several_maskings(datasets):
 
 
 @pytest.mark.parametrize(
-    ("task", "column"), [("regression", "label"), ("token-classification", "tags"), ("question-answering", "answers")]
+    ("task", "column"),
+    [("multi-label", "label"), ("regression", "label"), ("token-classification", "tags"), ("question-answering", "answers")],
 )
 def test_transfer_rows_of_every_task_have_no_label(tmp_path, tokenizer, task, column):
     raw, settings = raw_tables(task), tiny.settings(task)
@@ -240,6 +242,8 @@ def test_transfer_rows_of_every_task_have_no_label(tmp_path, tokenizer, task, co
             unlabelled = np.isnan(read.labels)
         case "token-classification":
             unlabelled = np.logical_and.reduceat(read.labels == UNLABELLED, read.offsets[:-1])
+        case "multi-label":
+            unlabelled = (read.labels == UNLABELLED).all(axis=1)
         case _:
             unlabelled = (read.labels == UNLABELLED).all(axis=1)
             np.testing.assert_array_equal(unlabelled, read.examples == 0)
@@ -247,7 +251,7 @@ def test_transfer_rows_of_every_task_have_no_label(tmp_path, tokenizer, task, co
     assert int(unlabelled.sum()) == told["splits"]["train"]["transfer_rows"] >= 1
 
 
-CLASSES, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
+CLASSES, SEVERAL, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
 
 
 @pytest.mark.parametrize(
@@ -259,6 +263,8 @@ CLASSES, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
             "data/raw/x: test: row 1: label 'cow' is unknown; expected one of cat, dog, fish",
         ),
         (CLASSES, {"label": ["cat", None] * 15}, "data/raw/x: test: row 1: has no label"),
+        (SEVERAL, {"label": [["cat"], ["cow"]] * 15}, "data/raw/x: test: row 1: "),
+        (SEVERAL, {"label": [["cat"], None] * 15}, "data/raw/x: test: row 1: has no label"),
         (NUMBERS, {"label": ["high"] * 30}, "data/raw/x: test: row 0: label 'high', expected a finite number"),
         (NUMBERS, {"label": [0.5, float("inf")] * 15}, "data/raw/x: test: row 1: label inf, expected a finite number"),
         (NUMBERS, {"label": [0.5, float("nan")] * 15}, "data/raw/x: test: row 1: has no label (15 rows have none)"),

@@ -24,6 +24,7 @@ from tests.export.test_scores import model_of
 STUDENT = {"recipe": "hinton", "dataset": "tiny", "targets": "tiny/logits", "init": {"from": "data/teachers/big", "depth": 2}}
 PIPELINES = {
     "sequence-classification": "text-classification",
+    "multi-label": "text-classification",
     "regression": "text-classification",
     "token-classification": "token-classification",
     "masked-lm": "fill-mask",

@@ -11,6 +11,7 @@ from tests import tiny
 POOLED = ("pre_classifier.weight", "pre_classifier.bias", "classifier.weight", "classifier.bias")
 NEW = {
     "sequence-classification": POOLED,
+    "multi-label": POOLED,
     "regression": POOLED,
     "token-classification": (),
     "question-answering": (),

@@ -25,7 +25,9 @@ def stores(tmp_path, task):
     return dataset, *made
 
 
-@pytest.mark.parametrize("task", ["sequence-classification", "regression", "token-classification", "question-answering"])
+@pytest.mark.parametrize(
+    "task", ["sequence-classification", "multi-label", "regression", "token-classification", "question-answering"]
+)
 def test_logits_are_the_weighted_mean_of_both(tmp_path, task):
     dataset, first, second = stores(tmp_path, task)
     folder = tmp_path / "targets" / "mean"

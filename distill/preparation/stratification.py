@@ -1,0 +1,54 @@
+"""Samples of rows that keep the share of each of several labels."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.data.rows import Rows
+
+
+def assign_by_labels(rows: Rows, cuts: Mapping[str, float], keys: list[str], seed: int) -> tuple[Array, Array]:
+    """The part of each row, (rows,) int64: 0 for training, then those of `cuts`; and the labels that are too rare to be cut.
+
+    Rows with one key are drawn together, as if all had the labels of each; with a transfer row among them they stay. So do all
+    rows of a label in fewer groups than there are parts.
+    """
+    _, group = np.unique(keys, return_inverse=True)
+    applies: Array = np.zeros((group.max() + 1, rows.labels.shape[1]), bool)
+    np.logical_or.at(applies, group, rows.labels == 1)
+    counts = applies.sum(axis=0)
+    rare = (counts > 0) & (counts <= len(cuts))
+    transfer = np.isin(np.arange(len(applies)), group[~rows.labelled])
+    parts, free = np.zeros(len(applies), np.int64), np.flatnonzero(~transfer & ~applies[:, rare].any(axis=1))
+    for number, (split, fraction) in enumerate(cuts.items(), start=1):
+        count = round(fraction * int((~transfer).sum()))
+        if not 0 < count < len(free):
+            raise UserError(
+                f"splits.{split}: {count} of {len(free)} different texts cannot be cut; change the fraction, or add rows"
+            )
+        drawn = free[sample_by_labels(applies[free], count, seed)]
+        parts[drawn], free = number, np.setdiff1d(free, drawn)
+    return parts[group], np.flatnonzero(rare)
+
+
+def sample_by_labels(applies: Array, count: int, seed: int) -> Array:
+    """Positions of `count` rows in which each label has its share: iterative stratification, the rarest label first.
+
+    Sechidis, Tsoumakas & Vlahavas 2011, "On the Stratification of Multi-Label Data". `applies` is (rows, labels) bool; rows
+    without a label are as if they had one of their own.
+    """
+    rng, share = np.random.default_rng(seed), count / len(applies)
+    applies = np.column_stack([applies, ~applies.any(axis=1)])
+    wanted = np.outer([1 - share, share], applies.sum(axis=0))
+    room, part = np.array([len(applies) - count, count]), np.full(len(applies), -1)
+    while (part < 0).any():
+        left = applies[part < 0].sum(axis=0)
+        label = int(np.where(left > 0, left, len(applies) + 1).argmin())
+        for row in rng.permutation(np.flatnonzero((part < 0) & applies[:, label])):
+            best = max((side for side in (0, 1) if room[side] > 0), key=lambda side: (wanted[side, label], room[side]))
+            part[row] = best
+            room[best] -= 1
+            wanted[best] -= applies[row]
+    return np.flatnonzero(part == 1)
