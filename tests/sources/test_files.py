@@ -168,7 +168,7 @@ def test_folders_of_text_files_give_texts_and_their_classes(tmp_path, capsys, fi
         ("rows.csv.gz", b"no gzip", {}, "rows.csv.gz: cannot be unpacked: Not a gzipped file"),
         (
             "rows.csv.gz",
-            gzip.compress(b"text,label\n" * 99)[:-9],
+            gzip.compress(b"text,label\n" * 99, mtime=0)[:-9],
             {},
             "rows.csv.gz: cannot be unpacked: Compressed file ended before",
         ),
@@ -176,7 +176,7 @@ def test_folders_of_text_files_give_texts_and_their_classes(tmp_path, capsys, fi
         ("rows.csv.zip", b"no zip", {}, "rows.csv.zip: cannot be unpacked: File is not a zip file"),
         (
             "rows.csv",
-            gzip.compress(b"text,label\n"),
+            gzip.compress(b"text,label\n", mtime=0),
             {},
             "rows.csv: by its first bytes, it is gzip (.gz); expected the text itself",
         ),
