@@ -89,6 +89,7 @@ def metrics(name: str, seeds: int, score: float) -> dict[str, object]:
         found |= {"agreement": 0.9866, "kl_from_teacher": 0.0194}
         found |= {f"{key}_sd": 0.0031 for key in found} if seeds > 1 else {}
         found |= {"retention": kept, "retention_low": kept - 0.012, "retention_high": kept + 0.009}
+        found |= {"score_low": score - 0.012, "score_high": score + 0.009}
     found |= {"layers": layers, "hidden_size": width, "parameters": PARAMETERS[name], "bytes": 4 * PARAMETERS[name]}
     return {"metric": "accuracy", "rows": 445, **found}
 

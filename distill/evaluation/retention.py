@@ -1,38 +1,38 @@
 """A student's score against its teacher's with an interval, the means over seeds, and the size of a model."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import bootstrap
 from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
 from distill.tasks.base import Task
 
-RESAMPLES = 2000
+RESAMPLES, TAILS = 2000, (0.025, 0.975)
 
 
 def retention(task: Task, metric: str, students: Array, teacher: Array, seed: int = 1) -> dict[str, float]:
-    """The student's score, the mean over its seeds, over the teacher's; with a 95% interval from a paired bootstrap of the rows.
+    """The student's score, the mean over its seeds, over the teacher's; 95% intervals from a paired bootstrap of the rows.
 
-    `students`, (seeds, units, …), and `teacher`, (units, …), are what `task.judge` says of them. Returns `retention`,
-    `retention_low`, `retention_high`; none if the teacher scores 0 or less, or on a single row.
+    `students`, (seeds, units, …), and `teacher`, (units, …), are what `task.judge` says of them. Returns `score_low` and
+    `score_high`, and unless the teacher scores 0 or less, `retention`, `retention_low`, `retention_high`; none of a single row.
     """
-    if len(teacher) < 2 or task.score(metric, teacher) <= 0:
+    if len(teacher) < 2:
         return {}
 
-    def ratio(units: Array) -> float:
-        reference = task.score(metric, teacher[units])
-        score = float(np.mean([task.score(metric, student[units]) for student in students]))
-        return score / reference if reference else 1.0
+    def scores(units: Array) -> tuple[float, float]:
+        return float(np.mean([task.score(metric, student[units]) for student in students])), task.score(metric, teacher[units])
 
-    units = np.arange(len(teacher))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = bootstrap((units,), ratio, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed))
-    low, high = map(float, found.confidence_interval)
-    return {"retention": ratio(units), "retention_low": low, "retention_high": high}
+    rng, rows = np.random.default_rng(seed), len(teacher)
+    drawn = np.array([scores(rng.integers(rows, size=rows)) for _ in range(RESAMPLES)])
+    low, high = np.quantile(drawn[:, 0], TAILS).tolist()
+    found = {"score_low": low, "score_high": high}
+    score, reference = scores(np.arange(rows))
+    if reference > 0:
+        ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.ones(RESAMPLES), where=drawn[:, 1] != 0)
+        low, high = np.quantile(ratios, TAILS).tolist()
+        found |= {"retention": score / reference, "retention_low": low, "retention_high": high}
+    return found
 
 
 def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:

@@ -24,6 +24,8 @@ def test_retention_is_the_ratio_of_scores_and_its_interval_covers_it():
     np.testing.assert_allclose(found["retention"], (student == 0).mean() / (teacher == 0).mean())
     assert found["retention_low"] < found["retention"] < found["retention_high"]
     assert 0.02 < found["retention_high"] - found["retention_low"] < 0.2
+    mean, deviation = (student == 0).mean(), (student == 0).std() / 20
+    np.testing.assert_allclose([found["score_low"], found["score_high"]], mean + deviation * np.array([-1.96, 1.96]), atol=0.01)
 
 
 @pytest.mark.parametrize(("rows", "wrong"), [(4, 1), (1, 0)])
@@ -33,7 +35,8 @@ def test_a_student_that_is_its_teacher_retains_all_unless_that_is_worthless_or_t
     found = retention(SEQUENCE, "accuracy", same[None], same)
     assert (found["retention"], found["retention_low"], found["retention_high"]) == (1, 1, 1)
     labels = np.zeros(rows, int)
-    assert retention(SEQUENCE, "accuracy", judged(labels, labels)[None], judged(labels + wrong, labels)) == {}
+    found = retention(SEQUENCE, "accuracy", judged(labels, labels)[None], judged(labels + wrong, labels))
+    assert found == ({} if rows == 1 else {"score_low": 1.0, "score_high": 1.0})
 
 
 def test_several_seeds_give_mean_and_deviation():

@@ -31,11 +31,32 @@ def test_verdict(news: DataSet) -> None:
         assert part in verdict(news)
     best = best_student(news)
     assert best.name == "soft"
-    half = replace(best, parameters=news.students[0].parameters)
-    assert "plain, reaches 95.7%" in verdict(replace(news, students=(news.students[0], half)))
+    assert verdict(replace(news, students=(best,))).startswith("On news, the best student is soft")
     assert verdict(replace(news, students=())) == "No student has learnt from news yet."
     of_an_ensemble = replace(news.students[1], teacher="big + other")
     assert "parameters" not in verdict(replace(news, students=(of_an_ensemble,)))
+
+
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [
+        (
+            0.99,
+            "On news, distilling was worth 3.3 points (95% interval 1.8 to 5.0): soft reaches 99.0% accuracy, plain, as",
+        ),
+        (0.90, "On news, distilling cost 5.7 points (95% interval -7.2 to -4.0 points gained): soft reaches 90.0%"),
+        (0.96, "On news, distilling was worth nothing that the test rows show (0.3 points, 95% interval -1.2 to 2.0): soft"),
+    ],
+)
+def test_the_first_sentence_says_what_distilling_was_worth(news: DataSet, score: float, told: str) -> None:
+    plain, best = news.students[0], best_student(news)
+    scores = {"accuracy": score, "score_low": score - 0.012, "score_high": score + 0.012}
+    alike = replace(best, parameters=plain.parameters, metrics={**best.metrics, **scores})
+    assert verdict(replace(news, students=(plain, alike))).startswith(told)
+    unknown = replace(plain, metrics={key: value for key, value in plain.metrics.items() if key != "score_low"})
+    assert verdict(replace(news, students=(unknown, alike))).startswith(
+        f"On news, soft reaches {score:.1%} accuracy, plain, as large"
+    )
 
 
 def test_the_store_is_paid_for_as_soon_as_a_live_teacher_has_cost_as_much(news: DataSet) -> None:
