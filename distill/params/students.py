@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
@@ -142,6 +142,8 @@ class SampleWeight(Strict):
 class StudentSettings(TrainingSettings):
     """What all recipes share."""
 
+    settings_of: ClassVar[Mapping[str, Mapping[Any, Sequence[str]]]] = {}
+    """By a choice, such as `stage`: the settings that each of its values takes."""
     recipe: str
     dataset: str
     targets: str = Field(pattern=r"^[A-Za-z0-9_-]+(/logits)?$")
@@ -159,15 +161,18 @@ class StudentSettings(TrainingSettings):
             raise ValueError("seeds: expected each seed once")
         return self
 
-    def require_own(self, choice: str, keys: Mapping[Any, Sequence[str]]) -> None:
-        """Refuse settings that are not of the `stage`, say, that was chosen (`keys`: what each takes), and weights all 0."""
-        chosen = getattr(self, choice)
-        own = keys[chosen]
-        if given := sorted(self.model_fields_set & {key for each in keys.values() for key in each} - {*own}):
-            raise ValueError(f"{', '.join(given)}: not of {choice} {chosen}, which takes {', '.join(own)}")
-        weights = [key for key in own if key.endswith("_weight")]
-        if weights and not any(getattr(self, key) for key in weights):
-            raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
+    @model_validator(mode="after")
+    def _of_what_was_chosen(self) -> "StudentSettings":
+        """Refuse settings that are not of the `stage`, say, that was chosen, and weights all 0."""
+        for choice, keys in self.settings_of.items():
+            chosen = getattr(self, choice)
+            taken = keys[chosen]
+            if given := sorted(self.model_fields_set & {key for each in keys.values() for key in each} - {*taken}):
+                raise ValueError(f"{', '.join(given)}: not of {choice} {chosen}, which takes {', '.join(taken)}")
+            weights = [key for key in taken if key.endswith("_weight")]
+            if weights and not any(getattr(self, key) for key in weights):
+                raise ValueError(f"{', '.join(weights)}: all are 0, nothing would be learnt")
+        return self
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
         """What the recipe's terms read, those of weight 0 left out."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 TaskName = Literal[
@@ -64,36 +64,31 @@ class TaskSpec:
 LABELLED = ("unlabelled", "labelled", "transfer", "bad_rows")
 """The keys of tasks whose labels are values of a column."""
 
+_CLASSES = TaskSpec(
+    auto_model="AutoModelForSequenceClassification",
+    pipeline="text-classification",
+    purpose="puts texts like those of `{data}` into one of the classes {labels}",
+    logits_per="row",
+    metrics=("accuracy", "macro_f1", "f1", "mcc"),
+    columns=("text", "text_pair", "label", "id"),
+    keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
+    names_labels=True,
+)
 TASK_SPECS: dict[str, TaskSpec] = {
-    "sequence-classification": TaskSpec(
-        auto_model="AutoModelForSequenceClassification",
-        pipeline="text-classification",
-        purpose="puts texts like those of `{data}` into one of the classes {labels}",
-        logits_per="row",
-        metrics=("accuracy", "macro_f1", "f1", "mcc"),
-        columns=("text", "text_pair", "label", "id"),
-        keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
-        names_labels=True,
-    ),
-    "multi-label": TaskSpec(
-        auto_model="AutoModelForSequenceClassification",
-        pipeline="text-classification",
+    "sequence-classification": _CLASSES,
+    "multi-label": replace(
+        _CLASSES,
         purpose="tells which of the labels {labels} apply to texts like those of `{data}`",
-        logits_per="row",
         metrics=("micro_f1", "macro_f1", "map"),
         columns=("text", "text_pair", "label", "labels", "id"),
-        keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
-        names_labels=True,
         problem_type="multi_label_classification",
     ),
-    "regression": TaskSpec(
-        auto_model="AutoModelForSequenceClassification",
-        pipeline="text-classification",
+    "regression": replace(
+        _CLASSES,
         purpose="gives texts like those of `{data}` a number",
-        logits_per="row",
         metrics=("pearson", "spearman"),
-        columns=("text", "text_pair", "label", "id"),
         keys=(*LABELLED, "teacher_tokenizer", "teacher_max_length"),
+        names_labels=False,
     ),
     "token-classification": TaskSpec(
         auto_model="AutoModelForTokenClassification",

@@ -7,9 +7,7 @@ of the student's last layer and one of the teacher's, averaged over heads and re
 tokens, so that widths may differ and nothing has to be projected; in version 2, heads may differ too.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import model_validator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from distill.core.errors import UserError
 from distill.params.students import HeadCount, LayerNumber, Needs, Shapes, StudentSettings, Weight
@@ -31,6 +29,7 @@ class MiniLm(StudentSettings):
     No head is trained, so the last epoch is kept and `patience` does nothing; a student of another recipe starts from this one.
     """
 
+    settings_of: ClassVar = {"version": KEYS}
     recipe: Literal["minilm"]
     version: Literal[1, 2] = 2
     """1 needs a student with as many heads as the teacher, 2 takes any."""
@@ -92,8 +91,3 @@ class MiniLm(StudentSettings):
     def _heads(self, shapes: Shapes) -> int:
         """Into how many heads projections are cut."""
         return self.relation_heads or shapes.student_heads or 1
-
-    @model_validator(mode="after")
-    def _one_version(self) -> "MiniLm":
-        self.require_own("version", KEYS)
-        return self

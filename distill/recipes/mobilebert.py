@@ -11,7 +11,7 @@ equally many steps, over which `schedule` and `warmup` run anew. The student's e
 teacher, architecture: mobilebert, copy_embeddings: true}`.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -38,6 +38,7 @@ class MobileBert(StudentSettings):
     `learning_rate: 4.5e-3`, `schedule: constant`, batches of 4,096 and LAMB; an Adam's learning rate is some 1e-4 to 1e-3.
     """
 
+    settings_of: ClassVar = {"stage": KEYS}
     recipe: Literal["mobilebert"]
     stage: Literal["transfer", "distill"]
     layer_map: LayerMap = None
@@ -86,8 +87,7 @@ class MobileBert(StudentSettings):
             shapes.require_equal_heads("mobilebert: the attention term compares distributions", "attention_weight: 0")
 
     @model_validator(mode="after")
-    def _one_stage(self) -> "MobileBert":
-        self.require_own("stage", KEYS)
+    def _one_order(self) -> "MobileBert":
         if self.order == "joint" and "earlier_rate" in self.model_fields_set:
             raise ValueError("earlier_rate is of the progressive order; remove it, or order: joint")
         return self

@@ -10,9 +10,7 @@ them), trained with the student, and no part of it. General distillation is the 
 need no label and no masking.
 """
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import model_validator
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from distill.core.errors import UserError
 from distill.params.layers import pair_layers
@@ -37,6 +35,7 @@ class TinyBert(StudentSettings):
     `warmup: 0.1`, 3 epochs.
     """
 
+    settings_of: ClassVar = {"stage": KEYS}
     recipe: Literal["tinybert"]
     stage: Literal["intermediate", "prediction"]
     layer_map: LayerMap = None
@@ -83,11 +82,6 @@ class TinyBert(StudentSettings):
                 "tinybert: the attention term compares scores before the softmax, the target set keeps probabilities, which do "
                 "not tell them; set attention_as: replay, scores-u8 or scores-fp16 in targets, or attention_weight: 0"
             )
-
-    @model_validator(mode="after")
-    def _one_stage(self) -> "TinyBert":
-        self.require_own("stage", KEYS)
-        return self
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The terms of the chosen stage."""
