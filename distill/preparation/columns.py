@@ -147,7 +147,7 @@ def _texts(table: pa.Table, where: str, name: str, part: str, bad: BadRows | Non
             bad.add(row, "empty text", f"column '{name}' holds None, expected text; mend or drop the row")
         elif bad is not None and not str(value).strip():
             bad.add(row, "empty text", f"column '{name}' is empty; mend or drop the row")
-    return values
+    return [value or "" for value in values]
 
 
 def _answers(value: Any, context: str) -> Answers | str:

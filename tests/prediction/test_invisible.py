@@ -28,6 +28,7 @@ ROWS: dict[str, Callable[[str, int], dict[str, Any]]] = {
         "text_pair": none,
         "label": "ab"[i % 2],
     },
+    "multi-label": lambda none, i: {"text": none if i % 2 else f"a {none} b", "label": ["a", "b"][: i % 3]},
     "regression": lambda none, i: {"text": none if i % 2 else f"paris{none}", "label": i / 9},
     "token-classification": lambda none, i: (
         {"tokens": [none], "tags": ["B-x"]}
