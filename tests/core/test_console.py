@@ -187,7 +187,13 @@ def test_check_accepts_the_repositorys_file_and_writes_what_stages_read(tmp_path
         *(f"students/{name}" for name in students),
     ]
     exports = ["teachers/bbc", *(f"students/{name}" for name in students)]
-    jobs = ["benchmark", "report", "transfer/bbc", *(f"defaults/{name}" for name in entries), *(f"exports/{name}" for name in exports)]
+    jobs = [
+        "benchmark",
+        "report",
+        "transfer/bbc",
+        *(f"defaults/{name}" for name in entries),
+        *(f"exports/{name}" for name in exports),
+    ]
     assert contents(tmp_path).keys() == {f"data/jobs/{name}.json" for name in jobs}
 
 
