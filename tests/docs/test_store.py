@@ -28,7 +28,7 @@ def test_its_training_loop_runs(tmp_path, monkeypatch, tokenizer):
     prepared = tiny.prepare(tmp_path / "data/prepared/bbc", tokenizer)
     dataset = Dataset.open(prepared)
     materialize(tiny.bert(layers=6), dataset, tmp_path / "data/targets/bbc", MaterializeSpec(hidden=(-1,)), tmp_path / "scratch")
-    saved = tiny.save(tiny.bert(layers=2), tmp_path / "data/inits/hinton", tokenizer)
+    saved = tiny.save(tiny.bert(layers=2), tmp_path / "data/inits/half", tokenizer)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     (code,) = blocks(PAGE, "python")
