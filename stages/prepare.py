@@ -20,7 +20,6 @@ def main(name: str) -> None:
     from distill.core.errors import UserError
     from distill.core.locations import checkpoint_place
     from distill.data.tokenizers import load_tokenizer
-    from distill.preparation.bad_rows import count_reasons
     from distill.preparation.columns import read_raw
     from distill.preparation.prepare import make_rows, write_dataset
 
@@ -44,6 +43,13 @@ def main(name: str) -> None:
         if dropped:
             write_text(folder / "dropped.jsonl", "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in dropped))
     write_text(Path("data/runs/datasets", f"{name}.json"), to_json(made))
+    tell(name, made, dropped)
+
+
+def tell(name: str, made: dict[str, Any], dropped: list[dict[str, Any]]) -> None:
+    """Print what was prepared, dropped and lost."""
+    from distill.preparation.bad_rows import count_reasons
+
     for split in dict.fromkeys(row["split"] for row in dropped):
         reasons = [row["reason"] for row in dropped if row["split"] == split]
         print_result(f"prepare {name}: {split}: {len(reasons)} rows dropped: {count_reasons(reasons)} (see dropped.jsonl)")

@@ -143,6 +143,7 @@ def first_rows(split: "Stream") -> "pa.Table":
 def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: "Profile", layers: int) -> list[str]:
     """The lines of params.yaml: an entry a section, with what it rests on behind it."""
     from distill.params.datasets import Columns
+    from distill.pipeline.resolve import to_yaml
 
     place = checkpoint.model_dump(exclude_none=True)
     usual = {part: getattr(Columns(), part) for part in found.columns.parts}
@@ -177,7 +178,10 @@ def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: 
     }
     lines = [f"# {task}, by `python -m distill new`. Every key: docs/params.md. Other students: docs/choosing.md"]
     for section, entries in sections.items():
-        lines += [f"{section}:", *(f"  {key}: {_flow(entry)}  # {why}" for key, (entry, why) in entries.items())]
+        lines += [
+            f"{section}:",
+            *(f"  {key}: {to_yaml(entry, flow=True).strip()}  # {why}" for key, (entry, why) in entries.items()),
+        ]
     return lines
 
 
@@ -208,16 +212,3 @@ def _epochs(rows: int, batch: int) -> int:
 
 def _counts(found: "Profile") -> str:
     return ", ".join(f"{split} {counted.rows:,}" for split, counted in found.splits.items()) + " rows"
-
-
-def _flow(entry: dict[str, Any]) -> str:
-    """An entry as YAML in one line."""
-    import io
-
-    from ruamel.yaml import YAML
-
-    stream, yaml = io.StringIO(), YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width = True, 10_000
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(entry, stream)
-    return stream.getvalue().strip()

@@ -8,6 +8,9 @@ from ruamel.yaml import YAML
 from distill.params.resolved import BenchmarkJob, Resolved, Student, TargetSet, Teacher, Timed
 from distill.pipeline.project import Params
 
+WHOLE_LINE = 10_000
+"""Characters at which YAML of one line would be broken."""
+
 
 def resolve(params: Params) -> Resolved:
     """What the benchmark and the report read of params.yaml, with all references followed."""
@@ -25,7 +28,7 @@ def resolve(params: Params) -> Resolved:
                 seeds=entry.seeds,
                 targets=tuple(dict.fromkeys(members)),
                 teachers=tuple(dict.fromkeys(params.targets[member].teacher for member in members)),
-                settings=_to_yaml({"students": {name: entry.model_dump(mode="json", exclude_defaults=True)}}),
+                settings=to_yaml({"students": {name: entry.model_dump(mode="json", exclude_defaults=True)}}),
             )
         )
     return Resolved(
@@ -53,10 +56,12 @@ def benchmark_job(resolved: Resolved) -> BenchmarkJob:
     return BenchmarkJob(models=tuple(models))
 
 
-def _to_yaml(content: Any) -> str:
-    """YAML with the keys in their own order."""
+def to_yaml(content: Any, *, flow: bool = False) -> str:
+    """YAML with the keys in their own order; in one line if `flow`."""
     stream = StringIO()
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False
+    if flow:
+        yaml.default_flow_style, yaml.width = True, WHOLE_LINE
     yaml.dump(content, stream)
     return stream.getvalue()
