@@ -5,16 +5,21 @@ What counts as contradicted or hard, and what a teacher that has seen these rows
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import compute
 from tokenizers import Tokenizer
 
 from distill.audit.confident_learning import KINDS, lines_of, train_logits, worst_lines
 from distill.core.arrays import Array
+from distill.core.console import print_result
+from distill.core.files import atomic_file, to_json, write_text
 from distill.data.dataset import Dataset, PreparedRows
+from distill.store.output_names import LOGITS
 from distill.store.target_set import TargetStore
 
 COLUMNS = pa.schema(
@@ -26,6 +31,23 @@ COLUMNS = pa.schema(
 (multi-label: the label that is most in doubt, `NAME` or `not NAME`);
 the probability of the teacher's label (empty for regression); the probability of the label less that of the best other class
 (regression: the error, in deviations from the mean error); −log p(label), nats (regression: the squared error); one of KINDS."""
+
+
+def write_audit(dataset: Dataset, store: TargetStore, place: Path) -> None:
+    """Write the audit of a target set to `place`.parquet, and its summary to `place`.json; say what it found.
+
+    It is empty for tasks without labels to audit, and where the set has no answers for the training split.
+    """
+    name, table = place.name, COLUMNS.empty_table()
+    if dataset.spec.not_audited:
+        print_result(f"audit {name}: {dataset.spec.not_audited}; the audit is empty")
+    elif "train" in store.manifest(LOGITS).splits:
+        table = audit_store(dataset, store)
+    counts = summary(dataset, table)
+    with atomic_file(place.with_name(f"{name}.parquet")) as path:
+        pq.write_table(table, path)
+    write_text(place.with_name(f"{name}.json"), to_json(counts))
+    print_result(f"audit {name}: {counts['suspect']} of {counts['rows']} labels contradicted, {counts['hard']} rows hard")
 
 
 def audit_store(dataset: Dataset, store: TargetStore) -> pa.Table:

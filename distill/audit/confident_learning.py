@@ -16,7 +16,7 @@ from SUSPECT_Z on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -181,14 +181,28 @@ def _spans(rows: PreparedRows, chosen: Array, places: Array, contexts: Sequence[
 
 
 def train_logits(dataset: Dataset, store: TargetStore) -> Array:
-    """The teacher's logits of the training split, (vectors, classes) float32."""
+    """The teacher's logits of the training split, (vectors, classes) float32; NaN where a given set lacks them."""
     require_labels(dataset)
     store.require(dataset, ["train"])
-    reader = store.output(LOGITS, "train")
-    places = reader.locate(dataset.rows("train").ids)
-    starts = range(0, len(places), ROWS_AT_ONCE)
-    found: Array = np.concatenate([reader.gather(places[start : start + ROWS_AT_ONCE]).numpy() for start in starts])
-    return found
+    reader, rows = store.output(LOGITS, "train"), dataset.rows("train")
+    places = reader.find(rows.ids)
+    lines = rows.lengths if store.manifest(LOGITS).per == "token" else np.ones_like(rows.lengths)
+    logits = np.full((int(lines.sum()), store.manifest(LOGITS).width), np.nan, np.float32)
+    known = np.flatnonzero(places >= 0)
+    starts = range(0, len(known), ROWS_AT_ONCE)
+    found = [reader.gather(places[known[start : start + ROWS_AT_ONCE]]).numpy() for start in starts]
+    logits[np.repeat(places >= 0, lines)] = np.concatenate([logits[:0], *found])
+    return logits
+
+
+def _with_logits(rows: PreparedRows, logits: Array) -> PreparedRows:
+    """The same rows, without the labels of lines whose logits are lacking."""
+    lacking = np.isnan(logits).any(axis=1)
+    if not lacking.any() or len(rows.labels) != len(logits):
+        return rows
+    labels = rows.labels.copy()
+    labels[lacking] = np.nan if labels.dtype.kind == "f" else UNLABELLED
+    return replace(rows, labels=labels)
 
 
 def require_labels(dataset: Dataset) -> None:
@@ -198,8 +212,9 @@ def require_labels(dataset: Dataset) -> None:
 
 
 def lines_of(dataset: Dataset, rows: PreparedRows, logits: Array, contexts: Sequence[str] = ()) -> Lines:
-    """The labelled lines of a task; of tags a row has several."""
+    """The labelled lines of a task that the teacher has logits for; of tags a row has several."""
     require_labels(dataset)
+    rows = _with_logits(rows, logits)
     if dataset.task == "regression":
         return numbers(rows.labels, logits[:, 0])
     if dataset.spec.windows:

@@ -80,7 +80,7 @@ def export_jobs(params: "Params") -> dict[str, dict[str, Any]]:
     for name, teacher in params.teachers.items():
         jobs[f"teachers/{name}"] = {"entry": given(teacher), "export": given(params.exports[name])}
     for name, student in params.students.items():
-        teachers = sorted({params.targets[member].teacher for member in params.members(student.target_set)})
+        teachers = sorted(set(map(params.teacher, params.members(student.target_set))))
         jobs[f"students/{name}"] = {"entry": given(student), "export": given(params.exports[name]), "teachers": teachers}
     return jobs
 

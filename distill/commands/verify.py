@@ -1,7 +1,7 @@
 """`python -m distill verify`: whether target sets are what their manifests say, and putting them right."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,8 @@ from distill.core.console import PARAMS, command, print_result
 from distill.core.errors import UserError
 from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, unfinished
 from distill.core.settings import load_entry, read_yaml
+from distill.params.ensembles import EnsembleSettings
+from distill.params.given import GivenSettings
 from distill.params.targets import TargetSettings
 
 if TYPE_CHECKING:
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from distill.targets.verification.integrity import CheckResult
 
 TARGETS = Path("data/targets")
+MADE_WITHOUT = {
+    "given": "was given, no teacher here made it",
+    "ensembles": "is an ensemble, which no teacher made; verify its members first",
+}
+"""Sections whose sets no teacher can compute again, and what to say of them."""
+STAGES = {"ensembles": "ensemble"}
+"""Of sections whose stage has another name."""
 
 
 @command
@@ -34,7 +43,7 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
             repair_set(folder)
             checked = checked_set(folder)
         lines = [problem.text for problem in checked.problems]
-        if live is not None and not lines and not is_ensemble(folder):
+        if live is not None and not lines and section_of(folder) == "targets":
             lines = compare_live(folder, live)
         if lines:
             count = f"{len(lines)} problem{'s' if len(lines) > 1 else ''}"
@@ -51,7 +60,9 @@ def folders(names: tuple[str, ...]) -> list[Path]:
     found = [TARGETS / name if (TARGETS / name).is_dir() else Path(name) for name in names]
     for folder in found:
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such target set or folder; run `dvc repro targets@{folder.name}`, or `dvc pull`")
+            raise UserError(
+                f"{folder}: no such target set or folder; run `dvc repro {stage_of(TARGETS / folder.name)}`, or `dvc pull`"
+            )
     found = found or sorted(path for path in TARGETS.glob("[!.]*") if path.is_dir())
     if not found:
         raise UserError(f"{TARGETS}: no target sets; run `dvc repro`, or `dvc pull`")
@@ -65,7 +76,7 @@ def checked_set(folder: Path) -> "CheckResult":
 
     wanted = {}
     try:
-        dataset = Dataset.open(Path("data/prepared", settings_of(folder).dataset))
+        dataset = Dataset.open(Path("data/prepared", dataset_of(folder)))
         wanted = {str(entry["fingerprint"]): dataset.rows(split).ids for split, entry in dataset.splits.items()}
     except UserError:
         pass  # its outputs are compared with each other instead
@@ -73,19 +84,31 @@ def checked_set(folder: Path) -> "CheckResult":
 
 
 def settings_of(folder: Path) -> TargetSettings:
-    """What params.yaml says of a set."""
-    if folder.absolute().parent != TARGETS.absolute():
-        raise UserError(f"{folder}: the teacher of this folder is not known; give the name of an entry of `targets` in {PARAMS}")
-    if is_ensemble(folder):
-        raise UserError(
-            f"{folder}: is an ensemble, which no teacher made; verify its members, or `dvc repro --force ensemble@{folder.name}`"
-        )
+    """What params.yaml says of a set that a teacher computed."""
+    _require_entry(folder)
+    if (section := section_of(folder)) in MADE_WITHOUT:
+        raise UserError(f"{folder}: {MADE_WITHOUT[section]}; run `dvc repro --force --single-item {stage_of(folder)}`")
     return load_entry(PARAMS, "targets", folder.name, TargetSettings)
 
 
-def is_ensemble(folder: Path) -> bool:
-    """Whether params.yaml says that a set is the mean of others: no teacher made it."""
-    return PARAMS.exists() and folder.name in (read_yaml(PARAMS).get("ensembles") or {})
+def dataset_of(folder: Path) -> str:
+    """The data set of any set, by params.yaml."""
+    _require_entry(folder)
+    section = section_of(folder)
+    model: Any = {"given": GivenSettings, "ensembles": EnsembleSettings}.get(section, TargetSettings)
+    name: str = load_entry(PARAMS, section, folder.name, model).dataset
+    return name
+
+
+def section_of(folder: Path) -> str:
+    """The section of params.yaml that a set is an entry of; `targets` if none says so."""
+    content = read_yaml(PARAMS) if PARAMS.exists() else {}
+    return next((section for section in MADE_WITHOUT if folder.name in (content.get(section) or {})), "targets")
+
+
+def _require_entry(folder: Path) -> None:
+    if folder.absolute().parent != TARGETS.absolute():
+        raise UserError(f"{folder}: the teacher of this folder is not known; give the name of an entry of `targets` in {PARAMS}")
 
 
 def compare_live(folder: Path, rows: int) -> list[str]:
@@ -137,5 +160,17 @@ def opened(folder: Path) -> "tuple[TargetSettings, Dataset, Teacher]":
 
 def advice(folder: Path) -> str:
     """How to put a set right."""
-    name = folder.name if folder.absolute().parent == TARGETS.absolute() else folder.parent.name
-    return f"run `python -m distill verify {name} --repair`, or `dvc pull --force targets@{name}`"
+    whole = folder if folder.absolute().parent == TARGETS.absolute() else folder.parent
+    stage = stage_of(whole)
+    again = (
+        f"dvc repro --force --single-item {stage}"
+        if section_of(whole) in MADE_WITHOUT
+        else f"python -m distill verify {whole.name} --repair"
+    )
+    return f"run `{again}`, or `dvc pull --force {stage}`"
+
+
+def stage_of(folder: Path) -> str:
+    """The stage that makes a set, by params.yaml."""
+    section = section_of(folder)
+    return f"{STAGES.get(section, section)}@{folder.name}"

@@ -9,6 +9,8 @@ does not depend on which other rows happen to be beside it, and a step without l
 Expected are, of each row, the share of labelled lines in the training split; a row's lines are one (row or window), or the
 tags that it has, or would have at the labelled rows' number of tags a token. A label weighs as its row does (`sample_weight`),
 and the share is that of the labels' weight. Where all rows are labelled and weigh the same, it is the mean over the labels.
+
+Targets that were given may lack rows, or tokens of rows: these are then what is expected of rows or tokens, as of labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,6 +50,14 @@ def expected_labels(rows: PreparedRows, labels: Array, held: Array, chosen: Arra
     without = rows.lengths * (labels.sum() / rows.lengths[labelled].sum()) if per_token else np.ones(len(rows))
     lines = np.where(labelled, labels, without)
     return np.asarray(lines * (held[chosen].sum() / lines[chosen].sum()))
+
+
+def expected_targets(lines: Array, lengths: Array, chosen: Array) -> Array:
+    """How many lines of targets a row is expected to have, (rows,) float64, where some are lacking; `lines` are what it has.
+
+    `lengths` are how many lines each would have; `chosen` are the rows that are trained on.
+    """
+    return np.asarray(lengths * (lines[chosen].sum() / max(1, lengths[chosen].sum())))
 
 
 def counts(lengths: Array, held: Array, expected: Array) -> tuple[Float[Tensor, " kinds"], Float[Tensor, " kinds"]]:

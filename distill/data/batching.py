@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from distill.core.arrays import Array
-from distill.data.averaging import counts, expected_labels, labels_a_row
+from distill.data.averaging import KINDS, counts, expected_labels, expected_targets, labels_a_row
 from distill.data.dataset import UNLABELLED, PreparedRows
+
+ROWS_AT_ONCE = 1024
+"""Rows that are looked at together."""
 
 
 @runtime_checkable
@@ -19,8 +22,12 @@ class Targets(Protocol):
     def __iter__(self) -> Iterator[str]:
         """The names of the outputs."""
 
-    def locate(self, ids: Array) -> dict[str, Array]:
-        """(n, 16) uint8 example ids → (n,) positions in each output."""
+    def find(self, ids: Array) -> dict[str, Array]:
+        """(n, 16) uint8 example ids → (n,) positions in each output, −1 where a set that was given lacks a row."""
+
+    @property
+    def lacking(self) -> bool:
+        """Whether rows are lacking, or vectors of rows are NaN."""
 
     def gather(self, rows: Mapping[str, Array]) -> dict[str, Tensor]:
         """(n,) positions in each output → what is kept of them, float32."""
@@ -31,22 +38,36 @@ class Collator:
 
     It holds the padded inputs, `labels`, the teacher's `targets` of these rows, their `weights`, and the `counts` and `divisors`
     of distill/data/averaging.py. `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden),
-    `cls-NN` to (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32.
+    `cls-NN` to (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32. Where targets are lacking, they are NaN,
+    and the batch has `gaps`.
     """
 
     def __init__(
-        self, rows: PreparedRows, targets: Targets | None = None, weights: Array | None = None, *, labelled_only: bool = False
+        self,
+        rows: PreparedRows,
+        targets: Targets | None = None,
+        weights: Array | None = None,
+        *,
+        labelled_only: bool = False,
+        reads_labels: bool = True,
     ) -> None:
         """Locate every row's targets once. `weights`, (rows,) float32, are those of the labels, by default there are none.
 
-        `labelled_only` leaves out rows without a label, or of weight 0: for a loss that reads nothing but labels.
+        `labelled_only` leaves out rows without a label, or of weight 0: for a loss that reads nothing but labels. Of rows that
+        lack targets, those with a label stay if the loss `reads_labels`.
         """
         self.rows, self.weights = rows, weights
         self.targets: Targets | tuple[()] = targets or ()
-        self.positions = targets.locate(rows.ids) if targets else {}
+        self.positions = targets.find(rows.ids) if targets else {}
+        self.per_token = len(rows.labels) != len(rows)
+        self.lines = rows.lengths if self.per_token else np.ones(len(rows), np.int64)
+        self.taught = self._taught_lines(targets) if targets and targets.lacking else None
         labels = labels_a_row(rows)
         self.held = labels.astype(np.float64) * (1 if weights is None else weights)
         self.chosen = np.flatnonzero(self.held) if labelled_only else np.arange(len(rows))
+        if self.taught is not None:
+            self.chosen = np.flatnonzero((self.taught > 0) | ((self.held > 0) & reads_labels))
+            self.expected_targets = expected_targets(self.taught, self.lines, self.chosen)
         self.expected = expected_labels(rows, labels, self.held, self.chosen)
 
     def __len__(self) -> int:
@@ -66,10 +87,41 @@ class Collator:
         lengths, labels = self.rows.lengths[chosen], (self.held[chosen], self.expected[chosen])
         batch["counts"], batch["divisors"] = counts(lengths, *labels)
         if self.targets:
-            batch["targets"] = self.targets.gather({name: rows[chosen] for name, rows in self.positions.items()})
+            batch["targets"] = self._targets(self.targets, chosen)
+        if self.taught is not None:
+            kind, batch["gaps"] = KINDS.index("tokens" if self.per_token else "rows"), torch.ones(len(chosen), dtype=torch.bool)
+            batch["counts"][kind] = float(self.taught[chosen].sum())
+            batch["divisors"][kind] = float(self.expected_targets[chosen].sum())
         if self.weights is not None:
             batch["weights"] = torch.from_numpy(self.weights[chosen])
         return batch
+
+    def _targets(self, targets: Targets, chosen: Array) -> dict[str, Tensor]:
+        """What is kept of these rows; NaN for those that are lacking."""
+        places = {name: rows[chosen] for name, rows in self.positions.items()}
+        if self.taught is None:
+            return targets.gather(places)
+        known = np.stack(list(places.values())).min(axis=0) >= 0
+        there = torch.from_numpy(np.repeat(known, self.lines[chosen]))
+        found = targets.gather({name: rows[known] for name, rows in places.items()})
+        return {name: _spread(vectors, there) for name, vectors in found.items()}
+
+    def _taught_lines(self, targets: Targets) -> Array:
+        """How many lines of targets each row has, (rows,) int64: rows may be lacking, and tokens of rows."""
+        known = np.stack(list(self.positions.values())).min(axis=0) >= 0
+        lines = np.where(known, self.lines, 0)
+        for part in np.array_split(np.flatnonzero(known), max(1, len(known) // ROWS_AT_ONCE)) if self.per_token else ():
+            found = targets.gather({name: rows[part] for name, rows in self.positions.items()})
+            finite = np.stack([vectors.isfinite().all(dim=1).numpy() for vectors in found.values()]).all(axis=0).astype(np.int64)
+            lines[part] = np.add.reduceat(finite, np.cumsum(self.lines[part]) - self.lines[part]) if len(part) else 0
+        return lines
+
+
+def _spread(vectors: Tensor, there: Tensor) -> Tensor:
+    """Vectors, (known, width), at the lines where `there` says so, NaN at all others: (lines, width)."""
+    spread = vectors.new_full((len(there), vectors.shape[1]), torch.nan)
+    spread[there] = vectors
+    return spread
 
 
 def pad_batch(rows: PreparedRows, positions: Array) -> dict[str, Tensor]:

@@ -8,12 +8,13 @@
 
 A row is an example, a window of a context (question answering), or a masked chunk of a text (masked LM). Columns:
 `example_id` (16 bytes: a hash of what the teacher sees), `input_ids` (list of int32), `token_type_ids` (list of int8, pairs
-only), the labels (see `PreparedRows`), `text`, `text_pair` or `words` for other tools, and for windows `example` and `spans`.
+only), the labels (see `PreparedRows`), `text`, `text_pair` or `words` for other tools, `id` if the data name a column of ids,
+and for windows `example` and `spans`.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ UNLABELLED = -100
 
 TEXTS = {"text": pa.string(), "text_pair": pa.string(), "words": pa.list_(pa.string())}
 """Columns of text, which models never read, and their types."""
+OWN_ID = "id"
+"""The column of the ids that a data set gives its rows, if `columns.id` names one: tables of answers may go by them."""
 
 EXAMPLES = pa.schema([(name, pa.string()) for name in ("id", "question", "context")] + [("answers", pa.list_(pa.string()))])
 """The columns of SPLIT.examples.arrow; `answers` is empty where the context has none."""
@@ -101,6 +104,11 @@ class Dataset:
         table = _read(self.folder / f"{split}.arrow")
         return {name: table[name].to_pylist() for name in TEXTS if name in table.column_names}
 
+    def own_ids(self, split: str) -> list[str] | None:
+        """The ids that the data give the rows of a split; None if they give none."""
+        table = _read(self.folder / f"{split}.arrow")
+        return table[OWN_ID].to_pylist() if OWN_ID in table.column_names else None
+
     def examples(self, split: str) -> pa.Table:
         """The questions that a split's rows are windows of: the columns of EXAMPLES."""
         return _read(examples_path(self.folder / f"{split}.arrow"))
@@ -138,6 +146,32 @@ class PreparedRows:
         """Tokens a row, (rows,) int64."""
         return np.diff(self.offsets)
 
+    def inputs(self, positions: Array) -> Array:
+        """What a model reads of these rows, (tokens, 1 or 2) int64, no padding: ids, and types where rows are pairs."""
+        sources = [self.tokens] if self.token_types is None else [self.tokens, self.token_types]
+        places = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in positions])
+        return np.stack([source[places] for source in sources], axis=1).astype(np.int64)
+
+    def lines(self, chosen: Array) -> Array:
+        """The places of the labels of these rows among those of all: of each row one, or one a token."""
+        if len(self.labels) == len(self):
+            return chosen
+        return np.concatenate([np.zeros(0, np.int64), *(np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen)])
+
+    def take(self, chosen: Array) -> "PreparedRows":
+        """These rows, copied, in this order."""
+        tokens = np.concatenate([np.zeros(0, np.int64), *(np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen)])
+        return replace(
+            self,
+            ids=self.ids[chosen],
+            tokens=self.tokens[tokens],
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[chosen])]),
+            token_types=None if self.token_types is None else self.token_types[tokens],
+            labels=self.labels[self.lines(chosen)],
+            examples=None if self.examples is None else self.examples[chosen],
+            spans=None if self.spans is None else self.spans[tokens],
+        )
+
     def word(self, place: int) -> list[int]:
         """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
         end = int(self.offsets[np.searchsorted(self.offsets, place, side="right")])
@@ -149,7 +183,7 @@ class PreparedRows:
     def open(cls, path: Path, pad_token: int = 0) -> "PreparedRows":
         """Map a file; a file of several record batches is joined in memory."""
         table = _read(path)
-        names = [name for name in table.column_names if name not in TEXTS]
+        names = [name for name in table.column_names if name not in TEXTS and name != OWN_ID]
         if not {"example_id", "input_ids"} <= set(names) or not {"label", "labels"} & set(names):
             raise UserError(f"{path}: has the columns {', '.join(names)}; run `dvc repro prepare@{path.parent.name}`")
         column = {name: table.column(name).combine_chunks() for name in names}
@@ -197,8 +231,8 @@ def write_split(
     """Write a split's rows; returns its fingerprint, SHA-256 over its example ids in order.
 
     `encoded` has a value a row of `input_ids`; `token_type_ids` for pairs; `example` and `spans` for windows. `labels` are
-    (rows,) int64 or float32, (rows, 2) int64, or for each row a label a token; `texts` columns of TEXTS. `ids` are example ids,
-    if the tokens alone do not give them.
+    (rows,) int64 or float32, (rows, 2) int64, or for each row a label a token; `texts` columns of TEXTS, and OWN_ID. `ids` are
+    example ids, if the tokens alone do not give them.
     """
     types = encoded.get("token_type_ids")
     ids = ids or example_ids(encoded)
@@ -217,7 +251,7 @@ def write_split(
         columns["label"] = pa.FixedSizeListArray.from_arrays(pa.array(labels.ravel(), pa.int64()), labels.shape[1])
     else:
         columns["label"] = pa.array(labels, pa.float32() if labels.dtype.kind == "f" else pa.int64())
-    columns |= {name: pa.array(values, TEXTS[name]) for name, values in texts.items()}
+    columns |= {name: pa.array(values, TEXTS.get(name, pa.string())) for name, values in texts.items()}
     _write(path, pa.table(columns))
     return hashlib.sha256(b"".join(ids)).hexdigest()
 

@@ -11,19 +11,21 @@ from distill.tasks.base import Task
 RESAMPLES, TAILS = 2000, (0.025, 0.975)
 
 
-def retention(task: Task, metric: str, students: Array, teacher: Array, seed: int = 1) -> dict[str, float]:
+def retention(task: Task, metric: str, students: Array, teacher: Array | None, seed: int = 1) -> dict[str, float]:
     """The student's score, the mean over its seeds, over the teacher's; 95% intervals from a paired bootstrap of the rows.
 
     `students`, (seeds, units, …), and `teacher`, (units, …), are what `task.judge` says of them. Returns `score_low` and
-    `score_high`, and unless the teacher scores 0 or less, `retention`, `retention_low`, `retention_high`; none of a single row.
+    `score_high`, and unless the teacher scores 0 or less, or nobody knows its answers, `retention`, `retention_low`,
+    `retention_high`; none of a single row.
     """
-    if len(teacher) < 2:
+    if students.shape[1] < 2:
         return {}
 
     def scores(units: Array) -> tuple[float, float]:
-        return float(np.mean([task.score(metric, student[units]) for student in students])), task.score(metric, teacher[units])
+        reference = 0.0 if teacher is None else task.score(metric, teacher[units])
+        return float(np.mean([task.score(metric, student[units]) for student in students])), reference
 
-    rng, rows = np.random.default_rng(seed), len(teacher)
+    rng, rows = np.random.default_rng(seed), students.shape[1]
     drawn = np.array([scores(rng.integers(rows, size=rows)) for _ in range(RESAMPLES)])
     low, high = np.quantile(drawn[:, 0], TAILS).tolist()
     found = {"score_low": low, "score_high": high}

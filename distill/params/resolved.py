@@ -19,11 +19,13 @@ class Teacher(Strict):
 
 
 class TargetSet(Strict):
-    """An entry of `targets`."""
+    """An entry of `targets` or of `given`."""
 
     name: str
     teacher: str
+    """Of a given set, itself: `NAME (given)`."""
     origin: str
+    given: bool
 
 
 class Student(Strict):
@@ -38,7 +40,7 @@ class Student(Strict):
     trains_head: bool
     seeds: tuple[int, ...]
     targets: tuple[str, ...]
-    """The entries of `targets` that it learns from: of an ensemble, its members."""
+    """The entries of `targets` and `given` that it learns from: of an ensemble, its members."""
     teachers: tuple[str, ...]
     """Of those."""
     settings: str
@@ -67,7 +69,7 @@ class Timed(Strict):
     dataset: str
     origin: str
     teacher: str
-    """The one that its speed is compared with; of a teacher, itself."""
+    """The one that its speed is compared with; of a teacher, itself. Answers that were given have no speed."""
 
 
 class BenchmarkJob(Strict):

@@ -44,6 +44,8 @@ class TaskSpec:
     """Whether logits are over the whole vocabulary."""
     not_audited: str | None = None
     """Why a teacher cannot contradict the labels."""
+    not_given: str | None = None
+    """Why a table of answers cannot be its targets."""
 
     @property
     def pairs(self) -> bool:
@@ -111,6 +113,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         keys=("stride", "labelled", "transfer", "bad_rows"),
         inputs=("question", "context"),
         windows=True,
+        not_given="its targets are two logits for each token of a window, which no table of answers has",
     ),
     "masked-lm": TaskSpec(
         auto_model="AutoModelForMaskedLM",
@@ -123,6 +126,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         labels_per_token=True,
         vocabulary=True,
         not_audited="the labels of masked-lm are the text itself, which no teacher can contradict",
+        not_given="its targets are over all tokens of a tokenizer, which no table of answers has",
     ),
 }
 

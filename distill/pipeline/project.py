@@ -12,6 +12,7 @@ from distill.params.augmentations import AugmentationSettings
 from distill.params.datasets import DatasetSettings
 from distill.params.ensembles import EnsembleSettings
 from distill.params.exports import ExportSettings
+from distill.params.given import GivenSettings
 from distill.params.sources import Source
 from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
@@ -25,6 +26,7 @@ MODELS: dict[str, type[Strict]] = {
     "augmentations": AugmentationSettings,
     "teachers": TeacherSettings,
     "targets": TargetSettings,
+    "given": GivenSettings,
     "ensembles": EnsembleSettings,
     "students": StudentSettings,
     "exports": ExportSettings,
@@ -35,11 +37,12 @@ INTERPOLATED = {
     "augmentations": ("of", "masked_lm"),
     "teachers": ("dataset",),
     "targets": ("teacher", "dataset"),
+    "given": ("source", "dataset"),
     "ensembles": ("first", "second"),
     "students": ("recipe", "dataset", "targets", "init"),
 }
 
-PREPARED, SETS = ("datasets", "augmentations"), ("targets", "ensembles")
+PREPARED, SETS = ("datasets", "augmentations"), ("targets", "given", "ensembles")
 
 REFERENCES = (
     ("augmentations", "of", PREPARED),
@@ -47,6 +50,7 @@ REFERENCES = (
     ("teachers", "dataset", PREPARED),
     ("targets", "dataset", PREPARED),
     ("targets", "teacher", ("teachers",)),
+    ("given", "dataset", PREPARED),
     ("ensembles", "dataset", PREPARED),
     ("ensembles", "first", SETS),
     ("ensembles", "second", SETS),
@@ -54,6 +58,14 @@ REFERENCES = (
     ("students", "targets", SETS),
 )
 """Keys that name an entry, and the sections that may hold it."""
+
+SHARED_FOLDERS = (
+    ("augmentations", "datasets", "prepared"),
+    ("given", "targets", "targets"),
+    ("ensembles", "targets", "targets"),
+    ("ensembles", "given", "targets"),
+)
+"""Pairs of sections whose entries write to one folder of data/."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,7 @@ class Params:
     augmentations: dict[str, AugmentationSettings]
     teachers: dict[str, TeacherSettings]
     targets: dict[str, TargetSettings]
+    given: dict[str, GivenSettings]
     ensembles: dict[str, EnsembleSettings]
     students: dict[str, StudentSettings]
     exports: dict[str, ExportSettings]
@@ -81,11 +94,20 @@ class Params:
         return self.datasets[self.origin(dataset)].task
 
     def members(self, target_set: str) -> tuple[str, ...]:
-        """The entries of `targets` whose mean an ensemble is; a target set is its own."""
+        """The entries of `targets` and `given` whose mean an ensemble is; a target set is its own."""
         if target_set not in self.ensembles:
             return (target_set,)
         ensemble = self.ensembles[target_set]
         return (*self.members(ensemble.first), *self.members(ensemble.second))
+
+    def answered(self) -> dict[str, str]:
+        """The data set of each entry of `targets` and `given`."""
+        computed = {name: entry.dataset for name, entry in self.targets.items()}
+        return computed | {name: entry.dataset for name, entry in self.given.items()}
+
+    def teacher(self, member: str) -> str:
+        """Who answers in an entry of `targets` or `given`: a teacher, or the given set itself, named so that no entry is."""
+        return self.targets[member].teacher if member in self.targets else f"{member} (given)"
 
 
 def load_params(path: Path) -> Params:
@@ -151,18 +173,21 @@ def _references(params: Params) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 def _dangling(params: Params, folder: Path) -> Iterator[str]:
     """Names that no entry has, and those that two have whose outputs would be one folder."""
+    sources = [(f"given.{name}.source", given.source) for name, given in params.given.items()]
     for name, dataset in params.datasets.items():
-        for key, source in (("source", dataset.source), *(("transfer", source) for source in dataset.transfer_sources)):
-            raw = folder / "data" / "raw" / source
-            if source not in params.sources and not raw.exists() and not raw.with_name(f"{raw.name}.dvc").exists():
-                what = f"no entry '{source}' in sources and no folder data/raw/{source}"
-                yield f"datasets.{name}.{key}: {what}{nearest(source, params.sources)}"
+        sources.append((f"datasets.{name}.source", dataset.source))
+        sources += [(f"datasets.{name}.transfer", source) for source in dataset.transfer_sources]
+    for where, source in sources:
+        raw = folder / "data" / "raw" / source
+        if source not in params.sources and not raw.exists() and not raw.with_name(f"{raw.name}.dvc").exists():
+            what = f"no entry '{source}' in sources and no folder data/raw/{source}"
+            yield f"{where}: {what}{nearest(source, params.sources)}"
     for where, name, sections in _references(params):
         known = [entry for section in sections for entry in getattr(params, section)]
         if name not in known:
             among = " or ".join(section for section in sections if getattr(params, section)) or sections[0]
             yield f"{where}: no entry '{name}' in {among}{nearest(name, known)}"
-    for section, other, kind in (("augmentations", "datasets", "prepared"), ("ensembles", "targets", "targets")):
+    for section, other, kind in SHARED_FOLDERS:
         twice = (name for name in getattr(params, section) if name in getattr(params, other))
         yield from (f"{section}.{name}: {other} has it too, both would be data/{kind}/{name}; rename one" for name in twice)
 
@@ -203,7 +228,10 @@ def _misfits(params: Params) -> Iterator[str]:
                 f"augmentations.{name}.masked_lm: '{augmentation.masked_lm}' is a teacher of {task}, expected one of masked-lm; "
                 "add a teacher whose data set has the task masked-lm (`epochs: 0` keeps a checkpoint as it is)"
             )
-    sets: dict[str, TargetSettings | EnsembleSettings] = {**params.targets, **params.ensembles}
+    for name, given in params.given.items():
+        if line := _wrong_answers(params, given):
+            yield f"given.{name}.{line}"
+    sets: dict[str, TargetSettings | GivenSettings | EnsembleSettings] = {**params.targets, **params.given, **params.ensembles}
     for name, ensemble in params.ensembles.items():
         task = params.task(ensemble.dataset)
         if TASK_SPECS[task].vocabulary:
@@ -220,6 +248,26 @@ def _misfits(params: Params) -> Iterator[str]:
             yield f"students.{name}.sample_weight: {line}"
         if line := _wrong_targets(params, student, sets[student.target_set].dataset):
             yield f"students.{name}.targets: {line}"
+
+
+def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
+    """Why a table cannot answer for a data set, told from its task alone."""
+    task, form, key = params.task(given.dataset), given.columns.form, given.columns.key
+    spec = TASK_SPECS[task]
+    if spec.not_given is not None:
+        return f"dataset: '{given.dataset}' is for {task}: {spec.not_given}; let a teacher compute its targets"
+    if (form == "score" and task != "regression") or (task == "regression" and form not in ("score", "logits")):
+        return f"columns.{form}: {task} takes {'score' if task == 'regression' else 'probabilities, votes or labels'}; give that"
+    if task == "regression" and given.temperature != 1:
+        return "temperature: is of labels, the answers are scores; remove it"
+    if (key == "tokens" and "tokens" not in spec.columns) or (key == "text" and "text" not in spec.columns):
+        return f"columns.{key}: rows of {task} have {'text' if key == 'tokens' else 'tokens'}; give that, or id"
+    if spec.labels_per_token and isinstance(getattr(given.columns, form), dict):
+        return f"columns.{form}: {task} has an answer a token; name one column of lists"
+    pairs = params.datasets[params.origin(given.dataset)].columns.text_pair is not None
+    if key == "text" and pairs != (given.columns.text_pair is not None):
+        return f"columns.text_pair: rows of '{given.dataset}' are {'pairs; give it' if pairs else 'single texts; remove it'}"
+    return None
 
 
 def _no_weights(params: Params, student: StudentSettings) -> str | None:
@@ -244,6 +292,10 @@ def _wrong_targets(params: Params, student: StudentSettings, dataset: str) -> st
         return (
             f"{recipe} reads {what}, a vector a token, and the tokens of '{student.dataset}' are not those of '{dataset}'; take "
             "a student with the teacher's tokenizer, or a recipe that reads logits of whole rows alone"
+        )
+    if student.reads_hidden and target_set in params.given:
+        return (
+            f"{recipe} reads hidden states, '{target_set}' was given, as answers alone; take a recipe of logits, such as hinton"
         )
     if student.reads_hidden and target_set in params.ensembles:
         return f"{recipe} reads hidden states, '{target_set}' is an ensemble, of logits alone; name one of its sets"

@@ -27,7 +27,7 @@ def resolve(params: Params) -> Resolved:
                 trains_head=entry.trains_head,
                 seeds=entry.seeds,
                 targets=tuple(dict.fromkeys(members)),
-                teachers=tuple(dict.fromkeys(params.targets[member].teacher for member in members)),
+                teachers=tuple(dict.fromkeys(map(params.teacher, members))),
                 settings=to_yaml({"students": {name: entry.model_dump(mode="json", exclude_defaults=True)}}),
             )
         )
@@ -38,8 +38,8 @@ def resolve(params: Params) -> Resolved:
             for name, entry in params.teachers.items()
         ),
         targets=tuple(
-            TargetSet(name=name, teacher=entry.teacher, origin=params.origin(entry.dataset))
-            for name, entry in params.targets.items()
+            TargetSet(name=name, teacher=params.teacher(name), origin=params.origin(dataset), given=name in params.given)
+            for name, dataset in params.answered().items()
         ),
         students=tuple(students),
     )

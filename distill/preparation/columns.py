@@ -31,13 +31,13 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
 def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """Texts or pairs, and (rows,) objects: raw labels, None where there is none."""
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
-    map_ids(table, where, columns.id)
+    ids = own_ids(table, where, columns.id)
     pairs = _texts(table, where, columns.text_pair, "text_pair", bad) if columns.text_pair is not None else None
     labels = optional_column(table, where, columns.label, "label")
     for row, value in enumerate(labels):
         if isinstance(value, (list, dict)):
             raise UserError(f"{where}: row {row}: column '{columns.label}' holds {value!r:.40}, expected one label a row")
-    return _rows(_texts(table, where, columns.text, "text", bad), pairs, labels, bad)
+    return _rows(_texts(table, where, columns.text, "text", bad), pairs, labels, bad, ids)
 
 
 def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -51,7 +51,7 @@ def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
 def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """The words of each row, and (rows,) objects: as many raw tags, or None for a row that has none."""
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
-    map_ids(table, where, columns.id)
+    ids = own_ids(table, where, columns.id)
     rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
     for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
         if tags is not None and not isinstance(tags, list):
@@ -66,7 +66,7 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
         if tags is not None and len(tags) != len(words):
             details = f"has {len(words)} tokens and {len(tags)} tags; expected a tag a token; mend the row"
             bad.add(row, "tags of another length", details)
-    return _rows(rows, None, labels, bad)
+    return _rows(rows, None, labels, bad, ids)
 
 
 def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -80,6 +80,11 @@ def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Row
             bad.add(row, "broken answer", f"column '{columns.answers}'{found}")
         answers.append(None if isinstance(found, str) else found)
     return _rows(questions, contexts, answers, bad, map_ids(table, where, columns.id))
+
+
+def own_ids(table: pa.Table, where: str, identity: str | None) -> list[str] | None:
+    """The given ids as text; None if there is no such column."""
+    return None if identity is None else map_ids(table, where, identity)
 
 
 def map_ids(table: pa.Table, where: str, identity: str | None) -> list[str]:

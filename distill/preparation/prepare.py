@@ -11,13 +11,14 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
-from distill.data.dataset import UNLABELLED, example_ids, write_description, write_examples, write_split
+from distill.data.dataset import OWN_ID, UNLABELLED, example_ids, write_description, write_examples, write_split
 from distill.data.rows import Answers, Rows
 from distill.data.splitters import ENOUGH, splitter_of
 from distill.data.tokenizers import Encoded, encode, tokenizer_fingerprint
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.by_task import PREPARERS, rows_a_label
+from distill.preparation.columns import map_ids
 from distill.preparation.duplicates import across_splits, normalized
 from distill.preparation.labels import shown
 from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split
@@ -66,7 +67,7 @@ def make_rows(
 
 
 def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
-    """All rows of a table as transfer rows, whatever labels it has."""
+    """All rows of a table as transfer rows, whatever labels it has; under their own ids, if it has the column of ids."""
     columns = settings.columns
     labels = {part: part for part in ("label", "tags", "answers")}
     plain = columns.model_copy(update={**labels, "id": None, "labels": None})
@@ -74,8 +75,10 @@ def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     table = table.drop([name for name in labels if name in table.column_names])
     preparer, settings = PREPARERS[settings.task], settings.model_copy(update={"columns": plain})
     rows = preparer.read(table, where, settings)
-    ids = None if rows.ids is None else [f"{where}-{number}" for number in rows.ids]
-    return replace(rows, ids=ids)
+    if TASK_SPECS[settings.task].windows or columns.id not in table.column_names:
+        return replace(rows, ids=[f"{where}-{number}" for number in rows.numbers])
+    own = map_ids(table, where, columns.id)
+    return replace(rows, ids=[own[number] for number in rows.numbers.tolist()])
 
 
 def _apart(rows: Mapping[str, Rows], compared: Callable[[Rows], list[str]], where: str) -> Rows:
@@ -173,7 +176,9 @@ def _write_split(path: Path, task: str, names: Sequence[str], rows: Rows, encode
             f"{path.stem}: row {rows.numbers[row]}: its text becomes no token; drop it, or take a tokenizer with special tokens"
         )
     labels: Any = rows.labels if encoded.labels is None else encoded.labels
-    windows = TASK_SPECS[task].windows
+    windows, kept = TASK_SPECS[task].windows, PREPARERS[task].kept(rows)
+    if rows.ids is not None and not windows:
+        kept = {OWN_ID: rows.ids, **kept}
     if windows:
         answers = [[] if label is None else list(label.texts) for label in rows.labels]
         write_examples(path, {"id": rows.ids or [], "question": rows.texts, "context": rows.texts_pair or [], "answers": answers})
@@ -185,5 +190,5 @@ def _write_split(path: Path, task: str, names: Sequence[str], rows: Rows, encode
         "truncated_rows": encoded.truncated_rows,
         "truncated_tokens": encoded.truncated_tokens,
         "counts": encoded.counts,
-        "fingerprint": write_split(path, encoded.columns, labels, PREPARERS[task].kept(rows), encoded.ids),
+        "fingerprint": write_split(path, encoded.columns, labels, kept, encoded.ids),
     }

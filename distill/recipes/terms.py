@@ -1,10 +1,10 @@
 """What a recipe is: a sum of weighted terms, and what they read from the store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -48,6 +48,10 @@ class Step:
     """The layer, from 0, that is being trained; None if all are."""
     weights: Float[Tensor, " vectors"] | None = None
     """Of the labels; None if all weigh the same."""
+    gaps: bool = False
+    """Whether the teacher's logits may have lines of NaN, where nobody gave any."""
+    answered: Bool[Tensor, " lines"] | None = None
+    """The lines of the whole batch that this step is of; None if of all."""
     shares: Mapping[Kind, Float[Tensor, ""]] = field(default_factory=dict)
     """What a mean over the batch is multiplied by (distill/data/averaging.py); empty where the batch is all there is."""
 
@@ -59,7 +63,14 @@ class Step:
     @property
     def teacher_logits(self) -> Float[Tensor, "vectors classes"]:
         """The teacher's logits, aligned as the student's."""
-        return self.task.comparable(self.targets[LOGITS], self.mask)
+        lines = self.task.comparable(self.targets[LOGITS], self.mask)
+        return lines if self.answered is None else lines[self.answered]
+
+    def with_answers(self) -> "Step":
+        """The same of the lines alone that have logits of the teacher."""
+        there = self.teacher_logits.isfinite().all(dim=1)
+        weights = None if self.weights is None else self.weights[there]
+        return replace(self, logits=self.logits[there], labels=self.labels[there], weights=weights, answered=there)
 
 
 @dataclass(frozen=True)
@@ -187,6 +198,16 @@ def terms_of(settings: StudentSettings, shapes: Shapes) -> tuple[Term, ...]:
 
 def total(terms: Sequence[Term], step: Step) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """The weighted sum, and each term unweighted, as the batch's part of its step. A recipe keeps no term of weight 0."""
-    values = {term.name: term.loss(step) * step.shares.get(term.over or step.task.averaged_over, 1.0) for term in terms}
+    answered = step.with_answers() if step.gaps else step
+    values = {
+        term.name: _value(term, answered if LOGITS in term.reads else step)
+        * step.shares.get(term.over or step.task.averaged_over, 1.0)
+        for term in terms
+    }
     loss = sum((term.weight * values[term.name] for term in terms), step.logits.new_zeros(()))
     return loss, values
+
+
+def _value(term: Term, step: Step) -> Float[Tensor, ""]:
+    """A term's mean; 0 of no lines."""
+    return term.loss(step) if len(step.logits) else step.logits.sum() * 0.0

@@ -27,7 +27,7 @@ from distill.report.records import (
     TargetSet,
 )
 
-ABOUT = ("task", "metric", "rows", "layers", "hidden_size", "parameters", "bytes", "seeds", "shipped")
+ABOUT = ("task", "metric", "rows", "layers", "hidden_size", "parameters", "bytes", "seeds", "shipped", "retention_rows")
 """What a metrics file says that is no measure."""
 SPLITS = ("train", "validation", "test")
 ROWS = ("rows", "transfer_rows", "truncated_rows")

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from distill.core.errors import UserError
 from distill.core.files import read_json, to_json, write_text
 from distill.params.task_specs import Per
+from distill.store.origin import stage_of
 from distill.store.output_names import HEADS, LOGITS, REPLAY, TOKENS, TRANSFORM, hidden_output, is_of_layer, kind_of
 
 FORMAT = "distill/targets"
@@ -76,6 +77,8 @@ class SplitShards(Described):
 
     dataset: str
     shards: tuple[Shard, ...]
+    lacking: Annotated[Count, Field(exclude_if=lambda count: count == 0)] = 0
+    """How many vectors of these rows nobody gave: a given set may lack rows, and tokens that begin no word. 0 is not written."""
 
 
 class Manifest(Described):
@@ -125,7 +128,7 @@ class Manifest(Described):
     def read(cls, folder: Path) -> "Manifest":
         """Read an output's manifest; a single changed byte is found."""
         path = folder / "manifest.json"
-        again = f"run `dvc repro targets@{folder.parent.name}`"
+        again = f"run `dvc repro {stage_of(folder.parent)}`"
         content = read_json(path, "the manifest of a target set's output")
         found = (content.get("format"), content.get("version")) if isinstance(content, dict) else type(content).__name__
         if found != (FORMAT, VERSION):

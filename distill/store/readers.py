@@ -35,13 +35,28 @@ class OutputReader(ABC):
     """Vectors a row, (rows,) int64: 1, its tokens, or its masked positions, as the manifest's `per` says."""
     ids: Array
     """Example ids in the store's order, (rows, 16) uint8."""
+    lacking: int = 0
+    """How many vectors of the data set's rows nobody gave: of these rows some are not there, or have vectors of NaN."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @abstractmethod
     def locate(self, ids: Array) -> Array:
         """The positions of example ids, (n, 16) uint8 → (n,) int64; all have to be there."""
+        places = self.find(ids)
+        if (gone := places < 0).any():
+            raise self._missing(ids, gone, f"nobody gave them; read the others alone, those of `ids` of {self.name}")
+        return places
+
+    @abstractmethod
+    def find(self, ids: Array) -> Array:
+        """The same, and −1 where a given set lacks a row."""
+
+    def _missing(self, ids: Array, gone: Array, why: str) -> UserError:
+        row, more = int(gone.argmax()), int(gone.sum()) - 1
+        return UserError(
+            f"{self.name}: has no targets for row {row} (example {bytes(ids[row]).hex()}), nor for {more} more; {why}"
+        )
 
     def gather(self, rows: Array, batch: Gathered | None = None) -> Tensor:
         """The teacher's output for these rows, fp32; what `batch` already has is not read again.
@@ -65,9 +80,9 @@ class OutputReader(ABC):
 class StoredOutput(OutputReader):
     """An output that lies in shards. Buffers are resolved once, when it is opened."""
 
-    def __init__(self, shards: Sequence[MappedShard], codec: Codec, name: str) -> None:
+    def __init__(self, shards: Sequence[MappedShard], codec: Codec, name: str, lacking: int = 0) -> None:
         """Index the rows of all record batches; of rows that are there twice, either will do."""
-        self.name, self.codec = name, codec
+        self.name, self.codec, self.lacking = name, codec, lacking
         self._shards = shards
         batches = [batch for shard in shards for batch in shard.batches]
         self.ids: Array = np.concatenate([batch.ids for batch in batches])
@@ -90,16 +105,13 @@ class StoredOutput(OutputReader):
             raise ValueError("rows have too many or too few values")
         return lengths
 
-    def locate(self, ids: Array) -> Array:
+    def find(self, ids: Array) -> Array:
         """See `OutputReader`."""
         found, missing = self.search(ids)
-        if missing.any():
-            row = int(missing.argmax())
-            raise UserError(
-                f"{self.name}: has no targets for row {row} (example {bytes(ids[row]).hex()}), nor for {int(missing.sum()) - 1} "
-                "more; the data set changed after the targets were computed: run `dvc repro` of the targets stage"
-            )
-        return found
+        if missing.any() and not self.lacking:
+            changed = "the data set changed after the targets were computed: run `dvc repro` of the targets stage"
+            raise self._missing(ids, missing, changed)
+        return np.where(missing, -1, found)
 
     def search(self, ids: Array) -> tuple[Array, Array]:
         """Positions of example ids, and which of them are missing: (n,) int64, (n,) bool."""
@@ -137,9 +149,9 @@ class ReplayedOutput(OutputReader):
         self.name, self._source, self._weights = name, source, weights
         self.lengths, self.ids = source.lengths, source.ids
 
-    def locate(self, ids: Array) -> Array:
+    def find(self, ids: Array) -> Array:
         """See `OutputReader`."""
-        return self._source.locate(ids)
+        return self._source.find(ids)
 
     def _gather(self, rows: Array, batch: Gathered) -> Tensor:
         lengths, source = self.lengths[rows], self._source
@@ -154,6 +166,15 @@ class OutputReaders(dict[str, OutputReader]):
     def locate(self, ids: Array) -> dict[str, Array]:
         """The positions of example ids in each output, (n, 16) uint8 → (n,) int64."""
         return {name: reader.locate(ids) for name, reader in self.items()}
+
+    def find(self, ids: Array) -> dict[str, Array]:
+        """The same, and −1 where a given set lacks a row."""
+        return {name: reader.find(ids) for name, reader in self.items()}
+
+    @property
+    def lacking(self) -> bool:
+        """Whether some output lacks vectors."""
+        return any(reader.lacking for reader in self.values())
 
     def gather(self, rows: Mapping[str, Array]) -> dict[str, Tensor]:
         """The same rows of each output, at their positions there."""

@@ -13,6 +13,7 @@ from typing import Any
 from distill.core.errors import UserError
 from distill.core.files import atomic_file, sha256
 from distill.store.manifest import File, Manifest
+from distill.store.origin import stage_of
 
 ONE_PUT = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
 """File systems where a file is not there before all of it is. Elsewhere it takes its name last."""
@@ -146,7 +147,7 @@ def publish(folder: Path, url: str) -> None:
     """
     outputs = {path.parent: Manifest.read(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))}
     if not outputs:
-        raise UserError(f"{folder}: no target set; run `dvc repro targets@{folder.name}`")
+        raise UserError(f"{folder}: no target set; run `dvc repro {stage_of(folder)}`")
     remote = Remote(url)
     for output, manifest in outputs.items():
         for entry in manifest.files:

@@ -22,6 +22,7 @@ from distill.core.errors import UserError
 from distill.core.files import atomic_file
 from distill.data.dataset import ID_BYTES
 from distill.store.manifest import ROWS_A_BATCH, libraries
+from distill.store.origin import stage_of
 
 STATISTICS = "statistics."
 
@@ -106,8 +107,8 @@ def map_shard(path: Path) -> MappedShard:
         return MappedShard(batches, metadata["output"].decode(), metadata["codec"].decode(), statistics, memory)
     except DAMAGE as error:
         what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        name = path.parent.parent.parent.name
-        raise UserError(f"{path}: damaged or missing ({what}); run `dvc repro --force targets@{name}`") from None
+        stage = stage_of(path.parent.parent.parent)
+        raise UserError(f"{path}: damaged or missing ({what}); run `dvc repro --force {stage}`") from None
 
 
 def row_keys(ids: Array) -> Array:

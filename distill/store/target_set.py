@@ -23,6 +23,7 @@ from distill.data.dataset import Dataset
 from distill.store.codecs.registry import codec_of, empty_planes
 from distill.store.codecs.vectors import Codec
 from distill.store.manifest import File, Manifest, Shard, differences
+from distill.store.origin import stage_of
 from distill.store.output_names import LOGITS, PROJECTIONS, REPLAY, TRANSFORM, kind_of
 from distill.store.readers import OutputReader, OutputReaders, ReplayedOutput, StoredOutput
 from distill.store.remote import Mirror
@@ -55,7 +56,7 @@ class TargetStore:
         alone = (folder / "manifest.json").exists()
         outputs = [folder] if alone else sorted(path.parent for path in folder.glob("*/manifest.json"))
         if not outputs:
-            raise UserError(f"{folder}: no target set; run `dvc repro targets@{folder.name}`, or `dvc pull {folder}`")
+            raise UserError(f"{folder}: no target set; run `dvc repro {stage_of(folder)}`, or `dvc pull {folder}`")
         manifests = {output.name: Manifest.read(output) for output in outputs}
         for name, manifest in manifests.items():
             if manifest.output != name:
@@ -71,15 +72,19 @@ class TargetStore:
         """An output's manifest."""
         if output not in self.manifests:
             kind, layer = kind_of(output)
-            name = self.folder.name
+            name, stage = self.folder.name, stage_of(self.folder)
             key = "relations" if kind in PROJECTIONS else kind
+            if self.teacher_layers == 0 and layer is not None:
+                raise UserError(
+                    f"{self.folder}: was given, as answers alone: no {output}; take a recipe of logits, such as hinton"
+                )
             if output == TRANSFORM:
                 raise UserError(
                     f"{self.folder}: logits are replayed from {TRANSFORM}, which is not here; write `targets: {name}`, not "
-                    f"`{name}/logits`, and get all of the set: `dvc pull targets@{name}`"
+                    f"`{name}/logits`, and get all of the set: `dvc pull {stage}`"
                 )
-            add = f"run `dvc repro targets@{name}`" if layer is None else f"add {layer} to `{key}` of targets.{name}"
-            advice = f"{add}, or get all of the set: `dvc pull targets@{name}`"
+            add = f"run `dvc repro {stage}`" if layer is None else f"add {layer} to `{key}` of targets.{name}"
+            advice = f"{add}, or get all of the set: `dvc pull {stage}`"
             raise UserError(f"{self.folder}: has no {output}, only {', '.join(self.manifests)}; {advice}")
         return self.manifests[output]
 
@@ -110,7 +115,7 @@ class TargetStore:
                 problems.append(f"the rows of {split} are {want[:12]}, the store was made from {got[:12]}")
         if problems:
             raise UserError(
-                f"{self.folder}: does not fit {dataset.folder}: {'; '.join(problems)}; run `dvc repro targets@{self.folder.name}`"
+                f"{self.folder}: does not fit {dataset.folder}: {'; '.join(problems)}; run `dvc repro {stage_of(self.folder)}`"
             )
 
     def outputs(self, outputs: Iterable[str], split: str) -> OutputReaders:
@@ -128,7 +133,7 @@ class TargetStore:
         if manifest.codec == REPLAY:
             reader = self._replayed(manifest, split, where)
         else:
-            reader = self._stored(manifest, manifest.splits[split].shards, where)
+            reader = self._stored(manifest, manifest.splits[split].shards, where, manifest.splits[split].lacking)
         return self._opened.setdefault((output, split), reader)
 
     def part(self, output: str, entry: Shard) -> StoredOutput:
@@ -148,7 +153,7 @@ class TargetStore:
             raise self._damaged(path, f"its content is not that of its checksum {entry.sha256[:12]}: damaged or swapped")
         return path
 
-    def _stored(self, manifest: Manifest, entries: Sequence[Shard], where: str) -> StoredOutput:
+    def _stored(self, manifest: Manifest, entries: Sequence[Shard], where: str, lacking: int = 0) -> StoredOutput:
         with ThreadPoolExecutor() as threads:
             shards = list(threads.map(lambda entry: self._shard(manifest, entry), entries))
         try:
@@ -157,7 +162,7 @@ class TargetStore:
                 > 1
             ):
                 raise ValueError("its shards have different statistics")
-            reader = StoredOutput(shards, self._codec(manifest, shards[0].statistics), where)
+            reader = StoredOutput(shards, self._codec(manifest, shards[0].statistics), where, lacking)
             if reader.lengths.min() < 1 or (manifest.per == "row" and reader.lengths.max() > 1):
                 raise ValueError(f"a row of {reader.lengths.min()} to {reader.lengths.max()} vectors")
         except (KeyError, ValueError) as error:
@@ -217,5 +222,5 @@ class TargetStore:
         return reader
 
     def _damaged(self, path: Path, what: str) -> UserError:
-        name = self.folder.name
-        return UserError(f"{path}: {what}; run `python -m distill verify {name} --repair`, or `dvc pull --force targets@{name}`")
+        name, stage = self.folder.name, stage_of(self.folder)
+        return UserError(f"{path}: {what}; run `python -m distill verify {name} --repair`, or `dvc pull --force {stage}`")

@@ -72,6 +72,7 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: f
             hidden=outputs.hidden_states or (),
             attention=attention,
             current_layer=batch.get("current_layer"),
+            gaps="gaps" in batch,
             shares=shares(batch),
         )
         return total(terms, step)
@@ -109,8 +110,9 @@ def objective_and_rows(
     if isinstance(task, MaskedLm) and logits is not None and logits.per == "token":
         task = MaskedLm(every_token=True)
     objective = objective_of(terms, task, settings.earlier_layers_lr_scale)
-    labels_only = all(term.name == HARD_LABELS for term in terms)
-    return objective, Collator(dataset.rows("train"), store.outputs(outputs, "train"), weights, labelled_only=labels_only)
+    labels = [term.name == HARD_LABELS for term in terms]
+    reads = {"labelled_only": all(labels), "reads_labels": any(labels)}
+    return objective, Collator(dataset.rows("train"), store.outputs(outputs, "train"), weights, **reads)
 
 
 def row_weights(dataset: Dataset, store: TargetStore, weights: SampleWeight) -> Array:

@@ -7,7 +7,7 @@ Three forms of logits occur:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class EvaluationSplit:
         """A split of a prepared data set."""
         examples = dataset.examples(split) if dataset.spec.windows else None
         return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable)
+
+    def part(self, chosen: Array) -> "EvaluationSplit":
+        """Some of the rows, which are no windows; `chosen` are their numbers."""
+        return replace(self, rows=self.rows.take(chosen))
 
     @property
     def labelled_tokens(self) -> Array:

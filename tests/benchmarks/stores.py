@@ -13,7 +13,6 @@ from distill.store.codecs.vectors import calibrate, vector_codec
 from distill.store.output_names import LOGITS, TOKENS, kind_of
 from distill.store.readers import OutputReader, StoredOutput
 from distill.store.shards import Column, map_shard, write_shard
-from distill.targets.materialization.forward import token_inputs
 
 ROWS_A_SHARD = 2048
 CLASSES = 5
@@ -29,8 +28,8 @@ class InRam(OutputReader):
         self.stops = np.cumsum(per_row)
         self.starts = self.stops - per_row
 
-    def locate(self, ids: Any) -> Any:
-        return self.reader.locate(ids)
+    def find(self, ids: Any) -> Any:
+        return self.reader.find(ids)
 
     def _gather(self, rows: Any, batch: Any) -> torch.Tensor:
         spans = zip(self.starts[rows].tolist(), self.stops[rows].tolist(), strict=True)
@@ -88,7 +87,7 @@ def _random(output: str, codec: Any, rows: PreparedRows, positions: Any, width: 
     lengths = rows.lengths[positions]
     kind, _ = kind_of(output)
     if kind == TOKENS:
-        return token_inputs(rows, positions)
+        return torch.from_numpy(rows.inputs(positions))
     if kind == LOGITS:
         return torch.randn(len(positions), CLASSES, generator=rng)
     if kind == "attention":

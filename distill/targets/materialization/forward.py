@@ -128,7 +128,7 @@ def encode_unit(
     lengths = rows.lengths[positions]
     encoded = {output: _Rows(len(positions)) for output in codecs}
     if TOKENS in codecs:
-        encoded[TOKENS].add(codecs[TOKENS], token_inputs(rows, positions), lengths, np.arange(len(positions)))
+        encoded[TOKENS].add(codecs[TOKENS], torch.from_numpy(rows.inputs(positions)), lengths, np.arange(len(positions)))
     wanted = {output: on_device(codec, reading.model.device) for output, codec in codecs.items() if output != TOKENS}
     counts = {output: vectors_a_row(reading.per[output], rows, positions) for output in wanted}
     layers = layers_of(list(wanted))
@@ -147,13 +147,6 @@ def _require_finite(head_outputs: Tensor, rows: PreparedRows, positions: Array, 
     if not finite.all():
         row = int(np.repeat(positions, vectors_a_row(per, rows, positions))[int((~finite).nonzero()[0, 0])])
         raise UserError(f"the teacher's logits of row {row} are NaN or infinite; train it again with a lower learning rate")
-
-
-def token_inputs(rows: PreparedRows, positions: Array) -> Tensor:
-    """What the teacher reads of these rows, (tokens, 1 or 2) int64: ids, and types where rows are pairs."""
-    sources = [rows.tokens] if rows.token_types is None else [rows.tokens, rows.token_types]
-    places = np.concatenate([np.arange(rows.offsets[i], rows.offsets[i + 1]) for i in positions])
-    return torch.from_numpy(np.stack([source[places] for source in sources], axis=1).astype(np.int64))
 
 
 def sample(

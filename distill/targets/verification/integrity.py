@@ -16,6 +16,7 @@ from distill.core import progress
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.store.manifest import File, Manifest, Shard, differences
+from distill.store.origin import stage_of
 from distill.store.output_names import LOGITS, REPLAY, TOKENS
 from distill.store.readers import StoredOutput
 from distill.store.shards import row_keys
@@ -112,7 +113,7 @@ def _read(folder: Path) -> CheckResult:
                     raise UserError(f"{path / MANIFEST}: holds {manifest.output}, expected {path.name}: put in a foreign place")
                 manifests[path.name] = manifest
     if not manifests and not checked.problems:
-        raise UserError(f"{folder}: no target set; run `dvc repro targets@{folder.name}`, or `dvc pull {folder}`")
+        raise UserError(f"{folder}: no target set; run `dvc repro {stage_of(folder)}`, or `dvc pull {folder}`")
     return checked
 
 
@@ -204,7 +205,8 @@ def _compare_rows(
         known = (wanted or {}).get(checked.manifests[reference].splits[split].dataset)
         expected, whose = (ids[reference], reference) if known is None else (row_keys(known), "the data set")
         for output, found in ids.items():
-            lacking = int((~np.isin(expected, found)).sum())
+            given = checked.manifests[output].splits[split].lacking > 0  # by choice
+            lacking = 0 if given and known is not None else int((~np.isin(expected, found)).sum())
             surplus = 0 if known is not None else int((~np.isin(found, expected)).sum())
             if lacking or surplus:
                 text = f"{split} lacks {lacking} rows that {whose} has, and has {surplus} that it lacks"

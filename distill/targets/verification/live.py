@@ -25,7 +25,7 @@ from distill.store.output_names import LOGITS, TOKENS, kind_of
 from distill.store.readers import OutputReader, OutputReaders, StoredOutput
 from distill.store.replay.registry import replay_weights
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.forward import Reading, Teacher, kept_of, layers_of, token_inputs
+from distill.targets.materialization.forward import Reading, Teacher, kept_of, layers_of
 from distill.targets.materialization.outputs import vectors_a_row
 from distill.targets.materialization.units import unique_rows
 
@@ -94,7 +94,7 @@ def _compare_batch(
         manifest, rows = store.manifests[output], reader.locate(ids)
         counts = vectors_a_row(manifest.per, prepared, positions)
         if output == TOKENS:
-            same = (reader.gather(rows) == token_inputs(prepared, positions)).all(dim=1)
+            same = (reader.gather(rows) == torch.from_numpy(prepared.inputs(positions))).all(dim=1)
             yield output, _largest(torch.where(same, 0.0, torch.inf)[:, None], lengths)
             continue
         if manifest.source in (None, TOKENS):

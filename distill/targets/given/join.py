@@ -1,0 +1,165 @@
+"""Answers of a table put beside the rows of a prepared data set."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from distill.core.arrays import Array
+from distill.core.console import print_result
+from distill.core.errors import UserError
+from distill.core.numeric import first_tokens
+from distill.data.dataset import Dataset, PreparedRows
+from distill.data.tokenizers import load_tokenizer, tokenize_truncated
+from distill.params.given import GivenSettings
+from distill.store.shards import row_keys
+from distill.targets.given.numbers import mean
+from distill.targets.given.table import Answer, Key
+
+NAMED = 3
+"""Rows that a message names."""
+AT_ONCE = 1000
+"""Rows that are tokenized together."""
+
+
+@dataclass(frozen=True)
+class AnsweredSplit:
+    """The rows of a split that have an answer, equal ones once, in the order of the data."""
+
+    positions: Array
+    """(rows,) int64: where each stands in the split, first."""
+    logits: Array
+    """(vectors, labels) float32: one a row, or one a token, NaN where no word begins."""
+    rows: int
+    """How many rows the split has, equal ones once."""
+    missing: tuple[Key, ...]
+    """Those that have no answer, by their keys."""
+
+
+def join(
+    answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings, where: str
+) -> tuple[dict[str, AnsweredSplit], int]:
+    """By split the rows with answers, of the splits that have any; and how many answers are of no row.
+
+    Of equal rows under several keys the answer is the mean of theirs.
+
+    Raises:
+        UserError: no row has an answer; or some of a split have none, and `missing` says so; an id stands for two texts; or words
+            and answers are not as many. Names the rows.
+    """
+    used: set[Key] = set()
+    joined = {}
+    for split in dataset.splits:
+        keys = _keys(dataset, split, settings)
+        _require_one_row_a_key(keys, dataset.rows(split), f"{dataset.folder}: {split}", settings)
+        joined[split] = _answered(answers, keys, dataset, split, where)
+        used.update(key for key in keys if key in answers)
+    if not used:
+        raise UserError(f"{where}: {_strangers(answers, dataset, settings)}")
+    for split, part in joined.items():
+        if part.missing:
+            _tell_missing(split, part, where, settings)
+    return {split: part for split, part in joined.items() if len(part.positions)}, len(answers) - len(used)
+
+
+def _keys(dataset: Dataset, split: str, settings: GivenSettings) -> list[Key]:
+    """Of each row what the table may call it."""
+    if settings.columns.key == "id":
+        own = dataset.own_ids(split)
+        return [(name,) for name in (own if own is not None else map(_hexadecimal, dataset.rows(split).ids))]
+    texts = dataset.texts(split)
+    if settings.columns.key == "tokens":
+        return [tuple(words) for words in texts["words"]]
+    return list(zip(*texts.values(), strict=True))
+
+
+def _hexadecimal(identity: Array) -> str:
+    return identity.tobytes().hex()
+
+
+def _require_one_row_a_key(keys: list[Key], rows: PreparedRows, where: str, settings: GivenSettings) -> None:
+    """An id that two different rows have, such as one of the training file and one of a transfer source, is no key."""
+    if settings.columns.key != "id":
+        return
+    first: dict[Key, int] = {}
+    for row, key in enumerate(keys):
+        other = first.setdefault(key, row)
+        if not np.array_equal(rows.ids[other], rows.ids[row]):
+            raise UserError(f"{where}: rows {other} and {row} differ and have the same id, {key[0]!r:.60}; take text as the key")
+
+
+def _answered(answers: Mapping[Key, Answer], keys: list[Key], dataset: Dataset, split: str, where: str) -> AnsweredSplit:
+    rows = dataset.rows(split)
+    same: dict[bytes, list[int]] = {}
+    for row, identity in enumerate(row_keys(rows.ids)):
+        same.setdefault(bytes(identity), []).append(row)
+    told = {group[0]: [row for row in group if keys[row] in answers] for group in same.values()}
+    missing = tuple(keys[first] for first, rest in told.items() if not rest)
+    places = np.array([first for first, rest in told.items() if rest], np.int64)
+    found = {row: answers[keys[row]] for rest in told.values() for row in rest}
+    if dataset.spec.labels_per_token:
+        lines = dict(_token_lines(found, dataset, split, rows))
+    else:
+        lines = {row: answer.logits for row, answer in found.items()}
+    exclusive, numbers = dataset.task != "multi-label", dataset.task == "regression"
+    groups = [[lines[row] for row in told[first]] for first in places.tolist()]
+    parts = [mean(group, exclusive=exclusive, numbers=numbers) for group in groups]
+    mixed = sum(len({line.tobytes() for line in group}) > 1 for group in groups)
+    if mixed:
+        print_result(
+            f"{where}: {split}: {mixed} rows are equal to others, once they are tokenized, and have the mean of their answers"
+        )
+    logits = np.concatenate([np.zeros((0, len(dataset.labels))), *parts]).astype(np.float32)
+    return AnsweredSplit(places, logits, len(same), missing)
+
+
+def _token_lines(found: Mapping[int, Answer], dataset: Dataset, split: str, rows: PreparedRows) -> Iterator[tuple[int, Array]]:
+    """An answer a word at the word's first token, (tokens, labels), NaN at all others: as tags are."""
+    texts, places = dataset.texts(split)["words"], sorted(found)
+    tokenizer = load_tokenizer(dataset.folder / "tokenizer")
+    for start in range(0, len(places), AT_ONCE):
+        part = places[start : start + AT_ONCE]
+        encodings, _ = tokenize_truncated(tokenizer, [" ".join(texts[row]) for row in part], None, dataset.max_length)
+        for row, encoding in zip(part, encodings, strict=True):
+            answer = found[row]
+            if len(answer.logits) != len(texts[row]):
+                raise UserError(
+                    f"{answer.place}: has answers for {len(answer.logits)} words, row {row} of {split} has {len(texts[row])}; "
+                    "give one a word"
+                )
+            assert encoding.ids == rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist()
+            words, positions = first_tokens(texts[row], np.array(encoding.offsets).reshape(-1, 2))
+            lines = np.full((len(encoding), len(dataset.labels)), np.nan)
+            lines[positions] = answer.logits[words]
+            yield row, lines
+
+
+def _tell_missing(split: str, part: AnsweredSplit, where: str, settings: GivenSettings) -> None:
+    """Say how many rows have no answer, and which; refuse, unless they are to be left out, or none of the split has one."""
+    if not len(part.positions):
+        print_result(f"{where}: no row of {split} has an answer; the set has none of that split")
+        return
+    line = f"{where}: {len(part.missing)} of {part.rows} rows of {split} have no answer: {_named(map(shown, part.missing))}"
+    if settings.missing == "error":
+        raise UserError(f"{line}; add them to the table, or leave them out: missing: skip")
+    print_result(f"{line}; they are left out")
+
+
+def _strangers(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings) -> str:
+    """What to say of a table that has no answer for any row."""
+    key = settings.columns.key
+    known = map(shown, _keys(dataset, "train", settings)[: NAMED + 1])
+    what = f"{len(answers)} answers ({_named(map(shown, answers))}), none of which is of a row of {dataset.folder}"
+    own = " (example ids, for the data set has no columns.id)" if key == "id" and dataset.own_ids("train") is None else ""
+    return f"has {what}, whose {key}s are {_named(known)}{own}; name another column in columns.{key}, or another key"
+
+
+def shown(key: Key) -> str:
+    """A key in a line: the texts of a pair apart, words by blanks."""
+    return (" | " if len(key) == 2 else " ").join(key)
+
+
+def _named(keys: Iterable[str]) -> str:
+    keys = list(itertools.islice(keys, NAMED + 1))
+    return ", ".join(f"{key!r:.60}" for key in keys[:NAMED]) + (", …" if len(keys) > NAMED else "")

@@ -1,0 +1,65 @@
+"""data/raw/SOURCE, data/prepared/DATASET → data/targets/NAME/, data/audits/NAME.*, data/runs/given/NAME.json"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.core.console import PARAMS, command, print_result
+from distill.core.files import atomic_folder, to_json, write_text
+from distill.core.settings import load_entry
+from distill.params.given import GivenSettings
+
+LISTED = 100
+"""Rows without an answer that the record names."""
+
+
+@command
+@click.argument("name")
+def main(name: str) -> None:
+    """Write the answers that a table gives to a prepared data set as the target set NAME, and audit the labels by them."""
+    settings = load_entry(PARAMS, "given", name, GivenSettings)
+    from distill.audit.audit import write_audit
+    from distill.core.errors import UserError
+    from distill.data.dataset import Dataset
+    from distill.evaluation.evaluate import score_answers
+    from distill.sources.files import read_local
+    from distill.store.target_set import TargetStore
+    from distill.targets.given.join import join, shown
+    from distill.targets.given.table import read_answers
+    from distill.targets.given.write import write_given
+
+    raw, dataset, out = (
+        Path("data/raw", settings.source),
+        Dataset.open(Path("data/prepared", settings.dataset)),
+        Path("data/targets", name),
+    )
+    if not raw.exists():
+        raise UserError(f"{raw}: no such folder; add '{settings.source}' to `sources`, or put it there with `dvc add`")
+    answers = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
+    splits, strangers = join(answers, dataset, settings, str(raw))
+    with atomic_folder(out) as folder:
+        write_given(folder, dataset, splits, settings)
+    store = TargetStore.open(out)
+    write_audit(dataset, store, Path("data/audits", name))
+    scores = score_answers(store, dataset)
+    record: dict[str, Any] = {
+        split: {
+            "rows": part.rows,
+            "answered": len(part.positions),
+            "missing": list(map(shown, part.missing[:LISTED])),
+            "scores": scores.get(split, {}),
+        }
+        for split, part in splits.items()
+    }
+    sizes = {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(out.iterdir())}
+    write_text(Path("data/runs/given", f"{name}.json"), to_json({"splits": record, "strangers": strangers, "bytes": sizes}))
+    if strangers:
+        print_result(f"given {name}: {strangers} of {len(answers)} answers are of no row of {settings.dataset}")
+    for split, part in record.items():
+        right = f", {dataset.metric} {part['scores'][dataset.metric]:.4f} against its labels" if part["scores"] else ""
+        print_result(f"given {name}: {split}: answers for {part['answered']} of {part['rows']} rows{right}")
+
+
+if __name__ == "__main__":
+    main()
