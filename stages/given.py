@@ -24,6 +24,7 @@ def main(name: str) -> None:
     from distill.data.dataset import Dataset
     from distill.evaluation.evaluate import score_answers
     from distill.sources.files import read_local
+    from distill.store.output_names import LOGITS
     from distill.store.target_set import TargetStore
     from distill.targets.given.join import join, shown
     from distill.targets.given.table import read_answers
@@ -53,7 +54,9 @@ def main(name: str) -> None:
         for split, part in splits.items()
     }
     sizes = {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(out.iterdir())}
-    write_text(Path("data/runs/given", f"{name}.json"), to_json({"splits": record, "strangers": strangers, "bytes": sizes}))
+    tokens = sum(shard.tokens for part in store.manifest(LOGITS).splits.values() for shard in part.shards)
+    about = {"metric": dataset.metric, "strangers": strangers, "tokens": tokens, "bytes": sizes}
+    write_text(Path("data/runs/given", f"{name}.json"), to_json({"splits": record, **about}))
     if strangers:
         print_result(f"given {name}: {strangers} of {len(answers)} answers are of no row of {settings.dataset}")
     for split, part in record.items():

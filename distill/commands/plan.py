@@ -27,19 +27,21 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
 
     params = load_params(PARAMS)
     for name in names:
-        if name not in params.targets:
-            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, params.targets)}")
-    wanted = dict.fromkeys(names or params.targets)
+        if name not in params.answered():
+            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, params.answered())}")
+    chosen = dict.fromkeys(names or params.answered())
+    wanted = [name for name in chosen if name in params.targets]
     teachers = dict.fromkeys(params.targets[name].teacher for name in wanted)
     configs = {name: find_config(params.teachers[name].checkpoint, Path("data/teachers", name)) for name in teachers}
     shapes = {name: require_shape(config) for name, config in configs.items()}
     problems = [line for name in wanted for line in missing_needs(params, name, PARAMS, shapes)]
-    from distill.pipeline.plan import plan
+    from distill.pipeline.plan import plan, plan_given
 
     plans = {}
-    for name in wanted:
+    for name in chosen:
         try:
-            plans[name] = plan(params, name, shapes, configs[params.targets[name].teacher])
+            given = name in params.given
+            plans[name] = plan_given(params, name) if given else plan(params, name, shapes, configs[params.targets[name].teacher])
         except UserError as error:
             problems += [] if any(str(error) in line for line in problems) else [str(error)]
     click.echo(to_json({"targets": plans, "problems": problems}) if as_json else "\n\n".join(map(text, plans, plans.values())))
@@ -49,6 +51,8 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
 
 def text(name: str, content: Mapping[str, Any]) -> str:
     """A target set's plan, for people."""
+    if "teacher" not in content:
+        return given_text(name, content)
     teacher, dataset, codec = content["teacher"], content["dataset"], content["codec"]
     rows = ", ".join(f"{count:,} {split}" for split, count in dataset["rows"].items())
     lines = [
@@ -68,6 +72,24 @@ def text(name: str, content: Mapping[str, Any]) -> str:
     if not rows:
         lines.append(f"data/prepared/{dataset['name']} is not there: run `dvc repro prepare@{dataset['name']}` for bytes")
     return "\n".join(lines)
+
+
+def given_text(name: str, content: Mapping[str, Any]) -> str:
+    """A given set's plan."""
+    dataset, answered, source = content["dataset"], content["answered"], content["source"]
+    lines = [f"given.{name}: source {source}, data set {dataset['name']}"]
+    if not dataset["rows"]:
+        lines.append(
+            f"data/prepared/{dataset['name']} is not there: run `dvc repro prepare@{dataset['name']}` for rows and bytes"
+        )
+    elif answered is None:
+        lines.append(f"data/raw/{source} is not there: run `dvc repro fetch@{source}` for the rows that it answers")
+    else:
+        counts = ", ".join(f"{answered[split]:,} of {count:,} {split}" for split, count in dataset["rows"].items())
+        lines.append(f"answers for {counts} rows, equal ones once")
+    tables = [aligned([("student", "reads", "lacks"), *_students(content["students"])])]
+    tables += [aligned(_outputs(content["outputs"], tuple(dataset["rows"])))]
+    return "\n".join([*lines, "", *tables[0], "", *tables[1]])
 
 
 def _students(students: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -1,35 +1,156 @@
-"""`python -m distill publish`: a target set at a URL, for those who do not use DVC; or a model on the hub."""
+"""`python -m distill publish`: a target set at a URL or on the hub, as it is or as Parquet; or a model on the hub."""
 
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from distill.core.console import command
+from distill.core.console import PARAMS, command
+
+if TYPE_CHECKING:
+    from distill.pipeline.project import Params
+
+DATASETS = "hf://datasets/"
 
 
 @command
 @click.argument("name")
 @click.argument("url", required=False)
+@click.option(
+    "--as", "form", type=click.Choice(["parquet"]), help="For people and other tools: a Parquet file a split, and a card."
+)
+@click.option("--with", "outputs", multiple=True, metavar="OUTPUT", help="With --as parquet: also this hidden state (hidden-06).")
 @click.option("--hub", metavar="USER/NAME", help="Upload the export of the student NAME, card and weights, to this repository.")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is new.")
-def main(name: str, url: str | None, hub: str | None, private: bool) -> None:
+def main(
+    name: str, url: str | None, form: Literal["parquet"] | None, outputs: tuple[str, ...], hub: str | None, private: bool
+) -> None:
     """Copy the target set NAME to URL (s3://BUCKET/targets/NAME, any fsspec URL), from where TargetStore.open(URL) reads it.
 
-    With --hub, upload the student NAME to the Hugging Face hub instead: for transformers, Optimum and transformers.js.
+    With --as parquet, pandas, DuckDB and `datasets` read it, from there or from a folder. hf://datasets/USER/NAME is a data set
+    on the Hugging Face hub, which gets all files in one commit. With --hub, upload the student NAME instead: for transformers,
+    Optimum and transformers.js.
     """
     from distill.core.errors import UserError
 
     if (url is None) == (hub is None):
         raise UserError("expected one of: a URL, for the target set of that name; --hub USER/NAME, for the student")
+    if outputs and form is None:
+        raise UserError("--with: goes with --as parquet; the set as it is has all of its outputs")
     if hub is not None:
-        from distill.export.hub import files_for_hub, upload
-
-        export = Path("data/exports/students", name)
-        files = files_for_hub(export, Path("data/students", name))
-        click.echo(f"{export}: {len(files)} files published at {upload(files, hub, private=private)}")
+        if form is not None:
+            raise UserError("--as parquet: is of target sets, --hub of models; give a URL such as hf://datasets/USER/NAME")
+        publish_model(name, hub, private=private)
         return
-    from distill.store.remote import publish
+    place = str(url)
+    with tempfile.TemporaryDirectory() as scratch:
+        if form is not None:
+            files = tables(name, place, Path(scratch), outputs)
+        elif place.startswith(DATASETS):
+            files = own_files(name, place, Path(scratch))
+        else:
+            from distill.store.remote import publish
 
-    folder = Path("data/targets", name)
-    publish(folder, str(url))
-    click.echo(f"{folder}: published at {url}")
+            publish(Path("data/targets", name), place)
+            files = {}
+        send(files, place, private=private)
+    click.echo(f"data/targets/{name}: published at {place}")
+
+
+def publish_model(name: str, hub: str, *, private: bool) -> None:
+    """Upload a student's export."""
+    from distill.export.hub import files_for_hub, upload
+
+    export = Path("data/exports/students", name)
+    files = files_for_hub(export, Path("data/students", name))
+    address = upload(files, hub, private=private, message="A distilled model")
+    click.echo(f"{export}: {len(files)} files published at {address}")
+
+
+def send(files: dict[str, Path], place: str, *, private: bool) -> None:
+    """Copy files, by their names there, to a URL or a folder; to the hub in one commit."""
+    if place.startswith(DATASETS):
+        from distill.export.hub import upload
+
+        repository = place.removeprefix(DATASETS).strip("/")
+        upload(dict(files), repository, private=private, message="Soft labels", kind="dataset")
+    elif files:
+        from distill.store.remote import Remote
+
+        remote = Remote(place)
+        for name, file in files.items():
+            remote.put(file, name)
+
+
+def tables(name: str, place: str, scratch: Path, outputs: tuple[str, ...]) -> dict[str, Path]:
+    """The set as Parquet, and its card."""
+    import pyarrow.parquet as pq
+
+    from distill.data.dataset import Dataset
+    from distill.pipeline.project import load_params
+    from distill.store.target_set import TargetStore
+    from distill.targets.data_card import About, card
+    from distill.targets.tables import write_tables
+
+    params = load_params(PARAMS)
+    dataset = Dataset.open(Path("data/prepared", entry_of(params, name)))
+    store = TargetStore.open(Path("data/targets", name))
+    files = write_tables(scratch, store, dataset, outputs)
+    columns = pq.read_schema(files[0]).names
+    shown = place.removeprefix(DATASETS).strip("/")
+    text = card(store, dataset, About(name, teachers(params, name), made_of(params, name), shown, tuple(columns)))
+    (scratch / "README.md").write_text(text, encoding="utf-8")
+    return {file.name: file for file in (*files, scratch / "README.md")}
+
+
+def own_files(name: str, place: str, scratch: Path) -> dict[str, Path]:
+    """The set as it is, once it has been found to be whole, and its card."""
+    from distill.data.dataset import Dataset
+    from distill.pipeline.project import load_params
+    from distill.store.remote import whole_files
+    from distill.store.target_set import TargetStore
+    from distill.targets.data_card import About, card
+
+    params, folder = load_params(PARAMS), Path("data/targets", name)
+    files = {file.relative_to(folder).as_posix(): file for file in whole_files(folder)}
+    dataset = Dataset.open(Path("data/prepared", entry_of(params, name)))
+    text = card(TargetStore.open(folder), dataset, About(name, teachers(params, name), made_of(params, name), place))
+    (scratch / "README.md").write_text(text, encoding="utf-8")
+    return {**files, "README.md": scratch / "README.md"}
+
+
+def entry_of(params: "Params", name: str) -> str:
+    """The data set of a target set, whichever section it is of."""
+    from distill.core.errors import UserError
+    from distill.core.settings import nearest
+
+    known = params.answered() | {name: entry.dataset for name, entry in params.ensembles.items()}
+    if name not in known:
+        raise UserError(f"{PARAMS}: no target set '{name}' in targets, given or ensembles{nearest(name, known)}")
+    return known[name]
+
+
+def teachers(params: "Params", name: str) -> str:
+    """Who answers, in words."""
+    return " and ".join(dict.fromkeys(f"`{params.teacher(member)}`" for member in params.members(name)))
+
+
+def made_of(params: "Params", name: str) -> str:
+    """The entries of params.yaml that a set comes from, as YAML, those of its teachers among them."""
+    from distill.pipeline.resolve import to_yaml
+
+    found: dict[str, dict[str, object]] = {}
+
+    def note(section: str, entry: str) -> None:
+        settings = getattr(params, section)[entry]
+        found.setdefault(section, {})[entry] = settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    for member in params.members(name):
+        note("given" if member in params.given else "targets", member)
+        if member in params.targets:
+            note("teachers", params.targets[member].teacher)
+    if name in params.ensembles:
+        note("ensembles", name)
+    note("datasets", params.origin(entry_of(params, name)))
+    return to_yaml(found)

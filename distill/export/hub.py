@@ -1,6 +1,7 @@
 """An export on the Hugging Face hub, its files where transformers, Optimum and transformers.js look for them."""
 
 from pathlib import Path
+from typing import Literal
 
 from distill.core.errors import UserError
 from distill.core.locations import first_line
@@ -30,7 +31,9 @@ def files_for_hub(export: Path, model: Path) -> dict[str, Path | bytes]:
     return found
 
 
-def upload(files: dict[str, Path | bytes], repository: str, *, private: bool) -> str:
+def upload(
+    files: dict[str, Path | bytes], repository: str, *, private: bool, message: str, kind: Literal["model", "dataset"] = "model"
+) -> str:
     """Make the repository if there is none, and commit the files to it at once; returns its address."""
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
@@ -41,8 +44,8 @@ def upload(files: dict[str, Path | bytes], repository: str, *, private: bool) ->
     adds = [CommitOperationAdd(place, content) for place, content in files.items()]
 
     try:
-        address = api.create_repo(repository, private=private, exist_ok=True)
-        api.create_commit(repository, adds, commit_message="A distilled model")
+        address = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
+        api.create_commit(repository, adds, repo_type=kind, commit_message=message)
         return str(address)
     except ValueError as error:
         raise UserError(f"hub: '{repository}': {' '.join(str(error).split())[:200]}; expected USER/NAME") from None

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 import transformers
 from transformers import AutoConfig, PreTrainedModel
@@ -18,10 +19,15 @@ from distill.params.targets import Split
 from distill.pipeline.needs import difference, keeps, lists, names, readers, reads, union, unused_outputs
 from distill.pipeline.project import Params
 from distill.pipeline.shapes import Shape
+from distill.sources.files import read_local
 from distill.store.codecs.vectors import bytes_a_vector
-from distill.store.output_names import REPLAY
-from distill.targets.disk_size import VARIANCE_LOST, Plan
+from distill.store.output_names import LOGITS, REPLAY, TOKENS
+from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
+from distill.targets.given.join import coverage
+from distill.targets.given.table import read_answers
+from distill.targets.given.write import CODECS
 from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve
+from distill.targets.materialization.units import unique_rows
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
 
@@ -55,6 +61,44 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
         },
         "attention": {"layers": list(wanted.attention), "bytes": attention},
     }
+
+
+def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str, Any]:
+    """All that is known of a given set, as JSON has it: whose answers its table has, if that is here."""
+    settings = params.given[name]
+    folder, raw = data / "prepared" / settings.dataset, data / "raw" / settings.source
+    rows: dict[str, int] = {}
+    answered: dict[str, int] | None = None
+    sizes: dict[str, dict[str, int] | None] = {LOGITS: None, TOKENS: None}
+    if (folder / "dataset.json").exists():
+        dataset = Dataset.open(folder)
+        rows = {split: len(unique_rows(dataset.rows(split))) for split in get_args(Split) if split in dataset.splits}
+        if raw.exists():
+            found = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
+            answered = coverage(found, dataset, settings)
+        sizes = _given_sizes(dataset, rows if answered is None else answered)
+    asked = {student: names(params.students[student].needs(1, 1)) for student in readers(params, name)}
+    return {
+        "source": settings.source,
+        "dataset": {"name": settings.dataset, "rows": rows},
+        "answered": answered,
+        "students": {student: {"reads": reads, "lacks": []} for student, reads in asked.items()},
+        "outputs": {output: {"codec": CODECS[output], "source": None, "bytes": size} for output, size in sizes.items()},
+    }
+
+
+def _given_sizes(dataset: Dataset, rows: Mapping[str, int]) -> dict[str, dict[str, int] | None]:
+    """Bytes of a given set's outputs by split, if the rows with answers are of the lengths of the first."""
+    found: dict[str, dict[str, int] | None] = {}
+    for output, width in ((LOGITS, len(dataset.labels)), (TOKENS, 1 + (dataset.rows("train").token_types is not None))):
+        sizes = {}
+        for split, count in rows.items():
+            lengths = dataset.rows(split).lengths[:count]
+            per_token = output == TOKENS or dataset.spec.labels_per_token
+            vectors = lengths if per_token else np.ones_like(lengths)
+            sizes[split] = file_bytes(output, CODECS[output], width, vectors) if count else 0
+        found[output] = sizes
+    return found
 
 
 def _reads(params: Params, student: str, shapes: Mapping[str, Shape]) -> Needs | None:

@@ -184,7 +184,11 @@ def recommendation(results: Sequence[Candidate]) -> str:
     """The answer in a line, for people who have set no budget."""
     budget, prefer = recommended(results)
     line = sentence(choose(results, budget, prefer), budget)
-    return line if prefer == "latency" or not results else f"{line}; the best score: none keeps {KEPT:.0%} of its teacher’s"
+    if prefer == "latency" or not results:
+        return line
+    known = any(candidate.retention is not None for candidate in results)
+    why = f"none keeps {KEPT:.0%} of its teacher’s" if known else "no teacher’s is known on the test rows"
+    return f"{line}; the best score: {why}"
 
 
 def distance(candidate: Candidate, budget: Budget) -> float:

@@ -15,6 +15,7 @@ from distill.params.resolved import Resolved, Student
 from distill.report.choose import SCORED, UNSCORED
 from distill.report.records import (
     BASELINE,
+    Answered,
     Audit,
     DataSet,
     Duplicates,
@@ -69,7 +70,7 @@ def _data_set(params: Resolved, data: Path, name: str, benchmark: Any, machine: 
     read = {target_set for entry in entries for target_set in entry.targets}
     targets = [entry for entry in params.targets if entry.origin == name or entry.name in read]
     teaching = {entry.teacher for entry in targets}
-    sets = {entry.name: _target_set(data, entry.name, entry.teacher) for entry in targets}
+    sets = {entry.name: (_given_set if entry.given else _target_set)(data, entry.name, entry.teacher) for entry in targets}
     runs = {entry.name: _runs(data, entry) for entry in entries}
     teachers = [
         _teacher(data, entry.name, "" if entry.origin == name else entry.dataset, benchmark)
@@ -182,9 +183,20 @@ def _target_set(data: Path, name: str, teacher: str) -> TargetSet:
         return TargetSet(name, teacher, record["seconds"], computed, tokens, dict(record["bytes"]), losses, audit)
 
 
-def _audit(path: Path, name: str) -> Audit:
+def _given_set(data: Path, name: str, teacher: str) -> TargetSet:
+    with _record(data / "runs/given" / f"{name}.json", f"given@{name}") as record:
+        answered = [
+            Answered(split, part["rows"], part["answered"], part["scores"].get(record["metric"]))
+            for split, part in sorted(record["splits"].items(), key=lambda item: SPLITS.index(item[0]))
+        ]
+        tokens, sizes = record["tokens"], dict(record["bytes"])
+    audit = _audit(data / "audits" / f"{name}.parquet", name, "given")
+    return TargetSet(name, teacher, 0.0, 0, tokens, sizes, {}, audit, tuple(answered))
+
+
+def _audit(path: Path, name: str, stage: str = "audit") -> Audit:
     columns = ["text", "word", "label", "teacher", "confidence", "kind"]
-    with _record(path.with_suffix(".json"), f"audit@{name}") as record:
+    with _record(path.with_suffix(".json"), f"{stage}@{name}") as record:
         worst = [
             Suspect(f"{word} … in: {text}" if word else text, *rest)
             for kind in ("suspect", "hard")

@@ -110,6 +110,17 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """How many rows of a split were given answers, and how good these are."""
+
+    split: str
+    rows: int
+    answered: int
+    score: float | None
+    """In the data set's metric, on the rows that have a label; None if none has."""
+
+
+@dataclass(frozen=True)
 class TargetSet:
     """What a target set cost: the teacher's forward pass, and the disk; and what its teacher thinks of the labels."""
 
@@ -124,6 +135,8 @@ class TargetSet:
     losses: Mapping[str, Mapping[str, float]]
     """By output: `variance_lost`, `kl`, `replayed_kl`; outputs that are exact are not in it."""
     audit: Audit
+    given: tuple[Answered, ...] = ()
+    """By split; of answers that were given alone, which cost nothing here."""
 
     @property
     def full_seconds(self) -> float | None:

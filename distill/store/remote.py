@@ -145,15 +145,21 @@ def publish(folder: Path, url: str) -> None:
 
     What lies there under the same names is replaced. A set that is not whole is refused.
     """
+    files, remote = whole_files(folder), Remote(url)
+    for path in files:
+        remote.put(path, path.relative_to(folder).as_posix())
+
+
+def whole_files(folder: Path) -> Iterator[Path]:
+    """The files of a target set, each once it has been found to be what its manifest says, and then the manifests."""
     outputs = {path.parent: Manifest.read(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))}
     if not outputs:
         raise UserError(f"{folder}: no target set; run `dvc repro {stage_of(folder)}`")
-    remote = Remote(url)
     for output, manifest in outputs.items():
         for entry in manifest.files:
             path = output / entry.file
             if not path.is_file() or sha256(path) != entry.sha256:
                 raise UserError(f"{path}: is missing or damaged; run `python -m distill verify {folder.name} --repair`")
-            remote.put(path, f"{output.name}/{entry.file}")
+            yield path
     for output in outputs:
-        remote.put(output / MANIFEST, f"{output.name}/{MANIFEST}")
+        yield output / MANIFEST

@@ -58,7 +58,7 @@ def once(data_set: DataSet) -> Table:
         (f"fine-tuning {teacher.name}", teacher.seconds, "" if teacher.seconds else "checkpoint kept as it is")
         for teacher in data_set.teachers
     ]
-    rows += [(f"targets {entry.name}", entry.full_seconds, _read_by(entry)) for entry in data_set.targets]
+    rows += [(f"targets {entry.name}", entry.full_seconds, _read_by(entry)) for entry in data_set.targets if not entry.given]
     columns: list[Column[tuple[str, float | None, str]]] = [
         Column("Paid once", lambda row: row[0], number=False),
         Column("Time", lambda row: NONE if row[1] is None else duration(row[1])),

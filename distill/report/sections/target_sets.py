@@ -1,7 +1,8 @@
 """What the target store holds, its bytes, and what its codecs lost."""
 
-from distill.report.parts import Block
-from distill.report.records import DataSet, TargetSet
+from distill.report.metric_names import METRIC_NAMES, shown
+from distill.report.parts import Block, Note, Part
+from distill.report.records import Answered, DataSet, TargetSet
 from distill.report.tables import Column, Table, make_table, millions, percent
 from distill.store.output_names import kind_of
 
@@ -24,8 +25,21 @@ LOST = {
 
 
 def store(data_set: DataSet) -> Block:
-    """A table for each target set."""
-    return Block("Store", tuple(holdings(entry) for entry in data_set.targets))
+    """A table for each target set; of given ones also whose answers they have."""
+    parts: list[Part] = []
+    for entry in data_set.targets:
+        parts += [holdings(entry), *([Note(answered(entry, data_set.metric))] if entry.given else [])]
+    return Block("Store", tuple(parts))
+
+
+def answered(entry: TargetSet, metric: str) -> str:
+    """How many rows were given answers, and how good these are."""
+    lines = [f"{part.answered:,} of {part.rows:,} {part.split} rows{_right(part, metric)}" for part in entry.given]
+    return f"{entry.name} was given: it has answers for {', '.join(lines)}."
+
+
+def _right(part: Answered, metric: str) -> str:
+    return "" if part.score is None else f" ({METRIC_NAMES[metric]} {shown(metric, part.score)})"
 
 
 def holdings(targets: TargetSet) -> Table:

@@ -9,18 +9,15 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
-from distill.core.numeric import first_tokens
 from distill.data.dataset import Dataset, PreparedRows
-from distill.data.tokenizers import load_tokenizer, tokenize_truncated
 from distill.params.given import GivenSettings
 from distill.store.shards import row_keys
 from distill.targets.given.numbers import mean
 from distill.targets.given.table import Answer, Key
+from distill.targets.given.words import word_starts
 
 NAMED = 3
 """Rows that a message names."""
-AT_ONCE = 1000
-"""Rows that are tokenized together."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,15 @@ def join(
         if part.missing:
             _tell_missing(split, part, where, settings)
     return {split: part for split, part in joined.items() if len(part.positions)}, len(answers) - len(used)
+
+
+def coverage(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings) -> dict[str, int]:
+    """How many rows of each split a table answers, equal ones once."""
+    found = {}
+    for split in dataset.splits:
+        keys, ids = _keys(dataset, split, settings), row_keys(dataset.rows(split).ids)
+        found[split] = len({bytes(identity) for key, identity in zip(keys, ids, strict=True) if key in answers})
+    return found
 
 
 def _keys(dataset: Dataset, split: str, settings: GivenSettings) -> list[Key]:
@@ -116,23 +122,16 @@ def _answered(answers: Mapping[Key, Answer], keys: list[Key], dataset: Dataset, 
 
 def _token_lines(found: Mapping[int, Answer], dataset: Dataset, split: str, rows: PreparedRows) -> Iterator[tuple[int, Array]]:
     """An answer a word at the word's first token, (tokens, labels), NaN at all others: as tags are."""
-    texts, places = dataset.texts(split)["words"], sorted(found)
-    tokenizer = load_tokenizer(dataset.folder / "tokenizer")
-    for start in range(0, len(places), AT_ONCE):
-        part = places[start : start + AT_ONCE]
-        encodings, _ = tokenize_truncated(tokenizer, [" ".join(texts[row]) for row in part], None, dataset.max_length)
-        for row, encoding in zip(part, encodings, strict=True):
-            answer = found[row]
-            if len(answer.logits) != len(texts[row]):
-                raise UserError(
-                    f"{answer.place}: has answers for {len(answer.logits)} words, row {row} of {split} has {len(texts[row])}; "
-                    "give one a word"
-                )
-            assert encoding.ids == rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist()
-            words, positions = first_tokens(texts[row], np.array(encoding.offsets).reshape(-1, 2))
-            lines = np.full((len(encoding), len(dataset.labels)), np.nan)
-            lines[positions] = answer.logits[words]
-            yield row, lines
+    texts = dataset.texts(split)["words"]
+    for row, words, places in word_starts(dataset, split, sorted(found)):
+        answer, count = found[row], len(texts[row])
+        if len(answer.logits) != count:
+            raise UserError(
+                f"{answer.place}: has answers for {len(answer.logits)} words, row {row} of {split} has {count}; give one a word"
+            )
+        lines = np.full((rows.lengths[row], len(dataset.labels)), np.nan)
+        lines[places] = answer.logits[words]
+        yield row, lines
 
 
 def _tell_missing(split: str, part: AnsweredSplit, where: str, settings: GivenSettings) -> None:

@@ -77,7 +77,7 @@ def _keep(parts: list[tuple[Array, str]], numbers: Array, place: str, reader: "_
             f"{place}: has {len(numbers)} words, {parts[0][1]} has {len(parts[0][0])} under the same {reader.key}; drop one"
         )
     if parts and not reader.votes:
-        if not np.array_equal(parts[0][0], numbers):
+        if not np.array_equal(parts[0][0], numbers, equal_nan=True):
             raise UserError(
                 f"{place}: has another answer than {parts[0][1]} under the same {reader.key}; drop one of them"
                 + ("" if reader.form != "label" else ", or, if rows are votes, name the column in columns.votes")
@@ -150,7 +150,12 @@ class _Reader:
             return None if _says_nothing(value) else self._shares(value, names)[None]
         if not isinstance(value, list):
             raise TypeError(f"holds {value!r:.60}, expected a list, an item a word")
-        return np.stack([self._shares(_parsed(item), names) for item in value]) if value else None
+        lines = [self._word(_parsed(item), names) for item in value]
+        return None if all(np.isnan(line).all() for line in lines) else np.stack(lines)
+
+    def _word(self, value: Any, names: Names) -> Array:
+        """Logits of a word; NaN if nothing is said of it."""
+        return np.full(len(self.labels), np.nan) if _says_nothing(value) else self._shares(value, names)
 
     def _shares(self, value: Any, names: Names) -> Array:
         """Logits of a line."""
@@ -173,8 +178,6 @@ class _Reader:
             found[list(names.order)] = [np.nan if number is None else _number(number) for number in value]
         else:
             raise TypeError(f"holds {value!r:.60}, expected a list of numbers, or LABEL: NUMBER")
-        if np.isnan(found).all():
-            raise ValueError("has a word without any number" if self.words else "has no number")
         return SHARES[self.form](found, exclusive=not self.several)
 
     def _counts(self, value: Any, names: Names) -> Array | None:
