@@ -1,10 +1,13 @@
 """The ready-made files of docs/params are what `python -m distill check` takes, and their target sets feed their students."""
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
@@ -13,6 +16,8 @@ from distill.data.dataset import UNLABELLED, Dataset
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
+from distill.store.target_set import TargetStore
+from stages.given import main as give
 from stages.prepare import main as prepare
 from tests import hub, tiny
 from tests.closures import ROOT
@@ -70,6 +75,28 @@ def test_a_file_says_how_it_is_run_and_what_it_says_names_its_own_entries(file: 
     students = load_params(file).students
     assert set(re.findall(r"dvc repro evaluate@([\w-]+)", text)) <= set(students)
     assert all((ROOT / name).exists() for name in re.findall(r"docs/params/[\w-]+\.yaml", text))
+
+
+def test_the_answers_of_the_given_file_are_read_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = read_yaml(ROOT / "docs/params/given.yaml")
+    for folder in ("data/raw/sst2", "data/raw/answers"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    tables = hub.tables("nyu-mll/glue/sst2")
+    for split, table in tables.items():
+        pyarrow.parquet.write_table(table, Path("data/raw/sst2", f"{split}.parquet"))
+    texts = dict.fromkeys(text for split in ("train", "validation") for text in tables[split]["sentence"].to_pylist()[5:])
+    rows = [{"sentence": text, "votes": ["positive", "negative", "positive"]} for text in texts]
+    Path("data/raw/answers/train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    tiny.masking_tokenizer().save_pretrained("tokenizer")
+    content["datasets"]["sst2"]["tokenizer"] = {"path": "tokenizer"}
+    with Path("params.yaml").open("w", encoding="utf-8") as stream:
+        YAML(typ="safe", pure=True).dump(content, stream)
+    for stage, name in ((prepare, "sst2"), (give, "reviews")):
+        done = CliRunner().invoke(stage, [name])
+        assert done.exit_code == 0, done.output
+    logits = TargetStore.open(Path("data/targets/reviews")).output("logits", "test").gather(np.zeros(1, np.int64))
+    assert torch.softmax(logits, dim=1)[0].tolist() == pytest.approx([0.4, 0.6])
 
 
 def test_all_nine_glue_tasks_are_there_with_their_own_metrics() -> None:

@@ -19,7 +19,7 @@ from tests.projects import make_origin, make_project, run, run_pipeline
 PARAMS = """\
 defaults:
   datasets: {tokenizer: {path: ORIGIN/checkpoint}}
-  students: {epochs: 1, batch_size: 8, learning_rate: 1e-2, precision: fp32, dataset: tiny}
+  students: {epochs: 1, batch_size: 8, learning_rate: 1e-2, precision: fp32}
 sources:
   tiny: {path: ORIGIN/rows}
   answers: {path: ORIGIN/answers.jsonl}
