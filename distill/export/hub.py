@@ -32,9 +32,9 @@ def files_for_hub(export: Path, model: Path) -> dict[str, Path | bytes]:
 
 
 def upload(
-    files: dict[str, Path | bytes], repository: str, *, private: bool, message: str, kind: Literal["model", "dataset"] = "model"
+    files: dict[str, Path | bytes], repository: str, *, private: bool, message: str, kind: Literal["dataset"] | None = None
 ) -> str:
-    """Make the repository if there is none, and commit the files to it at once; returns its address."""
+    """Make the repository, of a model or a data set, unless it is there, and commit the files at once; returns its address."""
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 

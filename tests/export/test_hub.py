@@ -1,13 +1,7 @@
 """An export is uploaded to a hub: a server on this machine that answers as the hub's does."""
 
-import base64
-import json
 import re
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import huggingface_hub
 import pytest
@@ -15,89 +9,9 @@ import pytest
 from distill.commands.publish import main
 from distill.export.session import FP32, INT8
 from tests.command_line import invoke, refusal
+from tests.hub_server import Hub, hub
 
-
-class Hub(ThreadingHTTPServer):
-    """Repositories by name, each with the content of its files by path."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server_port}"
-        self.large: dict[str, bytes] = {}
-        self.files: dict[str, bytes] = {}
-        self.created: list[dict[str, Any]] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Creates repositories, takes large files one by one, and small ones with the commit."""
-
-    server: Hub
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-    def do_PUT(self) -> None:
-        self.server.large[self.path.rpartition("/")[2]] = self._body()
-        self._answer({})
-
-    def do_POST(self) -> None:
-        body = self._body()
-        if self.path == "/api/repos/create":
-            self.server.created.append(json.loads(body))
-            self._answer({"url": f"{self.server.address}/me/small"})
-        elif self.path == "/api/validate-yaml":
-            self._answer({"errors": [], "warnings": []})
-        elif "/preupload/" in self.path:
-            files = json.loads(body)["files"]
-            large = (".onnx", ".safetensors")
-            modes = ["lfs" if file["path"].endswith(large) else "regular" for file in files]
-            both = zip(files, modes, strict=True)
-            self._answer({"files": [{"path": file["path"], "uploadMode": mode, "shouldIgnore": False} for file, mode in both]})
-        elif self.path.endswith("/info/lfs/objects/batch"):
-            objects = [
-                {**each, "actions": {"upload": {"href": f"{self.server.address}/large/{each['oid']}"}}}
-                for each in json.loads(body)["objects"]
-            ]
-            self._answer({"transfer": "basic", "objects": objects})
-        else:
-            for line in map(json.loads, body.splitlines()):
-                value = line["value"]
-                if line["key"] == "file":
-                    self.server.files[value["path"]] = base64.b64decode(value["content"])
-                elif line["key"] == "lfsFile":
-                    self.server.files[value["path"]] = self.server.large[value["oid"]]
-            self._answer({"commitUrl": f"{self.server.address}/me/small/commit/1", "commitOid": "1"})
-
-    def _body(self) -> bytes:
-        if "Content-Length" in self.headers:
-            return self.rfile.read(int(self.headers["Content-Length"]))
-        found = b""
-        while size := int(self.rfile.readline(), 16):
-            found += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return found
-
-    def _answer(self, content: dict[str, Any]) -> None:
-        text = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    server = Hub()
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.address)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("HF_TOKEN", "hf_test")
-    yield server
-    server.shutdown()
-    server.server_close()
+__all__ = ["hub"]
 
 
 @pytest.fixture(autouse=True)
