@@ -12,6 +12,7 @@ from distill.core.settings import load_entry, read_yaml
 from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.targets import TargetSettings
+from distill.store.origin import SECTIONS
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -24,8 +25,6 @@ MADE_WITHOUT = {
     "ensembles": "is an ensemble, which no teacher made; verify its members first",
 }
 """Sections whose sets no teacher can compute again, and what to say of them."""
-STAGES = {"ensembles": "ensemble"}
-"""Of sections whose stage has another name."""
 
 
 @command
@@ -173,4 +172,4 @@ def advice(folder: Path) -> str:
 def stage_of(folder: Path) -> str:
     """The stage that makes a set, by params.yaml."""
     section = section_of(folder)
-    return f"{STAGES.get(section, section)}@{folder.name}"
+    return f"{SECTIONS.get(section, section)}@{folder.name}"

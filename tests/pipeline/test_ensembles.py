@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from distill.commands.verify import is_ensemble, settings_of
+from distill.commands.verify import section_of, settings_of
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
@@ -68,8 +68,10 @@ def test_an_ensemble_is_a_target_set_of_weighted_logits_and_can_be_averaged_agai
 
 def test_verify_checks_its_bytes_and_knows_that_no_teacher_made_it(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(project)
-    assert is_ensemble(Path("data/targets/mean"))
-    with pytest.raises(UserError, match=r"mean: is an ensemble, which no teacher made; .* `dvc repro --force ensemble@mean`"):
+    assert section_of(Path("data/targets/mean")) == "ensembles"
+    with pytest.raises(
+        UserError, match=r"mean: is an ensemble, which no teacher made; .* `dvc repro --force --single-item ensemble@mean`"
+    ):
         settings_of(Path("data/targets/mean"))
 
 
