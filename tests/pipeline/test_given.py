@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
 from distill.commands import choose, plan, publish, show, verify
 from distill.core.errors import UserError
 from distill.core.settings import read_sections
 from distill.pipeline.project import checked, load_params
 from tests import tiny
-from tests.command_line import invoke, refusal
-from tests.projects import make_origin, make_project, run, run_pipeline
+from tests.command_line import invoke
+from tests.projects import copy, make_origin, make_project, run, run_pipeline
 
 PARAMS = """\
 defaults:
@@ -108,15 +109,13 @@ def test_commands_answer(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_damaged_set_is_made_again_as_verify_says(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.projects import copy
-
     folder = copy(project, tmp_path / "project")
     monkeypatch.chdir(folder)
     (file,) = Path("data/targets/api/logits/test").iterdir()
     before = file.read_bytes()
     file.unlink()
     file.write_bytes(before[:-1])
-    told = refusal(invoke(verify.main, "api", "--repair")) if False else invoke(verify.main, "api").stderr
+    told = invoke(verify.main, "api").stderr
     command = "dvc repro --force --single-item given@api"
     assert f"run `{command}`" in told
     run(folder, command)
@@ -172,8 +171,6 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_a_given_set_cannot_be_is_one_line(case: str, in_project: Callable[[str], Path]) -> None:
-    from ruamel.yaml import YAML
-
     change, complaint = REFUSED[case]
     folder = in_project(PARAMS)
     sections = read_sections(folder / "params.yaml")
