@@ -19,7 +19,7 @@ def main(name: str) -> None:
     from distill.store.target_set import TargetStore
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
-    store = TargetStore.open(Path("data/targets", name, "logits"))
+    store = None if dataset.spec.not_audited else TargetStore.open(Path("data/targets", name, "logits"))
     write_audit(dataset, store, Path("data/audits", name))
 
 

@@ -1,4 +1,4 @@
-"""A hub on this machine, which answers as the Hugging Face hub does when something is uploaded."""
+"""A hub on this machine, which answers as the Hugging Face hub does when something is uploaded, or a data set is read."""
 
 import base64
 import json
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import huggingface_hub
 import pytest
@@ -30,6 +31,19 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Nothing."""
 
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        if "/resolve/" in path:
+            self._send(self.server.files[path.partition("/resolve/")[2].partition("/")[2]], "application/octet-stream")
+        elif "/tree/" in path:
+            below = path.partition("/tree/")[2].partition("/")[2]
+            self._answer([self._entry(name) for name in self.server.files if name.startswith(below)])
+        else:
+            self._answer({"id": "me/soft", "sha": "1" * 40, "private": False, "tags": [], "siblings": []})
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        return {"type": "file", "path": name, "size": len(self.server.files[name]), "oid": "2" * 40}
+
     def do_PUT(self) -> None:
         self.server.large[self.path.rpartition("/")[2]] = self._body()
         self._answer({})
@@ -41,6 +55,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer({"url": f"{self.server.address}/me/small"})
         elif self.path == "/api/validate-yaml":
             self._answer({"errors": [], "warnings": []})
+        elif "/paths-info/" in self.path:
+            paths = [value.rstrip("/") for value in parse_qs(body.decode()).get("paths", [])] or json.loads(body)["paths"]
+            self._answer([self._entry(name) for name in paths if name in self.server.files])
         elif "/preupload/" in self.path:
             files = json.loads(body)["files"]
             large = (".onnx", ".safetensors", ".parquet", ".arrow")
@@ -72,13 +89,15 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return found
 
-    def _answer(self, content: dict[str, Any]) -> None:
-        text = json.dumps(content).encode()
+    def _answer(self, content: Any) -> None:
+        self._send(json.dumps(content).encode(), "application/json")
+
+    def _send(self, content: bytes, kind: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(text)
+        self.wfile.write(content)
 
 
 @pytest.fixture

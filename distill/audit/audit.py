@@ -33,13 +33,13 @@ the probability of the teacher's label (empty for regression); the probability o
 (regression: the error, in deviations from the mean error); −log p(label), nats (regression: the squared error); one of KINDS."""
 
 
-def write_audit(dataset: Dataset, store: TargetStore, place: Path) -> None:
+def write_audit(dataset: Dataset, store: TargetStore | None, place: Path) -> None:
     """Write the audit of a target set to `place`.parquet, and its summary to `place`.json; say what it found.
 
     It is empty for tasks without labels to audit, and where the set has no answers for the training split.
     """
     name, table = place.name, COLUMNS.empty_table()
-    if dataset.spec.not_audited:
+    if store is None or dataset.spec.not_audited:
         print_result(f"audit {name}: {dataset.spec.not_audited}; the audit is empty")
     elif "train" in store.manifest(LOGITS).splits:
         table = audit_store(dataset, store)

@@ -62,11 +62,17 @@ def test_tables_and_their_card_are_one_commit_to_a_data_set(hub: Hub) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-def test_a_set_as_it_is_goes_there_too(hub: Hub) -> None:
+def test_a_set_as_it_is_goes_there_too_and_is_read_from_there(hub: Hub, tmp_path: Path) -> None:
     done = invoke(main, "soft", "hf://datasets/me/soft")
     assert done.returncode == 0, done.stderr
     card = hub.files.pop("README.md").decode()
     assert hub.files == contents(Path("data/targets/soft"))
+    here = TargetStore.open(Path("data/targets/soft"))
+    there = TargetStore.open("hf://datasets/me/soft", cache=tmp_path / "cache")
+    rows = np.arange(10)
+    assert there.manifests == here.manifests
+    both = [store.output("hidden-01", "train").gather(rows).numpy() for store in (here, there)]
+    np.testing.assert_array_equal(*both)
     assert "TargetStore.open('hf://datasets/me/soft')" in card
 
 
