@@ -116,7 +116,7 @@ real = pytest.mark.skipif(REAL is None, reason="DISTILL_TEST_DATA names no folde
 @real
 def test_slots_go_from_conll_to_the_report(tmp_path: Path) -> None:
     rows = real_rows("snips", "tags")
-    project = make_files(rows, write_conll, tmp_path, make_params("token-classification", EPOCHS=2, RATE="2e-3"))
+    project = make_files(rows, write_conll, tmp_path, make_params("token-classification", EPOCHS=10, RATE="3e-3"))
     run(project, "dvc repro")
     require_whole(project, rows, "token-classification")
     assert json.loads((project / "data/metrics/teachers/rows.json").read_text(encoding="utf-8"))["token_accuracy"] > 0.5
@@ -139,7 +139,7 @@ def test_rows_of_many_labels_go_from_json_lines_to_what_is_shipped(tmp_path: Pat
     for row in (row for part in rows.values() for row in part):
         row["label"] = [row["intent"], *sorted({tag[2:] for tag in row["tags"] if tag != "O"})]
     names = {label for row in rows["train"] for label in row["label"]}
-    project = make_files(rows, write_labels, tmp_path, make_params("multi-label", EPOCHS=6, RATE="2e-3"))
+    project = make_files(rows, write_labels, tmp_path, make_params("multi-label", EPOCHS=10, RATE="3e-3"))
     run(project, "dvc repro")
     require_whole(project, rows, "multi-label")
     dataset = Dataset.open(project / "data/prepared/rows")
