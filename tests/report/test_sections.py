@@ -47,7 +47,7 @@ def test_verdict(news: DataSet) -> None:
         (0.90, "On news, distilling cost 5.7 points (95% interval -7.2 to -4.0 points gained): soft reaches 90.0%"),
         (
             0.96,
-            "On news, 445 test rows do not tell whether distilling was worth anything (0.3 points, 95% interval -1.2 to 2.0): soft",
+            "On news, 445 test rows do not tell whether distilling was worth anything (0.3 points, 95% interval -1.2 to 2.0)",
         ),
     ],
 )
