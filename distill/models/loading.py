@@ -97,13 +97,30 @@ def load_model(
         config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
         if names != list(labels):
-            raise UserError(
-                f"{place}: its labels are {names}, the data set's are {list(labels)}; give the data set's `labels` in this "
-                "order (VALUE: NAME where its rows hold numbers or other words, docs/tasks.md)"
-            )
+            raise UserError(f"{place}: its labels are {names}, the data set's are {list(labels)}; {_advised(names, labels)}")
     if new_head and hasattr(model.config, "thresholds"):
         del model.config.thresholds
     return cast(PreTrainedModel, model)
+
+
+def _advised(names: Sequence[str], labels: Sequence[str]) -> str:
+    """How the data set gets the model's label names: in full, where each is like one of its own but for case or length."""
+    folded = {label: label.casefold() for label in labels}
+    own = [[label for label in labels if _begins(name.casefold(), folded[label])] for name in names]
+    own = [
+        [label for label in alike if folded[label] == name.casefold()] or alike for name, alike in zip(names, own, strict=True)
+    ]
+    if sorted(label for alike in own for label in alike) != sorted(labels):
+        return (
+            "give the data set's `labels` in this order (VALUE: NAME where its rows hold numbers or other words, docs/tasks.md)"
+        )
+    pairs = zip(names, own, strict=True)
+    items = [json.dumps(name) if name == label else f"{json.dumps(label)}: {json.dumps(name)}" for name, (label,) in pairs]
+    return f"write in the data set's entry: labels: [{', '.join(items)}]"
+
+
+def _begins(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _require_problem(place: str | Path, task: Task, revision: str | None) -> None:

@@ -37,7 +37,8 @@ class TaskSpec:
     """Whether labels are classes or tags with names: those of a model have to be those of the data."""
     labels_per_token: bool = False
     problem_type: str | None = None
-    """What transformers tells tasks with the same head apart by, in a model's config; None if the head tells the task."""
+    """What transformers tells tasks with the same head apart by, in a model's config, and so whether its pipelines give
+    probabilities or numbers; None if the head tells the task."""
     windows: bool = False
     """Whether rows are windows of examples, which are kept beside them."""
     vocabulary: bool = False
@@ -75,6 +76,7 @@ _CLASSES = TaskSpec(
     columns=("text", "text_pair", "label", "id"),
     keys=("labels", *LABELLED, "teacher_tokenizer", "teacher_max_length"),
     names_labels=True,
+    problem_type="single_label_classification",
 )
 TASK_SPECS: dict[str, TaskSpec] = {
     "sequence-classification": _CLASSES,
@@ -91,6 +93,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         metrics=("pearson", "spearman"),
         keys=(*LABELLED, "teacher_tokenizer", "teacher_max_length"),
         names_labels=False,
+        problem_type="regression",
     ),
     "token-classification": TaskSpec(
         auto_model="AutoModelForTokenClassification",

@@ -18,6 +18,8 @@ from distill.sources.streams import Stream
 
 SHARE, MOST_TOKENS, STEP, SAMPLE = 0.95, 256, 8, 2000
 """Of the rows that `max_length` holds whole; the most it may be; a multiple of which it is; rows that are measured."""
+STEPS, TOKENS, LEAST, MOST = 1500, 1_500_000, 2, 20
+"""About how many steps a model trains, and tokens it reads, at most: few or short rows are read more often; epochs."""
 
 
 @dataclass
@@ -41,6 +43,13 @@ class Profile:
     max_length: int
     cut: float
     """The share of sampled rows that are longer than `max_length`."""
+    tokens: float
+    """Tokens a row in the mean, as long as `max_length` allows; those that windows share are not counted."""
+
+    def epochs(self, rows: int, batch: int) -> int:
+        """How often a model should read so many rows."""
+        most = min(STEPS * batch, TOKENS / max(1.0, self.tokens)) / max(1, rows)
+        return min(MOST, max(LEAST, round(most)))
 
 
 def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTrainedTokenizerBase, longest: int) -> Profile:
@@ -52,7 +61,8 @@ def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTraine
     most = max(16, min(wanted, longest, MOST_TOKENS))
     if columns.task == "question-answering":
         most = min(longest, 384, max(64, STEP * math.ceil(lengths.max() / STEP)))
-    return Profile(columns, counted, most, float((lengths > most).mean()))
+    read = lengths if columns.task == "question-answering" else np.minimum(lengths, most)  # long contexts become windows
+    return Profile(columns, counted, most, float((lengths > most).mean()), float(read.mean()))
 
 
 def _count(stream: Stream, columns: Columns) -> SplitProfile:

@@ -38,7 +38,8 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
         assert words in done.stdout
     lines = Path("params.yaml").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 15
-    assert all("#" in line or line.endswith(":") for line in lines)
+    assert max(map(len, lines)) <= 116
+    assert all("  # " in line for line in lines if line[0] != " ")
     params = load_params(Path("params.yaml"))
     assert (params.datasets["rows"].task, *params.students) == (task, "baseline", "half")
     for stage in (fetch, prepare):
@@ -52,7 +53,7 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
         (
             {"text": ["a b", "A  b!", "c"] * 4, "label": ["x", "y", None] * 4},
             (),
-            "12 rows, 4 without a label, 10 with a text that",
+            "12 rows, 4 without a label, 10 repeat an earlier text",
         ),
         ({"text": [f"{i} w1" for i in range(12)], "label": ["1", "5"] * 6}, (), "2 labels: 1 6, 5 6"),
         ({"text": ["w1 w2"] * 12, "label": ["x", "y"] * 6}, (), "validation and test: a tenth of the training rows each"),
@@ -83,6 +84,16 @@ def test_what_cannot_be_told_is_refused_in_a_line(arguments: tuple[str, ...], me
     Path("texts.csv").write_text("text\n" + "".join(f"w1 w2 {i}\n" for i in range(9)), encoding="utf-8")
     assert message in refusal(invoke(main, *arguments, "--teacher", "origin/checkpoint"))
     assert not Path("params.yaml").exists()
+
+
+def test_few_rows_are_read_often_and_rows_without_labels_by_the_student_that_can_learn_from_them() -> None:
+    rows = {"text": [f"w1 w2 {i}" for i in range(9000)], "label": ["x", "y", *[None] * 16] * 500}
+    pyarrow.parquet.write_table(pyarrow.table(rows), "rows.parquet")
+    done = invoke(main, "rows.parquet", "--teacher", "origin/checkpoint")
+    assert done.returncode == 0, done.stderr
+    params = load_params(Path("params.yaml"))
+    assert params.teachers["rows"].epochs == params.students["baseline"].epochs == 20
+    assert params.students["half"].epochs == 5
 
 
 def test_it_never_overwrites_and_its_advice_leads_out() -> None:

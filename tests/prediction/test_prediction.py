@@ -24,7 +24,6 @@ from transformers import (
     DistilBertTokenizerFast,
     PreTrainedTokenizerBase,
     RobertaTokenizerFast,
-    pipeline,
 )
 
 from distill.commands.predict import main
@@ -32,10 +31,11 @@ from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.data.rows import Rows
 from distill.export.export import write_export
-from distill.models.loading import load_for
+from distill.models.loading import load_for, save_model, set_labels
 from distill.params.exports import ExportSettings
 from distill.prediction.answers import entities
 from distill.prediction.encoding import Tokens, open_encoder
+from distill.preparation.prepare import make_rows, write_dataset
 from distill.preparation.windows import encode_questions
 from tests import tiny
 from tests.export.test_scores import model_of
@@ -171,27 +171,6 @@ def require_near(found: Any, expected: Any) -> None:
         assert found == (pytest.approx(expected, abs=1e-4) if isinstance(found, float) else expected)
 
 
-def test_classes_are_those_of_transformers_own_pipeline(folders: dict[str, Path], tmp_path: Path) -> None:
-    place = folders["sequence-classification"] / "model"
-    found = predicted(place, given="\n".join(TEXTS))
-    expected = pipeline("text-classification", model=str(place))(TEXTS)
-    assert [row["label"] for row in found] == [row["label"] for row in expected]
-    assert [row["probability"] for row in found] == pytest.approx([row["score"] for row in expected], abs=1e-5)
-    pa.csv.write_csv(pa.table({"text": TEXTS}), tmp_path / "texts.csv")
-    assert predicted(place, tmp_path / "texts.csv") == found
-
-
-def test_several_labels_are_those_of_transformers_own_pipeline_by_the_thresholds(folders: dict[str, Path]) -> None:
-    place = folders["multi-label"] / "model"
-    thresholds = json.loads((place / "config.json").read_text())["thresholds"]
-    expected = pipeline("text-classification", model=str(place), top_k=None)(TEXTS)
-    for found, scores in zip(predicted(place, given="\n".join(TEXTS)), expected, strict=True):
-        by_name = {each["label"]: each["score"] for each in scores}
-        assert found["probabilities"] == pytest.approx(by_name, abs=1e-5)
-        least = dict(zip(tiny.LABELS, thresholds, strict=True))
-        assert found["labels"] == [name for name in tiny.LABELS if by_name[name] >= least[name]]
-
-
 def test_pairs_are_told_from_single_texts(folders: dict[str, Path]) -> None:
     place = folders["regression"] / "model"
     lines = [json.dumps({"text": text, "text_pair": pair}) for text in TEXTS for pair in (None, "w3 w5")]
@@ -199,15 +178,6 @@ def test_pairs_are_told_from_single_texts(folders: dict[str, Path]) -> None:
     alone = [predicted(place, given=line)[0]["score"] for line in lines]
     assert [row["score"] for row in found] == pytest.approx(alone, abs=1e-5)
     assert len({row["score"] for row in found}) == len(lines)
-
-
-def test_masks_are_filled_as_by_transformers_own_pipeline(folders: dict[str, Path]) -> None:
-    place = folders["masked-lm"] / "model"
-    text = "w1 [MASK] w3"
-    (found,) = predicted(place, given=text)
-    expected = pipeline("fill-mask", model=str(place))(text)
-    assert [fill["token"] for fill in found["fills"][0]] == [fill["token_str"] for fill in expected]
-    assert [fill["probability"] for fill in found["fills"][0]] == pytest.approx([fill["score"] for fill in expected], abs=1e-5)
 
 
 def test_entities_have_spans_of_the_text_and_the_tags_of_the_model(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -228,6 +198,39 @@ def test_entities_have_spans_of_the_text_and_the_tags_of_the_model(folders: dict
         assert all(part["text"] == given[part["start"] : part["end"]] for part in row["entities"])
     types, others = ([(part["type"], part["probability"]) for part in row["entities"]] for row in (found, whole))
     assert types == others
+
+
+def test_words_have_the_tags_of_the_model_where_those_name_no_entities(tmp_path: Path) -> None:
+    tags = ["NOUN", "VERB", "PUNCT"]
+    rows = {"tokens": [["w1", "w2", ","]] * 4, "tags": [tags] * 4}
+    settings = tiny.settings("token-classification", max_length=6)
+    made, labels = make_rows(dict.fromkeys(("train", "validation", "test"), pa.table(rows)), "tiny", settings)
+    tokenizer = tiny.tokenizer([*tiny.WORDS, ","])
+    (tmp_path / "prepared").mkdir()
+    write_dataset(tmp_path / "prepared", made, labels, settings, tokenizer)
+    dataset = Dataset.open(tmp_path / "prepared")
+    model = tiny.family("bert", "TokenClassification", vocab_size=dataset.vocabulary)
+    set_labels(model.config, labels)
+    save_model(tmp_path / "model", model, tokenizer, dataset)
+    (tmp_path / "export").mkdir()
+    write_export(tmp_path / "export", *load_for(tmp_path / "model", dataset), dataset, ExportSettings())
+    with torch.inference_mode():
+        chances = model(**tokenizer("w3 , w30 w4", return_tensors="pt")).logits[0, 1:-1].softmax(dim=-1)
+    expected = [
+        {
+            "tag": labels[int(row.argmax())],
+            "text": text,
+            "start": start,
+            "end": start + len(text),
+            "probability": float(row.max()),
+        }
+        for row, (text, start) in zip(chances, (("w3", 0), (",", 2), ("w30", 4), ("w4", 8)), strict=True)
+    ]
+    unseen = [{"tag": None, "text": "w5", "start": 11, "end": 13, "probability": 0.0}]
+    for place in ("model", "export"):
+        whole, cut = predicted(tmp_path / place, given="w3, w30 w4\nw3, w30 w4 w5")
+        require_near(whole, {"tags": expected})
+        require_near(cut, {"tags": expected + unseen, "truncated": True})
 
 
 def test_answers_are_the_likeliest_spans_of_their_contexts(folders: dict[str, Path]) -> None:

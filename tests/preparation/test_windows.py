@@ -110,6 +110,7 @@ SCRIPTS = [
         ("great {} news", answer)
         for answer in ("😀", "👨\u200d👩\u200d👧", "❤\ufe0f", "👍🏽", "½ ㎏", "ﬁne", "ｆｕｌｌ", "Å", "ǆ")
     ),
+    *((context, "\u0301cafe") for context in ("the {} opens", "{} opens")),
     *(("我住在{}很高兴", answer) for answer in ("北京市", "北")),
     ("ฉันรัก{}", "เมืองไทย"),
 ]

@@ -68,7 +68,8 @@ def _worth(data_set: DataSet) -> list[str]:
         return [f"On {data_set.name}, distilling was worth {points} points ({interval}): {reached}."]
     if float(high) < 0:
         return [f"On {data_set.name}, distilling cost {points.lstrip('-')} points ({interval} points gained): {reached}."]
-    return [f"On {data_set.name}, distilling was worth nothing that the test rows show ({points} points, {interval}): {reached}."]
+    unknown = f"{model.rows:,} test rows do not tell whether distilling was worth anything"
+    return [f"On {data_set.name}, {unknown} ({points} points, {interval}): {reached}."]
 
 
 def difference(model: Model, peer: Model, metric: str) -> tuple[float, float, float]:
