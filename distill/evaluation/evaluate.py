@@ -1,6 +1,7 @@
 """The metrics file of a teacher or a student, and the description of its predictions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,24 @@ from distill.data.dataset import Dataset, PreparedRows
 from distill.evaluation.describe import detail_of
 from distill.evaluation.details import Detail
 from distill.evaluation.retention import over_seeds, retention, size
+from distill.evaluation.selective import answered, coverage
 from distill.models.loading import load_for
 from distill.models.predict import predict
 from distill.store.output_names import LOGITS
 from distill.store.readers import OutputReader
 from distill.store.target_set import TargetStore
 from distill.tasks.base import EvaluationSplit, Task
+from distill.tasks.cascade import cascade
+from distill.tasks.judged import TEACHER, Judged
 from distill.tasks.registry import task_of
 from distill.tasks.token_classification import real
 
 STORED_ROWS = 64
 """Rows read from the store at once: a vocabulary's logits are large."""
+
+
+Kept = dict[tuple[str, str], Judged]
+"""By split and model what is judged: distill/tasks/judged.py."""
 
 
 def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Detail]:
@@ -33,50 +41,68 @@ def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Det
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     kept = predict(model.to(best_device()), task, split.rows, f"evaluate {folder.name}")
     scores = {**_about(dataset, task.judge(kept, split)), **size(model, folder), **task.measures(kept, split)}
-    scores |= _thresholds(model, dataset)
+    scores |= _fitted(model, dataset)
     return scores, detail_of(task, kept, split, tokenizer)
 
 
-def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]) -> tuple[dict[str, Any], Detail]:
+def measure_student(
+    folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]
+) -> tuple[dict[str, Any], Detail, Kept]:
     """A student's scores on the test split, means over its seeds, and its relation to the teacher, whose logits the store has.
 
-    The description is of the predictions of the seed at the root of `folder`.
+    The description is of the predictions of the seed at the root of `folder`. What is judged is of the test rows by each seed and
+    the teacher, and of the validation rows by the former and the teacher, named TEACHER.
     """
-    store.require(dataset, ["test"])
+    store.require(dataset, ["validation", "test"])
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
-    teacher = stored_as_tuned(store, task, dataset, split)
-    runs, judged = {}, []
+    validation = EvaluationSplit.from_dataset(dataset, "validation")
+    teacher, on_validation = stored_as_tuned(store, task, split, validation)
+    kept_rows: Kept = {("validation", TEACHER): task.judged(on_validation, validation)}
+    kept_rows["test", TEACHER] = task.judged(teacher, split)
+    runs = {}
     detail, shipped = Detail(task.name), {}
     for seed, place in seed_folders(folder, seeds).items():
         model, tokenizer = load_for(place, dataset)
         kept = predict(model.to(best_device()), task, split.rows, f"evaluate {folder.name}")
-        judged.append(task.judge(kept, split))
+        own = kept_rows["test", str(seed)] = task.judged(kept, split)
         runs[seed] = {**task.measures(kept, split), **task.relation(kept, teacher, split)}
+        if hasattr(model.config, "calibration_temperature"):
+            runs[seed]["calibration_error_before"] = task.calibration_error(kept * model.config.calibration_temperature, split)
         sizes = size(model, place)
         if place == folder:
+            before = task.judged(predict(model, task, validation.rows, f"validate {folder.name}"), validation)
+            kept_rows["validation", str(seed)] = before
             detail = detail_of(task, kept, split, tokenizer, teacher)
+            detail = replace(detail, coverage=coverage(own), answered=answered(before, own))
             shipped = {"shipped": runs[seed][dataset.metric]} if len(seeds) > 1 else {}
-            shipped |= _thresholds(model, dataset)
+            shipped |= _fitted(model, dataset) | _cascade(dataset, kept_rows, str(seed))
+    judged = np.array([kept_rows["test", str(seed)].rows for seed in runs])
     scores = {
-        **_about(dataset, judged[0]),
+        **_about(dataset, kept_rows["test", TEACHER].rows),
         **sizes,
         **over_seeds(list(runs.values())),
-        **retention(task, dataset.metric, np.array(judged), task.judge(teacher, split)),
+        **retention(task, dataset.metric, judged, kept_rows["test", TEACHER].rows),
         "seeds": {str(seed): values[dataset.metric] for seed, values in runs.items()},
         **shipped,
     }
-    return scores, detail
+    return scores, detail, kept_rows
 
 
-def stored_as_tuned(store: TargetStore, task: Task, dataset: Dataset, split: EvaluationSplit) -> Array:
-    """What scoring needs of the teacher's logits, which the store has, as tuned on the validation split."""
+def stored_as_tuned(store: TargetStore, task: Task, test: EvaluationSplit, validation: EvaluationSplit) -> tuple[Array, Array]:
+    """What scoring needs of the teacher's logits, which the store has, as tuned on validation: of test and validation rows."""
     per = store.manifest(LOGITS).per
-    kept = stored(store.output(LOGITS, "test"), task, split.rows, per)
-    if not task.tunes:
-        return kept
-    store.require(dataset, ["validation"])
-    validation = EvaluationSplit.from_dataset(dataset, "validation")
-    return task.tuned(kept, task.tune(stored(store.output(LOGITS, "validation"), task, validation.rows, per), validation))
+    kept = stored(store.output(LOGITS, "test"), task, test.rows, per)
+    before = stored(store.output(LOGITS, "validation"), task, validation.rows, per)
+    fitted = task.tune(before, validation)
+    return task.tuned(kept, fitted), task.tuned(before, fitted)
+
+
+def _cascade(dataset: Dataset, kept: Kept, seed: str) -> dict[str, Any]:
+    """The shipped seed with its teacher behind it."""
+    splits = ("validation", "test")
+    student, teacher = ({split: kept[split, model] for split in splits} for model in (seed, TEACHER))
+    found = cascade(dataset.task, dataset.metric, student, teacher)
+    return {"cascade": found} if found else {}
 
 
 def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Array:
@@ -102,10 +128,11 @@ def seed_folders(folder: Path, seeds: Sequence[int]) -> dict[int, Path]:
     return {seed: place if place.exists() else folder for seed, place in places.items()}
 
 
-def _thresholds(model: PreTrainedModel, dataset: Dataset) -> dict[str, Any]:
-    """Of multi-label models the probability from which on each label applies."""
-    thresholds = getattr(model.config, "thresholds", None)
-    return {} if thresholds is None else {"thresholds": dict(zip(dataset.labels, thresholds, strict=True))}
+def _fitted(model: PreTrainedModel, dataset: Dataset) -> dict[str, Any]:
+    """What was fitted on validation: the temperature, and of multi-label models from which probability each label applies."""
+    thresholds, temperature = (getattr(model.config, name, None) for name in ("thresholds", "calibration_temperature"))
+    found: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
+    return found if thresholds is None else {**found, "thresholds": dict(zip(dataset.labels, thresholds, strict=True))}
 
 
 def _about(dataset: Dataset, judged: Array) -> dict[str, Any]:

@@ -101,8 +101,9 @@ def load_model(
                 f"{place}: its labels are {names}, the data set's are {list(labels)}; give the data set's `labels` in this "
                 "order (VALUE: NAME where its rows hold numbers or other words, docs/tasks.md)"
             )
-    if new_head and hasattr(model.config, "thresholds"):
-        del model.config.thresholds
+    for fitted in ("thresholds", "calibration_temperature"):
+        if new_head and hasattr(model.config, fitted):
+            delattr(model.config, fitted)
     return cast(PreTrainedModel, model)
 
 
