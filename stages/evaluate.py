@@ -22,16 +22,20 @@ def main(kind: str, name: str) -> None:
     from distill.evaluation.evaluate import measure_student, measure_teacher
     from distill.evaluation.plots import tables
     from distill.store.target_set import TargetStore
+    from distill.tasks.judged import FILE, write_judged
 
     model, dataset = Path("data", kind, name), Dataset.open(Path("data/prepared", settings.dataset))
     if kind == "teachers":
         measured, detail = measure_teacher(model, dataset)
+        judged: Any = {}
     else:
         store = TargetStore.open(Path("data/targets", settings.targets))
-        measured, detail = measure_student(model, dataset, store, settings.seeds)
+        measured, detail, judged = measure_student(model, dataset, store, settings.seeds)
     record = read_json(Path("data/runs", kind, f"{name}.json"), f"what the {kind[:-1]} stage writes")
     with atomic_folder(Path("data/evaluations", kind, name)) as folder:
         write_text(folder / "detail.json", detail.to_json())
+        if judged:
+            write_judged(folder / FILE, judged)
     for plot, table in tables(detail, record if isinstance(record, list) else [record]).items():
         with atomic_folder(Path("data/plots", plot, kind, name)) as folder:
             if table:

@@ -20,19 +20,25 @@ def main(kind: str, name: str) -> None:
     settings = validate(ExportSettings, job["export"], f"params.yaml: exports.{name}")
     from distill.data.dataset import Dataset
     from distill.export.export import write_export
+    from distill.export.guard import record
     from distill.export.model_card import card
     from distill.export.scores import measure_exports
     from distill.models.loading import load_for
+    from distill.tasks.judged import TEACHER, read_judged
 
     dataset = Dataset.open(Path("data/prepared", job["entry"]["dataset"]))
     scores = read_json(Path("data/metrics", kind, f"{name}.json"), "what the evaluate stage writes")
+    judged = Path("data/evaluations", kind, name)
+    splits = ("validation", "test") if kind == "students" else ()
+    found = {split: read_judged(judged, split, f"evaluate@{name}").get(TEACHER) for split in splits}
+    teacher = {split: rows for split, rows in found.items() if rows is not None} if all(found.values()) and found else None
     with atomic_folder(Path("data/exports", kind, name)) as folder:
         model, tokenizer = load_for(Path("data", kind, name), dataset)
         try:
-            write_export(folder, model, tokenizer, dataset, settings)
+            tries = write_export(folder, model, tokenizer, dataset, settings)
         except UserError as error:
             raise UserError(f"params.yaml: exports.{name}.{error}") from None
-        measured = measure_exports(folder, dataset)
+        measured = {**measure_exports(folder, dataset, teacher), "quantization": record(tries)}
         text = to_json(measured)
         (folder / "README.md").write_text(card(kind, name, job, dataset, scores, measured, text), encoding="utf-8")
     write_text(Path("data/metrics/exports", kind, f"{name}.json"), text)
@@ -40,7 +46,7 @@ def main(kind: str, name: str) -> None:
         f"{form} {measured[form]['bytes'] / 1e6:.1f} MB, {dataset.metric} {measured[form][dataset.metric]:.4f}"
         for form in ("fp32", "int8")
     )
-    print_result(f"export {name}: {files}")
+    print_result("; ".join(filter(None, (f"export {name}: {files}", measured["quantization"]["told"]))))
 
 
 if __name__ == "__main__":

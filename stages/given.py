@@ -22,7 +22,7 @@ def main(name: str) -> None:
     from distill.audit.audit import write_audit
     from distill.core.errors import UserError
     from distill.data.dataset import Dataset
-    from distill.evaluation.evaluate import score_answers
+    from distill.evaluation.teacher_answers import score_answers
     from distill.sources.files import read_local
     from distill.store.output_names import LOGITS
     from distill.store.target_set import TargetStore

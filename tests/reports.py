@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill.audit.audit import COLUMNS
-from distill.evaluation.details import Agreement, Bin, ClassScore, Confusion, Detail, Example
+from distill.evaluation.details import Agreement, Answered, Bin, ClassScore, Confusion, Detail, Example
+from distill.evaluation.selective import coverage
 from distill.params.resolved import Resolved
 from distill.pipeline.project import load_params
 from distill.pipeline.resolve import resolve
 from distill.report.gather import gather
 from distill.report.records import DataSet, Model
 from distill.report.tables import Table, to_markdown
+from distill.tasks.judged import FILE, Judged, write_judged
 
 PARAMS = """
 sources: {news: {path: news.csv}}
@@ -114,7 +116,19 @@ def detail(name: str, score: float) -> Detail:
         ),
         None if name == "big" else agreement,
         () if name == "big" else tuple(map(example, range(len(TEXTS)))),
+        *(() if name == "big" else (coverage(judged(name, score, 1)), Answered(0.99, 0.83, 0.92, 0.991))),
     )
+
+
+def judged(name: str, score: float, seed: int) -> Judged:
+    """445 test rows, so many of which are right, mostly the surer ones."""
+    noise = np.random.default_rng([seed, *map(ord, name)])
+    labels, confidence = np.arange(445) % len(LABELS), np.random.default_rng(0).beta(8, 1, 445)
+    order = np.argsort(confidence + noise.normal(0, 0.05, 445))
+    wrong = np.zeros(445, np.int64)
+    wrong[order[: 445 - round(445 * score)]] = 1
+    rows = np.stack([(labels + wrong) % len(LABELS), labels, np.full(445, len(LABELS))], axis=1).astype(np.float64)
+    return Judged(tuple(map(str, range(445))), confidence, wrong == 0, rows)
 
 
 def example(number: int) -> Example:
@@ -213,12 +227,15 @@ def write_data(data: Path) -> None:
         kind, seeds = "teachers" if name == "big" else "students", (1, 2) if name == "soft" else (1,)
         write_json(data / f"metrics/{kind}/{name}.json", metrics(name, len(seeds), score))
         exports = {form: {"accuracy": score - lost, "bytes": 1} for form, lost in {"fp32": 0.0, "int8": 0.0023}.items()}
+        exports["quantization"] = {"told": "the INT8 file was mended" if name == "half" else ""}
         write_json(data / f"metrics/exports/{kind}/{name}.json", {"metric": "accuracy", "rows": 445, **exports})
         if kind == "students":
             write_json(data / f"runs/students/{name}.json", [run(seed, score, name) for seed in seeds])
         path = data / f"evaluations/{kind}/{name}/detail.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(detail(name, score).to_json())
+        if kind == "students":
+            write_judged(path.with_name(FILE), {("test", str(number)): judged(name, score, number) for number in seeds})
 
 
 def changed(data_set: DataSet, change: Callable[[Model], Model]) -> DataSet:

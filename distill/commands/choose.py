@@ -34,7 +34,7 @@ def main(
     dataset: str | None,
     as_json: bool,
 ) -> None:
-    """Name the student to ship within a budget, from data/metrics.
+    """Name the student to ship within a budget, from data/metrics; it may have its teacher behind it, for what it is not sure of.
 
     Without a limit or a preference: the fastest that keeps 97% of its teacher's score, or, if none does, the best score.
     Exits with 1 if none fits, and says which is nearest and which limit, relaxed alone, would admit one.
@@ -48,10 +48,11 @@ def main(
     from distill.pipeline.resolve import resolve
     from distill.report.choose import Budget, measured
 
-    students = resolve(load_params(PARAMS)).shippable()
+    resolved = resolve(load_params(PARAMS))
+    students = resolved.shippable()
     if not students:
         raise UserError(f"{PARAMS}: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`")
-    found = measured(Path("data"), students, str(length or "rows"), percentile)
+    found = measured(Path("data"), students, str(length or "rows"), percentile, ensembles=resolved.ensembles_students())
     if dataset is not None and dataset not in found:
         raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
     budget = Budget(max_latency_ms, min_retention, max_megabytes)
@@ -67,9 +68,9 @@ def main(
 
 def answer(found: "Sequence[Candidate]", budget: "Budget", prefer: "Preference | None") -> "tuple[Choice, str]":
     """A data set's choice and the sentence that tells it; without any wish the one that is recommended."""
-    from distill.report.choose import Budget, choose, recommendation, recommended, sentence
+    from distill.report.choose import Budget, alone, choose, recommendation, recommended, sentence
 
     if budget == Budget() and prefer is None:
-        return choose(found, *recommended(found)), recommendation(found)
+        return choose(alone(found), *recommended(found)), recommendation(found)
     choice = choose(found, budget, prefer or "score")
     return choice, sentence(choice, budget)

@@ -46,6 +46,27 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """The surest rows, or questions: their share of all, and the share of them that is right."""
+
+    share: float
+    right: float
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Test rows that a student answers alone, at a confidence that was chosen on validation rows."""
+
+    goal: float
+    """The share of them that was right on validation, at least."""
+    threshold: float
+    """The confidence; 0 where all rows are answered."""
+    share: float
+    right: float
+    """Of the test rows that it answers, the share that is."""
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Rows, questions, tags or masked tokens by who is right; `neither_differ` counts those that are wrong in two ways."""
 
@@ -83,6 +104,9 @@ class Detail:
     """None for a teacher."""
     examples: tuple[Example, ...] = ()
     """Of a student; the surest first, of numbers those farthest apart."""
+    coverage: tuple[Coverage, ...] = ()
+    answered: Answered | None = None
+    """Of a student."""
 
     def to_json(self) -> str:
         """Sorted keys; the same bytes for the same content."""

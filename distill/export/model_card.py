@@ -10,9 +10,15 @@ from ruamel.yaml import YAML
 from distill.data.dataset import Dataset
 from distill.export.session import FP32, INT8
 
-DECIDED = (
-    "A label applies from its probability in `thresholds` of config.json on: there its F1 on the validation split is highest."
-)
+FITTED = {
+    "thresholds": (
+        "A label applies from its probability in `thresholds` of config.json on: there its F1 on the validation split is highest."
+    ),
+    "temperature": (
+        "Probabilities are calibrated: `calibration_temperature` of config.json, fitted on validation, is in the last layer."
+    ),
+}
+"""By what was fitted, what it means."""
 TAGS = ["distillation", "int8", "onnx"]
 CARD = """---
 {header}---
@@ -25,7 +31,7 @@ A model for {task}, {origin} on the data set `{data}`: {size}.
 |---|---|---|---|
 {files}
 
-Scores are those of the test split, {rows} {units}.{kept}
+Scores are those of the test split, {rows} {units}.{kept}{mended}
 
 ## Intended use
 
@@ -78,8 +84,9 @@ def card(
         size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
         files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
         units=dataset.spec.units,
-        decided=f"\n{DECIDED}" if "thresholds" in scores else "",
+        decided="".join(f"\n{text}" for key, text in FITTED.items() if key in scores),
         kept=_kept(scores),
+        mended=f"\n{mended[0].upper()}{mended[1:]}." if (mended := exports["quantization"]["told"]) else "",
         purpose=dataset.spec.purpose.format(data=dataset.folder.name, labels=labels),
         entry=_yaml({kind: {name: job["entry"]}}),
         found=f"data/metrics/exports/{kind}/{name}.json",

@@ -24,19 +24,19 @@ def quantize(
     target: Path,
     *,
     calibration: Iterable[dict[str, Array]] | None = None,
-    keep_fp32: Sequence[str] = (),
+    exact: Sequence[str] = (),
     reduce_range: bool = False,
 ) -> None:
     """Write an ONNX file's INT8 version: int8 weights with a scale a channel (embedding tables: one), uint8 activations.
 
     Batches for `calibration` fix the scales of activations once and for all (static); without them each batch has its own
-    (dynamic), so a row's logits depend a little on the rows beside it. `keep_fp32` names parts that are left as they are, as
-    torch has them: `classifier`, `encoder.layer.11`. `reduce_range` makes 7-bit weights, for CPUs with AVX2 or AVX-512 but no
+    (dynamic), so a row's logits depend a little on the rows beside it. `exact` names nodes that are left as they are, as
+    `excluded` and `weighted` give them. `reduce_range` makes 7-bit weights, for CPUs with AVX2 or AVX-512 but no
     VNNI, whose products of 8 bits overflow. Weights lie beside the file if those of the source do.
     """
     how: dict[str, Any] = {
         "op_types_to_quantize": list(OPERATORS),
-        "nodes_to_exclude": excluded(source, keep_fp32),
+        "nodes_to_exclude": [*exact, *(f"{node}{RENAMED}" for node in exact if node.endswith("Gemm"))],
         "per_channel": True,
         "reduce_range": reduce_range,
         "weight_type": QuantType.QInt8,
@@ -51,7 +51,7 @@ def quantize(
 
 
 def excluded(source: Path, keep_fp32: Sequence[str]) -> list[str]:
-    """The nodes that belong to these parts of the model."""
+    """The nodes that belong to these parts of the model, as torch has them: `classifier`, `encoder.layer.11`."""
     nodes = [node.name for node in onnx.load(source, load_external_data=False).graph.node if node.op_type in OPERATORS]
     dotted = {node: f"{node.replace('/', '.')}." for node in nodes}
     nodes_of = {part: [node for node in nodes if f".{part}." in dotted[node]] for part in keep_fp32}
@@ -60,8 +60,14 @@ def excluded(source: Path, keep_fp32: Sequence[str]) -> list[str]:
             modules = sorted({name.rpartition(".")[0].rpartition(".")[0].removeprefix(".model.") for name in dotted.values()})
             near = ", ".join(modules[:3])
             raise UserError(f"keep_fp32: the model has no part '{part}'; expected names such as {near}, or a part of them")
-    chosen = sorted({node for names in nodes_of.values() for node in names})
-    return [*chosen, *(f"{node}{RENAMED}" for node in chosen if node.endswith("Gemm"))]
+    return sorted({node for names in nodes_of.values() for node in names})
+
+
+def weighted(source: Path) -> list[str]:
+    """The nodes that have matrices or tables of weights, in the graph's order."""
+    graph = onnx.load(source, load_external_data=False).graph
+    tables = {part.name for part in graph.initializer if len(part.dims) > 1}
+    return [node.name for node in graph.node if node.op_type in OPERATORS and tables & {*node.input}]
 
 
 class _Rows(CalibrationDataReader):

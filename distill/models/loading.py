@@ -98,8 +98,9 @@ def load_model(
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
         if names != list(labels):
             raise UserError(f"{place}: its labels are {names}, the data set's are {list(labels)}; {_advised(names, labels)}")
-    if new_head and hasattr(model.config, "thresholds"):
-        del model.config.thresholds
+    for fitted in ("thresholds", "calibration_temperature"):
+        if new_head and hasattr(model.config, fitted):
+            delattr(model.config, fitted)
     return cast(PreTrainedModel, model)
 
 

@@ -59,6 +59,10 @@ class Resolved(Strict):
         """The students whose head is trained, and the entry of `datasets` that the data set of each comes from."""
         return {student.name: student.origin for student in self.students if student.trains_head}
 
+    def ensembles_students(self) -> frozenset[str]:
+        """The students of several teachers."""
+        return frozenset(student.name for student in self.students if len(student.teachers) > 1)
+
 
 class Timed(Strict):
     """A model that the benchmark times."""

@@ -19,6 +19,7 @@ from distill.report.choose import (
     REFERENCE,
     Budget,
     Candidate,
+    alone,
     brief,
     choose,
     described,
@@ -37,6 +38,10 @@ SHAPES = {
     "onnx-int8": ("ONNX INT8", "M0-7L7 0L0 7L-7 0z"),
 }
 """Of each format: its name, and its mark as an SVG path."""
+BEHIND_IT = "M7-13h3v4h4v3h-4v4h-3v-4h-4v-3h4z"
+"""A plus beside the mark of a cascade."""
+PLUS = "M-1.5-6h3v4.5h4.5v3h-4.5v4.5h-3v-4.5h-4.5v-3h4.5z"
+"""The same in the key."""
 PREFERENCES = {"score": "best score", "latency": "fastest", "size": "smallest"}
 ANY = "any"
 MOST = 60
@@ -47,7 +52,7 @@ def answer(params: Resolved, data: Path) -> dict[str, Any]:
     """What budget_explorer.html.jinja and its script show, as JSON has it; `lines` are the answers as plain text."""
     origins = params.shippable()
     benchmark = read_json(data / "metrics/benchmark.json", "what `dvc repro benchmark` writes")
-    candidates = measured(data, origins, benchmark=benchmark)
+    candidates = measured(data, origins, benchmark=benchmark, ensembles=params.ensembles_students())
     timed = [(entry, _teacher(data, benchmark, entry.name)) for entry in params.teachers if entry.name in benchmark["teachers"]]
     sets = []
     for name in filter(candidates.__contains__, params.datasets):
@@ -57,6 +62,8 @@ def answer(params: Resolved, data: Path) -> dict[str, Any]:
     machine = "{processor}, threads: {threads}".format(**benchmark["machine"])
     sizes = {name: getattr(pareto, name.upper()) for name in ("width", "height", "left", "right", "top", "bottom")}
     shapes = [{"form": form, "name": name, "path": path} for form, (name, path) in SHAPES.items()]
+    if any(candidate.sent is not None for own in candidates.values() for candidate in own):
+        shapes.append({"form": "cascade", "name": "with the teacher behind it", "path": PLUS})
     return {"sets": sets, "lines": lines, "machine": machine, "picture": {**sizes, "shapes": shapes, "preferences": PREFERENCES}}
 
 
@@ -80,7 +87,7 @@ def _data_set(name: str, students: Sequence[str], unordered: Sequence[Candidate]
         "name": name,
         "line": line,
         "metric": METRIC_NAMES[candidates[0].metric],
-        "chosen": candidates.index(choose(candidates, budget, prefer).best),  # type: ignore[arg-type]
+        "chosen": candidates.index(choose(alone(candidates), budget, prefer).best),  # type: ignore[arg-type]
         "prefer": prefer,
         "candidates": [_shown(candidate, colours[candidate.name], budget) for candidate in candidates],
         "colours": {student: colour for student, colour in colours.items() if student in timed},
@@ -93,11 +100,12 @@ def _data_set(name: str, students: Sequence[str], unordered: Sequence[Candidate]
 
 def _shown(candidate: Candidate, colour: str, budget: Budget) -> dict[str, Any]:
     """A candidate as the page says it; `misses` the budget that the page begins with."""
+    behind = "" if candidate.sent is None else f" + {candidate.teacher} for {candidate.sent:.0%}"
     return asdict(candidate) | {
         "label": str(candidate),
         "line": described(candidate),
-        "format": SHAPES[candidate.form][0],
-        "path": SHAPES[candidate.form][1],
+        "format": SHAPES[candidate.form][0] + behind,
+        "path": SHAPES[candidate.form][1] + ("" if candidate.sent is None else BEHIND_IT),
         "colour": colour,
         "misses": bool(budget.misses(candidate)),
         "texts": {

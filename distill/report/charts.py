@@ -105,6 +105,29 @@ def calibration_chart(data_set: DataSet) -> Chart | None:
     return finish("Confidence and truth", reading, ideal + marks.mark_line(strokeWidth=1.2, opacity=0.5) + dots, height=340)
 
 
+def coverage_chart(data_set: DataSet) -> Chart | None:
+    """How often each student is right on the rows that it is surest of, by their share."""
+    rows = [
+        {"model": model.label, "answered": point.share, "right": point.right}
+        for model in data_set.students
+        if model.detail is not None
+        for point in model.detail.coverage
+    ]
+    if not rows:
+        return None
+    scale = alt.Scale(zero=False, padding=10)
+    lines = base(rows, data_set).encode(
+        x=alt.X("answered:Q", title="Share of rows answered, the surest first", axis=alt.Axis(format="%", tickCount=5)),
+        y=alt.Y("right:Q", title="Share of them that is right", scale=scale, axis=alt.Axis(format=".3~%", tickCount=5)),
+        tooltip=tooltip(["model:N"], {"answered:Q": ".1%", "right:Q": ".1%"}),
+    )
+    dots = lines.mark_point(filled=True, size=45).encode(shape=shapes(data_set))
+    reading = (
+        "A student that answers only what it is surest of is right more often; a line that stays high can send on what is left."
+    )
+    return finish("Coverage and risk", reading, lines.mark_line(strokeWidth=1.8) + dots, height=340)
+
+
 def disagreement_chart(data_set: DataSet) -> Chart | None:
     """What each student alone has right, to the right; what its teacher alone has right, to the left."""
     rows = []

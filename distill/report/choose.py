@@ -5,7 +5,7 @@ A candidate is a student in a format (torch, ONNX, INT8). Scores of exports are 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from distill.report.metric_names import METRIC_NAMES, shown
 
 REFERENCE = "torch-fp32"
 """The format of the teacher that speeds and sizes are compared with."""
+BEHIND = {"torch-fp32": "torch-fp32", "onnx-fp32": "onnx-fp32", "onnx-int8": "onnx-fp32"}
+"""Of each format of a student, that of the teacher which answers in a cascade what the student sends on."""
 SCORED = {"onnx-fp32": "fp32", "onnx-int8": "int8"}
 """Formats that are scored as files of their candidate: their key in the metrics of an export."""
 UNSCORED = ("torch-bf16",)
@@ -47,9 +49,14 @@ class Candidate:
     """Over its teacher in torch, fp32; None if they were not timed on the same rows."""
     smaller: float | None
     """How many times smaller than its teacher in torch, fp32; None if that was not measured."""
+    sent: float | None = None
+    """Of a cascade: the share of the test rows that the student is not sure of, which its teacher answers; else None."""
+    threshold: float | None = None
+    """The probability from which on the student answers itself."""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.form})"
+        alone = f"{self.name} ({self.form})"
+        return alone if self.sent is None else f"{alone} with {self.teacher} behind it"
 
 
 @dataclass(frozen=True)
@@ -99,12 +106,18 @@ ORDERS: Mapping[Preference, Callable[[Candidate], tuple[float, ...]]] = {
 
 
 def measured(
-    data: Path, origins: Mapping[str, str], setting: str = "rows", percentile: str = "p95", benchmark: Any = None
+    data: Path,
+    origins: Mapping[str, str],
+    setting: str = "rows",
+    percentile: str = "p95",
+    benchmark: Any = None,
+    ensembles: frozenset[str] = frozenset(),
 ) -> dict[str, list[Candidate]]:
     """The candidates of each data set, as they lie under data/metrics.
 
     `origins` holds the students that count, and the entry of `datasets` from which the data set of each was made; `benchmark` is
-    the content of benchmark.json, if it has been read already.
+    the content of benchmark.json, if it has been read already. Students of `ensembles` have no
+    cascade: no one model is behind them.
     """
     metrics = data / "metrics"
     benchmark = benchmark or read_json(metrics / "benchmark.json", "what `dvc repro benchmark` writes")
@@ -118,7 +131,7 @@ def measured(
             "run `dvc repro --force --single-item benchmark`"
         ) from None
     for candidate in timed:
-        if candidate.name in origins:
+        if candidate.name in origins and (candidate.sent is None or candidate.name not in ensembles):
             results[origins[candidate.name]].append(candidate)
     return results
 
@@ -154,13 +167,40 @@ def candidates(
             kept = None if share is None else score * share
             smaller = reference / timed["bytes"] if reference else None
             figures = (float(latency[percentile]), timed["bytes"] / 1e6, latency.get("speedup"), smaller)
-            results.append(Candidate(name, form, entry["dataset"], entry["teacher"], metric, score, kept, *figures))
+            alone = Candidate(name, form, entry["dataset"], entry["teacher"], metric, score, kept, *figures)
+            teacher = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(BEHIND[form])
+            results += [alone, *_cascades(alone, scores, timed, teacher, setting, percentile, share)]
     return results
+
+
+def _cascades(
+    alone: Candidate, scores: Mapping[str, Any], timed: Any, teacher: Any, setting: str, percentile: str, share: float | None
+) -> list[Candidate]:
+    """The student with its teacher behind it, if it has been scored so, and both were timed on the same rows."""
+    found, latency = scores.get("cascade"), timed["latency"][setting]
+    if found is None or teacher is None or setting not in teacher["latency"] or alone.speedup is None:
+        return []
+    behind, sent, score = teacher["latency"][setting], found["sent"], float(found[alone.metric])
+    half = latency["p50"] + sent * behind["p50"]
+    size = timed["bytes"] + teacher["bytes"]
+    return [
+        replace(
+            alone,
+            score=score,
+            retention=None if share is None else score * share,
+            latency_ms=float(latency[percentile] + sent * behind[percentile]),
+            megabytes=size / 1e6,
+            speedup=alone.speedup * latency["p50"] / half,
+            smaller=None if alone.smaller is None else alone.smaller * timed["bytes"] / size,
+            sent=sent,
+            threshold=found["threshold"],
+        )
+    ]
 
 
 def ranked(results: Sequence[Candidate], prefer: Preference) -> list[Candidate]:
     """The candidates, the preferred first."""
-    return sorted(results, key=lambda candidate: (ORDERS[prefer](candidate), candidate.name, candidate.form))
+    return sorted(results, key=lambda own: (ORDERS[prefer](own), own.name, own.form, own.sent is not None))
 
 
 def choose(results: Sequence[Candidate], budget: Budget, prefer: Preference = "score") -> Choice:
@@ -175,15 +215,23 @@ def choose(results: Sequence[Candidate], budget: Budget, prefer: Preference = "s
 
 
 def recommended(results: Sequence[Candidate]) -> tuple[Budget, Preference]:
-    """What to ask for where nobody says: the fastest that keeps 97% of its teacher's score, or, if none does, the best score."""
+    """What to ask for where nobody says: the fastest that keeps 97% of its teacher's score, or, if none does, the best score.
+
+    Of students that answer alone: `alone`. A cascade needs two models, and is for who asks for it by a budget.
+    """
     budget = Budget(min_retention=KEPT)
-    return (budget, "latency") if choose(results, budget).best else (Budget(), "score")
+    return (budget, "latency") if choose(alone(results), budget).best else (Budget(), "score")
+
+
+def alone(results: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates that are no cascades."""
+    return [candidate for candidate in results if candidate.sent is None]
 
 
 def recommendation(results: Sequence[Candidate]) -> str:
     """The answer in a line, for people who have set no budget."""
     budget, prefer = recommended(results)
-    line = sentence(choose(results, budget, prefer), budget)
+    line = sentence(choose(alone(results), budget, prefer), budget)
     if prefer == "latency" or not results:
         return line
     known = any(candidate.retention is not None for candidate in results)
@@ -248,7 +296,10 @@ def described(candidate: Candidate) -> str:
     ]
     gained = f": {' and '.join(gains)} as {candidate.teacher} in torch" if gains else ""
     score = f"{METRIC_NAMES[candidate.metric]} {shown(candidate.metric, candidate.score)}{kept}"
-    return f"{candidate}: {score}, {brief(candidate.latency_ms)} ms, {brief(candidate.megabytes)} MB{gained}"
+    figures = f"{candidate}: {score}, {brief(candidate.latency_ms)} ms, {brief(candidate.megabytes)} MB{gained}"
+    if candidate.sent is None:
+        return figures
+    return f"{figures}; it answers what it is {candidate.threshold:.1%} sure of, the teacher the other {candidate.sent:.1%}"
 
 
 def brief(value: float) -> str:

@@ -27,8 +27,21 @@ from distill.report.records import (
     Suspect,
     TargetSet,
 )
+from distill.tasks.judged import Judged, read_judged
 
-ABOUT = ("task", "metric", "rows", "layers", "hidden_size", "parameters", "bytes", "seeds", "shipped", "retention_rows")
+ABOUT = (
+    "task",
+    "metric",
+    "rows",
+    "layers",
+    "hidden_size",
+    "parameters",
+    "bytes",
+    "seeds",
+    "shipped",
+    "retention_rows",
+    "cascade",
+)
 """What a metrics file says that is no measure."""
 SPLITS = ("train", "validation", "test")
 ROWS = ("rows", "transfer_rows", "truncated_rows")
@@ -131,7 +144,14 @@ def _model(data: Path, kind: str, name: str, teacher: str, recipe: str, runs: tu
             runs=runs,
             detail=read_detail(data / "evaluations" / kind / name / "detail.json", f"evaluate{suffix}"),
             formats=_formats(data, kind, name, record, exports, benchmark),
+            judged=_judged(data / "evaluations/students" / name, runs, f"evaluate{suffix}") if kind == "students" else (),
+            mended=exports["quantization"]["told"],
         )
+
+
+def _judged(folder: Path, runs: tuple[Run, ...], stage: str) -> tuple[Judged, ...]:
+    found = read_judged(folder, "test", stage)
+    return tuple(found[str(run.seed)] for run in runs)
 
 
 def _runs(data: Path, entry: Student) -> tuple[Run, ...]:

@@ -1,9 +1,10 @@
 """What the report tells, by data set; `distill/report/gather.py` reads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from distill.evaluation.details import Detail
+from distill.tasks.judged import Judged
 
 BASELINE = "supervised"
 """The recipe that reads no targets."""
@@ -70,6 +71,10 @@ class Model:
     """None for a teacher that was measured on another data set."""
     formats: tuple[Format, ...]
     """As timed; none for a teacher that was measured on another data set."""
+    judged: tuple[Judged, ...] = field(default=(), compare=False, repr=False)
+    """Of a student: its test rows, by each seed."""
+    mended: str = ""
+    """What became of an INT8 file that lost too much."""
 
     @property
     def seconds(self) -> float:

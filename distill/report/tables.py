@@ -13,6 +13,7 @@ OTHER_MEASURES = (
     ("Perplexity", "perplexity", ".2f", -1),
     ("Mean squared error", "mean_squared_error", ".3f", -1),
     ("Calibration error", "calibration_error", ".3f", -1),
+    ("Before its temperature", "calibration_error_before", ".3f", -1),
     ("Agreement with teacher", "agreement", ".1%", 1),
     ("KL from teacher", "kl_from_teacher", ".3f", -1),
 )

@@ -15,6 +15,7 @@ from distill.core.errors import UserError
 from distill.data.averaging import shares
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
+from distill.models.calibration import calibrate
 from distill.models.loading import load_for, save_model
 from distill.models.predict import tune
 from distill.params.students import SampleWeight, Shapes, StudentSettings
@@ -153,6 +154,7 @@ def distill_student(
             keep="best" if settings.trains_head else "last",
         )
         if settings.trains_head and folder is not None:
+            calibrate(student, task_of(dataset.task), validation)
             tune(student, task_of(dataset.task), validation)
         models[seed] = (student.cpu(), tokenizer)
     if folder is None:

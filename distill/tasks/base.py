@@ -23,6 +23,9 @@ from distill.core.numeric import log_softmax
 from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
 from distill.params.task_specs import TASK_SPECS, TaskSpec
+from distill.tasks.calibration import calibration_error
+from distill.tasks.judged import Judged
+from distill.tasks.scoring import SCORES
 
 Mask = Int[Tensor, "batch seq"] | None
 """1 at real tokens; None if nothing is padded."""
@@ -86,6 +89,8 @@ class Task:
     """The metrics that `measures` gives."""
     tunes = False
     """Whether something is fitted to a trained model's predictions: `tune` and `tuned`."""
+    calibrates = True
+    """Whether confidence is that of logits which one temperature divides, and right or wrong is all there is."""
     continuous = False
     """Whether logits are numbers, and no distribution over classes: then the loss of soft targets is the squared error."""
 
@@ -159,18 +164,45 @@ class Task:
         """What each row, or question, adds to the score, (units, …) float64: intervals resample its lines."""
         raise NotImplementedError
 
+    def judged(self, kept: Array, split: EvaluationSplit) -> Judged:
+        """Each row, or question, with its confidence; of the tags of a row all have to be right, and the least sure counts."""
+        rows, lines = self.judge(kept, split), self.lines(kept, split)
+        ids = (
+            split.examples.column("id").to_pylist()
+            if split.examples is not None
+            else [row.tobytes().hex() for row in split.rows.ids]
+        )
+        confidence, right = lines.confidence, lines.right
+        if self.spec.labels_per_token and confidence is not None:
+            places = np.searchsorted(split.rows.offsets, split.labelled_tokens, side="right") - 1
+            sure, confidence, right = confidence, np.ones(len(rows)), np.ones(len(rows), bool)
+            np.logical_and.at(right, places, lines.right)
+            np.minimum.at(confidence, places, sure)
+        return Judged(tuple(ids), confidence, right, rows)
+
+    def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:
+        """Logits (lines, classes) and labels (lines,) of all lines that have a label: what a temperature is fitted to."""
+        labelled = split.rows.labels != UNLABELLED
+        return kept[labelled], split.rows.labels[labelled]
+
     def score(self, metric: str, judged: Array) -> float:
-        """A metric, higher is better, over lines that `judge` has made."""
-        raise NotImplementedError
+        """A metric, higher is better, over lines that `judge` has made: distill/tasks/scoring.py."""
+        return SCORES[self.name](metric, judged)
 
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """The loss against the labels over the whole split: cross-entropy, nats a line."""
         return cross_entropy(kept, split.rows.labels)
 
     def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
-        """All scores of predictions, and the loss as `log_loss`."""
+        """All scores of predictions, the loss as `log_loss`, and the expected calibration error of their confidence."""
         judged = self.judge(kept, split)
-        return {**{metric: self.score(metric, judged) for metric in self.scores}, "log_loss": self.loss(kept, split)}
+        found = {**{metric: self.score(metric, judged) for metric in self.scores}, "log_loss": self.loss(kept, split)}
+        return found | ({"calibration_error": self.calibration_error(kept, split)} if self.calibrates else {})
+
+    def calibration_error(self, kept: Array, split: EvaluationSplit) -> float:
+        """How far the confidence of lines is from the share of them that is right."""
+        lines = self.lines(kept, split)
+        return 0.0 if lines.confidence is None else calibration_error(lines.confidence, lines.right)
 
     def relation(self, student: Array, teacher: Array, split: EvaluationSplit) -> dict[str, float]:
         """How far a student follows its teacher: agreement, and KL, over lines with a label."""

@@ -26,6 +26,7 @@ class MaskedLm(Task):
 
     name = "masked-lm"
     scores = ("accuracy",)
+    calibrates = False
 
     @property
     def averaged_over(self) -> Kind:
@@ -66,11 +67,6 @@ class MaskedLm(Task):
         counts = totals(masked, split.rows.lengths).astype(np.int64)
         right = kept[:, 1] == split.rows.labels[masked]
         return totals(np.stack([kept[:, 0], right, np.ones(len(kept))], axis=1), counts)
-
-    def score(self, metric: str, judged: Array) -> float:
-        """`accuracy`: the share of masked tokens found; or `log_likelihood`, nats a masked token."""
-        log_probability, right, count = judged.sum(axis=0)
-        return float((log_probability if metric == "log_likelihood" else right) / count)
 
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """Cross-entropy, nats a masked token."""

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Num
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
 from distill.core.numeric import log_sigmoid
+from distill.data.dataset import UNLABELLED
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task, closeness
 
 THRESHOLD = 0.5
@@ -57,6 +57,12 @@ class MultiLabel(Task):
         logits = _logits(kept).astype(np.float64)
         return np.concatenate([logits, logits - np.log(thresholds / (1 - thresholds))], axis=1)
 
+    def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:
+        """(0, z) of each row and label, (rows × labels, 2), and whether it applies."""
+        logits, labels = _logits(kept).ravel(), split.rows.labels.ravel()
+        labelled = labels != UNLABELLED
+        return np.stack([np.zeros(labelled.sum()), logits[labelled]], axis=1), labels[labelled]
+
     def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
         """The labels of each row, as a tuple; confidence is the product of the probabilities of all its decisions."""
         decided, logits = _decided(kept), _logits(kept)
@@ -71,23 +77,6 @@ class MultiLabel(Task):
     def judge(self, kept: Array, split: EvaluationSplit) -> Array:
         """Of each row and label the decision, the truth and the logit: (rows, 3, labels)."""
         return np.stack([_decided(kept), split.rows.labels == 1, _logits(kept)], axis=1).astype(np.float64)
-
-    def score(self, metric: str, judged: Array) -> float:
-        """`micro_f1` of all decisions, `macro_f1`, `exact_match` of all labels of a row, or `map`.
-
-        `macro_f1` is the mean over all labels, 0 of one that is neither true nor found; `map` that of the average precision, over
-        labels that some row has.
-        """
-        decided, true, logits = judged.transpose(1, 0, 2)
-        if metric == "exact_match":
-            return float((decided == true).all(axis=1).mean())
-        if metric == "map":
-            seen = true.any(axis=0)
-            return float(average_precision_score(true[:, seen], logits[:, seen])) if seen.any() else 0.0
-        both, either = (decided * true).sum(axis=0), (decided + true).sum(axis=0)
-        if metric == "micro_f1":
-            return float(2 * both.sum() / max(either.sum(), 1))
-        return float((2 * both / either.clip(min=1)).mean())
 
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """Binary cross-entropy, nats a row and label."""

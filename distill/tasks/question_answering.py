@@ -65,6 +65,15 @@ class QuestionAnswering(Task):
         """First tokens, then last tokens."""
         return labels.t().flatten()
 
+    def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:
+        """The starts, then the ends, of the windows that have an answer: (2 windows, longest) padded by NOWHERE, and places."""
+        asked = np.flatnonzero(split.rows.labels[:, 0] >= 0)
+        starts, lengths = split.rows.offsets[asked], split.rows.lengths[asked]
+        logits = np.full((2, len(asked), lengths.max(initial=1)), NOWHERE)
+        for line, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
+            logits[:, line, :length] = kept[start : start + length].T
+        return logits.reshape(2 * len(asked), -1), split.rows.labels[asked].T.ravel()
+
     def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
         """The answer to each question; it is right if it is one of the true ones, as `best_match` has it."""
         best, true = best_answers(kept, split), _column(split, "answers")
@@ -83,10 +92,6 @@ class QuestionAnswering(Task):
         """Exact match and token F1 of each question, (questions, 2)."""
         pairs = zip(answers(kept, split), _column(split, "answers"), strict=True)
         return np.array([best_match(text, texts) for text, texts in pairs], np.float64)
-
-    def score(self, metric: str, judged: Array) -> float:
-        """`exact_match` or `f1`, the mean over questions."""
-        return float(judged[:, self.scores.index(metric)].mean())
 
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """Cross-entropy of start and end, their mean, nats a window."""

@@ -3,21 +3,13 @@
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Num
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.functional.classification import multiclass_calibration_error
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
-from distill.core.errors import UserError
-from distill.core.numeric import log_softmax
 from distill.tasks.base import EvaluationSplit, Predictions, Task, Weights, weighted_mean
-
-CALIBRATION_BINS = 15
 
 
 class SequenceClassification(Task):
@@ -31,29 +23,10 @@ class SequenceClassification(Task):
         labels = split.rows.labels
         return np.stack([kept.argmax(axis=1), labels, np.full(len(labels), len(np.unique(labels)))], axis=1)
 
-    def score(self, metric: str, judged: Array) -> float:
-        """`accuracy`, `macro_f1`, `mcc` (Matthews' correlation), or `f1` of the second of two classes.
-
-        Macro-F1 is the mean over the classes that the split has rows of, whatever a model predicts and a resample leaves out.
-        """
-        predictions, labels, classes = judged.T
-        if metric == "accuracy":
-            return float(accuracy_score(labels, predictions))
-        if metric == "macro_f1":
-            here = np.unique(labels)
-            return float(f1_score(labels, predictions, labels=here, average=None, zero_division=0.0).sum() / classes[0])
-        if metric == "f1":
-            if judged[:, :2].max(initial=0) > 1:
-                raise UserError("metric: f1 is that of the second of two classes, the data have more; take macro_f1")
-            return float(f1_score(labels, predictions, zero_division=0.0))
-        return float(matthews_corrcoef(labels, predictions))
-
     def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
-        """The metrics, log-loss (nats), and expected calibration error (15 bins, L1; Guo 2017)."""
-        probabilities, labels = torch.from_numpy(np.exp(log_softmax(kept))), torch.tensor(split.rows.labels)
-        error = multiclass_calibration_error(probabilities, labels, kept.shape[1], n_bins=CALIBRATION_BINS, norm="l1")
+        """All of them, and F1 where there are two classes."""
         f1 = {"f1": self.score("f1", self.judge(kept, split))} if kept.shape[1] == 2 else {}
-        return {**super().measures(kept, split), **f1, "calibration_error": float(error)}
+        return {**super().measures(kept, split), **f1}
 
 
 class Regression(Task):
@@ -62,6 +35,7 @@ class Regression(Task):
     name = "regression"
     scores = ("pearson", "spearman")
     continuous = True
+    calibrates = False
 
     def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
         """Mean squared error, by weight, over rows that have a label; 0 where none has."""
@@ -82,12 +56,6 @@ class Regression(Task):
     def judge(self, kept: Array, split: EvaluationSplit) -> Array:
         """The predicted number and the true one, (rows, 2)."""
         return np.stack([kept[:, 0], split.rows.labels], axis=1).astype(np.float64)
-
-    def score(self, metric: str, judged: Array) -> float:
-        """`pearson` or `spearman` correlation; 0 where one side never changes."""
-        if len(judged) < 2 or (np.ptp(judged, axis=0) == 0).any():
-            return 0.0
-        return float((spearmanr if metric == "spearman" else pearsonr)(*judged.T).statistic)
 
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """Mean squared error."""

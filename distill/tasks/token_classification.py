@@ -58,19 +58,6 @@ class TokenClassification(Task):
                 counts[row, 3:] = np.concatenate([np.bincount(tags, minlength=kinds) for tags in parts])
         return counts
 
-    def score(self, metric: str, judged: Array) -> float:
-        """`token_accuracy`; `entity_f1`, `entity_precision`, `entity_recall` as CoNLL has them (micro, whole), or `macro_f1`.
-
-        Macro-F1 is the mean over the tags that the split has, whatever a model predicts and a resample leaves out.
-        """
-        right, tags = judged[:, :2].sum(axis=0)
-        if metric == "token_accuracy":
-            return float(right / tags) if tags else 0.0
-        both, found, true = judged[:, 3:].sum(axis=0).reshape(3, -1)
-        whole = {"entity_precision": found, "entity_recall": true}.get(metric, (found + true) / 2)
-        scores = np.divide(both, whole, out=np.zeros_like(both), where=whole > 0)
-        return float(scores.sum() / max(1.0, judged[0, 2]))
-
     def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
         """Those that the tags have, and the loss."""
         found, judged = super().measures(kept, split), self.judge(kept, split)

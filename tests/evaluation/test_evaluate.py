@@ -25,7 +25,7 @@ def few_resamples(monkeypatch):
 
 
 def test_a_student_that_is_its_teacher_retains_everything(dataset, store, teacher):
-    found, _ = measure_student(teacher, dataset, store, (1,))
+    found, *_ = measure_student(teacher, dataset, store, (1,))
     assert (found["retention"], found["agreement"]) == (1.0, 1.0)
     assert found["kl_from_teacher"] < 1e-6
     assert found["accuracy"] == measure_teacher(teacher, dataset)[0]["accuracy"]
@@ -38,7 +38,7 @@ def test_every_seed_is_measured_and_the_mean_reported(tmp_path, dataset, store, 
     tiny.save(tiny.bert(seed=3), tmp_path, tokenizer)
     tiny.save(tiny.bert(seed=4), tmp_path / "seeds" / "8", tokenizer)
     assert seed_folders(tmp_path, (7, 8)) == {7: tmp_path, 8: tmp_path / "seeds" / "8"}
-    both, _ = measure_student(tmp_path, dataset, store, (7, 8))
+    both, *_ = measure_student(tmp_path, dataset, store, (7, 8))
     alone = [measure_teacher(folder, dataset)[0]["accuracy"] for folder in (tmp_path, tmp_path / "seeds" / "8")]
     assert (both["seeds"], both["shipped"]) == ({"7": alone[0], "8": alone[1]}, alone[0])
     np.testing.assert_allclose(both["accuracy"], np.mean(alone))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from distill.commands.choose import main
-from distill.report.choose import Budget, Candidate, candidates, choose, measured, recommendation, sentence
+from distill.report.choose import Budget, Candidate, alone, candidates, choose, measured, recommendation, sentence
 from tests.command_line import invoke, python, refusal
 from tests.reports import PARAMS, write_json
 
@@ -109,6 +109,33 @@ def test_candidates_have_the_score_of_their_own_format_and_none_without_one() ->
     assert (torch.score, torch.retention) == (0.92, pytest.approx(0.95 * 0.92 / 0.9))
     assert candidates(BENCHMARK, STUDENTS, EXPORTS, "rows", "p50")[0].latency_ms == 4
     assert candidates(BENCHMARK | {"teachers": {}}, STUDENTS, EXPORTS)[0].smaller is None
+
+
+def test_a_cascade_has_the_score_of_both_and_the_time_of_the_student_and_its_share_of_the_teacher(project) -> None:
+    teacher = {"big": {"formats": {form: timed(24, 80_000_000) for form in ("torch-fp32", "onnx-fp32")}}}
+    scored = {
+        "soft": {**EXPORTS["soft"], "int8": {"accuracy": 0.88, "cascade": {"threshold": 0.8, "sent": 0.25, "accuracy": 0.94}}}
+    }
+    found = candidates(BENCHMARK | {"teachers": teacher}, STUDENTS, scored)
+    (both,) = [own for own in found if own.sent is not None]
+    assert (both.name, both.form, both.sent, both.threshold, both.score) == ("soft", "onnx-int8", 0.25, 0.8, 0.94)
+    assert (both.latency_ms, both.megabytes) == (4 + 0.25 * 24, 90.0)
+    assert both.retention == pytest.approx(0.95 * 0.94 / 0.9)
+    assert both.speedup == pytest.approx(3.0 * 2 / (2 + 0.25 * 12))
+    assert both.smaller == pytest.approx(80 / 90)
+    assert choose(found, Budget(max_latency_ms=10.0)).best == both
+    assert both.name not in recommendation(alone(found)).partition(" with big behind it")[1]
+    assert "behind it" not in recommendation(found)
+    assert sentence(choose([both], Budget()), Budget()).endswith(
+        "; it answers what it is 80.0% sure of, the teacher the other 25.0%"
+    )
+    write_json(project / "data/metrics/benchmark.json", BENCHMARK | {"teachers": teacher})
+    write_json(project / "data/metrics/exports/students/soft.json", scored["soft"])
+    assert invoke(main, "--min-retention", "0.98").stdout.startswith("ship soft (onnx-int8) with big behind it: accuracy 94.0%")
+    assert [own.sent for own in measured(project / "data", {"soft": "news"}, ensembles=frozenset({"soft"}))["news"]] == [None] * 3
+    slow = {"soft": {**FORMATS["soft"], "onnx-int8": {"bytes": 1, "latency": {"rows": {"p50": 2, "p95": 4}}}}}
+    unlike = {"students": {"soft": {"dataset": "news", "teacher": "big", "formats": slow["soft"]}}, "teachers": teacher}
+    assert all(own.sent is None for own in candidates(unlike, STUDENTS, scored)), "not timed on the same rows"
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_is_accessible_its_contents_lead_to_every_heading_and_every_block_shows_
     assert all(after <= before + 1 for before, after in pairwise(headings))
     assert len(page.all("caption")) == len(page.all("table")) == len([own for own in shown(news, Table) if own.cells])
     assert {cell["scope"] for cell in page.all("th")} == {"col", "row"}
-    assert len(page.all("figcaption")) == len(page.all("figure")) == len(page.specs) == len(shown(news, Chart)) == 7
+    assert len(page.all("figcaption")) == len(page.all("figure")) == len(page.specs) == len(shown(news, Chart)) == 8
     scrolling = [own for own in page.all("div") if own.get("class") == "scroll"]
     assert all(own["tabindex"] == "0" and own["aria-label"] for own in scrolling)
     places = [str(own["id"]) for tag, own in page.tags if tag in ("h2", "h3") and "id" in own]

@@ -4,18 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import vl_convert
 
 from distill.core.errors import UserError
+from distill.evaluation.details import Answered
 from distill.recipes.registry import RECIPES
 from distill.report.parts import Chart, Collapsible, Note
 from distill.report.records import DataSet, Suspect
 from distill.report.sections.costs import break_even, cost_comparison, once, one_time_seconds, sentence, students
+from distill.report.sections.error_analysis import answers_alone
 from distill.report.sections.label_audits import SHORT, SHOWN, audit, audits, shortened
 from distill.report.sections.published import PUBLISHED, presets, published
 from distill.report.sections.speeds import Timed, reference, speeds, table
-from distill.report.sections.summary import verdict
+from distill.report.sections.summary import difference, verdict
 from distill.report.sections.target_sets import described, holdings
 from distill.report.tables import Table, best_student
 from tests import reports
@@ -40,26 +43,49 @@ def test_verdict(news: DataSet) -> None:
 @pytest.mark.parametrize(
     ("score", "told"),
     [
-        (
-            0.99,
-            "On news, distilling was worth 3.3 points (95% interval 1.8 to 5.0): soft reaches 99.0% accuracy, plain, as",
-        ),
-        (0.90, "On news, distilling cost 5.7 points (95% interval -7.2 to -4.0 points gained): soft reaches 90.0%"),
+        (0.99, "On news, distilling was worth 3.4 points (95% interval {} to {}): soft reaches 99.0% accuracy, plain, as"),
+        (0.90, "On news, distilling cost 5.8 points (95% interval {} to {} points gained): soft reaches 90.0%"),
         (
             0.96,
-            "On news, 445 test rows do not tell whether distilling was worth anything (0.3 points, 95% interval -1.2 to 2.0)",
+            "On news, 445 test rows do not tell whether distilling was worth anything (0.2 points, 95% interval {} to {}): soft",
         ),
     ],
 )
-def test_the_first_sentence_says_what_distilling_was_worth(news: DataSet, score: float, told: str) -> None:
+def test_the_first_sentence_says_what_distilling_was_worth_by_a_paired_bootstrap(news: DataSet, score: float, told: str) -> None:
     plain, best = news.students[0], best_student(news)
-    scores = {"accuracy": score, "score_low": score - 0.012, "score_high": score + 0.012}
-    alike = replace(best, parameters=plain.parameters, metrics={**best.metrics, **scores})
-    assert verdict(replace(news, students=(plain, alike))).startswith(told)
-    unknown = replace(plain, metrics={key: value for key, value in plain.metrics.items() if key != "score_low"})
+    own = reports.judged("soft", score, 1)
+    alike = replace(best, parameters=plain.parameters, metrics={**best.metrics, "accuracy": score}, judged=(own, own))
+    gains = own.right.astype(float) - plain.judged[0].right
+    drawn = gains[np.random.default_rng(1).integers(445, size=(2000, 445))].mean(axis=1)
+    low, high = (f"{100 * value:.1f}" for value in np.quantile(drawn, (0.025, 0.975)))
+    assert verdict(replace(news, students=(plain, alike))).startswith(told.format(low, high))
+    unknown = replace(plain, judged=())
     assert verdict(replace(news, students=(unknown, alike))).startswith(
         f"On news, soft reaches {score:.1%} accuracy, plain, as large"
     )
+    assert difference(plain, plain, "accuracy") == (0, 0, 0)
+
+
+def test_the_paired_interval_is_narrower_than_that_of_independent_scores(news: DataSet) -> None:
+    plain, soft = news.students[0], news.students[1]
+    _, low, high = difference(soft, plain, "accuracy")
+    each = [
+        np.quantile(model.judged[0].right[np.random.default_rng(1).integers(445, size=(2000, 445))].mean(1), [0.025, 0.975])
+        for model in (soft, plain)
+    ]
+    assert high - low < np.hypot(*(part[1] - part[0] for part in each))
+
+
+def test_a_student_says_what_it_answers_alone(news: DataSet) -> None:
+    model = news.students[0]
+    text = answers_alone(model)
+    assert text == (
+        "plain answers 92% of the test rows, 99.1% of them rightly: what it is 83.0% sure of, which reaches 99% on the "
+        "validation rows. Send the rest to big."
+    )
+    whole = replace(model, detail=replace(model.detail, answered=Answered(0.98, 0.0, 1.0, 0.985)))
+    assert answers_alone(whole) == "plain answers all rows, 98.5% of them rightly: it reaches 98% on the validation rows alone."
+    assert answers_alone(replace(model, detail=replace(model.detail, answered=None))) == ""
 
 
 def test_the_store_is_paid_for_as_soon_as_a_live_teacher_has_cost_as_much(news: DataSet) -> None:
@@ -146,7 +172,8 @@ def test_what_shapes_reach_as_int8(tmp_path: Path) -> None:
 
 
 def test_every_model_in_every_format(news: DataSet) -> None:
-    _, timed, note = speeds(news).parts
+    _, timed, mended, note = speeds(news).parts
+    assert mended == Note("half: the INT8 file was mended.", "quiet")
     lines = timed.cells
     assert (len(lines), lines[5][2].text) == (5 * 4, "–")
     plain = ("plain", "ONNX INT8", "95.5%", "1.42", "1.98", "7.9 × (7.6–8.3)", "2,119", "18.1", "5.0 ×", "487.0")

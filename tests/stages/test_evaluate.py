@@ -59,7 +59,8 @@ def test_a_student_has_scores_detail_and_every_plot_twice_the_same(project):
     run("students", "small")
     found = written(project)
     plots = {f"plots/{plot}/students/small/tiny.csv" for plot in PLOTS}
-    assert set(found) == {"metrics/students/small.json", "evaluations/students/small/detail.json", *plots}
+    kept = {f"evaluations/students/small/{name}" for name in ("detail.json", "judged.parquet")}
+    assert set(found) == {"metrics/students/small.json", *kept, *plots}
     detail = read_detail(project / "data/evaluations/students/small/detail.json", "evaluate@small")
     scores = json.loads(found["metrics/students/small.json"])
     shares = detail.agreement

@@ -16,6 +16,11 @@ from distill.data.dataset import Dataset
 from distill.evaluation.evaluate import measure_teacher
 from distill.export.hub import PLACES, files_for_hub
 from distill.export.session import FP32, INT8
+from distill.models.loading import load_for
+from distill.models.predict import predict
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.judged import FILE, TEACHER, write_judged
+from distill.tasks.registry import task_of
 from stages.export import main
 from tests import tiny
 from tests.command_line import contents, invoke, refusal
@@ -38,6 +43,13 @@ def make(folder: Path, task: str, kind: str = "students") -> Dataset:
     model = model_of(task, dataset, folder / "data" / kind / "small")
     scores = {**measure_teacher(model, dataset)[0], "retention": 0.95, "retention_low": 0.9}
     write_text(folder / f"data/metrics/{kind}/small.json", to_json({**scores, "retention_high": 1.0}))
+    if kind == "students":
+        task, (network, _) = task_of(dataset.task), load_for(model, dataset)
+        splits = {split: EvaluationSplit.from_dataset(dataset, split) for split in ("validation", "test")}
+        rows = {name: task.judged(predict(network, task, split.rows, ""), split) for name, split in splits.items()}
+        (folder / "data/evaluations/students/small").mkdir(parents=True)
+        kept = {(name, TEACHER): judged for name, judged in rows.items()}
+        write_judged(folder / "data/evaluations/students/small" / FILE, kept)
     job = {"entry": STUDENT, "teachers": ["big"]} if kind == "students" else {"entry": {"dataset": "tiny"}}
     write_text(folder / f"data/jobs/exports/{kind}/small.json", to_json({**job, "export": {}}))
     return dataset

@@ -4,7 +4,7 @@ import math
 from dataclasses import astuple
 
 from distill.evaluation.details import ClassScore, Confusion, Detail
-from distill.report.charts import calibration_chart, disagreement_chart
+from distill.report.charts import calibration_chart, coverage_chart, disagreement_chart
 from distill.report.parts import Block, Collapsible, Examples, Grid, Legend, Note, Part
 from distill.report.records import DataSet, Model
 from distill.report.tables import NONE, Cell, Column, Table, columns_of, make_table, percent
@@ -96,8 +96,22 @@ def pairs(model: Model, confusion: Confusion) -> Table:
 
 def calibration(data_set: DataSet) -> Block | None:
     """Whether a model's confidence can be believed."""
-    chart = calibration_chart(data_set)
-    return Block("Calibration", (Legend(tuple(series(data_set))), chart)) if chart is not None else None
+    charts = tuple(filter(None, (calibration_chart(data_set), coverage_chart(data_set))))
+    notes = tuple(Note(text) for model in data_set.students if (text := answers_alone(model)))
+    return Block("Calibration", (Legend(tuple(series(data_set))), Grid(charts), *notes)) if charts else None
+
+
+def answers_alone(model: Model) -> str:
+    """How many rows a student answers at which share right, and what is to be done with the others: plain text."""
+    found = _detail(model).answered
+    if found is None:
+        return ""
+    share, goal = f"{found.right:.1%} of them rightly", f"{found.goal:.0%} on the validation rows"
+    if found.threshold == 0:
+        return f"{model.name} answers all rows, {share}: it reaches {goal} alone."
+    rest = f"Send the rest to {model.teacher}" if "+" not in model.teacher else "Send the rest to a larger model"
+    sure = f"what it is {found.threshold:.1%} sure of, which reaches {goal}"
+    return f"{model.name} answers {found.share:.0%} of the test rows, {share}: {sure}. {rest}."
 
 
 def agreement_block(data_set: DataSet) -> Block | None:

@@ -32,7 +32,8 @@ def speeds(data_set: DataSet) -> Block | None:
     if chart is None:
         return None
     about = f"{data_set.machine}. Times are of single rows of the test split, of their own lengths; times hold for this machine."
-    return Block("Speed and size", (chart, table(data_set, lines), Note(about, "quiet")))
+    mended = [Note(f"{model.label}: {model.mended}.", "quiet") for model in data_set.models if model.mended]
+    return Block("Speed and size", (chart, table(data_set, lines), *mended, Note(about, "quiet")))
 
 
 def reference(data_set: DataSet, model: Model) -> Format | None:

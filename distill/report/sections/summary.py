@@ -1,10 +1,14 @@
 """The report in a paragraph: what distilling was worth, which student to take, and how sure one may be of that."""
 
-import math
+import numpy as np
 
+from distill.core.arrays import Array
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.records import BASELINE, DataSet, Model
 from distill.report.tables import best_student, millions, retained
+from distill.tasks.scoring import SCORES
+
+RESAMPLES, TAILS = 2000, (0.025, 0.975)
 
 
 def verdict(data_set: DataSet) -> str:
@@ -60,7 +64,7 @@ def _worth(data_set: DataSet) -> list[str]:
         f"{model.name} reaches {shown(metric, model.metrics[metric])} {METRIC_NAMES[metric]}, {peer.name}, as large and taught "
         f"by the labels alone, {shown(metric, peer.metrics[metric])}"
     )
-    if "score_low" not in model.metrics or "score_low" not in peer.metrics:
+    if not _comparable(model, peer):
         return [f"On {data_set.name}, {reached}."]
     points, low, high = (f"{100 * value:.1f}" for value in difference(model, peer, metric))
     interval = f"95% interval {low} to {high}"
@@ -72,14 +76,25 @@ def _worth(data_set: DataSet) -> list[str]:
     return [f"On {data_set.name}, {unknown} ({points} points, {interval}): {reached}."]
 
 
-def difference(model: Model, peer: Model, metric: str) -> tuple[float, float, float]:
-    """How much better one model scores than another, with a 95% interval made of both scores' own (Zou & Donner 2008).
+def difference(model: Model, peer: Model, metric: str, seed: int = 1) -> tuple[float, float, float]:
+    """How much better one model scores than another, the means over their seeds, with a 95% interval.
 
-    It takes the scores for independent, which on the same rows they are not: the true interval is rather narrower.
+    It comes from a paired bootstrap: both are scored on the same rows of each resample, so rows that both find hard cancel out.
     """
-    (first, first_low, first_high), (second, second_low, second_high) = (
-        (each.metrics[metric], each.metrics["score_low"], each.metrics["score_high"]) for each in (model, peer)
-    )
-    middle = first - second
-    low = middle - math.hypot(first - first_low, second_high - second)
-    return middle, low, middle + math.hypot(first_high - first, second - second_low)
+    task = model.detail.task if model.detail is not None else ""
+    sides = [[judged.rows for judged in each.judged] for each in (model, peer)]
+
+    def gain(rows: Array) -> float:
+        first, second = (np.mean([SCORES[task](metric, judged[rows]) for judged in side]) for side in sides)
+        return float(first - second)
+
+    count = len(sides[0][0])
+    draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    low, high = np.quantile([gain(rows) for rows in draws], TAILS).tolist()
+    return gain(np.arange(count)), low, high
+
+
+def _comparable(model: Model, peer: Model) -> bool:
+    """Whether both were judged on the same rows, and more than one."""
+    rows = {judged.ids for each in (model, peer) for judged in each.judged}
+    return bool(model.detail and model.judged and peer.judged) and len(rows) == 1 and len(next(iter(rows))) > 1

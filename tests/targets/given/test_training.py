@@ -13,7 +13,7 @@ from distill.audit.audit import audit_store
 from distill.data.averaging import mean_divisors
 from distill.data.batching import Collator
 from distill.data.dataset import PreparedRows
-from distill.evaluation.evaluate import TeacherAnswers, score_answers
+from distill.evaluation.teacher_answers import TeacherAnswers, score_answers
 from distill.params.given import GivenSettings
 from distill.sources.files import read_local
 from distill.sources.streams import Stream

@@ -1,0 +1,94 @@
+"""What a store has of the teacher for the rows that students are scored on: of all of them, of some, or of none."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from distill.core.arrays import Array
+from distill.data.averaging import labels_a_row
+from distill.data.batching import pad_batch, pad_labels
+from distill.data.dataset import Dataset, PreparedRows
+from distill.store.output_names import LOGITS
+from distill.store.readers import OutputReader
+from distill.store.target_set import TargetStore
+from distill.tasks.base import EvaluationSplit, Task
+from distill.tasks.registry import task_of
+from distill.tasks.token_classification import real
+
+STORED_ROWS = 64
+"""Rows read from the store at once: a vocabulary's logits are large."""
+
+
+@dataclass(frozen=True)
+class TeacherAnswers:
+    """What a store has of the teacher for a split."""
+
+    split: EvaluationSplit
+    """The rows that have answers."""
+    kept: Array
+    """What scoring needs of them, in the form of `predict`."""
+    lines: Array | None
+    """The places of these rows' vectors among those of all rows; None if these are all."""
+
+    @classmethod
+    def of(cls, store: TargetStore, task: Task, dataset: Dataset, split: EvaluationSplit) -> "TeacherAnswers | None":
+        """Those of the test rows, as tuned on the validation rows that have answers; None if the set was given none of them."""
+        return cls.of_both(store, task, dataset, split, EvaluationSplit.from_dataset(dataset, "validation"))[0]
+
+    @classmethod
+    def of_both(
+        cls, store: TargetStore, task: Task, dataset: Dataset, test: EvaluationSplit, validation: EvaluationSplit
+    ) -> "tuple[TeacherAnswers | None, TeacherAnswers | None]":
+        """Those of the test rows and of the validation rows, both as tuned on the latter; None where none has one."""
+        found, before = (
+            cls.read(store, task, dataset, name, split) for name, split in (("test", test), ("validation", validation))
+        )
+        config = {} if before is None or not task.tunes else task.tune(before.kept, before.split)
+        tuned = [None if each is None else replace(each, kept=task.tuned(each.kept, config)) for each in (found, before)]
+        return tuned[0], tuned[1]
+
+    @classmethod
+    def read(cls, store: TargetStore, task: Task, dataset: Dataset, name: str, split: EvaluationSplit) -> "TeacherAnswers | None":
+        """Those of the rows of `split`, all or some of the data set's split `name`, with whatever thresholds are usual."""
+        if name not in store.manifest(LOGITS).splits:  # what a teacher computes has all of them
+            return None
+        store.require(dataset, [name])
+        reader, per = store.output(LOGITS, name), store.manifest(LOGITS).per
+        known = np.flatnonzero(reader.find(split.rows.ids) >= 0)
+        lines = None
+        if len(known) < len(split.rows):
+            split, lines = split.part(known), split.rows.lines(known)
+        return cls(split, stored(reader, task, split.rows, per), lines) if len(known) else None
+
+    def rows_of(self, kept: Array) -> Array:
+        """A student's predictions of all rows, for those that have answers."""
+        return kept if self.lines is None else kept[self.lines]
+
+
+def score_answers(store: TargetStore, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """By split the scores of a set's answers on the rows that have a label, as if a model had given them; thresholds are 0.5."""
+    task, found = task_of(dataset.task), {}
+    for name in store.manifest(LOGITS).splits:
+        whole = EvaluationSplit.from_dataset(dataset, name)
+        labelled = whole.part(np.flatnonzero(labels_a_row(whole.rows)))
+        answers = TeacherAnswers.read(store, task, dataset, name, labelled) if len(labelled.rows) else None
+        if answers is not None:
+            found[name] = task.measures(answers.kept, answers.split)
+    return found
+
+
+def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Array:
+    """What scoring needs of the teacher's logits over all rows, from the store; in the form of `predict`.
+
+    `per` is what the set has one vector of; a masked-lm set may have them of every token, of which the masked ones count.
+    """
+    places = reader.locate(rows.ids)
+    parts = []
+    for start in range(0, len(rows), STORED_ROWS):
+        chosen = np.arange(start, min(start + STORED_ROWS, len(rows)))
+        mask, labels = pad_batch(rows, chosen).get("attention_mask"), pad_labels(rows, chosen)
+        vectors, wanted = reader.gather(places[chosen]), task.positions(labels, mask)
+        if wanted is not None and per == "token":
+            vectors = vectors[real(wanted, mask)]
+        parts.append(task.kept(vectors, labels, mask).numpy())
+    return np.concatenate(parts)

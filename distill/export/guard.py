@@ -1,0 +1,161 @@
+"""INT8 files that follow their fp32 ones: measured on validation rows, and mended where they do not. Test rows decide nothing."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from distill.core import progress
+from distill.core.arrays import Array
+from distill.data.dataset import Dataset
+from distill.export.quantize import excluded, quantize, weighted
+from distill.export.scores import predicted
+from distill.export.session import FP32, INT8, files_of, open_session
+from distill.params.exports import ExportSettings
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.registry import task_of
+
+LOST, CHANGED = 0.003, 0.01
+"""What INT8 may lose of the metric, and the share of answers that it may change."""
+GROUPS = 16
+"""Layers are measured in groups of neighbours, so many at most."""
+LEFT = (1, 2, 4, 8)
+"""So many groups, the most sensitive ones, are left in fp32, one try after the other; half of all at most."""
+PROBES = 32
+"""Rows on which groups are measured."""
+Calibration = Callable[[], Iterator[dict[str, Array]]]
+
+
+@dataclass(frozen=True)
+class Try:
+    """A way to make the INT8 file, and how far what it made follows fp32 on validation rows."""
+
+    how: str
+    """`dynamic` or `static`."""
+    fp32: tuple[str, ...]
+    """The layers that stay in fp32, as torch names them, beside those of `keep_fp32`."""
+    lost: float
+    """Of the metric."""
+    changed: float
+    """The share of answers; of numbers, 1 − the correlation."""
+    rows: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether it loses and changes little; a single row that changes proves nothing."""
+        return self.changed * self.rows <= 1 or (self.lost <= LOST + 1e-9 and self.changed <= CHANGED + 1e-9)
+
+
+def record(tries: Sequence[Try]) -> dict[str, Any]:
+    """What was tried, in its order, what was kept, and `told`, that in a line, if more was tried than what was asked for."""
+    best = kept(tries)
+    about = {"how": best.how, "fp32": list(best.fp32), "lost": best.lost, "changed": best.changed, "fits": best.fits}
+    return {**about, "tries": [asdict(each) for each in tries], "told": _told(tries)}
+
+
+def kept(tries: Sequence[Try]) -> Try:
+    """The first that fits, or the one that loses least."""
+    return min(tries, key=lambda each: (not each.fits, each.lost, each.changed))
+
+
+def _told(tries: Sequence[Try]) -> str:
+    """What became of a file that lost or changed too much, in a line; nothing of one that did not."""
+    first, best = tries[0], kept(tries)
+    if first.fits:
+        return ""
+    layers = ", ".join(f"`{name}`" for name in best.fp32)
+    how = best.how + (f", with {layers} in fp32," if layers else "")
+    end = f"{how} loses {100 * best.lost:.2f} points and changes {best.changed:.2%}"
+    if not best.fits:
+        end = f"nothing brought that to 0.3 points and 1%, and the nearest is kept: {end}"
+    lost, changed = f"{100 * first.lost:.2f} points", f"{first.changed:.2%} of the answers"
+    return f"on validation rows the first INT8 file, {first.how}, lost {lost} and changed {changed}; {end}"
+
+
+def quantize_guarded(
+    folder: Path, dataset: Dataset, settings: ExportSettings, calibration: Callable[[str], Calibration]
+) -> list[Try]:
+    """Write the INT8 file as `settings` ask; if that loses or changes too much, the other way, then dynamic with layers in fp32.
+
+    `folder` has the fp32 file, config and tokenizer; `calibration` gives a split's rows in batches of one. What a layer does to
+    the logits is measured by quantizing its group alone. The first file that fits is kept, else the one that loses least.
+    """
+    guard = _Guard(folder, dataset, settings, calibration)
+    guard.attempt(settings.quantization)
+    if not guard.tries[0].fits:
+        guard.mend()
+    return guard.tries
+
+
+class _Guard:
+    """The tries so far; the best one's files are in the folder."""
+
+    def __init__(
+        self, folder: Path, dataset: Dataset, settings: ExportSettings, calibration: Callable[[str], Calibration]
+    ) -> None:
+        """Run the fp32 file on the validation rows."""
+        self.folder, self.dataset, self.settings, self.calibration = folder, dataset, settings, calibration
+        self.task, self.split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "validation")
+        self.exact = predicted(folder / FP32, dataset, self.split)
+        self.score = self._score(self.exact)
+        self.asked = excluded(folder / FP32, settings.keep_fp32)
+        self.tries: list[Try] = []
+
+    def attempt(self, how: str, nodes: Sequence[str] = (), split: str = "validation") -> Try:
+        """Make a file with these nodes in fp32, measure it, and keep it if it is the best so far."""
+        with TemporaryDirectory(dir=self.folder) as place:
+            path = Path(place, INT8)
+            self._quantize(path, how, [*self.asked, *nodes], split)
+            found = predicted(path, self.dataset, self.split, settings=self.folder)
+            changed = 1 - self.task.relation(found, self.exact, self.split)["agreement"]
+            names = tuple(sorted({node.rpartition("/")[0].replace("/", ".").removeprefix(".model.") for node in nodes}))
+            this = Try(how, names, self.score - self._score(found), changed, len(self.task.judge(found, self.split)))
+            self.tries.append(this)
+            if kept(self.tries) is this:
+                for file in files_of(self.folder / INT8):
+                    file.unlink(missing_ok=True)
+                for file in files_of(path):
+                    shutil.move(file, self.folder / file.name)
+        return this
+
+    def mend(self) -> None:
+        """Try the other way of scaling activations, then layers in fp32, until one fits.
+
+        Layers are left out of dynamic files: there the harm that a layer does is its own, and no calibration is needed to see it.
+        """
+        nodes = [node for node in weighted(self.folder / FP32) if node not in self.asked]
+        groups = [part.tolist() for part in np.array_split(np.array(nodes, object), min(GROUPS, len(nodes)))] if nodes else []
+        left = [count for count in LEFT if count <= len(groups) // 2]
+        title = f"mend {self.folder.name.strip('.').removesuffix('.unfinished')}"
+        with progress.bar(total=1 + len(groups) + len(left), title=title, unit="try") as bar:
+            other = {"dynamic": "static", "static": "dynamic"}[self.settings.quantization]
+            if self.attempt(other, split="train").fits:
+                return
+            bar.update()
+            harms = [self._harm([node for node in nodes if node not in group], bar) for group in groups]
+            order = np.argsort(-np.array(harms), kind="stable")
+            for count in left:
+                if self.attempt("dynamic", [node for place in order[:count] for node in groups[place]]).fits:
+                    return
+                bar.update()
+
+    def _harm(self, exact: Sequence[str], bar: Any) -> float:
+        """The mean squared change of logits where all but these nodes are quantized."""
+        with TemporaryDirectory(dir=self.folder) as place:
+            path = Path(place, INT8)
+            self._quantize(path, "dynamic", [*self.asked, *exact], "train")
+            sessions = open_session(self.folder / FP32), open_session(path)
+            rows = [batch for batch, _ in zip(self.calibration("train")(), range(PROBES), strict=False)]
+            bar.update()
+            return float(np.mean([np.square(np.subtract(*(session(batch) for session in sessions))).mean() for batch in rows]))
+
+    def _quantize(self, path: Path, how: str, exact: Sequence[str], split: str) -> None:
+        rows = self.calibration(split)() if how == "static" else None
+        quantize(self.folder / FP32, path, calibration=rows, exact=exact, reduce_range=self.settings.reduce_range)
+
+    def _score(self, kept: Array) -> float:
+        return self.task.score(self.dataset.metric, self.task.judge(kept, self.split))

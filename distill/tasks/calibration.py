@@ -1,0 +1,42 @@
+"""One temperature that makes a model's confidence honest (Guo et al. 2017, "On Calibration of Modern Neural Networks", §4.2)."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from distill.core.arrays import Array
+from distill.core.numeric import log_softmax
+
+BINS = 15
+"""Of confidence, as in Guo 2017."""
+MOST = 20.0
+"""A temperature is between this and its inverse."""
+PADDING = -1e5
+"""Below it a logit stands for a class that a line has not."""
+
+
+def fit_temperature(logits: Array, labels: Array) -> float:
+    """The temperature of the least log-loss: softmax(logits / T) against labels; (lines, classes), (lines,) int64.
+
+    One more line counts, of average logits, whose label may be any (the rule of succession): so lines that are all right make no
+    model sure beyond what so many lines can tell. Without lines it is 1.
+    """
+    if len(logits) == 0:
+        return 1.0
+    exact, real = logits.astype(np.float64), logits > PADDING
+
+    def loss(power: float) -> float:
+        logs = log_softmax(exact * np.exp(-power))
+        any_label = -(np.where(real, logs, 0.0).sum(axis=1) / real.sum(axis=1)).mean()
+        return float(-logs[np.arange(len(labels)), labels].mean() + any_label / len(labels))
+
+    found = minimize_scalar(loss, bounds=(-np.log(MOST), np.log(MOST)), method="bounded", options={"xatol": 1e-5})
+    return float(np.exp(found.x))
+
+
+def calibration_error(confidence: Array, right: Array) -> float:
+    """Expected calibration error: how far confidence is from the share that is right, 15 bins, L1; (lines,) float and bool."""
+    if len(confidence) == 0:
+        return 0.0
+    bins = np.minimum((confidence.clip(0, 1) * BINS).astype(np.int64), BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - right, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(confidence))

@@ -1,0 +1,3 @@
+from tests.unguarded import unguarded
+
+__all__ = ["unguarded"]

@@ -1,0 +1,114 @@
+"""INT8 files that lose too much are mended, by what validation rows say; others are what they were."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from distill.data.batching import pad_batch
+from distill.data.dataset import Dataset
+from distill.export.export import calibration_of, write_export
+from distill.export.guard import Try, kept, record
+from distill.export.onnx_graph import inputs_of
+from distill.export.quantize import quantize
+from distill.export.session import FP32, INT8
+from distill.params.exports import ExportSettings
+from tests import tiny
+
+GOOD, TOO_MUCH = Try("dynamic", (), 0.001, 0.002, 1000), Try("dynamic", (), 0.02, 0.002, 1000)
+
+
+@pytest.fixture(autouse=True)
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distill.export.guard.LOST", 0.003)
+    monkeypatch.setattr("distill.export.guard.CHANGED", 0.01)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tiny.prepare(tmp_path_factory.mktemp("guarded") / "rows", tiny.tokenizer(), (200, 100, 100))
+    return Dataset.open(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(rows: Dataset) -> PreTrainedModel:
+    """A DistilBERT that has learnt the rows."""
+    found = tiny.family("distilbert", vocab_size=rows.vocabulary, n_layers=1)
+    train, optimizer = rows.rows("train"), torch.optim.Adam(found.parameters(), 3e-3)
+    batch, labels = pad_batch(train, np.arange(len(train))), torch.tensor(train.labels)
+    for _ in range(40):
+        optimizer.zero_grad()
+        found(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
+        optimizer.step()
+    return found.eval()
+
+
+@pytest.fixture
+def model(trained: PreTrainedModel) -> PreTrainedModel:
+    return copy.deepcopy(trained)
+
+
+def spoilt(model: PreTrainedModel) -> PreTrainedModel:
+    """The same answers, but a channel before the classifier, which nothing reads, takes all of the eight bits."""
+    with torch.no_grad():
+        model.pre_classifier.weight[3], model.pre_classifier.bias[3] = 0.0, 1e5
+        model.classifier.weight[:, 3] = 0.0
+    return model
+
+
+def export(model: PreTrainedModel, rows: Dataset, folder: Path, **settings: Any) -> dict[str, Any]:
+    folder.mkdir()
+    return record(write_export(folder, model, tiny.tokenizer(), rows, ExportSettings(**settings)))
+
+
+@pytest.mark.parametrize("quantization", ["dynamic", "static"])
+def test_a_file_that_loses_by_an_outlier_is_mended_and_says_so(
+    quantization: str, model: PreTrainedModel, rows: Dataset, tmp_path: Path
+) -> None:
+    found = export(spoilt(model), rows, tmp_path / "export", quantization=quantization)
+    first = found["tries"][0]
+    assert (first["how"], first["fp32"]) == (quantization, ())
+    assert first["lost"] > 0.1, "the plain file does not fail: the test shows nothing"
+    assert found["fits"], found
+    assert found["fp32"] == ["classifier"]
+    assert found["changed"] < 0.011
+    assert "with `classifier` in fp32," in found["told"]
+    files = sorted(file.name for file in (tmp_path / "export").iterdir())
+    assert files == ["config.json", INT8, FP32, "tokenizer.json", "tokenizer_config.json"]
+    if quantization == "dynamic":
+        assert export(model, rows, tmp_path / "again") == found
+        assert (tmp_path / "again" / INT8).read_bytes() == (tmp_path / "export" / INT8).read_bytes()
+
+
+@pytest.mark.parametrize("quantization", ["dynamic", "static"])
+def test_a_file_that_follows_has_the_bytes_of_the_quantizer(
+    quantization: str, model: PreTrainedModel, rows: Dataset, tmp_path: Path
+) -> None:
+    found = export(model, rows, tmp_path / "export", quantization=quantization, calibration_rows=30)
+    assert (found["told"], found["fits"], len(found["tries"])) == ("", True, 1)
+    batches = calibration_of(rows, 30, inputs_of(model)) if quantization == "static" else None
+    quantize(tmp_path / "export" / FP32, tmp_path / INT8, calibration=batches)
+    assert (tmp_path / INT8).read_bytes() == (tmp_path / "export" / INT8).read_bytes()
+
+
+def test_where_nothing_fits_the_least_loss_is_kept(
+    model: PreTrainedModel, rows: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distill.export.guard.LEFT", ())
+    found = export(spoilt(model), rows, tmp_path / "export")
+    assert len(found["tries"]) == 2
+    assert found["lost"] == min(each["lost"] for each in found["tries"])
+    assert "nothing brought that to 0.3 points and 1%, and the nearest is kept" in found["told"]
+
+
+def test_what_fits() -> None:
+    assert GOOD.fits
+    assert not TOO_MUCH.fits
+    assert not Try("dynamic", (), 0.0, 0.011, 1000).fits
+    assert Try("dynamic", (), 0.05, 0.05, 20).fits, "a single row"
+    assert kept([TOO_MUCH, GOOD]) is GOOD
+    assert kept([TOO_MUCH, Try("static", (), 0.01, 0.3, 1000)]).how == "static"
