@@ -15,12 +15,12 @@ LENGTHS = (6, 4)
 """Tokens of the rows; the second is padded."""
 
 
-def require_trainable(model: PreTrainedModel, dataset: Dataset, where: str) -> None:
+def require_trainable(model: PreTrainedModel, dataset: Dataset, where: str, *, exported: bool = False) -> None:
     """Refuse what `require_fit` does, and a model that does not run on padded token ids in train mode.
 
-    It must have a hidden state for each token, of the embeddings and of each layer.
+    It must have a hidden state for each token, of the embeddings and of each layer; and an `exported` one an ONNX graph.
     """
-    problem = _problem(model)
+    problem = (NOT_EXPORTED.get(model.config.model_type) if exported else None) or _problem(model)
     if problem is not None:
         family = model.config.model_type
         raise UserError(f"{where}: a '{family}' cannot be distilled: {problem}; choose an encoder of docs/families.md")
@@ -30,8 +30,6 @@ def require_trainable(model: PreTrainedModel, dataset: Dataset, where: str) -> N
 def _problem(model: PreTrainedModel) -> str | None:
     if "attention_mask" not in inspect.signature(model.forward).parameters:
         return "it takes no attention mask, and reads padding as text"
-    if model.config.model_type in NOT_EXPORTED:
-        return NOT_EXPORTED[model.config.model_type]
     try:
         depth, shape = model.config.num_hidden_layers + 1, (len(LENGTHS), max(LENGTHS), model.config.hidden_size)
         found = [tuple(states.shape) for states in _states(model)]

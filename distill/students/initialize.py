@@ -42,7 +42,7 @@ def init_student(init: InitSettings, dataset: Dataset) -> PreTrainedModel:
             student, new = to_distilbert(student, task)
             what = "new: " + ", ".join(new) if new else "all weights are copied"
             print_result(f"init: {init.source} as {init.family}: {what}")
-    require_trainable(student, dataset, "init.architecture" if init.architecture is not None else init.source)
+    require_trainable(student, dataset, "init.architecture" if init.architecture is not None else init.source, exported=True)
     return student
 
 
