@@ -140,7 +140,7 @@ class Row:
         if self.refused and not self.embeddings:
             return f"| {self.family} | no | – | – | – | {why} |"
         how = ("as teacher", "no") if self.refused else ("yes", "yes")
-        return f"| {self.family} | {how[0]} | {self.embeddings} | {self.attention} | {how[1]} | {why} |"
+        return f"| {self.family} | {how[0]} | {self.embeddings} | {self.attention} | {how[1]} | {why} |".replace("|  |", "| |")
 
 
 class Walk:
