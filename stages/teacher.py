@@ -24,8 +24,9 @@ def main(name: str) -> None:
     from distill.data.batching import Collator
     from distill.data.dataset import Dataset
     from distill.data.tokenizers import load_tokenizer
-    from distill.models.loading import load_model, require_fit, save_model
+    from distill.models.loading import load_model, save_model
     from distill.models.predict import tune
+    from distill.models.probing import require_trainable
     from distill.tasks.base import EvaluationSplit
     from distill.tasks.registry import task_of
     from distill.training.distributed import written_once
@@ -39,7 +40,7 @@ def main(name: str) -> None:
         set_seed(settings.seed)
         task, validation = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "validation")
         model = load_model(place, task, dataset.labels, new_head=settings.epochs > 0, revision=checkpoint.revision)
-        require_fit(model, dataset, str(place))
+        require_trainable(model, dataset, str(place))
         rows = Collator(dataset.rows("train"), labelled_only=True)
         trained = train(
             model,

@@ -128,12 +128,17 @@ def family(model_type: str, head: str = "SequenceClassification", attention: str
         "distilbert": {"dim": 24, "n_layers": 3, "n_heads": 4, "hidden_dim": 32},
         "mobilebert": {**size, "embedding_size": 8, "intra_bottleneck_size": 16},
         "electra": {**size, "embedding_size": 16},
+        "mpnet": {**size, "pad_token_id": 1},
         "modernbert": {**size, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
     }.get(model_type, size)
     common = {"vocab_size": len(WORDS) + len(SPECIAL), "max_position_embeddings": 32, "pad_token_id": 0}
     common["num_labels"] = 2 if head == "QuestionAnswering" else 3
     settings = AutoConfig.for_model(model_type, **{**common, **own, **config})
-    model = getattr(transformers, f"AutoModelFor{head}").from_config(settings, attn_implementation=attention).eval()
+    model = (
+        getattr(transformers, f"AutoModelFor{head}")
+        .from_config(settings, attn_implementation="eager" if model_type == "mpnet" else attention)
+        .eval()
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             spread = torch.randn_like(parameter) * (0.17 if model_type == "mobilebert" else 0.3)

@@ -112,7 +112,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
         raise UserError(f"{next(iter(source.values()))}: has no split `train`, but {', '.join(splits)}; name one so")
     tokenizer = load_tokenizer(checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package), checkpoint.revision)
     config = read_json(find_config(checkpoint, Path("data/teachers")), "a config.json that transformers can load")
-    positions = usable_positions(config.get("model_type", ""), config.get("max_position_embeddings"))
+    positions = usable_positions(config)
     sample = first_rows(splits["train"])
     if len(sample) == 0:
         raise UserError(f"{next(iter(source.values()))}: has no rows")

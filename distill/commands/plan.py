@@ -67,6 +67,8 @@ def text(name: str, content: Mapping[str, Any]) -> str:
         f"{codec['variance_lost']:g}",
         *_attention(content["attention"], codec["name"]),
     ]
+    if content["outputs"].get("hidden-00", {}).get("source"):
+        lines.append("hidden-00: by the config; the targets stage tries replay on a row, and stores the state if it differs")
     if content["unread"]:
         lines.append(f"no student reads {', '.join(content['unread'])}; targets.{name} could do without")
     if not rows:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,9 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.locations import load_or_explain
 from distill.core.progress import bar
+
+PADDING = ("eos_token", "sep_token", "unk_token")
+"""What stands in for a padding token that a tokenizer lacks: the attention mask hides it all the same."""
 
 CHUNK = 4096
 """Rows tokenized at once, so that a progress bar moves."""
@@ -86,10 +90,25 @@ def load_tokenizer(place: str | Path, revision: str | None = None) -> PreTrained
     def load() -> PreTrainedTokenizerBase:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(place, revision=revision))
 
+    pieces = [] if Path(place, "tokenizer.json").exists() else sorted(file.name for file in Path(place).glob("*.model"))
+    if pieces and find_spec("sentencepiece") is None:
+        raise UserError(
+            f"{place}: has its tokenizer as {pieces[0]} alone; `pip install sentencepiece protobuf`, or add its tokenizer.json"
+        )
     tokenizer = load_or_explain(place, "tokenizer", load)
     if not tokenizer.is_fast:
         raise UserError(f"{place}: has no fast tokenizer (tokenizer.json); convert it with transformers and save it again")
+    if tokenizer.pad_token is None:
+        stands_in = next((token for name in PADDING if (token := getattr(tokenizer, name)) is not None), None)
+        if stands_in is None:
+            raise UserError(f"{place}: its tokenizer has no token to pad with; add `pad_token` to its tokenizer_config.json")
+        tokenizer.pad_token = stands_in
     return tokenizer
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The highest id + 1: a vocabulary with gaps has fewer entries."""
+    return int(max(tokenizer.get_vocab().values())) + 1
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

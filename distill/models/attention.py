@@ -7,11 +7,11 @@ attention[3]                              # (batch, heads, seq, seq): Q·Kᵀ/�
 `sdpa` attention returns no maps; `eager` returns them after the softmax and, in train mode, after dropout.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from distill.core.errors import UserError
 from distill.models.families import family_of, layer_stack, supporting
+from distill.models.positions import distance_biases, rotary_frequencies, rotated, spread
 
 Projection = Literal["query", "key", "value"]
 
@@ -35,6 +36,18 @@ class Attention:
     """Linear layers, or a packed teacher's."""
     heads: int
     head_size: int
+    frequencies: Tensor | None = None
+    """Of rotary positions."""
+    biases: Callable[[int], Tensor] | None = None
+    """By the longest row, (heads, distances), as `distance_biases` has them."""
+
+    def part(self, projection: Projection, output: Tensor) -> Tensor:
+        """A projection, of what its linear layer gives: all of it, or a third."""
+        return _third(projection, output) if self.query is self.key else output
+
+
+def _third(projection: Projection, output: Tensor) -> Tensor:
+    return output.chunk(3, dim=-1)[get_args(Projection).index(projection)]
 
 
 def attention_modules(model: PreTrainedModel) -> list[Attention]:
@@ -44,12 +57,19 @@ def attention_modules(model: PreTrainedModel) -> list[Attention]:
     if names is None:
         raise UserError(
             f"attention of '{model_type}' models cannot be compared: their scores are not known to be Q·Kᵀ/√d of two linear "
-            f"layers (rotary, relative or disentangled positions); choose one of {supporting('attention')}, "
+            f"layers (their positions are disentangled, or not known here); choose one of {supporting('attention')}, "
             "or drop the attention terms"
         )
-    modules = [layer.get_submodule(names.module) for layer in layer_stack(model)[1]]
-    parts = (names.query, names.key, names.value, names.heads, "attention_head_size")
-    return [Attention(*(getattr(module, part) for part in parts)) for module in modules]
+    found = []
+    for number, layer in enumerate(layer_stack(model)[1], 1):
+        module = layer.get_submodule(names.module)
+        query, key, value = (getattr(module, part) for part in (names.query, names.key, names.value))
+        heads = int(getattr(module, names.heads, None) or getattr(model.config, names.heads))
+        size = getattr(module, "attention_head_size", None) or model.config.hidden_size // heads
+        frequencies = rotary_frequencies(model, number) if names.positions == "rotary" else None
+        biases = partial(distance_biases, model) if names.positions == "bias" else None
+        found.append(Attention(query, key, value, heads, size, frequencies, biases))
+    return found
 
 
 def attention_of(model: PreTrainedModel, layer: int) -> Attention:
@@ -72,7 +92,14 @@ class CapturedAttention(Mapping[int, Tensor]):
         self.outputs: dict[tuple[int, Projection], Tensor] = {}
 
     def __getitem__(self, layer: int) -> Float32[Tensor, "batch heads seq seq"]:
-        return _products(self.outputs[layer, "query"], self.outputs[layer, "key"], self.layers[layer].heads)
+        attention = self.layers[layer]
+        queries, keys = self.outputs[layer, "query"].float(), self.outputs[layer, "key"].float()
+        length = queries.shape[1]
+        if attention.frequencies is not None:
+            places = torch.arange(length, device=queries.device).expand(queries.shape[:2])
+            queries, keys = (turned(states, places, attention.heads, attention.frequencies) for states in (queries, keys))
+        scores = _products(queries, keys, attention.heads)
+        return scores if attention.biases is None else scores + spread(attention.biases(length), length)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.layers)
@@ -90,7 +117,7 @@ def capture_attention(model: PreTrainedModel, layers: Sequence[int], *, values: 
     captured = CapturedAttention({layer: attention_of(model, layer) for layer in layers})
 
     def keep(layer: int, projection: Projection, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        captured.outputs[layer, projection] = output
+        captured.outputs[layer, projection] = captured.layers[layer].part(projection, output)
 
     with ExitStack() as hooks:
         for layer, attention in captured.layers.items():
@@ -98,6 +125,13 @@ def capture_attention(model: PreTrainedModel, layers: Sequence[int], *, values: 
                 hook = partial(keep, layer, projection)
                 hooks.enter_context(getattr(attention, projection).register_forward_hook(hook))
         yield captured
+
+
+def turned(
+    states: Float[Tensor, "*batch width"], positions: Int64[Tensor, " *batch"], heads: int, frequencies: Float[Tensor, " half"]
+) -> Float[Tensor, "*batch width"]:
+    """Queries or keys with rotary positions, not yet cut into heads."""
+    return rotated(states.view(*states.shape[:-1], heads, -1), positions, frequencies).flatten(-2)
 
 
 def attention_relation(states: Float[Tensor, "batch seq width"], heads: int) -> Float32[Tensor, "batch heads seq seq"]:

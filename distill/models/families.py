@@ -1,7 +1,8 @@
 """What differs between families of models, by `model_type`: to support another one is one entry of FAMILIES. Imports no torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from distill.core.errors import UserError
 
@@ -15,14 +16,21 @@ TANH, RELU, GELU = range(3)
 
 @dataclass(frozen=True)
 class AttentionNames:
-    """Where a layer has its attention, whose scores are Q·Kᵀ/√d of two linear projections, with no positions in between."""
+    """Where a layer has its attention, whose scores are Q·Kᵀ/√d of two linear projections, and what positions do to them.
+
+    Projections of one name are thirds of one linear layer: queries, keys, values.
+    """
 
     module: str
     query: str
     key: str
     value: str
     heads: str
-    """The attribute that says how many heads there are."""
+    """The attribute that says how many heads there are; of the config, if the module has none."""
+    norm: str | None = None
+    """The layer's LayerNorm that projections read the hidden state through, from the layer on."""
+    positions: Literal["none", "rotary", "bias"] = "none"
+    """`rotary` turns queries and keys (Su et al. 2021, arXiv 2104.09864), `bias` adds a number a head and distance."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,6 @@ class Family:
     """The modules, and activations, of that head before the product with the output embedding."""
     feed_forward: tuple[str, str] | None = None
     """Of the module that has both: a feed-forward layer's first half, and the activation that alone reads it."""
-    replays_embeddings: bool = False
-    """Whether hidden state 0 is what `EmbeddingHeads` computes."""
-    position_offset: int = 0
-    """The position of a row's first token: RoBERTa counts from the padding token's id + 1."""
 
 
 BERT = Family(
@@ -51,7 +55,6 @@ BERT = Family(
     masked_lm_head="cls",
     masked_lm_transform=("cls.predictions.transform",),
     feed_forward=("dense", "intermediate_act_fn"),
-    replays_embeddings=True,
 )
 
 ROBERTA = replace(
@@ -59,7 +62,6 @@ ROBERTA = replace(
     classifier=("classifier.dense", TANH, "classifier.out_proj"),
     masked_lm_head="lm_head",
     masked_lm_transform=("lm_head.dense", GELU, "lm_head.layer_norm"),
-    position_offset=2,
 )
 
 FAMILIES = {
@@ -80,10 +82,29 @@ FAMILIES = {
         masked_lm_head="vocab_transform",
         masked_lm_transform=("vocab_transform", "activation", "vocab_layer_norm"),
         feed_forward=("lin1", "activation"),
-        replays_embeddings=True,
     ),
-    "modernbert": Family(masked_lm_head="head", masked_lm_transform=("head",)),
+    "modernbert": Family(
+        attention=AttentionNames("attn", "Wqkv", "Wqkv", "Wqkv", "num_attention_heads", "attn_norm", "rotary"),
+        masked_lm_head="head",
+        masked_lm_transform=("head",),
+    ),
+    "mpnet": replace(ROBERTA, attention=AttentionNames("attention.attn", "q", "k", "v", "num_attention_heads", positions="bias")),
 }
+
+AFTER_PADDING = {
+    *("camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet"),
+    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+}
+"""Families that give a row's first token the position of the padding token's id + 1, and not 0."""
+
+NOT_EXPORTED = {
+    "longformer": "its ONNX graph holds the number of windows that were traced",
+    "tapas": "ONNX has no operator for its means over cells of a table",
+}
+"""Families whose exports would be wrong or fail, and why."""
+
+PER_LAYER = ("attention_window", "layer_types", "mlp_layer_types")
+"""Lists in a config that have an entry a layer."""
 
 
 def family_of(model_type: str) -> Family:
@@ -96,8 +117,11 @@ def supporting(feature: str) -> str:
     return ", ".join(name for name, family in FAMILIES.items() if getattr(family, feature))
 
 
-def layer_stack(model: "PreTrainedModel") -> "tuple[str, nn.ModuleList]":
-    """The path and the list of a model's transformer layers, of whatever family: the outermost list of that many modules."""
+def layer_stacks(model: "PreTrainedModel") -> "list[tuple[str, nn.ModuleList]]":
+    """The paths and lists of a model's transformer layers, of whatever family: the outermost lists of that many modules.
+
+    XLM has a list for each part of its layers; ALBERT, whose layers share their weights, has none.
+    """
     from torch import nn
 
     depth = int(model.config.num_hidden_layers)
@@ -106,14 +130,25 @@ def layer_stack(model: "PreTrainedModel") -> "tuple[str, nn.ModuleList]":
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == depth and "." in name
     ]
-    if not lists:
+    outermost = min((name.count(".") for name, _ in lists), default=0)
+    return [(name, module) for name, module in lists if name.count(".") == outermost]
+
+
+def layer_stack(model: "PreTrainedModel") -> "tuple[str, nn.ModuleList]":
+    """The path and the list of a model's layers, where there is one such list."""
+    stacks = layer_stacks(model)
+    if len(stacks) != 1:
         raise UserError(
-            f"{type(model).__name__}: has no list of {depth} layers, they share weights or are kept otherwise; "
-            "start the student from random weights: init.architecture"
+            f"{type(model).__name__}: has {len(stacks)} lists of {model.config.num_hidden_layers} layers, expected one: they "
+            "share weights or lie in parts; it can neither be trained layer by layer nor be asked for its attention"
         )
-    return min(lists, key=lambda entry: entry[0].count("."))
+    return stacks[0]
 
 
-def usable_positions(model_type: str, positions: int | None) -> int | None:
-    """How many tokens a model takes, special tokens included, by its `max_position_embeddings`; None if any number."""
-    return None if positions is None else positions - family_of(model_type).position_offset
+def usable_positions(config: Mapping[str, Any]) -> int | None:
+    """How many tokens a model takes, special tokens included, by what its config says; None if any number."""
+    positions = config.get("max_position_embeddings")
+    if positions is None or config.get("model_type") not in AFTER_PADDING:
+        return positions
+    padding = 1 if config.get("model_type") == "mpnet" else config.get("pad_token_id")  # MPNet's is fixed
+    return int(positions) - (1 if padding is None else int(padding)) - 1

@@ -101,6 +101,7 @@ def load_model(
     for fitted in ("thresholds", "calibration_temperature"):
         if new_head and hasattr(model.config, fitted):
             delattr(model.config, fitted)
+    _own_storage(model)
     return cast(PreTrainedModel, model)
 
 
@@ -122,6 +123,13 @@ def _advised(names: Sequence[str], labels: Sequence[str]) -> str:
 
 def _begins(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
+
+
+def _own_storage(model: PreTrainedModel) -> None:
+    """Give each parameter memory of its own: those that a checkpoint keeps in one tensor are views, which cannot be saved."""
+    for parameter in model.parameters():
+        if parameter.untyped_storage().nbytes() > parameter.nbytes:
+            parameter.data = parameter.data.clone()
 
 
 def _require_problem(place: str | Path, task: Task, revision: str | None) -> None:
@@ -176,9 +184,15 @@ def require_vocabulary(model: PreTrainedModel, tokenizer_size: int, where: str) 
 
 def require_positions(model: PreTrainedModel, max_length: int, where: str) -> None:
     """Refuse rows longer than the model's position embeddings."""
-    most = usable_positions(model.config.model_type, getattr(model.config, "max_position_embeddings", None))
+    most = usable_positions(_positions(model))
     if most is not None and max_length > most:
         raise UserError(f"{where}: takes {most} tokens, the data set's max_length is {max_length}; lower it")
+
+
+def _positions(model: PreTrainedModel) -> dict[str, Any]:
+    """What `usable_positions` reads; some configs have another name for it in their JSON."""
+    names = ("model_type", "max_position_embeddings", "pad_token_id")
+    return {name: getattr(model.config, name, None) for name in names}
 
 
 def weights_fingerprint(folder: Path) -> str:

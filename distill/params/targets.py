@@ -21,7 +21,8 @@ class TargetSettings(Strict):
     dataset: str
     """What the teacher reads: an entry of `datasets`, or of `augmentations`; not only what it was trained on."""
     hidden: tuple[int, ...] = ()
-    """Hidden states to keep: 0 is the embedding output, i the output of layer i, -1 the last."""
+    """Hidden states to keep: 0 is the embedding output, i the output of layer i, -1 the last. State 0 takes no room where it can
+    be computed again, exactly, from token ids and embedding tables (docs/families.md); else it is stored by `codec`."""
     cls: tuple[int, ...] = ()
     """Hidden states to keep at the first token alone."""
     attention: tuple[int, ...] = ()
@@ -33,9 +34,6 @@ class TargetSettings(Strict):
     last."""
     positions: Literal["masked", "all"] = "masked"
     """masked-lm: keep the logits of masked tokens only, or of all."""
-    embeddings: Literal["replay", "stored"] = "replay"
-    """How hidden state 0 is kept: computed again, exactly, from the token ids and the embedding tables, or stored by `codec`, as
-    ModernBERT and other families with embeddings of their own need it."""
     hidden_splits: tuple[Split, ...] = ("train",)
     """The splits of which hidden states and attention are kept."""
     codec: Literal["fp32", "fp16", "bf16", "int8", "int4"] = "int8"

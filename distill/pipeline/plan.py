@@ -22,11 +22,12 @@ from distill.pipeline.shapes import Shape
 from distill.sources.files import read_local
 from distill.store.codecs.vectors import bytes_a_vector
 from distill.store.output_names import LOGITS, REPLAY, TOKENS
+from distill.store.replay.embeddings import replays_embeddings
 from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
 from distill.targets.given.join import coverage
 from distill.targets.given.table import read_answers
 from distill.targets.given.write import CODECS
-from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve
+from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve, settled
 from distill.targets.materialization.units import unique_rows
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
@@ -37,6 +38,7 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
     settings = params.targets[name]
     shape, job = shapes[settings.teacher], job_of(settings)
     task = params.task(settings.dataset)
+    job = settled(job, shape.layers, task, lambda: replays_embeddings(meta_model(config, task_of(task), ())))
     kept, outputs = keeps(settings, shape.layers), resolve(job, shape.layers, task)
     asked = {student: _reads(params, student, shapes) for student in readers(params, name)}
     known = [needs for needs in asked.values() if needs is not None]

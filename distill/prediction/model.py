@@ -94,7 +94,7 @@ def open_model(place: Path, threads: int | None = None) -> Model:
         run, encoder = _onnx(file, threads), open_encoder(folder)
     else:
         run, encoder = _torch(folder, task, threads)
-    most, positions = encoder.most or MOST_TOKENS, usable_positions(config["model_type"], config.get("max_position_embeddings"))
+    most, positions = encoder.most or MOST_TOKENS, usable_positions(config)
     splitter = config.get("word_splitter")
     splitter = splitter if splitter in SPLITTERS else None
     return Model(run, task, encoder, labels, tuple(thresholds), min(most, positions or most), splitter)

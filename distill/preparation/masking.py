@@ -28,7 +28,7 @@ def encode_corpus(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Data
     """
     if tokenizer.mask_token_id is None:
         raise UserError("tokenizer: has no mask token, which masked-lm needs; take one of a masked language model")
-    ordinary = np.setdiff1d(np.arange(len(tokenizer), dtype=np.int32), np.array(tokenizer.all_special_ids, np.int32))
+    ordinary = np.setdiff1d(np.array([*tokenizer.get_vocab().values()], np.int32), np.array(tokenizer.all_special_ids, np.int32))
     tokens: list[Any] = []
     labels: list[Any] = []
     whole = 0

@@ -14,7 +14,7 @@ from distill.core.errors import UserError
 from distill.data.dataset import OWN_ID, UNLABELLED, example_ids, write_description, write_examples, write_split
 from distill.data.rows import Answers, Rows
 from distill.data.splitters import ENOUGH, splitter_of
-from distill.data.tokenizers import Encoded, encode, tokenizer_fingerprint
+from distill.data.tokenizers import Encoded, encode, tokenizer_fingerprint, vocabulary_size
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.by_task import PREPARERS, rows_a_label
@@ -152,7 +152,7 @@ def _write_tokenizers(
             part.save_pretrained(folder / name)
     return {
         "tokenizer": tokenizer_fingerprint(tokenizer),
-        "vocabulary": len(tokenizer),
+        "vocabulary": vocabulary_size(tokenizer),
         "pad_token": tokenizer.pad_token_id,
         "seen_tokenizer": tokenizer_fingerprint(teacher or tokenizer),
         "seen_max_length": seen_length,

@@ -39,7 +39,7 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
         student_width=config.hidden_size,
         teacher_layers=store.teacher_layers,
         teacher_width=width.get("hidden", width.get("cls")),
-        student_heads=config.num_attention_heads,
+        student_heads=getattr(config, "num_attention_heads", 0),
         teacher_heads=width.get("attention"),
         teacher_scores=all(manifest.codec != PROBABILITIES for manifest in store.manifests.values()),
     )

@@ -17,8 +17,9 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.core.settings import nearest
 from distill.data.dataset import Dataset
-from distill.models.families import layer_stack
-from distill.models.loading import load_for, require_fit, set_labels
+from distill.models.families import PER_LAYER, layer_stacks
+from distill.models.loading import load_for, set_labels
+from distill.models.probing import require_trainable
 from distill.params.students import InitSettings
 from distill.students.bert_to_distilbert import to_distilbert
 from distill.tasks.base import Task
@@ -41,7 +42,7 @@ def init_student(init: InitSettings, dataset: Dataset) -> PreTrainedModel:
             student, new = to_distilbert(student, task)
             what = "new: " + ", ".join(new) if new else "all weights are copied"
             print_result(f"init: {init.source} as {init.family}: {what}")
-    require_fit(student, dataset, "init.architecture" if init.architecture is not None else init.source)
+    require_trainable(student, dataset, "init.architecture" if init.architecture is not None else init.source, exported=True)
     return student
 
 
@@ -54,29 +55,35 @@ def evenly_spaced(depth: int, teacher_layers: int) -> tuple[int, ...]:
 
 def copy_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     """A model of the same family and width with copies of these layers, counted from 0, of embeddings, pooler and head."""
-    prefix, stack = layer_stack(model)
+    prefixes, depth = [f"{prefix}." for prefix, _ in layer_stacks(model)], model.config.num_hidden_layers
     for layer in layers:
-        if layer >= len(stack):
-            raise UserError(f"init.layers: there is no layer {layer}; expected 0 to {len(stack) - 1}")
+        if layer >= depth:
+            raise UserError(f"init.layers: there is no layer {layer}; expected 0 to {depth - 1}")
     config = copy.deepcopy(model.config)
+    for name in PER_LAYER:
+        if len(of_each := getattr(config, name, None) or ()) == depth and not isinstance(of_each, str):
+            setattr(config, name, [of_each[layer] for layer in layers])
     config.num_hidden_layers = len(layers)
-    if getattr(config, "layer_types", None) is not None:
-        config.layer_types = [config.layer_types[layer] for layer in layers]
     student = type(model)(config)
     weights = {}
     for name, tensor in model.state_dict().items():
-        if not name.startswith(f"{prefix}."):
+        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
+        if prefix is None:
             weights[name] = tensor
             continue
-        number, _, rest = name.removeprefix(f"{prefix}.").partition(".")
-        weights |= {f"{prefix}.{new}.{rest}": tensor for new, old in enumerate(layers) if old == int(number)}
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        weights |= {f"{prefix}{new}.{rest}": tensor for new, old in enumerate(layers) if old == int(number)}
     odd = sorted(weights.keys() ^ student.state_dict().keys())
     if odd:
         raise UserError(
             f"init.layers: {list(layers)} of a {model.config.model_type}: its layers are not alike, {odd[0]} has no place; "
             "keep layer 0 first and nowhere else, or give depth"
         )
-    student.load_state_dict(weights)
+    own = student.state_dict()
+    resized = sorted(name for name, tensor in weights.items() if tensor.shape != own[name].shape)
+    if resized:
+        print_result(f"init: new, for their size depends on the number of layers: {', '.join(resized)}")
+    student.load_state_dict(weights | {name: own[name] for name in resized})
     return student
 
 
@@ -99,7 +106,7 @@ def random_student(
     settings = {default.attribute_map.get(key, key): value for key, value in settings.items()}
     try:
         config = AutoConfig.for_model(family, **settings, **({"num_labels": len(labels)} if labels else {}))
-        width, heads = getattr(config, "true_hidden_size", config.hidden_size), config.num_attention_heads
+        width, heads = getattr(config, "true_hidden_size", config.hidden_size), getattr(config, "num_attention_heads", 1)
         if heads < 1 or width % heads:
             raise UserError(f"init.architecture: {heads} heads do not divide a width of {width}; choose a divisor of it")
         if labels:

@@ -17,9 +17,10 @@ from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of, empty_planes
 from distill.store.codecs.vectors import needs_statistics
 from distill.store.output_names import HEADS, REPLAY, TOKENS, kind_of
+from distill.store.replay.embeddings import replays_embeddings
 from distill.store.replay.registry import NO_TOKENS, replay_weights
 from distill.store.shards import Column, write_rows
-from distill.targets.materialization.outputs import MaterializeSpec, resolve, vectors_a_row
+from distill.targets.materialization.outputs import MaterializeSpec, resolve, settled, vectors_a_row
 from distill.targets.materialization.units import TeacherShape, cut, row_bytes, unique_rows
 
 VARIANCE_LOST = {"fp32": 0.0, "fp16": 5e-8, "bf16": 3e-6, "int8": 6e-5, "int4": 1e-2}
@@ -40,6 +41,7 @@ class Plan:
 
     def outputs(self, job: MaterializeSpec) -> dict[str, dict[str, int]]:
         """Bytes of each output by split, and of `heads.safetensors` of a replayed one; manifests, some kB each, are left out."""
+        job = settled(job, self.shape.layers, self.task, lambda: replays_embeddings(self.model))
         outputs = resolve(job, self.shape.layers, self.task)
         found: dict[str, dict[str, int]] = {output: {} for output in outputs.stored}
         for split in self.lengths:

@@ -20,12 +20,16 @@ LONGEST_WAIT = timedelta(days=7)
 """How long processes wait for the first, which validates alone; one that fails ends them all at once."""
 
 
+def uses_bf16(settings: TrainingSettings) -> bool:
+    """Whether a run is to compute in bf16 autocast here."""
+    return settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16())
+
+
 def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path, *, validates: bool) -> TrainingArguments:
     """The settings of a run over so many rows; checkpoints go to `scratch`. Each process has one GPU."""
     a_step = settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
     steps = math.ceil(rows / a_step) * settings.epochs
     on_cuda = torch.cuda.is_available()
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16())
     arguments = TrainingArguments(
         output_dir=str(scratch),
         num_train_epochs=settings.epochs,
@@ -37,7 +41,7 @@ def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         use_cpu=not on_cuda,
-        bf16=bf16,
+        bf16=uses_bf16(settings),
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
         save_total_limit=2,

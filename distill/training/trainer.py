@@ -25,10 +25,11 @@ from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.data.prefetch import Prefetched
 from distill.models.predict import predict
+from distill.models.probing import runs_in_bf16
 from distill.params.training import TrainingSettings
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
-from distill.training.arguments import training_arguments
+from distill.training.arguments import training_arguments, uses_bf16
 from distill.training.checkpointing import SafeCheckpoints, last_checkpoint
 from distill.training.distributed import is_main_process
 from distill.training.objective import DistillationModel, Objective
@@ -112,6 +113,10 @@ def train(
             f"{title}: no training row has a label that weighs more than 0, and its loss reads labels alone; give rows of the "
             "training split labels; a student can do without: recipe: hinton, alpha: 0"
         )
+    if uses_bf16(settings) and not runs_in_bf16(model):
+        settings = settings.model_copy(update={"precision": "fp32"})
+        if is_main_process():
+            print_progress(f"{title}: a '{model.config.model_type}' overflows under bf16 autocast; trains in fp32")
     arguments = training_arguments(settings, len(rows), seed, scratch, validates=keep == "best")
     callbacks: list[TrainerCallback] = [EpochProgress(title)]
     if settings.patience is not None and keep == "best":

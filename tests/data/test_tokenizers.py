@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
+from distill.core.errors import UserError
 from distill.data import tokenizers as tokenization
 from distill.data.rows import Rows
-from distill.data.tokenizers import encode, tokenize_truncated
+from distill.data.tokenizers import encode, load_tokenizer, tokenize_truncated, vocabulary_size
 from distill.preparation.word_labels import encode_words
 from tests import tiny
 from tests.words import byte_pieces, wordpiece
@@ -87,3 +90,31 @@ def test_each_text_is_tokenized_once(monkeypatch):
     rows = Rows([["sun", "moon", "red"], ["sea"]], None, np.array([None, None], object), np.arange(2))
     assert encode_words(fast, rows, tiny.settings("token-classification", max_length=4), "").truncated_rows == 1
     assert seen == ["sun moon red", "sea"]
+
+
+def unpadded(folder, **special):
+    core = Tokenizer(WordLevel({"[UNK]": 0, "w0": 1, "</s>": 7}, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=core, **special).save_pretrained(folder)
+    return folder
+
+
+def test_a_tokenizer_without_a_padding_token_pads_with_its_end_of_text(tmp_path):
+    assert load_tokenizer(unpadded(tmp_path, eos_token="</s>", unk_token="[UNK]")).pad_token_id == 7
+
+
+def test_a_tokenizer_with_nothing_to_pad_with_is_refused_with_what_to_add(tmp_path):
+    with pytest.raises(UserError, match="no token to pad with; add `pad_token` to its tokenizer_config.json"):
+        load_tokenizer(unpadded(tmp_path))
+
+
+def test_a_vocabulary_with_gaps_is_as_large_as_its_highest_id(tmp_path):
+    tokenizer = load_tokenizer(unpadded(tmp_path, eos_token="</s>"))
+    assert (len(tokenizer), vocabulary_size(tokenizer)) == (3, 8)
+
+
+@pytest.mark.parametrize("file", ["spm.model", "sentencepiece.bpe.model"])
+def test_a_sentencepiece_file_alone_needs_the_package_that_reads_it(monkeypatch, tmp_path, file):
+    monkeypatch.setattr(tokenization, "find_spec", lambda _: None)
+    (tmp_path / file).write_bytes(b"pieces")
+    with pytest.raises(UserError, match="has its tokenizer as .*model alone; `pip install sentencepiece protobuf`, or"):
+        load_tokenizer(tmp_path)

@@ -8,11 +8,11 @@ import torch
 
 from distill.core.errors import UserError
 from distill.models.attention import attention_modules, capture_attention
-from distill.models.families import FAMILIES, layer_stack, usable_positions
+from distill.models.families import AFTER_PADDING, FAMILIES, layer_stack, usable_positions
 from distill.models.loading import only_positions
 from distill.models.packed_linear import PackedLinear, fast_inference
 from distill.store.replay.attention import attention_weights
-from distill.store.replay.embeddings import embedding_weights
+from distill.store.replay.embeddings import embedding_weights, replays_embeddings
 from distill.store.replay.logits import masked_lm_transform, sequence_head, vocabulary_head
 from tests import tiny
 
@@ -50,8 +50,9 @@ def test_every_layer_s_attention_is_where_the_table_says(name):
     assert len({id(own.query) for own in modules}) == 3
     for own in modules:
         assert own.heads == 4
-        assert all(each.out_features == own.heads * own.head_size for each in (own.query, own.key, own.value))
-    assert model.config._attn_implementation == "sdpa"
+        width = own.heads * own.head_size * (3 if own.query is own.key else 1)
+        assert all(each.out_features == width for each in (own.query, own.key, own.value))
+    assert model.config._attn_implementation == ("eager" if name == "mpnet" else "sdpa")
     with torch.no_grad(), capture_attention(model, [1, 3]) as captured:
         model(**batch)
         maps = tiny.family(name, attention="eager")(**batch, output_attentions=True).attentions
@@ -73,7 +74,8 @@ def test_attention_embeddings_and_classifiers_are_replayed_where_the_table_says_
     if family.attention:
         pairs = real[:, None, :, None] & real[:, None, None, :]
         close(attention_weights(model, 2).replay(states[1], lengths), attention[2] * pairs)
-    if family.replays_embeddings:
+    assert replays_embeddings(model)
+    if name != "mobilebert":  # which reads [PAD] beside a row's last token
         ids = batch["input_ids"][real]
         close(embedding_weights(model, ids.numpy()).replay(ids[:, None], lengths), states[0])
     if family.classifier:
@@ -98,11 +100,12 @@ def test_feed_forward_layers_are_packed_with_their_activation(name):
     assert bool(halves) == (FAMILIES[name].feed_forward is not None)
 
 
-def test_the_longest_row_has_a_position_for_each_token(name):
-    model = tiny.family(name, pad_token_id=1)
-    tokens = torch.full((1, usable_positions(model.config.model_type, model.config.max_position_embeddings)), 7)
+@pytest.mark.parametrize("padding", [0, 1, 5])
+def test_the_longest_row_has_a_position_for_each_token(name, padding):
+    model = tiny.family(name, pad_token_id=padding)
+    tokens = torch.full((1, usable_positions(model.config.to_dict())), 7)
     model(input_ids=tokens)
-    if FAMILIES[name].position_offset:
+    if name in AFTER_PADDING:
         with pytest.raises((IndexError, RuntimeError), match="out of (bounds|range)"):
             model(input_ids=torch.full((1, tokens.shape[1] + 1), 7))
 

@@ -34,7 +34,7 @@ def model():
 @pytest.mark.parametrize("codec", sorted(CLOSE))
 def test_shuffled_rows_are_the_live_teachers(tmp_path, model, dataset, codec):
     layers = (0, 2, 3)
-    job = MaterializeSpec(hidden=layers, cls=layers, embeddings="stored", codec=codec)
+    job = MaterializeSpec(hidden=layers, cls=layers, replays_embeddings=False, codec=codec)
     store, rows = stored(model, dataset, tmp_path / "set", job), dataset.rows("train")
     order = np.random.default_rng(0).permutation(len(rows))[:17]
     logits, hidden = run_teacher(model, pad_batch(rows, order), layers, "fp32")

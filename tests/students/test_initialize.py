@@ -5,7 +5,7 @@ import pytest
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
@@ -15,6 +15,7 @@ from distill.params.students import InitSettings
 from distill.students.initialize import copy_embeddings, copy_layers, evenly_spaced, init_student, random_student
 from distill.tasks.registry import TASKS, task_of
 from tests import tiny
+from tests.families import tiny_config
 
 SHAPE = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
 FAMILIES = (*tiny.FAMILIES, "modernbert")
@@ -289,3 +290,20 @@ def test_embeddings_of_another_shape_or_kind_are_refused():
     ):
         with pytest.raises(UserError, match=message):
             copy_embeddings(student, tiny.family(source))
+
+
+def test_lists_with_an_entry_a_layer_are_cut_with_the_layers():
+    teacher = AutoModelForSequenceClassification.from_config(tiny_config("longformer", attention_window=[4, 8, 12, 16]))
+    assert copy_layers(teacher, (1, 3)).config.attention_window == [8, 16]
+
+
+@pytest.mark.parametrize("family", ["albert", "xlm"])
+def test_layers_that_share_weights_or_lie_in_parts_are_copied(family):
+    teacher = AutoModelForSequenceClassification.from_config(tiny_config(family))
+    student = copy_layers(teacher, (0, 3))
+    assert student.config.num_hidden_layers == 2
+    if family == "xlm":
+        found, expected = (model.transformer.ffns for model in (student, teacher))
+        assert same(found[1].state_dict(), expected[3].state_dict())
+    else:
+        assert same(student.state_dict(), teacher.state_dict())

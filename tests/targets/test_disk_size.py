@@ -24,7 +24,7 @@ SPLITS = {"train": 1000, "validation": 60, "test": 40}
 JOBS = {
     "int8": MaterializeSpec(hidden=(0, -1), cls=(1, 2), attention=(2,)),
     "int4": MaterializeSpec(hidden=(1,), codec="int4", attention=(1,), attention_as="probabilities-u8"),
-    "fp32": MaterializeSpec(hidden=(0, 2), codec="fp32", embeddings="stored", attention=(1, 2), attention_as="scores-u8"),
+    "fp32": MaterializeSpec(hidden=(0, 2), codec="fp32", replays_embeddings=False, attention=(1, 2), attention_as="scores-u8"),
     "bf16": MaterializeSpec((2,), (), (-1,), "scores-fp16", codec="bf16", hidden_splits=("train", "test")),
     "small shards": MaterializeSpec(hidden=(0, 1), codec="fp16", shard_bytes=2**18),
 }

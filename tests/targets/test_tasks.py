@@ -123,15 +123,14 @@ def test_projections_are_those_of_the_live_teacher(tmp_path, datasets, family, c
 def test_hidden_states_are_those_that_a_student_compares(tmp_path, datasets, task, family):
     dataset = datasets[task]
     model, rows = teacher_for(dataset, family), dataset.rows("train")
-    job = MaterializeSpec(hidden=(0, 1, -1), cls=(2,), codec="fp32", embeddings="stored" if family == "modernbert" else "replay")
+    job = MaterializeSpec(hidden=(0, 1, -1), cls=(2,), codec="fp32")
     store, order = stored(model, dataset, tmp_path / "set", job), shuffled(rows)
     _, states = live_outputs(model, rows, order)
     for layer in (0, 1, 3):
         found = gathered(store, f"hidden-{layer:02d}", "train", rows.ids[order])
         # A padded MobileBERT reads the word of [PAD], which is 0 here, as the neighbour of a row's last token.
         torch.testing.assert_close(found, states[layer], atol=2e-5 * max(1.0, float(states[layer].abs().max())), rtol=1e-4)
-    if family != "modernbert":
-        assert sorted(path.name for path in (store.folder / "hidden-00").iterdir()) == ["heads.safetensors", "manifest.json"]
+    assert sorted(path.name for path in (store.folder / "hidden-00").iterdir()) == ["heads.safetensors", "manifest.json"]
     first = states[2][np.cumsum(rows.lengths[order]) - rows.lengths[order]]
     torch.testing.assert_close(gathered(store, "cls-02", "train", rows.ids[order]), first, atol=1e-4, rtol=1e-4)
 
@@ -139,15 +138,14 @@ def test_hidden_states_are_those_that_a_student_compares(tmp_path, datasets, tas
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        (MaterializeSpec(attention=(1,)), "attention of 'modernbert' models cannot be compared.*rotary"),
-        (MaterializeSpec(relations=(2,)), "attention of 'modernbert' models cannot be compared.*rotary"),
-        (MaterializeSpec(hidden=(0,)), "embeddings of 'modernbert' models cannot be replayed; set `embeddings: stored`"),
+        (MaterializeSpec(attention=(1,)), "attention of 'ernie' models cannot be compared.*not known"),
+        (MaterializeSpec(relations=(2,)), "attention of 'ernie' models cannot be compared.*not known"),
     ],
 )
 def test_what_cannot_be_replayed_for_a_family_is_refused_by_name_before_the_teacher_runs(tmp_path, datasets, job, message):
     dataset = datasets["regression"]
     with pytest.raises(UserError, match=message):
-        materializer(teacher_for(dataset, "modernbert"), dataset, job, tmp_path)
+        materializer(teacher_for(dataset, "ernie"), dataset, job, tmp_path)
 
 
 @pytest.mark.parametrize("task", RAGGED)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float32
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.models.mobilebert.modeling_mobilebert import NoNorm
@@ -18,8 +18,9 @@ from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 from distill.core.arrays import Array
 from distill.core.devices import has_fast_bf16
 from distill.core.errors import UserError
-from distill.models.attention import Projection, attention_of, ragged_products
-from distill.models.families import layer_stack
+from distill.models.attention import Projection, attention_of, ragged_products, turned
+from distill.models.families import family_of, layer_stack
+from distill.models.positions import ragged_positions, spread
 from distill.store.codecs.vectors import Codec, Planes
 from distill.store.replay.frozen_weights import FrozenMatrices, Lengths, copied, linear
 
@@ -28,8 +29,8 @@ from distill.store.replay.frozen_weights import FrozenMatrices, Lengths, copied,
 class ProjectionWeights(FrozenMatrices):
     """A linear projection of the hidden state below a layer: its queries, its keys or its values.
 
-    MobileBERT's reads it through a bottleneck. A bottleneck's NoNorm is part of its matrix; its LayerNorm, if it has one, is
-    `norm`.
+    MobileBERT's reads it through a bottleneck, whose NoNorm is part of its matrix. `norm` is the LayerNorm of a bottleneck, or
+    that of ModernBERT, which reads the hidden state through one.
     """
 
     weight: Float32[Tensor, "outputs inner"]
@@ -44,7 +45,7 @@ class ProjectionWeights(FrozenMatrices):
         """Half a bottleneck."""
         norm = (self.norm_weight, self.norm_bias, self.norm_epsilon)
         parts = [part is not None for part in (self.bottleneck_weight, self.bottleneck_bias, *norm)]
-        if parts[0] != parts[1] or len({*parts[2:]}) > 1 or (parts[2] and not parts[0]):
+        if parts[0] != parts[1] or len({*parts[2:]}) > 1:
             return "the parts of a bottleneck, and of its LayerNorm, go together"
         return None
 
@@ -58,7 +59,7 @@ class ProjectionWeights(FrozenMatrices):
         Wx + b is s·(v (W diag(deviation))ᵀ) + W mean + b with the integers v, which bf16 has exactly, and a weight that it rounds
         by 2⁻⁹.
         """
-        if codec.name != "int8" or self.bottleneck_weight is not None or not has_fast_bf16():
+        if codec.name != "int8" or self.bottleneck_weight is not None or self.norm_weight is not None or not has_fast_bf16():
             return super().replay_stored(planes, codec, lengths)
         values, scales = planes["values"], planes["scales"].float()
         self._require(values.shape[1])
@@ -85,9 +86,7 @@ class ProjectionWeights(FrozenMatrices):
 
     def _bottlenecked(self, hidden: Tensor) -> Tensor:
         self._require(hidden.shape[1])
-        if self.bottleneck_weight is None:
-            return hidden
-        inner: Tensor = self._bottleneck(hidden)
+        inner: Tensor = hidden if self.bottleneck_weight is None else self._bottleneck(hidden)
         if self.norm_weight is None or self.norm_epsilon is None:
             return inner
         return functional.layer_norm(inner, inner.shape[1:], self.norm_weight, self.norm_bias, self.norm_epsilon)
@@ -106,6 +105,10 @@ class AttentionWeights(ProjectionWeights):
     """A layer's queries and keys, W_q above W_k in one projection."""
 
     heads: int
+    frequencies: Float32[Tensor, " half"] | None = None
+    """Of rotary positions."""
+    biases: Float32[Tensor, "heads distances"] | None = None
+    """What positions add, as `distance_biases` has it."""
 
     def problem(self) -> str | None:
         """Heads that do not divide the projections; half a bottleneck."""
@@ -117,7 +120,14 @@ class AttentionWeights(ProjectionWeights):
     def _arranged(self, products: Tensor, lengths: Array) -> Float32[Tensor, "batch heads seq seq"]:
         """Q·Kᵀ/√d before mask and softmax; 0 at padding."""
         queries, keys = products.chunk(2, dim=1)
-        return ragged_products(queries, keys, self.heads, lengths)
+        if self.frequencies is not None:
+            places = ragged_positions(lengths, products.device)
+            queries, keys = (turned(states, places, self.heads, self.frequencies) for states in (queries, keys))
+        scores = ragged_products(queries, keys, self.heads, lengths)
+        if self.biases is not None:
+            for row, length in zip(scores, lengths.tolist(), strict=True):
+                row[:, :length, :length] += spread(self.biases, length)
+        return scores
 
 
 def attention_weights(model: PreTrainedModel, layer: int) -> AttentionWeights:
@@ -125,12 +135,22 @@ def attention_weights(model: PreTrainedModel, layer: int) -> AttentionWeights:
     query, key = (projection_weights(model, layer, projection) for projection in ("query", "key"))
     rest: dict[str, Any] = {name: value for name, value in vars(query).items() if name not in ("weight", "bias")}
     both: dict[str, Any] = {"weight": torch.cat([query.weight, key.weight]), "bias": torch.cat([query.bias, key.bias])}
-    return AttentionWeights(heads=attention_of(model, layer).heads, **both, **rest)
+    own = attention_of(model, layer)
+    return AttentionWeights(
+        heads=own.heads,
+        frequencies=None if own.frequencies is None else copied(own.frequencies),
+        biases=None if own.biases is None else copied(own.biases(model.config.max_position_embeddings)),
+        **both,
+        **rest,
+    )
 
 
 def projection_weights(model: PreTrainedModel, layer: int, projection: Projection) -> ProjectionWeights:
     """One of a layer's projections; layers are counted from 1."""
-    dense = getattr(attention_of(model, layer), projection)
+    own = attention_of(model, layer)
+    dense = getattr(own, projection)
+    weight = own.part(projection, dense.weight.T).T
+    bias = weight.new_zeros(len(weight)) if dense.bias is None else own.part(projection, dense.bias)
     block: Any = layer_stack(model)[1][layer - 1]
     config, bottleneck = model.config, None
     if config.model_type == "mobilebert" and config.use_bottleneck:
@@ -138,7 +158,12 @@ def projection_weights(model: PreTrainedModel, layer: int, projection: Projectio
             bottleneck = block.bottleneck.input
         elif config.key_query_shared_bottleneck and projection != "value":
             bottleneck = block.bottleneck.attention
-    return ProjectionWeights(weight=copied(dense.weight), bias=copied(dense.bias), **_bottleneck_parts(bottleneck))
+    parts, names = _bottleneck_parts(bottleneck), family_of(config.model_type).attention
+    name = names and names.norm
+    if name is not None and not isinstance(norm := block.get_submodule(name), nn.Identity):
+        shift = torch.zeros_like(norm.weight) if norm.bias is None else norm.bias
+        parts |= {"norm_weight": copied(norm.weight), "norm_bias": copied(shift), "norm_epsilon": float(norm.eps)}
+    return ProjectionWeights(weight=copied(weight).contiguous(), bias=copied(bias), **parts)
 
 
 def _bottleneck_parts(bottleneck: Any) -> dict[str, Any]:

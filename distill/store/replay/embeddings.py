@@ -1,6 +1,8 @@
 """Hidden state 0 of a teacher, computed again from the token ids and the rows of its embedding tables that a set's tokens use."""
 
+import inspect
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,6 @@ from transformers import PreTrainedModel
 from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 
 from distill.core.errors import UserError
-from distill.models.families import family_of
 from distill.store.replay.frozen_weights import FrozenMatrices, Lengths, copied
 
 
@@ -19,15 +20,16 @@ from distill.store.replay.frozen_weights import FrozenMatrices, Lengths, copied
 class EmbeddingWeights(FrozenMatrices):
     """The rows of the embedding tables that a set's tokens use.
 
-    BERT's heirs: LayerNorm(word + type + position), DistilBERT without types, ELECTRA with a projection afterwards. MobileBERT
-    maps the words of a token and its neighbours by one matrix before the sum and has no LayerNorm. Beyond a row's end its
-    neighbour is 0, as in a batch without padding; in a padded batch MobileBERT itself reads there what its table has for [PAD].
+    BERT's heirs: LayerNorm(word + type + position), DistilBERT without types, ModernBERT and DeBERTa-v3 without positions,
+    ELECTRA with a projection afterwards. MobileBERT maps the words of a token and its neighbours by one matrix before the sum and
+    has no LayerNorm. Beyond a row's end its neighbour is 0, as in a batch without padding; in a padded batch MobileBERT itself
+    reads there what its table has for [PAD].
     """
 
     ids: Int64[Tensor, " used"]
     """Token ids, sorted."""
     words: Float32[Tensor, "used narrow"]
-    positions: Float32[Tensor, "longest inner"]
+    positions: Float32[Tensor, "longest inner"] | None
     """From a row's first token on."""
     types: Float32[Tensor, "types inner"] | None
     norm_weight: Float32[Tensor, " inner"]
@@ -58,9 +60,9 @@ class EmbeddingWeights(FrozenMatrices):
         words = self._words(input_ids)
         if self.words_weight is not None:
             words = functional.linear(self._with_neighbours(words, positions), self.words_weight, self.words_bias)
-        states = words + self._rows("positions", positions)
+        states = words if self.positions is None else words + self._rows("positions", positions)
         if self.types is not None:
-            states += self._rows("types", types) if vectors.shape[1] > 1 else self.types[0]
+            states = states + (self._rows("types", types) if vectors.shape[1] > 1 else self.types[0])
         if self.norm_epsilon is None:
             states = torch.addcmul(self.norm_bias, states, self.norm_weight)
         else:
@@ -95,31 +97,75 @@ class EmbeddingWeights(FrozenMatrices):
         return torch.cat([following.masked_fill(last, 0), words, previous.masked_fill(first, 0)], dim=1)
 
 
+WORDS, NORMS = ("word_embeddings", "tok_embeddings"), ("LayerNorm", "norm")
+"""What families call the parts of their embeddings."""
+
+PROBE = 12
+"""Tokens that replay is tried on."""
+
+
+def replays_embeddings(model: PreTrainedModel) -> bool:
+    """Whether `EmbeddingWeights` give a teacher's hidden state 0, compared on one row; on the meta device, by its parts."""
+    taken, rows = inspect.signature(model.forward).parameters, model.get_input_embeddings().weight.shape[0]
+    types = int(getattr(model.config, "type_vocab_size", None) or 0)
+    ids = torch.arange(PROBE, dtype=torch.int64) * 7919 % rows
+    ids[ids == model.config.pad_token_id] = 0 if model.config.pad_token_id else 1
+    inputs = ids[:, None]
+    if types > 1 and "token_type_ids" in taken:
+        inputs = torch.stack([ids, (torch.arange(PROBE) >= PROBE // 2).long()], dim=1)
+    try:
+        weights = embedding_weights(model, ids.numpy())
+        if model.device.type == "meta":
+            return True
+        found = weights.replay(inputs.to(model.device), np.array([PROBE]))
+    except (UserError, AttributeError, RuntimeError, TypeError):
+        return False
+    names = ("input_ids", "token_type_ids")
+    batch = {name: column[None].to(model.device) for name, column in zip(names, inputs.T, strict=False)}
+    with torch.inference_mode():
+        live = model(**batch, output_hidden_states=True).hidden_states[0][0].float()
+    return found.shape == live.shape and bool(torch.allclose(found, live, atol=1e-5 * max(1.0, float(live.abs().max()))))
+
+
 def embedding_weights(model: PreTrainedModel, used: Int[np.ndarray, " used"]) -> EmbeddingWeights:
-    """The embeddings of these token ids."""
-    model_type, base = model.config.model_type, model.base_model
-    family = family_of(model_type)
-    if not family.replays_embeddings:
-        raise UserError(f"the embeddings of '{model_type}' models cannot be replayed; set `embeddings: stored` in targets")
-    tables, ids = base.embeddings, torch.from_numpy(np.unique(used).astype(np.int64))
-    if len(ids) and int(ids[-1]) >= tables.word_embeddings.num_embeddings:
-        raise UserError(f"token {int(ids[-1])} is beyond the teacher's {tables.word_embeddings.num_embeddings} embeddings")
-    ids = ids.to(tables.word_embeddings.weight.device)
-    norm, transform = tables.LayerNorm, getattr(tables, "embedding_transformation", None)
+    """The embeddings of these token ids, of a model for which `replays_embeddings` holds."""
+    base = model.base_model
+    tables: Any = getattr(base, "embeddings", None)
+    words, norm = (next((getattr(tables, name) for name in names if hasattr(tables, name)), None) for names in (WORDS, NORMS))
+    if words is None or norm is None:
+        raise UserError(f"the embeddings of a {type(model).__name__} ('{model.config.model_type}') cannot be replayed")
+    ids = torch.from_numpy(np.unique(used).astype(np.int64))
+    if len(ids) and int(ids[-1]) >= words.num_embeddings:
+        raise UserError(f"token {int(ids[-1])} is beyond the teacher's {words.num_embeddings} embeddings")
+    ids = ids.to(words.weight.device)
+    transform = getattr(tables, "embedding_transformation", None)
     if transform is not None and not tables.trigram_input and tables.embedding_size == tables.hidden_size:
         transform = None
     project = getattr(base, "embeddings_project", None)
-    first = tables.padding_idx + 1 if family.position_offset else 0
     return EmbeddingWeights(
         ids=ids,
-        words=copied(tables.word_embeddings.weight)[ids],
-        positions=copied(tables.position_embeddings.weight)[first:],
-        types=copied(tables.token_type_embeddings.weight) if hasattr(tables, "token_type_embeddings") else None,
+        words=copied(words.weight)[ids],
+        positions=_positions(tables),
+        types=_table(tables, "token_type_embeddings"),
         norm_weight=copied(norm.weight),
-        norm_bias=copied(norm.bias),
+        norm_bias=torch.zeros_like(copied(norm.weight)) if norm.bias is None else copied(norm.bias),
         norm_epsilon=None if isinstance(norm, NoNorm) else float(norm.eps),
         words_weight=None if transform is None else copied(transform.weight),
         words_bias=None if transform is None else copied(transform.bias),
         states_weight=None if project is None else copied(project.weight),
         states_bias=None if project is None else copied(project.bias),
     )
+
+
+def _positions(tables: Any) -> Tensor | None:
+    """From a row's first token on: RoBERTa's heirs count from their table's padding row + 1; DeBERTa may have a table unread."""
+    table = _table(tables, "position_embeddings")
+    if table is None or not getattr(tables, "position_biased_input", True):
+        return None
+    padding = tables.position_embeddings.padding_idx
+    return table if padding is None else table[padding + 1 :]
+
+
+def _table(tables: Any, name: str) -> Tensor | None:
+    table = getattr(tables, name, None)
+    return None if table is None else copied(table.weight)

@@ -18,20 +18,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from distill.core.errors import UserError
 from distill.core.files import atomic_file, link_or_copy, sha256
 from distill.core.progress import bar
 from distill.data.dataset import Dataset
 from distill.models.packed_linear import fast_inference
+from distill.models.probing import runs_in_bf16
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec, calibrate, needs_statistics
 from distill.store.manifest import VERSION, File, Manifest, Shard, SplitShards, libraries
 from distill.store.output_names import HEADS, REPLAY, TOKENS, kind_of
 from distill.store.replay.attention import ProjectionWeights
+from distill.store.replay.embeddings import replays_embeddings
 from distill.store.replay.registry import replay_weights
 from distill.store.shards import Column, map_shard, write_shard
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import Reading, Teacher, encode_unit, sample
-from distill.targets.materialization.outputs import MaterializeSpec, kept_in, resolve
+from distill.targets.materialization.outputs import MaterializeSpec, kept_in, resolve, settled
 from distill.targets.materialization.previous import KeptShard, PreviousSet
 from distill.targets.materialization.unit_pool import Pool
 from distill.targets.materialization.units import Layout, Unit, lay_out, unique_rows
@@ -67,6 +70,9 @@ class Materializer:
         The pool, or the folder that is to be the pool, belongs to this set alone. Of `base`, an earlier version of it, all that
         fits is taken over.
         """
+        if job.precision == "bf16" and not runs_in_bf16(teacher.model):
+            raise UserError(f"precision: bf16: a '{teacher.model.config.model_type}' overflows in it; set fp32")
+        job = settled(job, teacher.shape.layers, dataset.task, lambda: replays_embeddings(teacher.model))
         self.teacher, self.job, self.pool = teacher, job, pool if isinstance(pool, Pool) else Pool(pool)
         self.outputs = resolve(job, teacher.shape.layers, dataset.task)
         self.rows = {split: dataset.rows(split) for split in dataset.splits}

@@ -1,7 +1,8 @@
 """Which outputs a target set keeps, in what form, of which rows, and how many vectors each row has of them."""
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,8 +39,8 @@ class MaterializeSpec:
     """Layers whose queries, keys and values are replayed, from 1 on; negative from the last."""
     positions: str = "masked"
     """Where the vocabulary's distributions of a masked language model are kept: `masked` tokens, or `all`."""
-    embeddings: str = REPLAY
-    """How hidden state 0 is kept: `replay`, or `stored` by the codec."""
+    replays_embeddings: bool | None = None
+    """Whether hidden state 0 is computed again, or stored by the codec; None: as the teacher allows."""
     hidden_splits: tuple[str, ...] = ("train",)
     """The splits of which more than logits is kept."""
     codec: str = "int8"
@@ -88,12 +89,19 @@ def resolve(job: MaterializeSpec, depth: int, task: str) -> Outputs:
         stored |= {attention_output(layer): job.attention_as for layer in attention}
     hidden |= {state for _, state in below}
     replayed |= {name: hidden_output(state) for name, state in below}
-    if 0 in hidden and job.embeddings == REPLAY:
+    if 0 in hidden and job.replays_embeddings:
         hidden.remove(0)
         replayed[hidden_output(0)] = TOKENS
     stored |= {hidden_output(layer): job.codec for layer in sorted(hidden)}
     stored |= {cls_output(layer): job.codec for layer in resolve_layers("cls", job.cls, 0, depth)}
     return Outputs(stored, replayed, {name: _per(name, job, task) for name in (*stored, *replayed)})
+
+
+def settled(job: MaterializeSpec, depth: int, task: str, replays_embeddings: Callable[[], bool]) -> MaterializeSpec:
+    """The job, with how hidden state 0 is kept; the teacher is asked only where something of it is."""
+    if job.replays_embeddings is not None or hidden_output(0) not in resolve(job, depth, task).names:
+        return job
+    return replace(job, replays_embeddings=replays_embeddings())
 
 
 def _per(output: str, job: MaterializeSpec, task: str) -> Per:

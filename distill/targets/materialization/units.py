@@ -41,7 +41,8 @@ class TeacherShape:
         """A model's: of its weights only shapes are read. Classes of a masked language model are its vocabulary."""
         config = model.config
         classes, inner = vocabulary_shape(model) or (config.num_labels, 0)
-        return cls(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, classes, inner)
+        heads = getattr(config, "num_attention_heads", 0)
+        return cls(config.num_hidden_layers, config.hidden_size, heads, classes, inner)
 
     def width_of(self, output: str, types: bool) -> int:
         """The width of an output, as its manifest has it; that of projections is the hidden size, unless their heads say else."""

@@ -1,0 +1,65 @@
+"""A model tried on two short rows, before anything is spent on it."""
+
+import inspect
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from distill.core.errors import UserError
+from distill.data.dataset import Dataset
+from distill.models.families import NOT_EXPORTED
+from distill.models.loading import require_fit
+
+LENGTHS = (6, 4)
+"""Tokens of the rows; the second is padded."""
+
+
+def require_trainable(model: PreTrainedModel, dataset: Dataset, where: str, *, exported: bool = False) -> None:
+    """Refuse what `require_fit` does, and a model that does not run on padded token ids in train mode.
+
+    It must have a hidden state for each token, of the embeddings and of each layer; and an `exported` one an ONNX graph.
+    """
+    problem = (NOT_EXPORTED.get(model.config.model_type) if exported else None) or _problem(model)
+    if problem is not None:
+        family = model.config.model_type
+        raise UserError(f"{where}: a '{family}' cannot be distilled: {problem}; choose an encoder of docs/families.md")
+    require_fit(model, dataset, where)
+
+
+def _problem(model: PreTrainedModel) -> str | None:
+    if "attention_mask" not in inspect.signature(model.forward).parameters:
+        return "it takes no attention mask, and reads padding as text"
+    try:
+        depth, shape = model.config.num_hidden_layers + 1, (len(LENGTHS), max(LENGTHS), model.config.hidden_size)
+        found = [tuple(states.shape) for states in _states(model)]
+    except Exception as error:  # noqa: BLE001 whatever a family raises
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return None if found == [shape] * depth else f"got {len(found)} hidden states of {found[-1]}, expected {depth} of {shape}"
+
+
+def runs_in_bf16(model: PreTrainedModel) -> bool:
+    """Whether a model runs under bf16 autocast: DeBERTa masks with the lowest fp32 number, which bf16 does not have."""
+    try:
+        with torch.autocast(model.device.type, torch.bfloat16):
+            _states(model)
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _states(model: PreTrainedModel) -> tuple[Tensor, ...]:
+    """Hidden states in train mode; torch's random state stays as it is."""
+    padding = model.config.pad_token_id or 0
+    mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long().to(model.device)
+    training = model.training
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            ids = torch.where(mask.bool(), 0 if padding else 1, padding)
+            outputs = model.train()(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    finally:
+        model.train(training)
+    states: tuple[Tensor, ...] = outputs.hidden_states
+    return states

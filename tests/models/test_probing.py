@@ -1,0 +1,39 @@
+"""What is tried on two rows before a run."""
+
+import pytest
+import torch
+import transformers
+
+from distill.core.errors import UserError
+from distill.models.probing import require_trainable, runs_in_bf16
+from distill.targets.materialization.outputs import MaterializeSpec
+from tests import stores, tiny
+from tests.families import Walk, tiny_config
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    return Walk(tmp_path_factory.mktemp("probing"))
+
+
+def model_of(model_type):
+    return transformers.AutoModelForSequenceClassification.from_config(tiny_config(model_type, num_labels=3))
+
+
+def test_a_family_that_overflows_under_bf16_autocast_is_trained_in_fp32_and_told_so(walk, tmp_path, capsys):
+    model = model_of("deberta")
+    assert (runs_in_bf16(model), runs_in_bf16(tiny.bert())) == (False, True)
+    walk.tokenizer.save_pretrained(tmp_path / "checkpoint")
+    walk.how["precision"] = "bf16"
+    walk.train_teacher(model, tmp_path)
+    assert "a 'deberta' overflows under bf16 autocast; trains in fp32" in capsys.readouterr().err
+    job = MaterializeSpec(precision="bf16")
+    with pytest.raises(UserError, match="precision: bf16: a 'deberta' overflows in it; set fp32"):
+        stores.materializer(model, walk.dataset, job, tmp_path / "units")
+
+
+def test_a_probe_changes_neither_the_mode_nor_the_random_state(walk):
+    model, before = tiny.family("bert", vocab_size=45), torch.random.get_rng_state()
+    require_trainable(model, walk.dataset, "here")
+    assert not model.training
+    assert torch.equal(torch.random.get_rng_state(), before)
