@@ -138,6 +138,28 @@ class PreparedRows:
         """Tokens a row, (rows,) int64."""
         return np.diff(self.offsets)
 
+    @property
+    def labels_per_token(self) -> bool:
+        """Whether each token has a label, not each row."""
+        return len(self.labels) != len(self)
+
+    def take(self, positions: Array) -> "PreparedRows":
+        """Some of the rows, copied, in this order."""
+        lengths = self.lengths[positions]
+        starts = self.offsets[positions]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        tokens = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return PreparedRows(
+            ids=self.ids[positions],
+            tokens=self.tokens[tokens],
+            offsets=offsets,
+            token_types=None if self.token_types is None else self.token_types[tokens],
+            labels=self.labels[tokens if self.labels_per_token else positions],
+            pad_token=self.pad_token,
+            examples=None if self.examples is None else self.examples[positions],
+            spans=None if self.spans is None else self.spans[tokens],
+        )
+
     def word(self, place: int) -> list[int]:
         """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
         end = int(self.offsets[np.searchsorted(self.offsets, place, side="right")])
