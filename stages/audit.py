@@ -1,4 +1,4 @@
-"""data/targets/NAME/logits, data/prepared/DATASET → data/audits/NAME.parquet, data/audits/NAME.json"""
+"""data/targets/NAME/logits, data/prepared/DATASET, data/folds/TEACHER → data/audits/NAME.parquet, data/audits/NAME.json"""
 
 from pathlib import Path
 
@@ -18,16 +18,22 @@ def main(name: str) -> None:
     import pyarrow.parquet as pq
 
     from distill.audit.audit import COLUMNS, audit_store, summary
+    from distill.audit.certainty import certainty
     from distill.data.dataset import Dataset
+    from distill.models.folds import FurtherTeachers
     from distill.store.target_set import TargetStore
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
+    sure = {}
     if dataset.spec.not_audited:
         table = COLUMNS.empty_table()
         print_result(f"audit {name}: {dataset.spec.not_audited}; the audit is empty")
     else:
-        table = audit_store(dataset, TargetStore.open(Path("data/targets", name, "logits")))
-    counts = summary(dataset, table)
+        store = TargetStore.open(Path("data/targets", name, "logits"))
+        table = audit_store(dataset, store)
+        if len(table):
+            sure = certainty(dataset, store, FurtherTeachers.open(Path("data/folds", settings.teacher)))
+    counts = {**summary(dataset, table), "certainty": sure}
     with atomic_file(Path("data/audits", f"{name}.parquet")) as path:
         pq.write_table(table, path)
     write_text(Path("data/audits", f"{name}.json"), to_json(counts))

@@ -54,6 +54,7 @@ def text(name: str, content: Mapping[str, Any]) -> str:
     lines = [
         f"targets.{name}: teacher {teacher['name']} ({teacher['layers']} layers, {teacher['width']} wide, "
         f"{teacher['heads']} heads), data set {dataset['name']}{f' ({rows} rows, equal ones once)' if rows else ''}",
+        *_further(teacher),
         "",
         *aligned([("student", "reads", "lacks"), *_students(content["students"])]),
         "",
@@ -68,6 +69,16 @@ def text(name: str, content: Mapping[str, Any]) -> str:
     if not rows:
         lines.append(f"data/prepared/{dataset['name']} is not there: run `dvc repro prepare@{dataset['name']}` for bytes")
     return "\n".join(lines)
+
+
+def _further(teacher: Mapping[str, Any]) -> list[str]:
+    """What further teachers cost."""
+    if "readers" not in teacher:
+        return []
+    what, readers = "folds" if "folds" in teacher else "seeds", teacher["readers"]
+    asked = f"{readers['unlabelled']} teachers for the logits of a row"
+    asked += "; one for a row whose label they were taught" if what == "folds" else ""
+    return [f"{what}: {teacher[what]} further teachers, which take {teacher['trainings']} times the teacher's training; {asked}"]
 
 
 def _students(students: Mapping[str, Any]) -> list[tuple[str, ...]]:
