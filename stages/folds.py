@@ -18,7 +18,7 @@ def main(name: str) -> None:
     settings = load_entry(PARAMS, "teachers", name, TeacherSettings)
     out, record = Path("data/folds", name), Path("data/runs/folds", f"{name}.json")
     if settings.folds is None and not settings.seeds:
-        with atomic_folder(out) as folder:
+        with atomic_folder(out) as folder:  # as distill/models/folds.py has it, without importing torch
             write_text(folder / "folds.json", to_json({"kind": None, "count": 0}))
         write_text(record, to_json([]))
         return

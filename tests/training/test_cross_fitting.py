@@ -1,6 +1,7 @@
 """No row's soft target comes from a teacher that has seen it: proved from example ids, by teachers that record what they saw."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from distill.core.errors import UserError
+from distill.core.settings import validate
 from distill.data.averaging import labels_a_row
 from distill.data.dataset import Dataset
 from distill.models.folds import NO_FOLD, FurtherTeachers
+from distill.models.loading import set_labels
 from distill.params.training import TeacherSettings
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import open_teacher
@@ -57,9 +61,16 @@ def prepared_for(folder: Path, task: str, count: int = 40) -> Dataset:
     return Dataset.open(tiny.prepare_task(folder / "prepared", task, sizes=(count, 8, 8)))
 
 
+def teacher_of(dataset: Dataset) -> PreTrainedModel:
+    """A random teacher that knows the data set's labels by name."""
+    model = teacher_for(dataset)
+    set_labels(model.config, dataset.labels)
+    return model
+
+
 def settings_for(folder: Path, dataset: Dataset, **changed: object) -> TeacherSettings:
     if not (folder / "checkpoint").exists():
-        tiny.save(teacher_for(dataset), folder / "checkpoint", tiny.masking_tokenizer())
+        tiny.save(teacher_of(dataset), folder / "checkpoint", tiny.masking_tokenizer())
     entry = {"dataset": "tiny", "checkpoint": {"path": str(folder / "checkpoint")}, "epochs": 1, "precision": "fp32", **changed}
     return TeacherSettings(**entry)
 
@@ -76,7 +87,7 @@ def further(folder: Path, dataset: Dataset, settings: TeacherSettings) -> Furthe
 
 def targets(folder: Path, dataset: Dataset, job: MaterializeSpec | None = None, base: TargetStore | None = None) -> Materializer:
     """Of the checkpoint as the teacher, and of the further ones."""
-    model = tiny.save(teacher_for(dataset), folder / "teacher", tiny.masking_tokenizer())
+    model = tiny.save(teacher_of(dataset), folder / "teacher", tiny.masking_tokenizer())
     made = Materializer(open_teacher(model, dataset, folder / "folds"), dataset, job or MaterializeSpec(), folder / "pool", base)
     made.run()
     return made
@@ -181,7 +192,7 @@ def test_of_seeds_every_target_is_the_mean_of_all_teachers_and_the_teacher_itsel
 
 def test_hidden_states_stay_the_teachers_own_and_outlive_new_folds_which_change_logits_alone(tmp_path, recorder):
     dataset, job = prepared_for(tmp_path, "sequence-classification"), MaterializeSpec(hidden=(-1,), codec="fp32")
-    model = tiny.save(teacher_for(dataset), tmp_path / "teacher", tiny.masking_tokenizer())
+    model = tiny.save(teacher_of(dataset), tmp_path / "teacher", tiny.masking_tokenizer())
     plain = Materializer(open_teacher(model, dataset), dataset, job, tmp_path / "pool")
     plain.run()
     before = assembled(plain, tmp_path / "before")
@@ -288,3 +299,19 @@ def test_a_damaged_folder_is_refused(tmp_path, content, complaint):
         (tmp_path / "folds" / "folds.json").write_text(content)
     with pytest.raises(UserError, match=complaint):
         FurtherTeachers.open(tmp_path / "folds")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"folds": 1}, "folds: expected greater than or equal to 2, got 1"),
+        ({"folds": 2, "seeds": [2]}, "expected one of: folds, seeds"),
+        ({"seeds": [2, 2]}, "seeds: expected each seed once, and not that of the teacher itself (1)"),
+        ({"seeds": [1]}, "seeds: expected each seed once, and not that of the teacher itself (1)"),
+        ({"folds": 2, "epochs": 0}, "folds: with epochs: 0 nothing is fine-tuned; give epochs ≥ 1, or remove folds"),
+        ({"seeds": [2], "epochs": 0}, "seeds: with epochs: 0 nothing is fine-tuned; give epochs ≥ 1, or remove seeds"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(given, complaint):
+    with pytest.raises(UserError, match=re.escape(complaint)):
+        validate(TeacherSettings, {"dataset": "d", "checkpoint": {"hub": "c"}, **given}, "teachers.t")
