@@ -32,7 +32,9 @@ def certainty(dataset: Dataset, store: TargetStore, further: FurtherTeachers | N
     `entropy` and `loss` (nats), of numbers of `loss` (squared error) alone. `change`: the mean of |Δp| over a line's classes,
     summed, halved (total variation; of numbers |Δ|), and `kl`, KL(unseen ‖ seen) in nats, from seen to unseen.
     """
-    folded = further if further is not None and further.kind == "folds" else None
+    rows = dataset.rows("train")
+    held = further is not None and (further.fold_of(rows.ids)[labels_a_row(rows) > 0] != NO_FOLD).any()
+    folded = further if held else None
     chosen = {"train": _first_labelled(dataset.rows("train"), folded), "validation": _first_labelled(dataset.rows("validation"))}
     logits = {split: _stored(store, split, rows) for split, rows in chosen.items()}
     found: dict[str, Any] = {split: figures(dataset, rows, logits[split]) for split, rows in chosen.items()}

@@ -122,8 +122,8 @@ def test_an_audit_tells_how_sure_the_teacher_is_of_rows_it_has_seen_and_not_seen
 
     text, table = shown(known)
     assert [[cell.text for cell in row] for row in table.cells] == [
-        ["training rows, by the teacher, which has seen them", "50", "90.0%", "80.0%", "0.250", "0.500"],
-        ["validation rows, which none has seen", "9", "–", "–", "–", "0.250"],
+        ["training rows, the soft targets", "50", "90.0%", "80.0%", "0.250", "0.500"],
+        ["validation rows, which no teacher has seen", "9", "–", "–", "–", "0.250"],
     ]
     assert "not seen it" not in text
     text, table = shown({**known, "seen": sure, "change": 0.125, "kl": 0.5})

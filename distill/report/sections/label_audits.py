@@ -41,8 +41,8 @@ def certainty(entry: TargetSet) -> Table:
     folded = "seen" in found
     names = {
         "seen": "training rows, by a teacher that has seen them",
-        "train": f"training rows, by {'one that has not: the soft targets' if folded else 'the teacher, which has seen them'}",
-        "validation": "validation rows, which none has seen",
+        "train": f"training rows, {'by one that has not: ' if folded else ''}the soft targets",
+        "validation": "validation rows, which no teacher has seen",
     }
     columns: list[Column[tuple[str, Mapping[str, float]]]] = [
         Column("Rows with a label", lambda row: names[row[0]], number=False),
