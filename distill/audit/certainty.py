@@ -59,7 +59,7 @@ def seen_logits(dataset: Dataset, further: FurtherTeachers, rows: PreparedRows) 
     return np.concatenate(parts)
 
 
-def figures(dataset: Dataset, rows: PreparedRows, logits: Array) -> dict[str, float]:
+def figures(dataset: Dataset, rows: PreparedRows, logits: Array) -> dict[str, Any]:
     """The means over the labels of some rows; `logits` are vectors as the store has them."""
     if dataset.task == "regression":
         errors = logits[:, 0].astype(np.float64) - rows.labels
