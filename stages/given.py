@@ -42,7 +42,7 @@ def main(name: str) -> None:
     with atomic_folder(out) as folder:
         write_given(folder, dataset, splits, settings)
     store = TargetStore.open(out)
-    write_audit(dataset, store, Path("data/audits", name))
+    write_audit(dataset, store, Path("data/audits", name), {})
     scores = score_answers(store, dataset)
     record: dict[str, Any] = {
         split: {

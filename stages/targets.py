@@ -1,4 +1,4 @@
-"""data/teachers/TEACHER, data/prepared/DATASET → data/targets/NAME/"""
+"""data/teachers/TEACHER, data/folds/TEACHER, data/prepared/DATASET → data/targets/NAME/"""
 
 import time
 from pathlib import Path
@@ -47,18 +47,19 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
     from distill.targets.materialization.unit_pool import Pool
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
-    folder, out = Path("data/teachers", settings.teacher), Path("data/targets", name)
+    folder, folds = Path("data/teachers", settings.teacher), Path("data/folds", settings.teacher)
+    out = Path("data/targets", name)
     scratch = SCRATCH / "targets" / name
     with exclusive_lock(scratch):
         unfinished(out).rmdir()
-        teacher = open_teacher(folder, dataset)
+        teacher = open_teacher(folder, dataset, folds)
         previous.refuse_foreign(out, teacher.fingerprints)
         address = f"{settings.pool.rstrip('/')}/{name}" if settings.pool else None
         pool = Pool(scratch, address)
         base = previous.open_remembered(scratch) or previous.fetch_committed(out, teacher.fingerprints, scratch / "base")
         materializer = Materializer(teacher, dataset, job_of(settings), pool, base)
         start = time.perf_counter()
-        order = WorkOrder.from_materializer(materializer, folder, dataset.folder, address)
+        order = WorkOrder.from_materializer(materializer, folder, dataset.folder, address, folds)
         work = run(materializer, order, settings.engine, settings.workers, others)
         seconds = time.perf_counter() - start
         losses = measure_fidelity(materializer)

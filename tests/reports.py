@@ -203,7 +203,7 @@ def write_audit(folder: Path) -> None:
     ]
     confused = {LABELS[0]: {LABELS[1]: 7}, LABELS[1]: {LABELS[0]: 5}}
     counts = {"rows": len(rows), "suspect": 12, "hard": 20, "suspect_share": 12 / 62, "hard_share": 20 / 62}
-    write_json(folder / "news.json", {"task": "sequence-classification", **counts, "confused": confused})
+    write_json(folder / "news.json", {"task": "sequence-classification", **counts, "confused": confused, "certainty": {}})
     pq.write_table(pa.Table.from_pylist(rows, COLUMNS), folder / "news.parquet")
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from distill.data.batching import pad_batch
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.models.folds import write_description
 from distill.store.manifest import Fingerprints
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import Teacher
@@ -85,6 +86,11 @@ def gathered(store: TargetStore, output: str, split: str, ids: np.ndarray) -> Te
     """An output of these rows."""
     reader = store.output(output, split)
     return reader.gather(reader.locate(ids))
+
+
+def no_folds(project: Path, name: str = "tiny") -> None:
+    """What the stage `folds` writes in a project of a teacher that has no further ones."""
+    write_description(project / "data" / "folds" / name, None, 0)
 
 
 def teacher_for(dataset: Dataset, family: str = "bert", **config: object) -> PreTrainedModel:

@@ -4,7 +4,7 @@ What counts as contradicted or hard, and what a teacher that has seen these rows
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,16 @@ the probability of the teacher's label (empty for regression); the probability o
 (regression: the error, in deviations from the mean error); −log p(label), nats (regression: the squared error); one of KINDS."""
 
 
-def write_audit(dataset: Dataset, store: TargetStore | None, place: Path) -> None:
+def write_audit(dataset: Dataset, store: TargetStore | None, place: Path, certainty: Mapping[str, Any]) -> None:
     """Write the audit of a target set to `place`.parquet, and its summary to `place`.json; say what it found.
 
-    It is empty for tasks without labels to audit, and where the set has no answers for the training split.
+    It is empty without a store, and where the set has no answers for the training split. `certainty` goes to the summary:
+    distill/audit/certainty.py.
     """
     name, table = place.name, COLUMNS.empty_table()
-    if store is None or dataset.spec.not_audited:
-        print_result(f"audit {name}: {dataset.spec.not_audited}; the audit is empty")
-    elif "train" in store.manifest(LOGITS).splits:
+    if store is not None and "train" in store.manifest(LOGITS).splits:
         table = audit_store(dataset, store)
-    counts = summary(dataset, table)
+    counts = {**summary(dataset, table), "certainty": certainty}
     with atomic_file(place.with_name(f"{name}.parquet")) as path:
         pq.write_table(table, path)
     write_text(place.with_name(f"{name}.json"), to_json(counts))

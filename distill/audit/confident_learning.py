@@ -4,7 +4,8 @@ A teacher that was fine-tuned on these very rows is over-confident about them, s
 thresholds are those of confident learning (Northcutt, Jiang & Chuang 2021, arXiv 1911.00068, eq. 2): a class is confidently
 predicted where its probability reaches the mean that the rows labelled so give to it. Here it has to be the likeliest class
 besides: a rare class, which the teacher hardly knows, has a threshold next to nothing. What a teacher has memorized it does
-not contradict: counts of suspects are a lower bound.
+not contradict: counts of suspects are a lower bound. Of a teacher with `folds`, each row is judged by one that has not seen it,
+as the paper asks (§3: "predicted probabilities that are out-of-sample").
 
     suspect   another class is confidently predicted: likely a label error
     hard      the label has less than half of the probability, and no other class is confident

@@ -58,6 +58,7 @@ def text(name: str, content: Mapping[str, Any]) -> str:
     lines = [
         f"targets.{name}: teacher {teacher['name']} ({teacher['layers']} layers, {teacher['width']} wide, "
         f"{teacher['heads']} heads), data set {dataset['name']}{f' ({rows} rows, equal ones once)' if rows else ''}",
+        *_further(teacher),
         "",
         *aligned([("student", "reads", "lacks"), *_students(content["students"])]),
         "",
@@ -92,6 +93,16 @@ def given_text(name: str, content: Mapping[str, Any]) -> str:
     tables = [aligned([("student", "reads", "lacks"), *_students(content["students"])])]
     tables += [aligned(_outputs(content["outputs"], tuple(dataset["rows"])))]
     return "\n".join([*lines, "", *tables[0], "", *tables[1]])
+
+
+def _further(teacher: Mapping[str, Any]) -> list[str]:
+    """What further teachers cost."""
+    if "readers" not in teacher:
+        return []
+    what, readers = "folds" if "folds" in teacher else "seeds", teacher["readers"]
+    asked = f"{readers['unlabelled']} teachers for the logits of a row"
+    asked += "; one for a row whose label they were taught" if what == "folds" else ""
+    return [f"{what}: {teacher[what]} further teachers, which take {teacher['trainings']} times the teacher's training; {asked}"]
 
 
 def _students(students: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -36,7 +36,9 @@ def describe(folder: Path) -> dict[str, Any]:
     first = next(iter(store.manifests.values()))
     return {
         "folder": folder.as_posix(),
-        "fingerprints": first.fingerprints.model_dump(include={"teacher", "config", "tokenizer"}),
+        "fingerprints": first.fingerprints.model_dump(
+            include={"teacher", "config", "tokenizer", "folds", "seeds"}, exclude_none=True
+        ),
         "labels": list(first.fingerprints.labels),
         "max_length": first.fingerprints.max_length,
         "teacher_layers": first.teacher_layers,

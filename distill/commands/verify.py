@@ -154,7 +154,7 @@ def opened(folder: Path) -> "tuple[TargetSettings, Dataset, Teacher]":
 
     settings = settings_of(folder)
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
-    return settings, dataset, open_teacher(Path("data/teachers", settings.teacher), dataset)
+    return settings, dataset, open_teacher(Path("data/teachers", settings.teacher), dataset, Path("data/folds", settings.teacher))
 
 
 def advice(folder: Path) -> str:

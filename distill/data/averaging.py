@@ -46,7 +46,7 @@ def expected_labels(rows: PreparedRows, labels: Array, held: Array, chosen: Arra
     labelled = labels > 0
     if not held[chosen].any():
         return np.zeros(len(rows))
-    per_token = len(rows.labels) != len(rows)
+    per_token = rows.labels_per_token
     without = rows.lengths * (labels.sum() / rows.lengths[labelled].sum()) if per_token else np.ones(len(rows))
     lines = np.where(labelled, labels, without)
     return np.asarray(lines * (held[chosen].sum() / lines[chosen].sum()))

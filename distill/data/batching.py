@@ -137,7 +137,7 @@ def pad_batch(rows: PreparedRows, positions: Array) -> dict[str, Tensor]:
 
 def pad_labels(rows: PreparedRows, positions: Array) -> Tensor:
     """The labels of a batch: (batch,), (batch, 2), (batch, labels), or (batch, seq) where each token has one, −100 at padding."""
-    if len(rows.labels) == len(rows):
+    if not rows.labels_per_token:
         return torch.from_numpy(rows.labels[positions])
     return _padded(rows, rows.labels, positions, UNLABELLED)
 

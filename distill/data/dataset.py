@@ -146,6 +146,11 @@ class PreparedRows:
         """Tokens a row, (rows,) int64."""
         return np.diff(self.offsets)
 
+    @property
+    def labels_per_token(self) -> bool:
+        """Whether each token has a label, not each row."""
+        return len(self.labels) != len(self)
+
     def inputs(self, positions: Array) -> Array:
         """What a model reads of these rows, (tokens, 1 or 2) int64, no padding: ids, and types where rows are pairs."""
         sources = [self.tokens] if self.token_types is None else [self.tokens, self.token_types]
@@ -154,7 +159,7 @@ class PreparedRows:
 
     def lines(self, chosen: Array) -> Array:
         """The places of the labels of these rows among those of all: of each row one, or one a token."""
-        if len(self.labels) == len(self):
+        if not self.labels_per_token:
             return chosen
         return np.concatenate([np.zeros(0, np.int64), *(np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen)])
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from distill.core.settings import Checkpoint, Positive, Rate, Strict
 
@@ -44,3 +44,20 @@ class TeacherSettings(TrainingSettings):
     """What it starts from."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Of a new head, the order of rows, and dropout."""
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
+    """Fine-tune so many further teachers, each without one fold of the labelled training rows: the soft target of a labelled row
+    is that of the one that has not seen it, of other rows the mean of all. Hidden states, exports and `init` are this teacher's.
+    """
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Fine-tune a further teacher with each of these seeds: soft targets are the mean of theirs and this one's logits."""
+
+    @model_validator(mode="after")
+    def _further_teachers(self) -> "TeacherSettings":
+        if self.folds is not None and self.seeds:
+            raise ValueError("expected one of: folds, seeds")
+        if len({self.seed, *self.seeds}) <= len(self.seeds):
+            raise ValueError(f"seeds: expected each seed once, and not that of the teacher itself ({self.seed})")
+        for key, asked in (("folds", self.folds), ("seeds", self.seeds)):
+            if asked and self.epochs == 0:
+                raise ValueError(f"{key}: with epochs: 0 nothing is fine-tuned; give epochs ≥ 1, or remove {key}")
+        return self

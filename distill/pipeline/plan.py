@@ -46,7 +46,7 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
     wanted = replace(job, hidden=wished.hidden, cls=wished.cls, attention=wished.attention, relations=wished.relations)
     rows, bytes_of, attention = _sizes(data / "prepared" / settings.dataset, config, job, wanted)
     return {
-        "teacher": {"name": settings.teacher, **asdict(shape)},
+        "teacher": {"name": settings.teacher, **asdict(shape), **_further(params, settings.teacher)},
         "dataset": {"name": settings.dataset, "rows": rows},
         "students": {
             name: needs and {"reads": names(needs), "lacks": names(difference(needs, kept))} for name, needs in asked.items()
@@ -101,6 +101,15 @@ def _given_sizes(dataset: Dataset, rows: Mapping[str, int]) -> dict[str, dict[st
             sizes[split] = file_bytes(output, CODECS[output], width, vectors) if count else 0
         found[output] = sizes
     return found
+
+
+def _further(params: Params, name: str) -> dict[str, Any]:
+    """The further teachers of `folds` or `seeds`, what they take, in trainings of the teacher, and how many read a row."""
+    teacher = params.teachers[name]
+    if teacher.folds is not None:
+        return {"folds": teacher.folds, "trainings": teacher.folds - 1, "readers": {"labelled": 1, "unlabelled": teacher.folds}}
+    count = len(teacher.seeds)
+    return {"seeds": count, "trainings": count, "readers": {"labelled": count + 1, "unlabelled": count + 1}} if count else {}
 
 
 def _reads(params: Params, student: str, shapes: Mapping[str, Shape]) -> Needs | None:

@@ -228,6 +228,11 @@ def _misfits(params: Params) -> Iterator[str]:
                 f"augmentations.{name}.masked_lm: '{augmentation.masked_lm}' is a teacher of {task}, expected one of masked-lm; "
                 "add a teacher whose data set has the task masked-lm (`epochs: 0` keeps a checkpoint as it is)"
             )
+    for name, teacher in params.teachers.items():
+        further = "folds" if teacher.folds is not None else "seeds" if teacher.seeds else None
+        if further and TASK_SPECS[params.task(teacher.dataset)].vocabulary:
+            why = f"'{teacher.dataset}' is for masked-lm, which has no labels to learn by heart"
+            yield f"teachers.{name}.{further}: {why}; remove {further}"
     for name, given in params.given.items():
         if line := _wrong_answers(params, given):
             yield f"given.{name}.{line}"

@@ -15,9 +15,9 @@ from distill.data.tokenizers import Encoded, encode
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.columns import map_corpus, map_questions, map_texts, map_words
-from distill.preparation.duplicates import normalized
 from distill.preparation.masking import encode_corpus
 from distill.preparation.multi_label import map_several
+from distill.preparation.normalization import normalized
 from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
 from distill.preparation.splits import Grouped
 from distill.preparation.windows import encode_questions

@@ -1,8 +1,6 @@
 """Rows that are in more than one split, exactly or nearly: they make every score too high."""
 
 import functools
-import sys
-import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -10,24 +8,13 @@ from typing import Any
 
 from datasketch import MinHash, MinHashLSH
 
+from distill.preparation.normalization import normalized
+
 SHINGLE = 5
 """Characters of a shingle: a word or so, in any script (Leskovec 2020, §3.2)."""
 
 PERMUTATIONS, MISSES, HIGHEST = 128, (0.05, 0.95), 0.9
 """Of MinHash; how its bands weigh false candidates, which are compared, and misses; the highest threshold that they are for."""
-
-
-@functools.cache
-def _blanked() -> dict[int, str | None]:
-    """Punctuation and control characters to blanks, what is not printed to nothing."""
-    kinds = ((code, unicodedata.category(chr(code))) for code in range(sys.maxunicode + 1))
-    return {code: None if kind == "Cf" else " " for code, kind in kinds if kind[0] == "P" or kind in ("Cc", "Cf")}
-
-
-def normalized(text: str) -> str:
-    """A text without case, punctuation, spacing and Unicode form; one of punctuation alone as it stands, without spacing."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.translate(_blanked()).split()) or "".join(folded.split())
 
 
 def across_splits(texts: Mapping[str, Sequence[str]], threshold: float, examples: int = 5) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.by_task import PREPARERS, rows_a_label
 from distill.preparation.columns import map_ids
-from distill.preparation.duplicates import across_splits, normalized
+from distill.preparation.duplicates import across_splits
 from distill.preparation.labels import shown
+from distill.preparation.normalization import normalized
 from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split
 
 PAIR = 2

@@ -11,7 +11,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from distill.data.tokenizers import lengths_of
-from distill.preparation.duplicates import normalized
+from distill.preparation.normalization import normalized
 from distill.preparation.splits import SPLITS
 from distill.profiling.columns import Columns
 from distill.sources.streams import Stream

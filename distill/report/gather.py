@@ -225,7 +225,8 @@ def _audit(path: Path, name: str, stage: str = "audit") -> Audit:
                 strict=True,
             )
         ]
-        return Audit(record["rows"], record["suspect"], record["hard"], record["confused"], tuple(worst))
+        counts = (record["rows"], record["suspect"], record["hard"], record["confused"])
+        return Audit(*counts, tuple(worst), dict(record["certainty"]))
 
 
 def _taught(data: Path, entry: Student, runs: tuple[Run, ...], sets: Mapping[str, TargetSet]) -> LiveTeacherCost:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from distill.evaluation.details import Detail
 from distill.tasks.judged import Judged
@@ -112,6 +113,8 @@ class Audit:
     """Label → the teacher's label → suspects."""
     worst: tuple[Suspect, ...]
     """Of each kind the first few, by falling loss."""
+    certainty: Mapping[str, Any]
+    """How sure it is of `train` and `validation` rows and, with folds, of the former once `seen`: distill/audit/certainty.py."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,10 @@ class Fingerprints(Described):
     labels: tuple[str, ...]
     """The label names themselves, in the order of the logits."""
     max_length: int
+    folds: str | None = None
+    """Of further teachers, each without a fold of the labelled rows, and of the folds: the logits are theirs."""
+    seeds: str | None = None
+    """Of further teachers, with other seeds: the logits are the mean of theirs and of the teacher's."""
 
 
 class File(Described):
@@ -185,5 +189,12 @@ def differences(expected: Fingerprints, found: Fingerprints, parts: Iterable[str
     return lines
 
 
+def further_of(fingerprints: Fingerprints, output: str) -> tuple[str | None, str | None]:
+    """The further teachers that an output depends on: logits alone do."""
+    return (fingerprints.folds, fingerprints.seeds) if output == LOGITS else (None, None)
+
+
 def _short(value: Any) -> str:
+    if value is None:
+        return "none"
     return value[:12] if isinstance(value, str) else str(list(value) if isinstance(value, tuple) else value)

@@ -99,9 +99,9 @@ def _require_alike(first: TargetStore, second: TargetStore) -> tuple[Manifest, M
 def _manifest(first: Manifest, second: Manifest, weight: float) -> Manifest:
     """The mean's manifest; its teacher is both, at this weight."""
     both = {}
-    for part in ("teacher", "config"):
+    for part in ("teacher", "config", "folds", "seeds"):
         prints = [getattr(manifest.fingerprints, part) for manifest in (first, second)]
-        both[part] = hashlib.sha256(f"{prints[0]} {prints[1]} {weight!r}".encode()).hexdigest()
+        both[part] = hashlib.sha256(f"{prints[0]} {prints[1]} {weight!r}".encode()).hexdigest() if any(prints) else None
     return first.model_copy(
         update={
             "codec": "fp32",

@@ -1,10 +1,13 @@
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from distill.audit.audit import COLUMNS, audit, audit_store, summary
+from distill.audit.certainty import difference, figures
 from distill.audit.confident_learning import KINDS, answers, classes, numbers, thresholds, worst_lines
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
@@ -15,7 +18,7 @@ from distill.targets.materialization.outputs import MaterializeSpec
 from stages.audit import main
 from tests import tiny
 from tests.command_line import invoke
-from tests.stores import materialize, teacher_for
+from tests.stores import materialize, no_folds, teacher_for
 
 PARAMS = "targets: {tiny: {teacher: tiny, dataset: tiny}}"
 NAMES = ("cat", "dog")
@@ -175,10 +178,12 @@ def test_a_changed_label_is_the_first_line_of_an_audit(dataset):
 def test_the_stage_writes_rows_and_counts_and_opens_no_teacher(in_project):
     project = in_project(PARAMS)
     dataset = Dataset.open(tiny.prepare(project / "data/prepared/tiny", tiny.tokenizer()))
+    no_folds(project)
     materialize(tiny.bert(), dataset, project / "data/targets/tiny", MaterializeSpec())
     done = invoke(main, "tiny")
     counts = json.loads((project / "data/audits/tiny.json").read_text())
     assert counts["rows"] == len(pq.read_table(project / "data/audits/tiny.parquet")) == 60
+    assert {split: part["lines"] for split, part in counts["certainty"].items()} == {"train": 60, "validation": 20}
     assert f"{counts['suspect']} of 60 labels contradicted, {counts['hard']} rows hard" in done.stderr
 
 
@@ -188,3 +193,51 @@ def test_the_stage_leaves_an_empty_audit_of_masked_lm(in_project):
     assert "the text itself" in invoke(main, "tiny").stderr
     assert pq.read_table(project / "data/audits/tiny.parquet").schema == COLUMNS
     assert json.loads((project / "data/audits/tiny.json").read_text())["rows"] == 0
+
+
+@pytest.mark.parametrize("task", AUDITED)
+def test_certainty_is_what_the_formulas_say_line_by_line(tmp_path: Path, task: str) -> None:
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / task, task, sizes=(12, 8, 8)))
+    rows = dataset.rows("train").take(np.arange(5)[::-1])
+    rng = np.random.default_rng(0)
+    vectors = int(rows.lengths.sum()) if dataset.spec.logits_per == "token" else len(rows)
+    one, other = (rng.normal(size=(vectors, dataset.classes)).astype(np.float32) for _ in range(2))
+    found, apart = figures(dataset, rows, one), difference(dataset, rows, one, other)
+    assert difference(dataset, rows, one, one) == dict.fromkeys(apart, 0.0)
+    if task == "regression":
+        assert found == {"lines": 5, "loss": pytest.approx(float(((one[:, 0] - rows.labels) ** 2).mean()))}
+        assert apart["change"] == pytest.approx(float(np.abs(one - other).mean()))
+        return
+    pairs = [list(_distributions(dataset, rows, logits)) for logits in (one, other)]
+    assert found["lines"] == len(pairs[0])
+    chosen = [p for p, _ in pairs[0]]
+    assert found["confidence"] == pytest.approx(np.mean([p.max() for p in chosen]))
+    assert found["accuracy"] == pytest.approx(np.mean([p.argmax() == label for p, label in pairs[0]]))
+    assert found["entropy"] == pytest.approx(np.mean([-(p * np.log(p)).sum() for p in chosen]))
+    assert found["loss"] == pytest.approx(np.mean([-np.log(p[label]) for p, label in pairs[0]]))
+    both = [(p, q) for (p, _), (q, _) in zip(*pairs, strict=True)]
+    assert apart["change"] == pytest.approx(np.mean([np.abs(p - q).sum() / 2 for p, q in both]))
+    assert apart["kl"] == pytest.approx(np.mean([(p * np.log(p / q)).sum() for p, q in both]))
+
+
+def _distributions(dataset: Dataset, rows: PreparedRows, logits: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    """Of each label the teacher's probabilities, and its class, one by one."""
+
+    def softmax(values: np.ndarray) -> np.ndarray:
+        powers = np.exp(values.astype(np.float64))
+        return powers / powers.sum()
+
+    for row in range(len(rows)):
+        start, stop = int(rows.offsets[row]), int(rows.offsets[row + 1])
+        if dataset.task == "multi-label":
+            yield from (
+                (softmax(np.array([0.0, value])), label) for value, label in zip(logits[row], rows.labels[row], strict=True)
+            )
+        elif dataset.spec.windows:
+            yield from (
+                (softmax(logits[start:stop, side]), rows.labels[row, side]) for side in (0, 1) if rows.labels[row, 0] >= 0
+            )
+        elif dataset.spec.labels_per_token:
+            yield from ((softmax(logits[place]), rows.labels[place]) for place in range(start, stop) if rows.labels[place] >= 0)
+        else:
+            yield softmax(logits[row]), rows.labels[row]

@@ -23,6 +23,7 @@ from distill.targets.materialization.previous import remember
 from tests import tiny
 from tests.command_line import contents
 from tests.damage import flip
+from tests.stores import no_folds
 
 SET = Path("data/targets/tiny")
 PARAMS = """\
@@ -37,6 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, prepared: Path, teacher: Path
     folder = tmp_path_factory.mktemp("verify")
     shutil.copytree(prepared, folder / "data/prepared/tiny")
     shutil.copytree(teacher, folder / "data/teachers/tiny")
+    no_folds(folder)
     dataset = Dataset.open(folder / "data/prepared/tiny")
     job = MaterializeSpec(hidden=(0, 2), attention=(1,), cls=(-1,))
     made = Materializer(open_teacher(teacher, dataset), dataset, job, folder / "pool")

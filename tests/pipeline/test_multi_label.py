@@ -23,7 +23,7 @@ sources:
 datasets:
   tiny: {source: marked, columns: {labels: [cat, dog, fish]}}
 teachers:
-  one: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}}
+  one: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}, folds: 2}
   two: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}, seed: 2}
 targets:
   one: {teacher: one, dataset: tiny, hidden: [-1]}
@@ -80,6 +80,19 @@ def test_the_report_and_the_audit_name_labels(project: Path) -> None:
     assert len(audit) == read(project / "data/audits/one.json")["rows"]
     both = {*tiny.LABELS, *(f"not {name}" for name in tiny.LABELS)}
     assert {*audit["label"].to_pylist(), *audit["teacher"].to_pylist()} <= both
+
+
+def test_soft_targets_of_labelled_rows_are_of_teachers_that_have_not_seen_them(project: Path) -> None:
+    assert len(read(project / "data/runs/folds/one.json")) == 2
+    assert {file.name for file in (project / "data/folds/one").iterdir()} == {"0", "1", "assignment.parquet", "folds.json"}
+    assert {file.name for file in (project / "data/folds/two").iterdir()} == {"folds.json"}
+    manifests = [read(project / f"data/targets/{name}/logits/manifest.json") for name in ("one", "two")]
+    assert [bool(manifest["fingerprints"]["folds"]) for manifest in manifests] == [True, False]
+    found = read(project / "data/audits/one.json")["certainty"]
+    assert found["seen"]["lines"] == found["train"]["lines"]
+    assert found["change"] > 0
+    assert set(read(project / "data/audits/two.json")["certainty"]) == {"train", "validation"}
+    assert "by one that has not: the soft targets" in (project / "data/report/index.html").read_text(encoding="utf-8")
 
 
 def test_an_export_answers_with_all_labels_that_apply(project: Path, tmp_path: Path) -> None:

@@ -284,3 +284,10 @@ def test_the_json_schema_refuses_what_loading_refuses(tmp_path: Path, path: str,
         dataset.setdefault("tokenizer", TOKENIZER)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content, SCHEMA)
+
+
+@pytest.mark.parametrize(("key", "value"), [("folds", 3), ("seeds", [2, 3])])
+def test_a_teacher_of_masked_lm_has_no_further_ones(tmp_path: Path, key: str, value: object):
+    given = changed(changed(COMPOSED, "teachers.bert.epochs", 1), f"teachers.bert.{key}", value)
+    complaint = f"teachers.bert.{key}: 'corpus' is for masked-lm, which has no labels to learn by heart; remove {key}"
+    assert complaint in refusal(tmp_path, given)

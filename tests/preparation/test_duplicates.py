@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from distill.preparation.duplicates import across_splits, normalized, shingles
+from distill.preparation.duplicates import across_splits, shingles
+from distill.preparation.normalization import normalized
 
 WORDS = [f"word{i * i}" for i in range(30)]
 

@@ -141,6 +141,26 @@ def test_numbers_have_no_confidence_no_answer_is_a_dash_and_tasks_without_labels
     assert audits(replace(news, targets=(empty,))) is None
 
 
+def test_an_audit_tells_how_sure_the_teacher_is_of_rows_it_has_seen_and_not_seen(news: DataSet) -> None:
+    sure = {"lines": 50, "confidence": 0.9, "accuracy": 0.8, "entropy": 0.25, "loss": 0.5}
+    known = {"train": sure, "validation": {"lines": 9, "loss": 0.25}}
+
+    def shown(found: dict[str, object]) -> tuple[str, Table]:
+        note, table, *_ = audit(replace(news.targets[0], audit=replace(news.targets[0].audit, certainty=found)))
+        return note.text, table
+
+    text, table = shown(known)
+    assert [[cell.text for cell in row] for row in table.cells] == [
+        ["training rows, the soft targets", "50", "90.0%", "80.0%", "0.250", "0.500"],
+        ["validation rows, which no teacher has seen", "9", "–", "–", "–", "0.250"],
+    ]
+    assert "not seen it" not in text
+    text, table = shown({**known, "seen": sure, "change": 0.125, "kl": 0.5})
+    assert table.cells[0][0].text == "training rows, by a teacher that has seen them"
+    assert "moved soft targets by 0.125 on average, KL 0.500 nats" in table.caption
+    assert "contradicts, each row judged by one that has not seen it, 12 of 62" in text
+
+
 def test_long_texts_are_cut_between_words() -> None:
     text = shortened("word " * 100)
     assert len(text) <= SHORT + 2

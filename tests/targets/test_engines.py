@@ -26,6 +26,7 @@ from distill.targets.materialization.units import unique_rows
 from stages.targets import main
 from tests import tiny
 from tests.command_line import contents, environment, invoke
+from tests.stores import no_folds
 
 PARAMS = (
     "targets:\n  tiny: {teacher: tiny, dataset: tiny, hidden: [0, 2], attention: [2, -1], cls: [1], shard_megabytes: 16MORE}\n"
@@ -81,6 +82,7 @@ def project(folder: Path, tokenizer, more: str = "", code: str = "") -> Path:
     (folder / "small_units.py").write_text(code + SMALL_UNITS, encoding="utf-8")
     tiny.prepare(folder / "data/prepared/tiny", tokenizer, (300, 40, 40))
     tiny.save(tiny.bert(layers=3), folder / "data/teachers/tiny", tokenizer)
+    no_folds(folder)
     return folder
 
 

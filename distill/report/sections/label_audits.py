@@ -1,5 +1,7 @@
 """Training labels that their teacher contradicts, and rows that it finds hard."""
 
+from collections.abc import Mapping
+
 from distill.report.parts import Block, Collapsible, Note, Part
 from distill.report.records import Audit, DataSet, Suspect, TargetSet
 from distill.report.tables import NONE, Column, Table, make_table, percent
@@ -22,6 +24,8 @@ def audit(entry: TargetSet) -> list[Part]:
     hard = [row for row in entry.audit.worst if row.kind == "hard"]
     path = f"data/audits/{entry.name}.parquet"
     parts: list[Part] = [Note(f"{_counted(entry)} {_confused(entry.audit)} All rows: {path}.")]
+    if entry.audit.certainty:
+        parts.append(certainty(entry))
     if suspects:
         parts.append(lines("The most suspect labels, the worst first", suspects[:SHOWN]))
     if suspects[SHOWN:]:
@@ -29,6 +33,28 @@ def audit(entry: TargetSet) -> list[Part]:
     if hard:
         parts.append(Collapsible(f"{len(hard)} rows that it finds hardest", (lines("Hard rows, the hardest first", hard),)))
     return parts
+
+
+def certainty(entry: TargetSet) -> Table:
+    """How sure the teacher is of rows that it has seen, and of those that it has not."""
+    found = entry.audit.certainty
+    folded = "seen" in found
+    names = {
+        "seen": "training rows, by a teacher that has seen them",
+        "train": f"training rows, {'by one that has not: ' if folded else ''}the soft targets",
+        "validation": "validation rows, which no teacher has seen",
+    }
+    columns: list[Column[tuple[str, Mapping[str, float]]]] = [
+        Column("Rows with a label", lambda row: names[row[0]], number=False),
+        Column("Labels", lambda row: f"{row[1]['lines']:,}"),
+        Column("Confidence", lambda row: percent(row[1]["confidence"]) if "confidence" in row[1] else NONE),
+        Column("Accuracy", lambda row: percent(row[1]["accuracy"]) if "accuracy" in row[1] else NONE),
+        Column("Entropy (nats)", lambda row: f"{row[1]['entropy']:.3f}" if "entropy" in row[1] else NONE),
+        Column("Loss", lambda row: f"{row[1]['loss']:.3f}"),
+    ]
+    change = f"; folds moved soft targets by {found['change']:.3f} on average" if folded else ""
+    change += f", KL {found['kl']:.3f} nats" if "kl" in found else ""
+    return make_table(f"How sure {entry.teacher} is{change}", columns, [(key, found[key]) for key in names if key in found])
 
 
 def lines(caption: str, suspects: list[Suspect]) -> Table:
@@ -52,7 +78,8 @@ def _counted(entry: TargetSet) -> str:
     audited = entry.audit
     suspects = f"{audited.suspect:,} of {audited.rows:,} training labels ({audited.suspect / audited.rows:.1%})"
     hard = f"finds {audited.hard:,} rows hard ({audited.hard / audited.rows:.1%})"
-    return f"The teacher {entry.teacher} contradicts {suspects} with confidence, which makes them likely errors, and {hard}."
+    who = "contradicts, each row judged by one that has not seen it," if "seen" in audited.certainty else "contradicts"
+    return f"The teacher {entry.teacher} {who} {suspects} with confidence, which makes them likely errors, and {hard}."
 
 
 def _confused(audited: Audit) -> str:

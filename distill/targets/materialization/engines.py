@@ -36,6 +36,7 @@ class WorkOrder:
     """All that another process needs to do its share. Paths have to lead to the same files wherever it runs."""
 
     teacher: Path
+    folds: Path | None
     dataset: Path
     job: MaterializeSpec
     scratch: Path
@@ -44,18 +45,21 @@ class WorkOrder:
     units: tuple[Unit, ...]
 
     @classmethod
-    def from_materializer(cls, made: Materializer, teacher: Path, dataset: Path, pool: str | None) -> "WorkOrder":
+    def from_materializer(
+        cls, made: Materializer, teacher: Path, dataset: Path, pool: str | None, folds: Path | None = None
+    ) -> "WorkOrder":
         """What is missing of a set that the teacher has to be asked for."""
         units = tuple(replace(unit, copy=()) for unit in made.missing() if made.read(unit))
         pool = pool if pool is None or "://" in pool else str(Path(pool).absolute())
         scratch = made.pool.folder.absolute()
-        return cls(teacher.absolute(), dataset.absolute(), made.job, scratch, pool, made.statistics, units)
+        folds = None if folds is None else folds.absolute()
+        return cls(teacher.absolute(), folds, dataset.absolute(), made.job, scratch, pool, made.statistics, units)
 
     def open(self) -> Materializer:
         """Load the teacher and the rows."""
         dataset = Dataset.open(self.dataset)
         pool = Pool(self.scratch, self.pool)
-        return Materializer(open_teacher(self.teacher, dataset), dataset, self.job, pool, statistics=self.statistics)
+        return Materializer(open_teacher(self.teacher, dataset, self.folds), dataset, self.job, pool, statistics=self.statistics)
 
 
 class ProcessGroup:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -17,15 +17,17 @@ from distill.core.errors import UserError
 from distill.core.numeric import length_batches
 from distill.data.batching import pad_batch
 from distill.data.dataset import Dataset, PreparedRows
+from distill.models.folds import FurtherTeachers
 from distill.models.loading import config_fingerprint, load_for, weights_fingerprint
 from distill.params.task_specs import Per
 from distill.store.codecs.vectors import Codec, VectorCodec
 from distill.store.manifest import Fingerprints
 from distill.store.output_names import LOGITS, TOKENS, TRANSFORM, kind_of, state_of
 from distill.store.replay.frozen_weights import FrozenMatrices
-from distill.store.replay.logits import masked_lm_transform
 from distill.store.shards import Column
 from distill.targets.materialization.outputs import masked, vectors_a_row
+from distill.targets.materialization.running import run_teacher
+from distill.targets.materialization.several_teachers import SeveralTeachers
 from distill.targets.materialization.units import TeacherShape
 
 TeacherOutputs = tuple[Tensor, dict[int, Tensor]]
@@ -39,6 +41,8 @@ class Teacher:
 
     model: PreTrainedModel
     fingerprints: Fingerprints
+    several: SeveralTeachers | None = None
+    """Those whose logits are kept in place of its own."""
 
     @property
     def shape(self) -> TeacherShape:
@@ -46,48 +50,23 @@ class Teacher:
         return TeacherShape.of(self.model)
 
 
-def open_teacher(folder: Path, dataset: Dataset) -> Teacher:
-    """The fine-tuned teacher, on the best device."""
+def open_teacher(folder: Path, dataset: Dataset, folds: Path | None = None) -> Teacher:
+    """The fine-tuned teacher, on the best device; `folds` is where its further ones are, if it may have any."""
     model, _ = load_for(folder, dataset)
+    model = model.eval().to(best_device())
+    further = None if folds is None else FurtherTeachers.open(folds)
     fingerprints = Fingerprints(
         teacher=weights_fingerprint(folder),
         config=config_fingerprint(folder),
         tokenizer=dataset.tokenizer,
         labels=dataset.labels,
         max_length=dataset.max_length,
+        **({} if further is None else {further.kind: further.fingerprint}),
     )
-    return Teacher(model.eval().to(best_device()), fingerprints)
-
-
-def run_teacher(
-    model: PreTrainedModel,
-    batch: Mapping[str, Tensor],
-    layers: Sequence[int],
-    precision: str,
-    where: Bool[Tensor, " tokens"] | None = None,
-) -> tuple[Float32[Tensor, "vectors width"], dict[int, Float32[Tensor, "tokens hidden"]]]:
-    """A forward pass: the head's output, and the real tokens of some hidden states, one row after the other.
-
-    The head's output is logits: (rows, classes), or (tokens, classes) of models that label tokens or spans. With `where`, some of
-    the real tokens of a batch of a masked language model, it is what the output embedding would multiply; that product is not
-    computed.
-    """
-    device = model.device
-    inputs = {name: tensor.to(device) for name, tensor in batch.items()}
-    mask = inputs.get("attention_mask")
-
-    def real(states: Tensor) -> Tensor:
-        return states.flatten(0, 1) if mask is None else states[mask.bool()]
-
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        outputs = (model if where is None else model.base_model)(**inputs, output_hidden_states=bool(layers))
-        if where is not None:
-            head_outputs = masked_lm_transform(model)(real(outputs.last_hidden_state)[where.to(device)])
-        elif "start_logits" in outputs:
-            head_outputs = real(torch.stack([outputs.start_logits, outputs.end_logits], dim=-1))
-        else:
-            head_outputs = real(outputs.logits) if outputs.logits.dim() == 3 else outputs.logits
-    return head_outputs.float(), {layer: real(outputs.hidden_states[layer]).float() for layer in layers}
+    if further is None:
+        return Teacher(model, fingerprints)
+    models = [further.load(number, dataset).to(best_device()) for number in range(further.count)]
+    return Teacher(model, fingerprints, SeveralTeachers(further, (*models, *([model] if further.kind == "seeds" else []))))
 
 
 @dataclass(frozen=True)
@@ -104,9 +83,13 @@ class Reading:
     """fp32 or bf16."""
     frozen: Mapping[str, FrozenMatrices]
     """By output: the matrices of those that are computed from hidden states."""
+    several: SeveralTeachers | None = None
 
-    def read(self, rows: PreparedRows, positions: Array, layers: Sequence[int]) -> TeacherOutputs:
-        """One batch."""
+    def read(self, rows: PreparedRows, positions: Array, layers: Sequence[int], *, soft_targets: bool = False) -> TeacherOutputs:
+        """One batch. `soft_targets` are logits as they are kept: those of `several` teachers, if there are any."""
+        if soft_targets and self.several is not None:
+            logits = self.several.logits(rows, positions, self.per[LOGITS], self.precision)
+            return logits, self.read(rows, positions, layers)[1] if layers else {}
         where = None
         if TRANSFORM in self.per:
             where = torch.from_numpy(masked(rows, positions) | (self.per[TRANSFORM] == "token"))
@@ -133,7 +116,7 @@ def encode_unit(
     counts = {output: vectors_a_row(reading.per[output], rows, positions) for output in wanted}
     layers = layers_of(list(wanted))
     for chosen in length_batches(lengths, reading.batch_tokens) if wanted else ():
-        head_outputs, hidden = reading.read(rows, positions[chosen], layers)
+        head_outputs, hidden = reading.read(rows, positions[chosen], layers, soft_targets=LOGITS in wanted)
         _require_finite(head_outputs, rows, positions[chosen], reading.per.get(TRANSFORM, reading.per[LOGITS]))
         for output, codec in wanted.items():
             tensor = kept_of(output, head_outputs, hidden, lengths[chosen], reading.frozen)

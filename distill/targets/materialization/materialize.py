@@ -26,7 +26,7 @@ from distill.models.packed_linear import fast_inference
 from distill.models.probing import runs_in_bf16
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec, calibrate, needs_statistics
-from distill.store.manifest import VERSION, File, Manifest, Shard, SplitShards, libraries
+from distill.store.manifest import VERSION, File, Manifest, Shard, SplitShards, further_of, libraries
 from distill.store.output_names import HEADS, REPLAY, TOKENS, kind_of
 from distill.store.replay.attention import ProjectionWeights
 from distill.store.replay.embeddings import replays_embeddings
@@ -81,7 +81,8 @@ class Materializer:
         computed = {*self.outputs.replayed, *(name for name in self.outputs.stored if kind_of(name)[0] == "attention")}
         self.frozen = {output: replay_weights(teacher.model, output) for output in sorted(computed)}
         fast = fast_inference(teacher.model, job.precision)
-        self.reading = Reading(fast, self.outputs.per, job.batch_tokens, job.precision, self.frozen)
+        several = None if teacher.several is None else teacher.several.fast(job.precision)
+        self.reading = Reading(fast, self.outputs.per, job.batch_tokens, job.precision, self.frozen, several)
         measured = self._measured() if statistics is None else statistics
         self.codecs: dict[str, Codec] = {
             output: codec_of(output, codec, self._width(output), measured.get(output, {}))
@@ -168,6 +169,7 @@ class Materializer:
             what = {
                 "version": VERSION,
                 "teacher": (prints.teacher, prints.config),
+                "further": further_of(prints, output),
                 "libraries": libraries(),
                 "output": output,
                 "per": self.outputs.per[output],

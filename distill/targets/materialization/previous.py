@@ -17,7 +17,7 @@ from distill.core.files import atomic_folder, link_or_copy, read_json
 from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec
-from distill.store.manifest import Fingerprints, Manifest, Shard, differences
+from distill.store.manifest import Fingerprints, Manifest, Shard, differences, further_of
 from distill.store.readers import StoredOutput
 from distill.store.shards import Column, MappedShard, columns_of, map_shard, row_keys
 from distill.store.target_set import TargetStore
@@ -55,7 +55,7 @@ class PreviousSet:
         self.manifests = {
             output: manifest
             for output, manifest in ({} if store is None else store.manifests).items()
-            if _same_teacher(manifest, fingerprints) and (manifest.precision, manifest.per) == (precision, per.get(output))
+            if _same_teachers(manifest, fingerprints) and (manifest.precision, manifest.per) == (precision, per.get(output))
         }
         self._copied: dict[tuple[str, str], StoredOutput] = {}
         self._whole: dict[tuple[str, str], list[tuple[Shard, MappedShard]]] = {}
@@ -122,6 +122,12 @@ class PreviousSet:
 
 def _same_teacher(manifest: Manifest, fingerprints: Fingerprints) -> bool:
     return not differences(fingerprints, manifest.fingerprints, ("teacher", "config"))
+
+
+def _same_teachers(manifest: Manifest, fingerprints: Fingerprints) -> bool:
+    """Also whether further teachers, of whom logits alone depend, are the same."""
+    further = [further_of(prints, manifest.output) for prints in (fingerprints, manifest.fingerprints)]
+    return _same_teacher(manifest, fingerprints) and further[0] == further[1]
 
 
 def refuse_foreign(folder: Path, fingerprints: Fingerprints) -> None:

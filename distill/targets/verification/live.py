@@ -81,7 +81,8 @@ def _reading(store: TargetStore, teacher: Teacher, batch_tokens: int) -> Reading
     computed = [output for output, m in manifests.items() if m.source not in (None, TOKENS) or kind_of(output)[0] == "attention"]
     frozen = {output: replay_weights(teacher.model, output) for output in computed}
     per = {output: manifest.per for output, manifest in manifests.items()}
-    return Reading(fast_inference(teacher.model, precision), per, batch_tokens, precision, frozen)
+    several = None if teacher.several is None else teacher.several.fast(precision)
+    return Reading(fast_inference(teacher.model, precision), per, batch_tokens, precision, frozen, several)
 
 
 def _compare_batch(
@@ -89,7 +90,7 @@ def _compare_batch(
 ) -> Iterator[tuple[str, Tensor]]:
     """For each output: the largest difference of each row, as a multiple of its bound, (rows,)."""
     ids, lengths = prepared.ids[positions], prepared.lengths[positions]
-    head_outputs, hidden = reading.read(prepared, positions, layers_of(list(readers)))
+    head_outputs, hidden = reading.read(prepared, positions, layers_of(list(readers)), soft_targets=LOGITS in readers)
     for output, reader in readers.items():
         manifest, rows = store.manifests[output], reader.locate(ids)
         counts = vectors_a_row(manifest.per, prepared, positions)

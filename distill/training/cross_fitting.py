@@ -1,0 +1,151 @@
+"""Further teachers, so that soft targets are not learnt by heart (Dao et al. 2021, arXiv 2104.09732, algorithm 1).
+
+A teacher answers for the rows that it was fine-tuned on as if it knew them by heart: its soft targets there say little more than
+the label. Cross-fitting cuts the labelled rows into folds and fine-tunes a teacher without each; a row's target is that of the
+teacher that has not seen it.
+
+Rows of one text are in one fold, and questions of one context. Folds are decided by hashes of the texts: of each class, texts are
+ordered by their hashes and cut into equal parts. So each fold has its share of each class, every teacher sees a class that
+stands in two texts, and when rows are added, few that were there change their fold.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill.core.arrays import Array
+from distill.core.errors import UserError
+from distill.core.files import atomic_folder, link_or_copy, to_json, write_text
+from distill.data.averaging import labels_a_row
+from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.models.folds import NO_FOLD, write_description
+from distill.params.training import TeacherSettings
+from distill.preparation.normalization import normalized
+from distill.training.fine_tuning import FineTuning
+
+RUN, MODEL = "run.json", "model"
+"""Of a further teacher that is done and waits in the scratch folder."""
+
+
+def assign_folds(dataset: Dataset, folds: int, seed: int) -> Array:
+    """The fold of each training row, (rows,) int8; NO_FOLD for those whose text (of question answering: context) has no label."""
+    rows = dataset.rows("train")
+    labelled, classes = labels_a_row(rows) > 0, _classes(dataset, rows)
+    strata: dict[int, list[tuple[bytes, Array]]] = {}
+    for key, members in _groups(rows, _texts(dataset)):
+        known = classes[members[labelled[members]]]
+        if len(known):
+            strata.setdefault(Counter(known.tolist()).most_common(1)[0][0], []).append((_hash(seed, key), members))
+    if (count := sum(map(len, strata.values()))) < folds:
+        what = "contexts" if dataset.spec.windows else "texts"
+        raise UserError(
+            f"folds: {dataset.folder} has {count} different {what} with a label, which cannot be cut into {folds} folds; lower "
+            "folds, or give labels to more rows"
+        )
+    found = np.full(len(rows), NO_FOLD, np.int8)
+    for stratum, texts in strata.items():
+        start = int.from_bytes(_hash(seed, f"class {stratum}")[:4]) / 2**32
+        for rank, (_, members) in enumerate(sorted(texts, key=lambda text: text[0])):
+            found[members] = int((rank + start) / len(texts) * folds)
+    if empty := sorted({*range(folds)} - {*found.tolist()}):
+        raise UserError(
+            f"folds: {dataset.folder} has too few texts with a label for {folds} folds, fold {empty[0]} is empty; lower folds, "
+            "or give labels to more rows"
+        )
+    return found
+
+
+def train_further(dataset: Dataset, settings: TeacherSettings, name: str, folder: Path | None, scratch: Path) -> list[Any]:
+    """Fine-tune what `folds` or `seeds` of an entry ask for, into an empty folder (distill/models/folds.py); how each run went.
+
+    Those that are done wait in `scratch`, by all that they depend on, so that a killed run trains none of them again; the last
+    is written at once. `folder` is None where another process writes; then nothing is returned.
+    """
+    folds = None if settings.folds is None else assign_folds(dataset, settings.folds, settings.seed)
+    count = settings.folds or len(settings.seeds)
+    done: list[tuple[Path, Any]] = []
+    for number, run in enumerate(_runs(dataset, settings, name, folds)):
+        place = scratch / f"{number}-{run.key}"
+        if number == count - 1 or not (place / RUN).exists():
+            model, trained = run.run()
+            if folder is None:
+                continue
+            record = trained.record(run.settings.seed)
+            if number == count - 1:
+                model.save_pretrained(folder / str(number))
+                done.append((folder / str(number), record))
+                continue
+            with atomic_folder(place) as new:
+                model.save_pretrained(new / MODEL)
+                write_text(new / RUN, to_json(record))
+        done.append((place / MODEL, json.loads((place / RUN).read_text(encoding="utf-8"))))
+    if folder is None:
+        return []
+    for number, (place, _) in enumerate(done[:-1]):
+        for file in sorted(place.iterdir()):
+            link_or_copy(file, folder / str(number) / file.name)
+    write_description(folder, "seeds" if folds is None else "folds", count, dataset.rows("train").ids, folds)
+    return [record for _, record in done]
+
+
+def _runs(dataset: Dataset, settings: TeacherSettings, name: str, folds: Array | None) -> Iterator[FineTuning]:
+    """One fine-tuning after the other: without each fold, or with each seed."""
+    for seed in settings.seeds:
+        yield FineTuning(dataset, settings.model_copy(update={"seed": seed}), f"teacher {name} seed {seed}")
+    for fold in range(settings.folds or 0):
+        yield FineTuning(dataset, settings, f"teacher {name} fold {fold}", held_out=None if folds is None else folds == fold)
+
+
+def _texts(dataset: Dataset) -> list[str]:
+    """What decides whether two rows are one text: of windows their context, else all that is read."""
+    columns = dataset.texts("train")
+    if dataset.spec.windows:
+        return list(columns["context"])
+    parts = [[" ".join(words) for words in column] if name == "words" else column for name, column in columns.items()]
+    return [normalized(" ".join(row)) for row in zip(*parts, strict=True)]
+
+
+def _groups(rows: PreparedRows, texts: list[str]) -> Iterator[tuple[str, Array]]:
+    """The rows that have a text, or an example id, in common, however indirectly; with the least of their texts."""
+    parents: dict[object, object] = {}
+
+    def root(item: object) -> object:
+        while (parent := parents.setdefault(item, item)) is not item:
+            item = parents[item] = parents[parent]
+        return item
+
+    ids = [each.tobytes() for each in rows.ids]
+    for text, each in zip(texts, ids, strict=True):
+        parents[root(each)] = root(text)
+    groups: dict[object, list[int]] = {}
+    for row, text in enumerate(texts):
+        groups.setdefault(root(text), []).append(row)
+    for members in groups.values():
+        yield min(texts[row] for row in members), np.array(members)
+
+
+def _classes(dataset: Dataset, rows: PreparedRows) -> Array:
+    """What rows are stratified by, (rows,) int64: the class; the rarest of several labels or tags; whether there is an answer."""
+    if dataset.spec.windows:
+        return np.asarray(rows.labels[:, 0] > 0, np.int64)
+    if dataset.task == "regression":
+        return np.zeros(len(rows), np.int64)
+    if not rows.labels_per_token and rows.labels.ndim == 1:
+        return np.asarray(rows.labels)
+    several = rows.labels == 1
+    if rows.labels_per_token:
+        owners, tagged = np.repeat(np.arange(len(rows)), rows.lengths), rows.labels != UNLABELLED
+        several = np.zeros((len(rows), len(dataset.labels)), bool)
+        several[owners[tagged], rows.labels[tagged]] = True
+    rarity = several.sum(axis=0)
+    rarest = np.where(several, rarity, len(rows) + 1).argmin(axis=1)
+    return np.where(several.any(axis=1), rarest, -1)
+
+
+def _hash(seed: int, text: str) -> bytes:
+    return hashlib.sha256(f"{seed} {text}".encode()).digest()

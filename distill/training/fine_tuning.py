@@ -1,0 +1,62 @@
+"""Fine-tuning a teacher on the labels: what every teacher, with or without further ones, has in common."""
+
+from dataclasses import replace
+
+import numpy as np
+from transformers import PreTrainedModel, set_seed
+
+from distill.core.arrays import Array
+from distill.core.files import SCRATCH
+from distill.core.locations import checkpoint_place
+from distill.data.batching import Collator
+from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.models.loading import load_model
+from distill.models.probing import require_trainable
+from distill.params.training import TeacherSettings
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.registry import task_of
+from distill.training.objective import supervised
+from distill.training.trainer import Trained, run_key, train
+
+
+class FineTuning:
+    """One run: a checkpoint with the task's head, and the rows that it learns from."""
+
+    def __init__(self, dataset: Dataset, settings: TeacherSettings, title: str, held_out: Array | None = None) -> None:
+        """Load the checkpoint; the labels of `held_out` rows, (rows,) bool, are not learnt from. `title` names the run."""
+        self.dataset, self.settings, self.title = dataset, settings, title
+        checkpoint = settings.checkpoint
+        self.place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
+        set_seed(settings.seed)
+        task = task_of(dataset.task)
+        self.model = load_model(
+            self.place, task, dataset.labels, new_head=settings.epochs > 0, revision=settings.checkpoint.revision
+        )
+        require_trainable(self.model, dataset, str(self.place))
+        rows = dataset.rows("train")
+        self.rows = Collator(rows if held_out is None else without_labels(rows, held_out), labelled_only=True)
+        self.validation = EvaluationSplit.from_dataset(dataset, "validation")
+        self.key = run_key(settings, dataset, self.rows, self.model)
+
+    def run(self) -> tuple[PreTrainedModel, Trained]:
+        """Train; a killed run goes on from its last epoch."""
+        trained = train(
+            self.model,
+            self.rows,
+            self.validation,
+            self.settings,
+            supervised(task_of(self.dataset.task)),
+            seed=self.settings.seed,
+            metric=self.dataset.metric,
+            scratch=SCRATCH / "training" / f"{self.title.replace(' ', '-')}-{self.key}",
+            title=self.title,
+        )
+        return self.model, trained
+
+
+def without_labels(rows: PreparedRows, chosen: Array) -> PreparedRows:
+    """The rows, of which the `chosen`, (rows,) bool, have lost their labels."""
+    labels = rows.labels.copy()
+    nothing = np.nan if labels.dtype.kind == "f" else UNLABELLED
+    labels[np.repeat(chosen, rows.lengths) if rows.labels_per_token else chosen] = nothing
+    return replace(rows, labels=labels)
