@@ -8,6 +8,7 @@ from typing import Any
 
 from distill.core.errors import UserError
 from distill.core.settings import SECTIONS, Strict, nearest, read_sections, validate, with_defaults
+from distill.params.annotators import AnnotatorSettings, SelectionSettings
 from distill.params.augmentations import AugmentationSettings
 from distill.params.datasets import DatasetSettings
 from distill.params.ensembles import EnsembleSettings
@@ -23,6 +24,8 @@ MODELS: dict[str, type[Strict]] = {
     "sources": Source,
     "datasets": DatasetSettings,
     "augmentations": AugmentationSettings,
+    "annotators": AnnotatorSettings,
+    "selections": SelectionSettings,
     "teachers": TeacherSettings,
     "targets": TargetSettings,
     "ensembles": EnsembleSettings,
@@ -33,6 +36,8 @@ MODELS: dict[str, type[Strict]] = {
 INTERPOLATED = {
     "datasets": ("source",),
     "augmentations": ("of", "masked_lm"),
+    "annotators": ("rows",),
+    "selections": ("rows", "student"),
     "teachers": ("dataset",),
     "targets": ("teacher", "dataset"),
     "ensembles": ("first", "second"),
@@ -44,6 +49,7 @@ PREPARED, SETS = ("datasets", "augmentations"), ("targets", "ensembles")
 REFERENCES = (
     ("augmentations", "of", PREPARED),
     ("augmentations", "masked_lm", ("teachers",)),
+    ("selections", "student", ("students",)),
     ("teachers", "dataset", PREPARED),
     ("targets", "dataset", PREPARED),
     ("targets", "teacher", ("teachers",)),
@@ -63,6 +69,8 @@ class Params:
     sources: dict[str, Source]
     datasets: dict[str, DatasetSettings]
     augmentations: dict[str, AugmentationSettings]
+    annotators: dict[str, AnnotatorSettings]
+    selections: dict[str, SelectionSettings]
     teachers: dict[str, TeacherSettings]
     targets: dict[str, TargetSettings]
     ensembles: dict[str, EnsembleSettings]
@@ -79,6 +87,13 @@ class Params:
     def task(self, dataset: str) -> TaskName:
         """The task of a prepared data set."""
         return self.datasets[self.origin(dataset)].task
+
+    def rows_dataset(self, place: str) -> str:
+        """The data set of the rows that an annotator or a selection reads, followed to data/prepared/NAME."""
+        _, kind, name = place.split("/")
+        if kind == "prepared":
+            return name
+        return self.rows_dataset((self.annotators[name] if kind == "annotations" else self.selections[name]).rows)
 
     def members(self, target_set: str) -> tuple[str, ...]:
         """The entries of `targets` whose mean an ensemble is; a target set is its own."""
@@ -142,9 +157,12 @@ def _references(params: Params) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for name, entry in getattr(params, section).items():
             named = getattr(entry, key)
             yield f"{section}.{name}.{key}", named.removesuffix("/logits") if key == "targets" else named, sections
-    for name, student in params.students.items():
-        kind, _, origin = student.init.source.removeprefix("data/").partition("/")
-        yield f"students.{name}.init.from", origin, {"prepared": PREPARED, "inits": ("students",)}.get(kind, (kind,))
+    places = [(f"students.{name}.init.from", student.init.source) for name, student in params.students.items()]
+    places += [(f"annotators.{name}.rows", annotator.rows) for name, annotator in params.annotators.items()]
+    places += [(f"selections.{name}.rows", selection.rows) for name, selection in params.selections.items()]
+    for where, place in places:
+        kind, _, origin = place.removeprefix("data/").partition("/")
+        yield where, origin, {"prepared": PREPARED, "inits": ("students",), "annotations": ("annotators",)}.get(kind, (kind,))
     for name in params.exports:
         yield f"exports.{name}", name, ("teachers", "students")
 
@@ -176,13 +194,18 @@ def _cycles(params: Params) -> Iterator[str]:
         graph[f"data/prepared/{name}"] = {f"data/prepared/{augmentation.of}", f"data/teachers/{augmentation.masked_lm}"}
     for name, teacher in params.teachers.items():
         graph[f"data/teachers/{name}"] = {f"data/prepared/{teacher.dataset}"}
+    for name, annotator in params.annotators.items():
+        graph[f"data/annotations/{name}"] = {annotator.rows}
+    for name, selection in params.selections.items():
+        owners[f"data/selections/{name}"] = f"selections.{name}"
+        graph[f"data/selections/{name}"] = {selection.rows, f"data/students/{selection.student}"}
     for name, ensemble in params.ensembles.items():
         owners[f"data/targets/{name}"] = f"ensembles.{name}"
         graph[f"data/targets/{name}"] = {f"data/targets/{ensemble.first}", f"data/targets/{ensemble.second}"}
     for name, student in params.students.items():
         owners[f"data/inits/{name}"] = f"students.{name}.init.from"
         graph[f"data/inits/{name}"] = {student.init.source}
-        graph[f"data/students/{name}"] = {f"data/inits/{name}"}
+        graph[f"data/students/{name}"] = {f"data/inits/{name}", f"data/targets/{student.target_set}"}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
@@ -203,6 +226,7 @@ def _misfits(params: Params) -> Iterator[str]:
                 f"augmentations.{name}.masked_lm: '{augmentation.masked_lm}' is a teacher of {task}, expected one of masked-lm; "
                 "add a teacher whose data set has the task masked-lm (`epochs: 0` keeps a checkpoint as it is)"
             )
+    yield from _not_annotated(params)
     sets: dict[str, TargetSettings | EnsembleSettings] = {**params.targets, **params.ensembles}
     for name, ensemble in params.ensembles.items():
         task = params.task(ensemble.dataset)
@@ -220,6 +244,18 @@ def _misfits(params: Params) -> Iterator[str]:
             yield f"students.{name}.sample_weight: {line}"
         if line := _wrong_targets(params, student, sets[student.target_set].dataset):
             yield f"students.{name}.targets: {line}"
+
+
+def _not_annotated(params: Params) -> Iterator[str]:
+    """Rows that a language model cannot label, or that a student cannot choose among."""
+    for section, entries in (("annotators", params.annotators), ("selections", params.selections)):
+        for name, entry in entries.items():
+            dataset = params.rows_dataset(entry.rows)
+            task, student = params.task(dataset), getattr(entry, "student", None)
+            if task != "sequence-classification":
+                yield f"{section}.{name}.rows: '{dataset}' is for {task}, language models label sequence-classification; take others"
+            elif student and (reads := params.students[student].dataset) != dataset:
+                yield f"{section}.{name}.student: '{student}' reads '{reads}', the rows are '{dataset}'; take a student of these"
 
 
 def _no_weights(params: Params, student: StudentSettings) -> str | None:
