@@ -46,7 +46,8 @@ def main(name: str) -> None:
     for split, part in made["splits"].items():
         why = "".join(f", {count} {reason}" for reason, count in part["unanswered"].items())
         print_result(f"annotate {name}: {split}: {part['answered']} of {part['rows']} rows have an answer{why}")
-    print_result(f"annotate {name}: {sent} requests sent, {made['requests']} answers in all, {made['tokens']:,} tokens")
+    tokens = made["prompt_tokens"] + made["answer_tokens"]
+    print_result(f"annotate {name}: {sent} requests sent, {made['requests']} answers in all, {tokens:,} tokens")
 
 
 if __name__ == "__main__":

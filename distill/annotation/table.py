@@ -70,8 +70,7 @@ def _table(rows: Sequence[tuple[Texts, Annotation]], labels: Sequence[str], soft
     }
     if soft:
         values = [annotation.distribution or _smoothed(annotation.votes, labels) for _, annotation in rows]
-        lists = [[known.get(label) for label in labels] for known in values]
-        columns["log_probabilities"] = pa.array(lists, pa.list_(pa.float64()))
+        columns["log_probabilities"] = pa.array(values, pa.struct([(label, pa.float64()) for label in labels]))
     else:
         columns["votes"] = pa.array([list(annotation.votes) for _, annotation in rows], pa.list_(pa.string()))
     return pa.table(columns)

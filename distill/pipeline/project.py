@@ -253,7 +253,7 @@ def _not_annotated(params: Params) -> Iterator[str]:
             dataset = params.rows_dataset(entry.rows)
             task, student = params.task(dataset), getattr(entry, "student", None)
             if task != "sequence-classification":
-                yield f"{section}.{name}.rows: '{dataset}' is for {task}, language models label sequence-classification; take others"
+                yield f"{section}.{name}.rows: '{dataset}' is for {task}, expected sequence-classification; take others"
             elif student and (reads := params.students[student].dataset) != dataset:
                 yield f"{section}.{name}.student: '{student}' reads '{reads}', the rows are '{dataset}'; take a student of these"
 
