@@ -72,7 +72,7 @@ def ask_text(name: str, content: Mapping[str, Any]) -> str:
     """The same, for people."""
     if not content:
         return f"annotators.{name}: its rows are not there yet; run `dvc repro` up to them"
-    rows = [("", "requests", "prompt tokens", "answer tokens", "price")]
+    rows: list[tuple[str, ...]] = [("", "requests", "prompt tokens", "answer tokens", "price")]
     for part in ("used", "left"):
         found = content[part]
         counts = [f"{found[key]:,}" for key in ("requests", "prompt_tokens", "answer_tokens")]
