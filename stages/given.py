@@ -1,4 +1,4 @@
-"""data/raw/SOURCE, data/prepared/DATASET → data/targets/NAME/, data/audits/NAME.*, data/runs/given/NAME.json"""
+"""a table of answers, data/prepared/DATASET → data/targets/NAME/, data/audits/NAME.*, data/runs/given/NAME.json"""
 
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ def main(name: str) -> None:
     from distill.targets.given.write import write_given
 
     raw, dataset, out = (
-        Path("data/raw", settings.source),
+        Path(settings.table),
         Dataset.open(Path("data/prepared", settings.dataset)),
         Path("data/targets", name),
     )
     if not raw.exists():
-        raise UserError(f"{raw}: no such folder; add '{settings.source}' to `sources`, or put it there with `dvc add`")
+        raise UserError(f"{raw}: no such folder; run the stage that writes it, or put it there with `dvc add`")
     answers = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
     splits, strangers = join(answers, dataset, settings, str(raw))
     with atomic_folder(out) as folder:

@@ -15,7 +15,7 @@ FLOORS = (
     ("preparation", "tasks"),
     ("models",),
     ("profiling", "augmentation", "training", "store", "export"),
-    ("audit", "targets", "recipes", "prediction", "evaluation", "benchmark"),
+    ("annotation", "audit", "targets", "recipes", "prediction", "evaluation", "benchmark"),
     ("students", "pipeline", "report"),
     ("commands",),
 )

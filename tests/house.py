@@ -20,6 +20,7 @@ JOBS = {
     "training": "a run, its checkpoints",
     "store": "a target set on disk",
     "export": "ONNX, INT8, model card",
+    "annotation": "labels by an LLM",
     "audit": "labels in doubt",
     "targets": "run the teacher, write",
     "recipes": "one file a method",

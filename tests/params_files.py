@@ -8,7 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from distill.core.errors import UserError
-from distill.pipeline.project import Params, load_params
+from distill.pipeline.entries import Params
+from distill.pipeline.project import load_params
 
 
 def write(folder: Path, content: dict[str, Any]) -> Path:

@@ -9,7 +9,7 @@ from distill.core.console import PARAMS, command
 
 if TYPE_CHECKING:
     from distill.core.settings import Strict
-    from distill.pipeline.project import Params
+    from distill.pipeline.entries import Params
 
 READ_WHOLE = {
     "datasets": ("data/prepared", "data/raw", "data/runs"),

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from distill.commands.show import aligned
 from distill.core.console import PARAMS, command
 
+if TYPE_CHECKING:
+    from distill.params.annotators import AnnotatorSettings
+
 
 @command
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(names: tuple[str, ...], as_json: bool) -> None:
-    """What the target sets NAMES, by default all, keep, lack and take on disk. Nothing is computed.
+    """What the target sets NAMES, by default all, keep, lack and take on disk, and what annotators have still to ask and pay.
 
-    Exits with 1 if a student asks for what its target set lacks, and says what to add to params.yaml.
+    Nothing is computed or asked. Exits with 1 if a student asks for what its target set lacks, and says what to add.
     """
     from distill.core.errors import UserError
     from distill.core.files import to_json
@@ -26,11 +29,13 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
     from distill.pipeline.shapes import find_config, require_shape
 
     params = load_params(PARAMS)
+    known = [*params.answered(), *params.annotators]
     for name in names:
-        if name not in params.answered():
-            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, params.answered())}")
-    chosen = dict.fromkeys(names or params.answered())
+        if name not in known:
+            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, known)}")
+    chosen = dict.fromkeys(name for name in names or params.answered() if name in params.answered())
     wanted = [name for name in chosen if name in params.targets]
+    asking = [name for name in names or params.annotators if name in params.annotators]
     teachers = dict.fromkeys(params.targets[name].teacher for name in wanted)
     configs = {name: find_config(params.teachers[name].checkpoint, Path("data/teachers", name)) for name in teachers}
     shapes = {name: require_shape(config) for name, config in configs.items()}
@@ -44,9 +49,38 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
             plans[name] = plan_given(params, name) if given else plan(params, name, shapes, configs[params.targets[name].teacher])
         except UserError as error:
             problems += [] if any(str(error) in line for line in problems) else [str(error)]
-    click.echo(to_json({"targets": plans, "problems": problems}) if as_json else "\n\n".join(map(text, plans, plans.values())))
+    asked = {name: ask_plan(params.annotators[name], f"{PARAMS}: annotators.{name}") for name in asking}
+    if as_json:
+        click.echo(to_json({"targets": plans, "annotators": asked, "problems": problems}))
+    else:
+        click.echo("\n\n".join([*map(text, plans, plans.values()), *map(ask_text, asked, asked.values())]))
     if problems:
         raise UserError("\n".join(problems))
+
+
+def ask_plan(settings: "AnnotatorSettings", where: str) -> dict[str, Any]:
+    """What an annotator has asked and has still to ask; nothing where its rows are not there yet."""
+    if not Path(settings.rows).exists():
+        return {}
+    from distill.annotation.cost import estimate
+    from distill.annotation.responses import Responses
+    from distill.annotation.work import open_work
+
+    annotator, rows, _ = open_work(settings, Responses(), where)
+    return estimate(annotator, [texts for part in rows.values() for texts in part])
+
+
+def ask_text(name: str, content: Mapping[str, Any]) -> str:
+    """The same, for people."""
+    if not content:
+        return f"annotators.{name}: its rows are not there yet; run `dvc repro` up to them"
+    rows: list[tuple[str, ...]] = [("", "requests", "prompt tokens", "answer tokens", "price")]
+    for part in ("used", "left"):
+        found = content[part]
+        counts = [f"{found[key]:,}" for key in ("requests", "prompt_tokens", "answer_tokens")]
+        rows.append((part, *counts, f"{found['price']:.2f}" if "price" in found else "no `prices`"))
+    how = "as in the answers so far" if content["measured"] else "a guess: 4 characters a token, until there are answers"
+    return "\n".join([f"annotators.{name}: {content['rows']:,} rows", "", *aligned(rows), f"tokens that are left: {how}"])
 
 
 def text(name: str, content: Mapping[str, Any]) -> str:
@@ -79,14 +113,14 @@ def text(name: str, content: Mapping[str, Any]) -> str:
 
 def given_text(name: str, content: Mapping[str, Any]) -> str:
     """A given set's plan."""
-    dataset, answered, source = content["dataset"], content["answered"], content["source"]
-    lines = [f"given.{name}: source {source}, data set {dataset['name']}"]
+    dataset, answered, source = content["dataset"], content["answered"], content["table"]
+    lines = [f"given.{name}: table {source}, data set {dataset['name']}"]
     if not dataset["rows"]:
         lines.append(
             f"data/prepared/{dataset['name']} is not there: run `dvc repro prepare@{dataset['name']}` for rows and bytes"
         )
     elif answered is None:
-        lines.append(f"data/raw/{source} is not there: run `dvc repro fetch@{source}` for the rows that it answers")
+        lines.append(f"{source} is not there: run `dvc repro` up to it for the rows that it answers")
     else:
         counts = ", ".join(f"{answered[split]:,} of {count:,} {split}" for split, count in dataset["rows"].items())
         lines.append(f"answers for {counts} rows, equal ones once")

@@ -9,7 +9,7 @@ import click
 from distill.core.console import PARAMS, command
 
 if TYPE_CHECKING:
-    from distill.pipeline.project import Params
+    from distill.pipeline.entries import Params
 
 DATASETS = "hf://datasets/"
 

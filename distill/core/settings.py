@@ -11,7 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from distill.core.errors import UserError
 
-SECTIONS = ("sources", "datasets", "augmentations", "teachers", "targets", "given", "ensembles", "students", "exports")
+SECTIONS = (
+    "sources",
+    "datasets",
+    "augmentations",
+    "annotators",
+    "selections",
+    "teachers",
+    "targets",
+    "given",
+    "ensembles",
+    "students",
+    "exports",
+)
 
 ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 

@@ -75,8 +75,9 @@ class Votes(Strict):
 class GivenSettings(Strict):
     """A target set of logits from a table of answers."""
 
-    source: str
-    """The folder data/raw/SOURCE: an entry of `sources`, or data put there with `dvc add`. All its splits are one table."""
+    table: Annotated[str, Field(pattern=r"^data/(raw/[A-Za-z0-9_-]+|annotations/[A-Za-z0-9_-]+/rows)$")]
+    """data/raw/SOURCE, an entry of `sources` or data put there with `dvc add`; or data/annotations/NAME/rows, what an entry of
+    `annotators` has answered. All its splits are one table."""
     dataset: str
     """Whose rows are answered: an entry of `datasets`, or of `augmentations`."""
     columns: GivenColumns

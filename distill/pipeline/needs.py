@@ -8,7 +8,7 @@ from distill.core.errors import UserError
 from distill.params.layers import resolve_layers
 from distill.params.students import Needs, Shapes
 from distill.params.targets import TargetSettings
-from distill.pipeline.project import Params
+from distill.pipeline.entries import Params
 from distill.pipeline.shapes import SPELLINGS, Shape, configured_shape
 
 KINDS = ("hidden", "cls", "attention", "relations")

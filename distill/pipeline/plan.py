@@ -16,8 +16,8 @@ from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
 from distill.params.students import Needs
 from distill.params.targets import Split
+from distill.pipeline.entries import Params
 from distill.pipeline.needs import difference, keeps, lists, names, readers, reads, union, unused_outputs
-from distill.pipeline.project import Params
 from distill.pipeline.shapes import Shape
 from distill.sources.files import read_local
 from distill.store.codecs.vectors import bytes_a_vector
@@ -68,7 +68,7 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
 def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str, Any]:
     """All that is known of a given set, as JSON has it: whose answers its table has, if that is here."""
     settings = params.given[name]
-    folder, raw = data / "prepared" / settings.dataset, data / "raw" / settings.source
+    folder, raw = data / "prepared" / settings.dataset, data / Path(settings.table).relative_to("data")
     rows: dict[str, int] = {}
     answered: dict[str, int] | None = None
     sizes: dict[str, dict[str, int] | None] = {LOGITS: None, TOKENS: None}
@@ -81,7 +81,7 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
         sizes = _given_sizes(dataset, rows if answered is None else answered)
     asked = {student: names(params.students[student].needs(1, 1)) for student in readers(params, name)}
     return {
-        "source": settings.source,
+        "table": settings.table,
         "dataset": {"name": settings.dataset, "rows": rows},
         "answered": answered,
         "students": {student: {"reads": reads, "lacks": []} for student, reads in asked.items()},

@@ -2,12 +2,12 @@
 
 import graphlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import UserError
 from distill.core.settings import SECTIONS, Strict, nearest, read_sections, validate, with_defaults
+from distill.params.annotators import AnnotatorSettings, SelectionSettings
 from distill.params.augmentations import AugmentationSettings
 from distill.params.datasets import DatasetSettings
 from distill.params.ensembles import EnsembleSettings
@@ -16,14 +16,17 @@ from distill.params.given import GivenSettings
 from distill.params.sources import Source
 from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
-from distill.params.task_specs import PER_ROW, TASK_SPECS, TaskName
 from distill.params.training import TeacherSettings
+from distill.pipeline.entries import Params
+from distill.pipeline.misfits import misfits
 from distill.recipes.loading import read_student
 
 MODELS: dict[str, type[Strict]] = {
     "sources": Source,
     "datasets": DatasetSettings,
     "augmentations": AugmentationSettings,
+    "annotators": AnnotatorSettings,
+    "selections": SelectionSettings,
     "teachers": TeacherSettings,
     "targets": TargetSettings,
     "given": GivenSettings,
@@ -35,9 +38,11 @@ MODELS: dict[str, type[Strict]] = {
 INTERPOLATED = {
     "datasets": ("source",),
     "augmentations": ("of", "masked_lm"),
+    "annotators": ("rows",),
+    "selections": ("rows", "student"),
     "teachers": ("dataset",),
     "targets": ("teacher", "dataset"),
-    "given": ("source", "dataset"),
+    "given": ("table", "dataset"),
     "ensembles": ("first", "second"),
     "students": ("recipe", "dataset", "targets", "init"),
 }
@@ -47,6 +52,7 @@ PREPARED, SETS = ("datasets", "augmentations"), ("targets", "given", "ensembles"
 REFERENCES = (
     ("augmentations", "of", PREPARED),
     ("augmentations", "masked_lm", ("teachers",)),
+    ("selections", "student", ("students",)),
     ("teachers", "dataset", PREPARED),
     ("targets", "dataset", PREPARED),
     ("targets", "teacher", ("teachers",)),
@@ -66,48 +72,6 @@ SHARED_FOLDERS = (
     ("ensembles", "given", "targets"),
 )
 """Pairs of sections whose entries write to one folder of data/."""
-
-
-@dataclass(frozen=True)
-class Params:
-    """All entries, checked, by name."""
-
-    sources: dict[str, Source]
-    datasets: dict[str, DatasetSettings]
-    augmentations: dict[str, AugmentationSettings]
-    teachers: dict[str, TeacherSettings]
-    targets: dict[str, TargetSettings]
-    given: dict[str, GivenSettings]
-    ensembles: dict[str, EnsembleSettings]
-    students: dict[str, StudentSettings]
-    exports: dict[str, ExportSettings]
-    """Of every teacher and student."""
-
-    def origin(self, dataset: str) -> str:
-        """The entry of `datasets` from which a prepared data set was made, through whatever augmentations."""
-        while dataset in self.augmentations:
-            dataset = self.augmentations[dataset].of
-        return dataset
-
-    def task(self, dataset: str) -> TaskName:
-        """The task of a prepared data set."""
-        return self.datasets[self.origin(dataset)].task
-
-    def members(self, target_set: str) -> tuple[str, ...]:
-        """The entries of `targets` and `given` whose mean an ensemble is; a target set is its own."""
-        if target_set not in self.ensembles:
-            return (target_set,)
-        ensemble = self.ensembles[target_set]
-        return (*self.members(ensemble.first), *self.members(ensemble.second))
-
-    def answered(self) -> dict[str, str]:
-        """The data set of each entry of `targets` and `given`."""
-        computed = {name: entry.dataset for name, entry in self.targets.items()}
-        return computed | {name: entry.dataset for name, entry in self.given.items()}
-
-    def teacher(self, member: str) -> str:
-        """Who answers in an entry of `targets` or `given`: a teacher, or the given set itself, named so that no entry is."""
-        return self.targets[member].teacher if member in self.targets else f"{member} (given)"
 
 
 def load_params(path: Path) -> Params:
@@ -134,7 +98,7 @@ def checked(sections: dict[str, Any], path: Path) -> Params:
                 problems.append(str(error))
     if not problems:
         params = Params(**entries)
-        found = [*_dangling(params, path.parent), *_cycles(params)] or [*_misfits(params)]
+        found = [*_dangling(params, path.parent), *_cycles(params)] or [*misfits(params)]
         if not any(content[section] for section in SECTIONS):
             found.append("no entries at all; add one to sources, datasets, teachers, targets and students")
         problems = [f"{path}: {line}" for line in found]
@@ -164,16 +128,21 @@ def _references(params: Params) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for name, entry in getattr(params, section).items():
             named = getattr(entry, key)
             yield f"{section}.{name}.{key}", named.removesuffix("/logits") if key == "targets" else named, sections
-    for name, student in params.students.items():
-        kind, _, origin = student.init.source.removeprefix("data/").partition("/")
-        yield f"students.{name}.init.from", origin, {"prepared": PREPARED, "inits": ("students",)}.get(kind, (kind,))
+    places = [(f"students.{name}.init.from", student.init.source) for name, student in params.students.items()]
+    places += [(f"annotators.{name}.rows", annotator.rows) for name, annotator in params.annotators.items()]
+    places += [(f"selections.{name}.rows", selection.rows) for name, selection in params.selections.items()]
+    places += [(f"given.{name}.table", given.table) for name, given in params.given.items() if "/annotations/" in given.table]
+    for where, place in places:
+        kind, origin = place.split("/")[1:3]
+        yield where, origin, {"prepared": PREPARED, "inits": ("students",), "annotations": ("annotators",)}.get(kind, (kind,))
     for name in params.exports:
         yield f"exports.{name}", name, ("teachers", "students")
 
 
 def _dangling(params: Params, folder: Path) -> Iterator[str]:
     """Names that no entry has, and those that two have whose outputs would be one folder."""
-    sources = [(f"given.{name}.source", given.source) for name, given in params.given.items()]
+    tables = {f"given.{name}.table": given.table.split("/") for name, given in params.given.items()}
+    sources = [(where, name) for where, (_, kind, name, *_) in tables.items() if kind == "raw"]
     for name, dataset in params.datasets.items():
         sources.append((f"datasets.{name}.source", dataset.source))
         sources += [(f"datasets.{name}.transfer", source) for source in dataset.transfer_sources]
@@ -201,111 +170,20 @@ def _cycles(params: Params) -> Iterator[str]:
         graph[f"data/prepared/{name}"] = {f"data/prepared/{augmentation.of}", f"data/teachers/{augmentation.masked_lm}"}
     for name, teacher in params.teachers.items():
         graph[f"data/teachers/{name}"] = {f"data/prepared/{teacher.dataset}"}
+    for name, annotator in params.annotators.items():
+        graph[f"data/annotations/{name}"] = {annotator.rows}
+    for name, selection in params.selections.items():
+        owners[f"data/selections/{name}"] = f"selections.{name}"
+        graph[f"data/selections/{name}"] = {selection.rows, f"data/students/{selection.student}"}
     for name, ensemble in params.ensembles.items():
         owners[f"data/targets/{name}"] = f"ensembles.{name}"
         graph[f"data/targets/{name}"] = {f"data/targets/{ensemble.first}", f"data/targets/{ensemble.second}"}
     for name, student in params.students.items():
         owners[f"data/inits/{name}"] = f"students.{name}.init.from"
         graph[f"data/inits/{name}"] = {student.init.source}
-        graph[f"data/students/{name}"] = {f"data/inits/{name}"}
+        graph[f"data/students/{name}"] = {f"data/inits/{name}", f"data/targets/{student.target_set}"}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         where = next(owners[node] for node in error.args[1] if node in owners)
         yield f"{where}: a cycle, none of these can be made first: {' <- '.join(error.args[1])}"
-
-
-def _misfits(params: Params) -> Iterator[str]:
-    """References that resolve, to something of the wrong kind."""
-    for name, augmentation in params.augmentations.items():
-        task = params.task(augmentation.of)
-        if task not in PER_ROW:
-            expected = f"expected one of: {', '.join(PER_ROW)}"
-            yield f"augmentations.{name}.of: '{augmentation.of}' is for {task}, {expected}"
-        task = params.task(params.teachers[augmentation.masked_lm].dataset)
-        if not TASK_SPECS[task].vocabulary:
-            yield (
-                f"augmentations.{name}.masked_lm: '{augmentation.masked_lm}' is a teacher of {task}, expected one of masked-lm; "
-                "add a teacher whose data set has the task masked-lm (`epochs: 0` keeps a checkpoint as it is)"
-            )
-    for name, teacher in params.teachers.items():
-        further = "folds" if teacher.folds is not None else "seeds" if teacher.seeds else None
-        if further and TASK_SPECS[params.task(teacher.dataset)].vocabulary:
-            why = f"'{teacher.dataset}' is for masked-lm, which has no labels to learn by heart"
-            yield f"teachers.{name}.{further}: {why}; remove {further}"
-    for name, given in params.given.items():
-        if line := _wrong_answers(params, given):
-            yield f"given.{name}.{line}"
-    sets: dict[str, TargetSettings | GivenSettings | EnsembleSettings] = {**params.targets, **params.given, **params.ensembles}
-    for name, ensemble in params.ensembles.items():
-        task = params.task(ensemble.dataset)
-        if TASK_SPECS[task].vocabulary:
-            yield f"ensembles.{name}: '{ensemble.dataset}' is for {task}, whose logits are not kept; take others"
-        for place in ("first", "second"):
-            member = getattr(ensemble, place)
-            if sets[member].dataset != ensemble.dataset:
-                yield (
-                    f"ensembles.{name}.{place}: '{member}' was computed on '{sets[member].dataset}', the ensemble is for "
-                    f"'{ensemble.dataset}'; compute the targets of both teachers on one data set"
-                )
-    for name, student in params.students.items():
-        if student.sample_weight is not None and (line := _no_weights(params, student)):
-            yield f"students.{name}.sample_weight: {line}"
-        if line := _wrong_targets(params, student, sets[student.target_set].dataset):
-            yield f"students.{name}.targets: {line}"
-
-
-def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
-    """Why a table cannot answer for a data set, told from its task alone."""
-    task, form, key = params.task(given.dataset), given.columns.form, given.columns.key
-    spec = TASK_SPECS[task]
-    if spec.not_given is not None:
-        return f"dataset: '{given.dataset}' is for {task}: {spec.not_given}; let a teacher compute its targets"
-    if (form == "score" and task != "regression") or (task == "regression" and form not in ("score", "logits")):
-        return f"columns.{form}: {task} takes {'score' if task == 'regression' else 'probabilities, votes or labels'}; give that"
-    if task == "regression" and given.temperature != 1:
-        return "temperature: is of labels, the answers are scores; remove it"
-    if (key == "tokens" and "tokens" not in spec.columns) or (key == "text" and "text" not in spec.columns):
-        return f"columns.{key}: rows of {task} have {'text' if key == 'tokens' else 'tokens'}; give that, or id"
-    if spec.labels_per_token and isinstance(getattr(given.columns, form), dict):
-        return f"columns.{form}: {task} has an answer a token; name one column of lists"
-    pairs = params.datasets[params.origin(given.dataset)].columns.text_pair is not None
-    if key == "text" and pairs != (given.columns.text_pair is not None):
-        return f"columns.text_pair: rows of '{given.dataset}' are {'pairs; give it' if pairs else 'single texts; remove it'}"
-    return None
-
-
-def _no_weights(params: Params, student: StudentSettings) -> str | None:
-    """Why a student's training rows cannot be weighted."""
-    if not student.label_weight:
-        return f"weighs the loss against the labels, which {student.recipe} here does not learn from; set it to null"
-    if TASK_SPECS[params.task(student.dataset)].not_audited:
-        return "weighs labels that the teacher contradicts, those of masked-lm are the text itself; set it to null"
-    return None
-
-
-def _wrong_targets(params: Params, student: StudentSettings, dataset: str) -> str | None:
-    """Why a target set of a data set cannot feed a student, whatever layers it keeps (needs.py looks at those)."""
-    target_set, recipe, task = student.target_set, student.recipe, params.task(student.dataset)
-    if student.dataset != dataset and params.datasets[params.origin(student.dataset)].teacher_tokenizer is None:
-        return (
-            f"'{target_set}' was computed on '{dataset}', the student learns on '{student.dataset}'; make them the same, or, if "
-            f"'{student.dataset}' has the same rows for another tokenizer, give it teacher_tokenizer: that of '{dataset}'"
-        )
-    if student.dataset != dataset and (student.reads_hidden or task not in PER_ROW):
-        what = "hidden states" if student.reads_hidden else f"logits of {task}"
-        return (
-            f"{recipe} reads {what}, a vector a token, and the tokens of '{student.dataset}' are not those of '{dataset}'; take "
-            "a student with the teacher's tokenizer, or a recipe that reads logits of whole rows alone"
-        )
-    if student.reads_hidden and target_set in params.given:
-        return (
-            f"{recipe} reads hidden states, '{target_set}' was given, as answers alone; take a recipe of logits, such as hinton"
-        )
-    if student.reads_hidden and target_set in params.ensembles:
-        return f"{recipe} reads hidden states, '{target_set}' is an ensemble, of logits alone; name one of its sets"
-    if student.targets != target_set and TASK_SPECS[task].vocabulary:
-        return f"logits of {task} are replayed, '{student.targets}' lacks what they are replayed from; write {target_set}"
-    if student.targets != target_set and student.reads_hidden:
-        return f"{recipe} reads hidden states, '{student.targets}' is logits alone; write {target_set}"
-    return None

@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from distill.params.resolved import BenchmarkJob, Resolved, Student, TargetSet, Teacher, Timed
-from distill.pipeline.project import Params
+from distill.pipeline.entries import Params
 
 WHOLE_LINE = 10_000
 """Characters at which YAML of one line would be broken."""

@@ -28,7 +28,7 @@ sources:
 datasets:
   tiny: {source: tiny, max_length: 16}
 given:
-  api: {source: answers, dataset: tiny, columns: {text: text, votes: said}, missing: skip}
+  api: {table: data/raw/answers, dataset: tiny, columns: {text: text, votes: said}, missing: skip}
 students:
   soft:
     recipe: hinton
@@ -93,7 +93,7 @@ def test_commands_answer(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(project)
     told = invoke(plan.main)
     assert told.returncode == 0, told.stderr
-    assert "given.api: source answers, data set tiny\nanswers for " in told.stdout
+    assert "given.api: table data/raw/answers, data set tiny\nanswers for " in told.stdout
     assert "soft     logits  -" in told.stdout
     assert "alone    -       -" in told.stdout
     planned = json.loads(invoke(plan.main, "--json").stdout)["targets"]["api"]
@@ -161,7 +161,10 @@ REFUSED = {
         "columns.tokens: rows of .* have text; give that, or id",
     ),
     "a pair": ("given: {api: {columns: {text: t, text_pair: u, label: l}}}", "columns.text_pair: .* single texts; remove it"),
-    "no source": ("given: {api: {source: anwsers}}", "given.api.source: no entry 'anwsers' in sources .* did you mean 'answers'"),
+    "no source": (
+        "given: {api: {table: data/raw/anwsers}}",
+        "given.api.table: no entry 'anwsers' in sources .* did you mean 'answers'",
+    ),
     "a task": (
         "datasets: {tiny: {task: masked-lm}}",
         "given.api.dataset: 'tiny' is for masked-lm: its targets are over all tokens",

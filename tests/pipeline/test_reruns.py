@@ -19,7 +19,7 @@ datasets: {rows: {source: rows}, taught: {source: rows, transfer: [pool]}, corpu
 teachers: {first: {dataset: rows}, second: {dataset: rows}, words: {dataset: corpus, epochs: 0}}
 augmentations: {more: {of: rows, masked_lm: words}}
 targets: {one: {teacher: first, dataset: rows, hidden: [-1]}, two: {teacher: second, dataset: rows}}
-given: {api: {source: pool, dataset: rows, columns: {text: text, label: label}}}
+given: {api: {table: data/raw/pool, dataset: rows, columns: {text: text, label: label}}}
 ensembles: {mean: {first: one, second: two, dataset: rows}}
 students:
   soft: {recipe: hinton, dataset: rows, targets: mean, init: {from: data/teachers/first, depth: 2}}

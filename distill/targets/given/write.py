@@ -26,7 +26,7 @@ def write_given(folder: Path, dataset: Dataset, splits: Mapping[str, AnsweredSpl
 
     Its teacher's fingerprint is that of the answers, the teacher's config is how they were read; it has no layers.
     """
-    how = settings.model_dump_json(exclude={"missing", "source"})
+    how = settings.model_dump_json(exclude={"missing", "table"})
     content = hashlib.sha256()
     for split, part in splits.items():
         content.update(dataset.rows(split).ids[part.positions].tobytes())

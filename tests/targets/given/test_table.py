@@ -29,7 +29,7 @@ P = {"cat": 0.7, "dog": 0.2, "fish": 0.1}
 
 
 def entry(columns: dict[str, Any], **more: Any) -> GivenSettings:
-    return GivenSettings.model_validate({"source": "api", "dataset": "tiny", "columns": columns, **more})
+    return GivenSettings.model_validate({"table": "data/raw/api", "dataset": "tiny", "columns": columns, **more})
 
 
 def stream(table: pa.Table) -> Stream:

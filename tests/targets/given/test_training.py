@@ -42,7 +42,7 @@ def problems(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Proble
 def given_set(problem: Problem, folder: Path, drop: Callable[[int], bool] = lambda row: False) -> TargetStore:
     """A computed set published as tables, less some rows, and read again as a given set of the same logits."""
     files = write_tables(folder / "tables", problem.store, problem.dataset)
-    entry = {"source": "x", "dataset": "tiny", "columns": {"id": "id", "logits": "logits"}, "missing": "skip"}
+    entry = {"table": "data/raw/x", "dataset": "tiny", "columns": {"id": "id", "logits": "logits"}, "missing": "skip"}
     how = GivenSettings.model_validate(entry)
     tables = read_local(files[0].parent)
     for split, stream in tables.items():

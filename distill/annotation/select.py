@@ -1,0 +1,64 @@
+"""data/selections/NAME/: the rows that a student is least sure of (uncertainty sampling; Lewis & Gale 1994)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from distill.annotation.prompts import Texts, rows_of
+from distill.annotation.table import PARTS, ROWS, read_texts
+from distill.core.arrays import Array
+from distill.core.files import sha256, to_json, write_text
+from distill.core.numeric import log_softmax
+from distill.data.dataset import UNLABELLED, Dataset
+from distill.params.annotators import SelectionSettings
+
+DESCRIPTION = "selection.json"
+
+
+def uncertainty(logits: Array, by: str) -> Array:
+    """How unsure a model is of each row, (rows,) float64, from logits (rows, classes).
+
+    `entropy`: −Σ p log p, in nats. `margin`: 1 − (p₁ − p₂), of the two highest probabilities.
+    """
+    logs = log_softmax(logits)
+    if by == "entropy":
+        return np.asarray(-(np.exp(logs) * logs).sum(axis=1))
+    highest = np.sort(np.exp(logs), axis=1)
+    return np.asarray(1 - (highest[:, -1] - highest[:, -2]))
+
+
+def choose(unsure: Array, texts: Sequence[Texts], open_rows: Array, known: Sequence[Texts], count: int) -> list[Texts]:
+    """The texts that are annotated already, and `count` others of the open rows, the least sure first; each text once."""
+    chosen = dict.fromkeys(known)
+    before = len(chosen)
+    for row in np.argsort(-unsure, kind="stable").tolist():
+        if len(chosen) - before == count:
+            break
+        if open_rows[row]:
+            chosen.setdefault(texts[row])
+    return list(chosen)
+
+
+def write_selection(folder: Path, dataset: Dataset, logits: Array, settings: SelectionSettings) -> dict[str, Any]:
+    """Write the training rows to be labelled; returns what selection.json says."""
+    known, texts = read_texts(Path(settings.rows), "train"), rows_of(dataset, "train")
+    open_rows = dataset.rows("train").labels == UNLABELLED
+    chosen = choose(uncertainty(logits, settings.by), texts, open_rows, known, settings.count)
+    columns = {name: [each[place] for each in chosen] for place, name in enumerate(PARTS[: len(texts[0])])}
+    (folder / ROWS).mkdir()
+    pa.parquet.write_table(
+        pa.table({name: pa.array(part, pa.string()) for name, part in columns.items()}), folder / ROWS / "train.parquet"
+    )
+    made = {
+        "dataset": dataset.folder.name,
+        "fingerprint": sha256(dataset.folder / "dataset.json"),
+        "annotated": len(known),
+        "chosen": len(chosen) - len(known),
+        "without_label": int(open_rows.sum()),
+    }
+    write_text(folder / DESCRIPTION, to_json(made))
+    return made

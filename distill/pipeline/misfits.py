@@ -1,0 +1,136 @@
+"""References of params.yaml that resolve, to something of the wrong kind."""
+
+from collections.abc import Iterator, Mapping
+
+from distill.params.ensembles import EnsembleSettings
+from distill.params.given import GivenSettings
+from distill.params.students import StudentSettings
+from distill.params.targets import TargetSettings
+from distill.params.task_specs import PER_ROW, TASK_SPECS
+from distill.pipeline.entries import Params
+
+AnySet = TargetSettings | GivenSettings | EnsembleSettings
+
+
+def misfits(params: Params) -> Iterator[str]:
+    """References that resolve, to something of the wrong kind."""
+    sets: dict[str, AnySet] = {**params.targets, **params.given, **params.ensembles}
+    yield from _augmentations(params)
+    yield from _not_annotated(params)
+    yield from _teachers(params)
+    for name, given in params.given.items():
+        if line := _wrong_answers(params, given):
+            yield f"given.{name}.{line}"
+    for name, ensemble in params.ensembles.items():
+        yield from _wrong_members(params, name, ensemble, sets)
+    for name, student in params.students.items():
+        if student.sample_weight is not None and (line := _no_weights(params, student)):
+            yield f"students.{name}.sample_weight: {line}"
+        if line := _wrong_targets(params, student, sets[student.target_set].dataset):
+            yield f"students.{name}.targets: {line}"
+
+
+def _augmentations(params: Params) -> Iterator[str]:
+    """Copies that cannot be made of these rows, or by this model."""
+    for name, augmentation in params.augmentations.items():
+        task = params.task(augmentation.of)
+        if task not in PER_ROW:
+            expected = f"expected one of: {', '.join(PER_ROW)}"
+            yield f"augmentations.{name}.of: '{augmentation.of}' is for {task}, {expected}"
+        task = params.task(params.teachers[augmentation.masked_lm].dataset)
+        if not TASK_SPECS[task].vocabulary:
+            yield (
+                f"augmentations.{name}.masked_lm: '{augmentation.masked_lm}' is a teacher of {task}, expected one of masked-lm; "
+                "add a teacher whose data set has the task masked-lm (`epochs: 0` keeps a checkpoint as it is)"
+            )
+
+
+def _teachers(params: Params) -> Iterator[str]:
+    """Further teachers that would tell nothing more."""
+    for name, teacher in params.teachers.items():
+        further = "folds" if teacher.folds is not None else "seeds" if teacher.seeds else None
+        if further and TASK_SPECS[params.task(teacher.dataset)].vocabulary:
+            why = f"'{teacher.dataset}' is for masked-lm, which has no labels to learn by heart"
+            yield f"teachers.{name}.{further}: {why}; remove {further}"
+
+
+def _wrong_members(params: Params, name: str, ensemble: EnsembleSettings, sets: Mapping[str, AnySet]) -> Iterator[str]:
+    """Sets whose logits have no mean."""
+    task = params.task(ensemble.dataset)
+    if TASK_SPECS[task].vocabulary:
+        yield f"ensembles.{name}: '{ensemble.dataset}' is for {task}, whose logits are not kept; take others"
+    for place in ("first", "second"):
+        member = getattr(ensemble, place)
+        if sets[member].dataset != ensemble.dataset:
+            yield (
+                f"ensembles.{name}.{place}: '{member}' was computed on '{sets[member].dataset}', the ensemble is for "
+                f"'{ensemble.dataset}'; compute the targets of both teachers on one data set"
+            )
+
+
+def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
+    """Why a table cannot answer for a data set, told from its task alone."""
+    task, form, key = params.task(given.dataset), given.columns.form, given.columns.key
+    spec = TASK_SPECS[task]
+    if spec.not_given is not None:
+        return f"dataset: '{given.dataset}' is for {task}: {spec.not_given}; let a teacher compute its targets"
+    if (form == "score" and task != "regression") or (task == "regression" and form not in ("score", "logits")):
+        return f"columns.{form}: {task} takes {'score' if task == 'regression' else 'probabilities, votes or labels'}; give that"
+    if task == "regression" and given.temperature != 1:
+        return "temperature: is of labels, the answers are scores; remove it"
+    if (key == "tokens" and "tokens" not in spec.columns) or (key == "text" and "text" not in spec.columns):
+        return f"columns.{key}: rows of {task} have {'text' if key == 'tokens' else 'tokens'}; give that, or id"
+    if spec.labels_per_token and isinstance(getattr(given.columns, form), dict):
+        return f"columns.{form}: {task} has an answer a token; name one column of lists"
+    pairs = params.datasets[params.origin(given.dataset)].columns.text_pair is not None
+    if key == "text" and pairs != (given.columns.text_pair is not None):
+        return f"columns.text_pair: rows of '{given.dataset}' are {'pairs; give it' if pairs else 'single texts; remove it'}"
+    return None
+
+
+def _not_annotated(params: Params) -> Iterator[str]:
+    """Rows that a language model cannot label, or that a student cannot choose among."""
+    for section, entries in (("annotators", params.annotators), ("selections", params.selections)):
+        for name, entry in entries.items():
+            dataset = params.rows_dataset(entry.rows)
+            task, student = params.task(dataset), getattr(entry, "student", None)
+            if task != "sequence-classification":
+                yield f"{section}.{name}.rows: '{dataset}' is for {task}, expected sequence-classification; take others"
+            elif student and (reads := params.students[student].dataset) != dataset:
+                yield f"{section}.{name}.student: '{student}' reads '{reads}', the rows are '{dataset}'; take a student of these"
+
+
+def _no_weights(params: Params, student: StudentSettings) -> str | None:
+    """Why a student's training rows cannot be weighted."""
+    if not student.label_weight:
+        return f"weighs the loss against the labels, which {student.recipe} here does not learn from; set it to null"
+    if TASK_SPECS[params.task(student.dataset)].not_audited:
+        return "weighs labels that the teacher contradicts, those of masked-lm are the text itself; set it to null"
+    return None
+
+
+def _wrong_targets(params: Params, student: StudentSettings, dataset: str) -> str | None:
+    """Why a target set of a data set cannot feed a student, whatever layers it keeps (needs.py looks at those)."""
+    target_set, recipe, task = student.target_set, student.recipe, params.task(student.dataset)
+    if student.dataset != dataset and params.datasets[params.origin(student.dataset)].teacher_tokenizer is None:
+        return (
+            f"'{target_set}' was computed on '{dataset}', the student learns on '{student.dataset}'; make them the same, or, if "
+            f"'{student.dataset}' has the same rows for another tokenizer, give it teacher_tokenizer: that of '{dataset}'"
+        )
+    if student.dataset != dataset and (student.reads_hidden or task not in PER_ROW):
+        what = "hidden states" if student.reads_hidden else f"logits of {task}"
+        return (
+            f"{recipe} reads {what}, a vector a token, and the tokens of '{student.dataset}' are not those of '{dataset}'; take "
+            "a student with the teacher's tokenizer, or a recipe that reads logits of whole rows alone"
+        )
+    if student.reads_hidden and target_set in params.given:
+        return (
+            f"{recipe} reads hidden states, '{target_set}' was given, as answers alone; take a recipe of logits, such as hinton"
+        )
+    if student.reads_hidden and target_set in params.ensembles:
+        return f"{recipe} reads hidden states, '{target_set}' is an ensemble, of logits alone; name one of its sets"
+    if student.targets != target_set and TASK_SPECS[task].vocabulary:
+        return f"logits of {task} are replayed, '{student.targets}' lacks what they are replayed from; write {target_set}"
+    if student.targets != target_set and student.reads_hidden:
+        return f"{recipe} reads hidden states, '{student.targets}' is logits alone; write {target_set}"
+    return None

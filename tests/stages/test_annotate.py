@@ -1,0 +1,151 @@
+"""`python -m stages.annotate` and `select`: rows labelled in rounds, answers kept, or one line."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from distill.annotation.responses import Responses
+from distill.annotation.select import choose, uncertainty
+from distill.commands.plan import main as plan
+from distill.core.files import read_json
+from distill.data.dataset import Dataset
+from stages.annotate import main as annotate
+from stages.select import main as select
+from tests import tiny
+from tests.annotation.server import Server, error, labelled, serving
+from tests.command_line import contents, invoke, refusal
+
+KEY = "sk-very-secret"
+PARAMS = """
+defaults: {annotators: {model: llm, key: TEST_KEY, endpoint: ADDRESS}}
+datasets: {rows: {source: rows, tokenizer: {path: x}}}
+annotators:
+  first: {rows: data/prepared/rows, limit: 6, examples: 2, splits: [train, test], prices: {prompt: 1.0, answer: 1.0}}
+  second: {rows: data/selections/hard, examples: 2}
+  tags: {rows: data/prepared/tags}
+  typo: {rows: data/prepared/rows, descriptions: {sprot: all that is played}}
+  greedy: {rows: data/prepared/rows, examples: 1000}
+selections:
+  hard: {rows: data/annotations/first, student: small, count: 4}
+"""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """It takes every row for the class of its first example."""
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with serving(lambda body, _: labelled(body["messages"][0]["content"].split("Labels:\n- ")[1].split("\n")[0])) as server:
+        yield server
+
+
+@pytest.fixture
+def project(in_project: Callable[[str], Path], server: Server) -> Path:
+    """A project with data sets and a student, some of whose training rows have no label."""
+    folder = in_project(PARAMS.replace("ADDRESS", server.address))
+    texts, labels = tiny.rows(30, 0)
+    tiny.prepare_rows(folder / "data/prepared/rows", tiny.tokenizer(), texts, [*labels[:12], *[""] * 18], (5, 5))
+    tiny.prepare_task(folder / "data/prepared/tags", "token-classification", sizes=(20, 6, 6))
+    tiny.save(tiny.bert(), folder / "data/students/small", tiny.tokenizer())
+    return folder
+
+
+def test_rows_are_labelled_once(project: Path, server: Server) -> None:
+    found = []
+    for sent in (11, 0):
+        done = invoke(annotate, "first")
+        assert done.returncode == 0, done.stderr
+        assert f"{sent} requests sent, 11 answers in all" in done.stderr
+        found.append(contents(project / "data/annotations/first"))
+    assert found[0] == found[1]
+    made = read_json(project / "data/annotations/first/annotations.json", "")
+    assert made["splits"]["train"] == {"rows": 6, "answered": 6, "unanswered": {}}
+    table = pyarrow.parquet.read_table(project / "data/annotations/first/rows/train.parquet")
+    assert table["votes"].to_pylist() == [[made["labels"][0]]] * 6
+    asked = {body["messages"][-1]["content"] for body in server.bodies}
+    assert {*table["text"].to_pylist()} <= asked
+    shown = {message["content"] for message in server.bodies[0]["messages"][1:-1:2]}
+    assert len(shown) == 2
+    assert not shown & asked, "examples are labelled already"
+    assert not [file for file in project.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()]
+
+
+def test_who_has_the_annotations_has_the_answers(project: Path, server: Server) -> None:
+    assert invoke(annotate, "first").returncode == 0
+    (project / "data/responses.sqlite").unlink()
+    assert Responses().read(project / "data/annotations/first/responses.parquet") == 11
+    before = len(server.bodies)
+    assert invoke(annotate, "first").returncode == 0
+    assert len(server.bodies) == before
+
+
+def test_a_second_round_asks_what_the_student_is_least_sure_of(project: Path, server: Server) -> None:
+    assert invoke(annotate, "first").returncode == 0
+    done = invoke(select, "hard")
+    assert done.returncode == 0, done.stderr
+    assert "4 of 18 rows without a label, and 6 that are annotated already" in done.stderr
+    before = len(server.bodies)
+    done = invoke(annotate, "second")
+    assert done.returncode == 0, done.stderr
+    assert len(server.bodies) - before == 4, "the first round's answers are there"
+    first, second = (
+        pyarrow.parquet.read_table(project / "data/annotations" / name / "rows/train.parquet")["text"].to_pylist()
+        for name in ("first", "second")
+    )
+    assert {*first} < {*second}
+    assert len(second) == 10
+    dataset = Dataset.open(project / "data/prepared/rows")
+    texts = dataset.texts("train")["text"]
+    assert all(texts.index(text) >= 12 for text in {*second} - {*first}), "rows with a label need none"
+
+
+def test_uncertainty_of_known_probabilities() -> None:
+    logits = np.log([[0.5, 0.4, 0.1], [0.5, 0.25, 0.25], [1.0, 1e-9, 1e-9]]).astype(np.float32)
+    entropy, margin = (uncertainty(logits, by) for by in ("entropy", "margin"))
+    assert entropy == pytest.approx([0.9433, 1.0397, 0.0], abs=1e-3)
+    assert margin == pytest.approx([0.9, 0.75, 0.0], abs=1e-3)
+    texts = [("a",), ("b",), ("c",), ("b",)]
+    chosen = choose(np.array([1.0, 3.0, 2.0, 4.0]), texts, np.array([True, True, False, True]), [("z",)], 5)
+    assert chosen == [("z",), ("b",), ("a",)], "open rows, each text once, after those that are annotated"
+
+
+def test_plan_says_what_is_left_and_what_it_costs(project: Path) -> None:
+    (project / "data/raw/rows").mkdir(parents=True)
+    params = project / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    params.write_text(
+        text[: text.index("  tags:")].replace("  second: {rows: data/selections/hard, examples: 2}\n", ""), encoding="utf-8"
+    )
+    before = invoke(plan).stdout
+    assert "a guess" in before
+    assert " left 11 " in " ".join(before.split())
+    assert invoke(annotate, "first").returncode == 0
+    after = invoke(plan).stdout
+    assert "as in the answers so far" in after
+    assert " ".join(after.split()).count("left 0 0 0 0.00") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "tags",
+            "annotators.tags.rows: 'tags' is for token-classification; a language model labels rows of sequence-classification",
+        ),
+        ("typo", "annotators.typo.descriptions: 'rows' has no label 'sprot'"),
+        ("greedy", "annotators.greedy.examples: 'rows' has 12 labelled training rows, expected 1000"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(project: Path, server: Server, name: str, words: str) -> None:
+    assert words in refusal(invoke(annotate, name))
+    assert not server.bodies
+
+
+def test_a_refused_key_leaves_no_output(project: Path, server: Server) -> None:
+    server.answer = lambda *_: error(401, f"no such key: {KEY}")
+    line = refusal(invoke(annotate, "first"))
+    assert "$TEST_KEY is refused" in line
+    assert KEY not in line
+    assert not (project / "data/annotations/first").exists()
