@@ -52,7 +52,7 @@ class Method:
     @property
     def half_depth(self) -> bool:
         """Whether it has 3 layers of the teacher's 6, at its width."""
-        return self.init is HALF
+        return self.init is HALF or self.init.get("depth") == 3
 
     @property
     def datasets(self) -> set[str]:
