@@ -112,6 +112,8 @@ def test_tables_have_a_line_for_each_student_and_a_dash_where_nothing_was_measur
     assert "| `supervised` | 99.0 (98.0–100.0) | 95.0 (93.0–97.0) | 97.0 |" in text
     assert "| `minilm` | – | 95.0 (93.0–97.0) | 95.0 (1) |" in text
     assert "| teacher, 6 × 384 | 80.0 | 80.0 |" in text
+    assert "| `supervised` | 76.0 ± 1.0 | 76.0 ± 1.0 |" in text
+    assert "| `supervised` | 76.0 |" in quality_tables([{**rows[0], "seeds": [1]}])
 
 
 def test_the_marked_part_of_a_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:
