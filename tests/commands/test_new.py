@@ -10,6 +10,7 @@ from distill.commands.new import main
 from distill.pipeline.project import load_params
 from stages import fetch, prepare
 from tests import tiny
+from tests.benchmarks.quality.entries import METHODS
 from tests.command_line import invoke, refusal
 from tests.projects import make_origin
 
@@ -42,6 +43,10 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
     assert all("  # " in line for line in lines if line[0] != " ")
     params = load_params(Path("params.yaml"))
     assert (params.datasets["rows"].task, *params.students) == (task, "baseline", "half")
+    for student, method in {"half": "default", "baseline": "default-labels"}.items():  # what docs/quality.md measures
+        (stage,) = METHODS[method].stages
+        shared = {key: value for key, value in stage.items() if key not in ("epochs_factor", "learning_rate")}
+        assert shared.items() <= params.students[student].model_dump().items()
     for stage in (fetch, prepare):
         done = invoke(stage.main, "rows")
         assert done.returncode == 0, done.stderr

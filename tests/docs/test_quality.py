@@ -13,7 +13,7 @@ from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
 from tests.benchmarks.quality import efficiency
 from tests.benchmarks.quality.collecting import collect, efficiency_table, merge, quality_tables, write_between
-from tests.benchmarks.quality.entries import METHODS, TASKS, methods_of
+from tests.benchmarks.quality.entries import ABLATION, METHODS, TASKS, methods_of
 from tests.benchmarks.quality.params import stages_of, task_params
 from tests.closures import ROOT
 from tests.reports import write_json
@@ -40,11 +40,19 @@ def test_the_params_of_a_task_are_valid_and_its_targets_feed_its_students_of_eve
 
 
 def test_some_students_alone_are_valid_too(tmp_path: Path) -> None:
-    for student, method in METHODS.items():
+    for student, method in (METHODS | ABLATION).items():
         task = (method.tasks or ("sst2",))[0]
         content = task_params(task, TASKS[task], methods_of(task, (student,)), (1,), {"path": "/rows"})
         assert student in content["students"]
         assert checked(tmp_path, content) == []
+
+
+def test_variants_of_the_default_are_trained_where_they_are_named() -> None:
+    assert not METHODS.keys() & ABLATION.keys()
+    assert not methods_of("mrpc").keys() & ABLATION.keys()
+    assert methods_of("mrpc", tuple(ABLATION)).keys() == ABLATION.keys()
+    assert methods_of("mrpc", ("hinton", "soft-twice")).keys() == {"hinton", "soft-twice"}
+    assert not methods_of("sst2", tuple(ABLATION))
 
 
 def test_stages_are_initialized_from_one_another_and_the_last_alone_has_all_seeds() -> None:
@@ -104,6 +112,8 @@ def test_tables_have_a_line_for_each_student_and_a_dash_where_nothing_was_measur
     assert "| `supervised` | 99.0 (98.0–100.0) | 95.0 (93.0–97.0) | 97.0 |" in text
     assert "| `minilm` | – | 95.0 (93.0–97.0) | 95.0 (1) |" in text
     assert "| teacher, 6 × 384 | 80.0 | 80.0 |" in text
+    assert "| `supervised` | 76.0 ± 1.0 | 76.0 ± 1.0 |" in text
+    assert "| `supervised` | 76.0 |" in quality_tables([{**rows[0], "seeds": [1]}])
 
 
 def test_the_marked_part_of_a_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:
@@ -115,7 +125,7 @@ def test_the_marked_part_of_a_page_is_replaced_and_nothing_else(tmp_path: Path) 
     with pytest.raises(ValueError, match="markers of 'nothing'"):
         write_between(page, "nothing", "")
     text = (ROOT / "docs/quality.md").read_text(encoding="utf-8")
-    assert all(text.count(f"<!-- {name} -->") == 1 for name in ("quality", "label-efficiency"))
+    assert all(text.count(f"<!-- {name} -->") == 1 for name in ("quality", "ablation", "label-efficiency"))
 
 
 def test_sizes_are_nested_and_unlabelled_rows_have_no_label_and_stand_in_no_labelled_set(

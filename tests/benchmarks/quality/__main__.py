@@ -15,13 +15,14 @@ from distill.core.console import command, print_result
 from distill.core.errors import UserError
 from distill.core.files import to_json, write_text
 from tests.benchmarks.quality import collecting, efficiency
-from tests.benchmarks.quality.entries import METHODS, TASKS, Task, methods_of
+from tests.benchmarks.quality.entries import ABLATION, METHODS, TASKS, Task, methods_of
 from tests.benchmarks.quality.params import task_params
 from tests.benchmarks.quality.project import repro, write_project
 
 WORK = Path("data/.scratch/quality")
 QUALITY = Path("data/metrics/quality.json")
 EFFICIENCY = Path("data/metrics/label_efficiency.json")
+VARIANTS = Path("data/metrics/ablation.json")
 DOC = Path("docs/quality.md")
 SAVING = threading.Lock()
 
@@ -31,7 +32,7 @@ SAVING = threading.Lock()
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folders sst2, snips, mrpc, xquad-en."
 )
 @click.option("--tasks", help=f"Of {', '.join(TASKS)}, with commas between them; all by default.")
-@click.option("--students", help=f"Of {', '.join(METHODS)}; all by default.")
+@click.option("--students", help=f"Of {', '.join(METHODS)}, all by default; of {', '.join(ABLATION)}.")
 @click.option("--seeds", default="1,2,3", show_default=True)
 @click.option("--label-efficiency", type=click.Choice(["yes", "no", "only"]), default="yes", show_default=True)
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Tasks at a time; they share the cores.")
@@ -48,7 +49,7 @@ def main(
     collect: bool,
 ) -> None:
     """Train every student on every task in data/.scratch/quality/TASK; run again, it goes on."""
-    chosen, names = listed(tasks, TASKS, "--tasks"), tuple(listed(students, METHODS, "--students"))
+    chosen, names = listed(tasks, TASKS, "--tasks"), tuple(listed(students, METHODS | ABLATION, "--students") if students else ())
     numbers = [int(seed) for seed in seeds.split(",")]
     threads = max(1, (os.cpu_count() or 1) // jobs)
     todo: list[tuple[str, float, Callable[[], str | None]]] = [
@@ -101,7 +102,10 @@ def run_task(
         if not repro(folder, [f"fetch@{name}"], threads):
             return f"{name}: left out: its data cannot be had (see {folder / 'log.txt'})"
         problem = evaluated(folder, [name], methods, threads)
-    save(QUALITY, collecting.collect(folder, name, content, methods), {"task": list(TASKS), "student": list(METHODS)})
+    rows = collecting.collect(folder, name, content, methods)
+    for path, known in ((QUALITY, METHODS), (VARIANTS, ABLATION)):
+        if chosen := [row for row in rows if row["student"] in known]:
+            save(path, chosen, {"task": list(TASKS), "student": list(known)})
     return problem
 
 
@@ -158,6 +162,7 @@ def write_documents() -> None:
     """Write the tables of what has been measured so far into docs/quality.md, and to the screen."""
     for path, name, made in (
         (QUALITY, "quality", collecting.quality_tables),
+        (VARIANTS, "ablation", collecting.quality_tables),
         (EFFICIENCY, "label-efficiency", collecting.efficiency_table),
     ):
         if rows := collecting.rows_in(path):

@@ -84,7 +84,7 @@ def quality_tables(rows: Sequence[Row]) -> str:
 
     titles = [f"{task} ({row['metric']})" for task, row in tasks.items()]
     scores = [["teacher, 6 × 384", *(percent(row["teacher_score"]) for row in tasks.values())]]
-    scores += lines(lambda row: f"{percent(row['score'])} ± {percent(row['score_sd'])}")
+    scores += lines(lambda row: percent(row["score"]) + (f" ± {percent(row['score_sd'])}" if len(row["seeds"]) > 1 else ""))
     kept = lines(lambda row: "{} ({}–{})".format(*map(percent, (row["retention"], *row["interval"]))), average)
     spent = lines(lambda row: f"{row['seconds']:.0f}")
     parts = {

@@ -1,4 +1,4 @@
-"""The data sets and the students of the quality table: tasks.yaml and methods.yaml."""
+"""The data sets and the students of the quality table: tasks.yaml, methods.yaml, and ablation.yaml for a table of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class Method:
     @property
     def half_depth(self) -> bool:
         """Whether it has 3 layers of the teacher's 6, at its width."""
-        return self.init is HALF
+        return self.init is HALF or self.init.get("depth") == 3
 
     @property
     def datasets(self) -> set[str]:
@@ -71,12 +71,11 @@ def _read(name: str) -> dict[str, dict[str, Any]]:
 
 TASKS = {name: Task(**entry) for name, entry in _read("tasks.yaml").items()}
 METHODS = {name: Method(**entry) for name, entry in _read("methods.yaml").items()}
+ABLATION = {name: Method(**entry) for name, entry in _read("ablation.yaml").items()}
+"""What the default chain could have been: trained where they are named, and collected apart."""
 
 
 def methods_of(task: str, names: tuple[str, ...] = ()) -> dict[str, Method]:
-    """The methods that a task has, those named alone if any are."""
-    return {
-        name: method
-        for name, method in METHODS.items()
-        if (method.tasks is None or task in method.tasks) and (not names or name in names)
-    }
+    """The methods that a task has; if any are named, those alone, of the ablation too."""
+    known = {name: each for name, each in (METHODS | ABLATION).items() if name in names} if names else METHODS
+    return {name: method for name, method in known.items() if method.tasks is None or task in method.tasks}
