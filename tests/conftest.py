@@ -24,7 +24,7 @@ from tests.reports import news
 
 __all__ = ["news"]
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # of several, most wait for each other: tests have a process a core
 
 
 @pytest.fixture(autouse=True)
