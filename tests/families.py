@@ -182,7 +182,7 @@ class Walk:
         places = (folder / "student", folder / "scratch")
         distill_student(folder / "init", self.dataset, store, student, *places, "")
         with patch("distill.evaluation.retention.RESAMPLES", 2):
-            scores, _ = measure_student(folder / "student", self.dataset, store, student.seeds)
+            scores, *_ = measure_student(folder / "student", self.dataset, store, student.seeds)
         assert scores["retention"] >= 0
         return Row(model_type, embeddings, attention, exported=self.export(folder))
 

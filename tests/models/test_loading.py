@@ -116,8 +116,8 @@ def test_a_larger_vocabulary_or_longer_rows_than_are_embedded_are_refused():
     require_vocabulary(tiny.bert(), 44, "here")
     with pytest.raises(UserError, match="here: takes 32 tokens, the data set's max_length is 33; lower it"):
         require_positions(tiny.bert(), 33, "here")
-    with pytest.raises(UserError, match="here: takes 30 tokens"):
-        require_positions(tiny.bert(model_type="roberta"), 31, "here")
+    with pytest.raises(UserError, match="here: takes 31 tokens"):
+        require_positions(tiny.bert(model_type="roberta"), 32, "here")
 
 
 @pytest.mark.parametrize(

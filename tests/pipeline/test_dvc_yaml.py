@@ -78,7 +78,11 @@ def test_all_outputs_and_all_inputs_but_the_code_stand_under_data() -> None:
     for name, stage in STAGES.items():
         outs = paths([*stage.get("outs", []), *stage.get("metrics", [])])
         for path in [*outs, *sorted({*paths(stage["deps"])} - {*code(name)})]:
-            assert path.startswith("data/") or path in ("${item.init.from}", "${item.rows}")  # which params/ holds to data/
+            assert path.startswith("data/") or path in (
+                "${item.init.from}",
+                "${item.rows}",
+                "${item.table}",
+            )  # which params/ holds to data/
 
 
 def test_no_output_persists_and_only_scores_and_times_are_kept_from_the_cache() -> None:

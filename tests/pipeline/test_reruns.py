@@ -20,6 +20,8 @@ teachers: {first: {dataset: rows}, second: {dataset: rows}, words: {dataset: cor
 augmentations: {more: {of: rows, masked_lm: words}}
 targets: {one: {teacher: first, dataset: rows, hidden: [-1]}, two: {teacher: second, dataset: rows}}
 given: {api: {table: data/raw/pool, dataset: rows, columns: {text: text, label: label}}}
+annotators: {llm: {rows: data/prepared/rows, model: small}}
+selections: {hard: {rows: data/annotations/llm, student: soft, count: 5}}
 ensembles: {mean: {first: one, second: two, dataset: rows}}
 students:
   soft: {recipe: hinton, dataset: rows, targets: mean, init: {from: data/teachers/first, depth: 2}}
@@ -85,6 +87,6 @@ def test_a_changed_source_of_transfer_rows_reruns_the_data_sets_that_learn_from_
     run_stages(folder, *transfers)
     run(folder, "dvc commit --force")
     (folder / "data" / "raw" / "pool" / "more.csv").write_text("text\nnew\n", encoding="utf-8")
-    assert outdated(folder) == {"fetch@pool", *transfers}
+    assert outdated(folder) == {"fetch@pool", "given@api", *transfers}
     run_stages(folder, *transfers)
-    assert outdated(folder) == {"fetch@pool", *transfers, "prepare@taught"}
+    assert outdated(folder) == {"fetch@pool", "given@api", *transfers, "prepare@taught"}

@@ -24,7 +24,7 @@ from distill.params.task_specs import TASK_SPECS
 from distill.recipes.loading import load_student
 from distill.recipes.registry import RECIPES
 from distill.recipes.terms import terms_of
-from stages import evaluate, init, prepare, student, targets, teacher
+from stages import evaluate, folds, init, prepare, student, targets, teacher
 from tests import tiny
 
 ORIGIN = {"tokenizer": {"path": "checkpoint"}}
@@ -102,7 +102,7 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with contextlib.chdir(folder):
-        for stage in (prepare, teacher, targets):
+        for stage in (prepare, teacher, folds, targets):
             run(stage, "tiny")
         yield folder
     torch.set_num_threads(threads)

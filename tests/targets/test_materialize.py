@@ -112,7 +112,7 @@ def test_units_hold_every_row_once_and_a_part_is_cut_as_the_whole_was(prepared, 
 
 def test_layers_may_be_counted_from_the_end_and_attention_brings_the_states_that_it_is_replayed_from():
     assert resolve_layers("hidden", (-1, 0, 2), 0, 6) == (0, 2, 6)
-    outputs = resolve(MaterializeSpec(hidden=(-1,), attention=(1, 3, -1)), 6, "sequence-classification")
+    outputs = resolve(MaterializeSpec(hidden=(-1,), attention=(1, 3, -1), replays_embeddings=True), 6, "sequence-classification")
     states = dict.fromkeys(("hidden-02", "hidden-05", "hidden-06"), "int8")
     assert outputs.stored == {"logits": "fp32", "tokens": "tokens", **states}
     sources = {"attention-01": "hidden-00", "attention-03": "hidden-02", "attention-06": "hidden-05", "hidden-00": "tokens"}

@@ -36,7 +36,7 @@ def test_parts_of_speech_are_scored_by_tags_and_macro_f1_is_over_those_of_the_sp
     split = split_of([3, 2], [-100, 0, 1, -100, 1], ("DET", "NOUN", "VERB"))
     logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 0, 2]]
     measured = TASK.measures(logits, split)
-    assert set(measured) == {"macro_f1", "token_accuracy", "log_loss"}
+    assert set(measured) == {"macro_f1", "token_accuracy", "log_loss", "calibration_error"}
     assert measured["token_accuracy"] == pytest.approx(2 / 3)
     assert measured["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
     judged = TASK.judge(logits, split)

@@ -242,7 +242,7 @@ def test_a_set_that_grows_asks_for_its_new_rows_alone(tmp_path, tokenizer, recor
 @pytest.mark.parametrize("task", ["regression", "token-classification", "question-answering"])
 def test_real_teachers_give_the_logits_of_the_one_without_the_row_to_the_last_bits_and_live_comparison_agrees(tmp_path, task):
     dataset = prepared_for(tmp_path, task)
-    settings = settings_for(tmp_path, dataset, folds=2, batch_size=40, learning_rate=1e-2)
+    settings = settings_for(tmp_path, dataset, folds=2, batch_size=8, learning_rate=1e-2)
     found = further(tmp_path, dataset, settings)
     store = TargetStore.open(assembled(targets(tmp_path, dataset), tmp_path / "set"))
     rows = dataset.rows("train")
