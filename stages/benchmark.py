@@ -14,7 +14,13 @@ from distill.core.files import to_json, write_text
 
 
 @command
-@click.option("--seconds", type=click.FloatRange(min=0), default=120.0, show_default=True, help="Of timing, at least.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    help="Of timing, at most, once there are 5 rounds.",
+)
 @click.option("--length", "lengths", type=click.IntRange(min=1), multiple=True, default=(32, 128), show_default=True)
 @click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, default=(8, 32), show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="By default as many as torch takes: the cores, or OMP_NUM_THREADS.")

@@ -8,12 +8,15 @@ from typing import TypeVar
 import numpy as np
 
 from distill.benchmark.machine import Meter
+from distill.benchmark.statistics import speedup
 from distill.core import progress
 from distill.core.arrays import Array
 
 Name = TypeVar("Name", bound=Hashable)
 Batch = Mapping[str, Array]
 """`input_ids`, `attention_mask` and, of pairs, `token_type_ids`: (batch, seq) int64."""
+ROUNDS, ENOUGH = 10, 0.03
+"""Every so many rounds it is looked whether all ratios are known to so much of themselves, to each side: then it is enough."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to measure: until `seconds` have passed, but at least `least` rounds and at most `most`; `calls` a visit."""
+    """How long to measure: until `seconds` have passed, but at least `least` rounds and at most `most`; `calls` a visit.
+
+    It ends sooner once the models' times are known against each other: ROUNDS, ENOUGH.
+    """
 
     seconds: float
     calls: int = 3
@@ -59,7 +65,7 @@ def interleave(arms: Mapping[Name, Arm], plan: Plan, title: str, meter: Meter) -
                 visits[name] += [visit] if number else []
             start = start or time.perf_counter()
             bar.update(bool(number))
-            if number >= plan.least and time.perf_counter() - start >= plan.seconds:
+            if number >= plan.least and (time.perf_counter() - start >= plan.seconds or _known(visits, number)):
                 break
     return {
         name: Times(
@@ -68,6 +74,15 @@ def interleave(arms: Mapping[Name, Arm], plan: Plan, title: str, meter: Meter) -
         )
         for name, measured in visits.items()
     }
+
+
+def _known(visits: Mapping[Name, list[tuple[list[float], float]]], rounds: int) -> bool:
+    """Whether the 95% interval of each model's ratio to the first one is narrow by now."""
+    if rounds % ROUNDS or len(visits) < 2:
+        return False
+    first, *others = (np.array([seconds for seconds, _ in measured]) for measured in visits.values())
+    ratios = [speedup(first, other) for other in others]
+    return all(each["speedup_high"] - each["speedup_low"] <= 2 * ENOUGH * each["speedup"] for each in ratios)
 
 
 def _visit(arm: Arm, number: int, calls: int, meter: Meter) -> tuple[list[float], float]:

@@ -37,6 +37,18 @@ def test_it_ends_with_the_budget_but_not_before_the_least_nor_after_the_most() -
     assert counts == [3, 8]
 
 
+@pytest.mark.parametrize(("noise", "rounds"), [(0.0, 10), (0.5, 30)])
+def test_it_ends_sooner_once_the_ratios_are_known(monkeypatch: pytest.MonkeyPatch, noise: float, rounds: int) -> None:
+    clock, rng = [0.0], np.random.default_rng(0)
+
+    def lasting(seconds: float) -> Arm:
+        return Arm(lambda _: {}, lambda _: clock.__setitem__(0, clock[0] + seconds * (1 + noise * rng.random())))
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    arms = {"slow": lasting(0.5), "quick": lasting(0.1)}
+    assert len(interleave(arms, Plan(1e6, 3, 5, 30), "test", NO_METER)["quick"].seconds) == rounds
+
+
 def test_seconds_are_those_of_the_calls_and_not_of_making_batches() -> None:
     def slow_batch(_: int) -> dict[str, np.ndarray]:
         time.sleep(0.05)
