@@ -1,21 +1,26 @@
 """`python -m stages.annotate` and `select`: rows labelled in rounds, answers kept, or one line."""
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 
 from distill.annotation.responses import Responses
 from distill.annotation.select import choose, uncertainty
 from distill.commands.plan import main as plan
 from distill.core.files import read_json
 from distill.data.dataset import Dataset
+from distill.store.target_set import TargetStore
 from stages.annotate import main as annotate
+from stages.given import main as give
 from stages.select import main as select
 from tests import tiny
-from tests.annotation.server import Server, error, labelled, serving
+from tests.annotation.server import Server, error, labelled, said, serving, token
 from tests.command_line import contents, invoke, refusal
 
 KEY = "sk-very-secret"
@@ -28,6 +33,13 @@ annotators:
   tags: {rows: data/prepared/tags}
   typo: {rows: data/prepared/rows, descriptions: {sprot: all that is played}}
   greedy: {rows: data/prepared/rows, examples: 1000}
+given:
+  votes: {table: data/annotations/first/rows, dataset: rows, columns: {text: text, votes: votes}, missing: skip}
+  soft:
+    columns: {text: text, log_probabilities: log_probabilities}
+    table: data/annotations/first/rows
+    dataset: rows
+    missing: skip
 selections:
   hard: {rows: data/annotations/first, student: small, count: 4}
 """
@@ -99,6 +111,23 @@ def test_a_second_round_asks_what_the_student_is_least_sure_of(project: Path, se
     dataset = Dataset.open(project / "data/prepared/rows")
     texts = dataset.texts("train")["text"]
     assert all(texts.index(text) >= 12 for text in {*second} - {*first}), "rows with a label need none"
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_given_set_reads_what_was_answered(project: Path, server: Server, soft: bool) -> None:
+    labels = Dataset.open(project / "data/prepared/rows").labels
+    others = {label: math.log(0.2) for label in labels[1:2]}
+    tokens = [token('{"label": "', 0.0), token(labels[0], math.log(0.5), **others), token('"}', 0.0)]
+    server.answer = lambda *_: said(json.dumps({"label": labels[0]}), tokens if soft else None)
+    for stage, name in ((annotate, "first"), (give, "soft" if soft else "votes")):
+        done = invoke(stage, name)
+        assert done.returncode == 0, done.stderr
+    store = TargetStore.open(project / "data/targets" / ("soft" if soft else "votes"))
+    found = torch.softmax(store.output("logits", "train").gather(np.zeros(1, np.int64)), dim=1)[0].tolist()
+    rest = len(labels) - 2
+    assert found == pytest.approx(
+        [0.5, 0.2, *[0.3 / rest] * rest] if soft else [2 / (1 + len(labels)), *[1 / (1 + len(labels))] * (1 + rest)]
+    )
 
 
 def test_uncertainty_of_known_probabilities() -> None:
