@@ -21,6 +21,8 @@ from distill.tasks.registry import task_of
 
 LOST, CHANGED = 0.003, 0.01
 """What INT8 may lose of the metric, and the share of answers that it may change."""
+FEW = 3
+"""So many rows that change, or fewer, prove nothing: rows at the border of two classes go either way."""
 GROUPS = 16
 """Layers are measured in groups of neighbours, so many at most."""
 LEFT = (1, 2, 4, 8)
@@ -46,8 +48,8 @@ class Try:
 
     @property
     def fits(self) -> bool:
-        """Whether it loses and changes little; a single row that changes proves nothing."""
-        return self.changed * self.rows <= 1 or (self.lost <= LOST + 1e-9 and self.changed <= CHANGED + 1e-9)
+        """Whether it loses and changes little, or too few rows change to tell."""
+        return round(self.changed * self.rows) <= FEW or (self.lost <= LOST + 1e-9 and self.changed <= CHANGED + 1e-9)
 
 
 def record(tries: Sequence[Try]) -> dict[str, Any]:

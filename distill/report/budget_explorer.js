@@ -50,9 +50,9 @@
       range.setAttribute("aria-valuetext", text);
       range.previousElementSibling.textContent = text;
     });
-    const {index, misses} = choose(set, limits, prefer);
-    const own = set.candidates[index];
     const untouched = prefer === set.prefer && ranges.every((range, number) => Number(range.value) === set.sliders[number].start);
+    const found = choose(set, limits, prefer), misses = found.misses, index = untouched ? set.chosen : found.index;
+    const own = set.candidates[index];
     block.querySelector(".verb").textContent = misses[index].length ? "Nothing fits; nearest:" : "Ship";
     block.querySelector(".name").textContent = own.name;
     block.querySelector(".form").textContent = own.format;

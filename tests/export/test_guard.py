@@ -19,7 +19,7 @@ from distill.export.session import FP32, INT8
 from distill.params.exports import ExportSettings
 from tests import tiny
 
-GOOD, TOO_MUCH = Try("dynamic", (), 0.001, 0.002, 1000), Try("dynamic", (), 0.02, 0.002, 1000)
+GOOD, TOO_MUCH = Try("dynamic", (), 0.001, 0.002, 1000), Try("dynamic", (), 0.02, 0.005, 1000)
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +109,8 @@ def test_what_fits() -> None:
     assert GOOD.fits
     assert not TOO_MUCH.fits
     assert not Try("dynamic", (), 0.0, 0.011, 1000).fits
-    assert Try("dynamic", (), 0.05, 0.05, 20).fits, "a single row"
+    assert Try("dynamic", (), 1 / 111, 1 - 110 / 111, 111).fits, "one row of few"
+    assert Try("dynamic", (), 0.15, 0.15, 20).fits, "three rows"
+    assert not Try("dynamic", (), 0.2, 0.2, 20).fits
     assert kept([TOO_MUCH, GOOD]) is GOOD
     assert kept([TOO_MUCH, Try("static", (), 0.01, 0.3, 1000)]).how == "static"
