@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from distill.core.console import print_progress
 from distill.core.errors import UserError
+from distill.core.recorded import LOCK, is_recorded
 
 PATH = Path("data", "responses.sqlite")
 FILE = "responses.parquet"
@@ -45,8 +46,12 @@ class Responses:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The answer to a request, if it has been given."""
+        text = self._text(key)
+        return None if text is None else dict(json.loads(text))
+
+    def _text(self, key: str) -> str | None:
         found = self._file.execute("select response from responses where key = ?", (key,)).fetchone()
-        return None if found is None else dict(json.loads(found[0]))
+        return None if found is None else str(found[0])
 
     def add(self, key: str, response: Mapping[str, Any]) -> None:
         """Keep an answer; on the disk when this returns."""
@@ -59,10 +64,7 @@ class Responses:
 
     def write(self, path: Path, keys: Iterable[str]) -> None:
         """Copy the answers to these requests, those that are there, to a Parquet file; the same bytes each time."""
-        found = [(key, self.get(key)) for key in sorted(set(keys))]
-        kept = [
-            {"key": key, "response": json.dumps(answer, sort_keys=True, ensure_ascii=False)} for key, answer in found if answer
-        ]
+        kept = [{"key": key, "response": text} for key in sorted(set(keys)) if (text := self._text(key)) is not None]
         pa.parquet.write_table(pa.Table.from_pylist(kept, SCHEMA), path)
 
     def read(self, path: Path) -> int:
@@ -76,12 +78,9 @@ class Responses:
         return int(table.num_rows)
 
 
-LOCK = Path("dvc.lock")
-
-
 def read_committed(responses: Responses, folder: Path, scratch: Path) -> None:
     """Add the answers of the version of data/annotations/NAME that dvc.lock names, from DVC's cache or its remote."""
-    if not LOCK.exists() or f"path: {folder.as_posix()}\n" not in LOCK.read_text(encoding="utf-8"):
+    if not is_recorded(folder):
         return
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException

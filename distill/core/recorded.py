@@ -16,7 +16,7 @@ def refuse_to_compute_again(stage: str) -> None:
     A result in DVC's cache of this machine is not missing: then `dvc` was told to run the stage all the same.
     """
     main_process = os.environ.get("RANK", "0") == "0"
-    if os.environ.get(COMPUTE, "0") not in ("", "0") or not main_process or not _mentions(stage):
+    if os.environ.get(COMPUTE, "0") not in ("", "0") or not main_process or not _has(f"  {stage}:\n"):
         return
     from dvc.repo import Repo
 
@@ -31,5 +31,10 @@ def refuse_to_compute_again(stage: str) -> None:
         )
 
 
-def _mentions(stage: str) -> bool:
-    return LOCK.exists() and f"  {stage}:\n" in LOCK.read_text(encoding="utf-8")
+def is_recorded(output: Path) -> bool:
+    """Whether dvc.lock has a version of a folder that a stage writes."""
+    return _has(f"path: {output.as_posix()}\n")
+
+
+def _has(line: str) -> bool:
+    return LOCK.exists() and line in LOCK.read_text(encoding="utf-8")

@@ -50,7 +50,7 @@ def measure_student(
     """
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     validation = EvaluationSplit.from_dataset(dataset, "validation")
-    teacher, before = TeacherAnswers.of_both(store, task, dataset, split, validation)
+    teacher, before = TeacherAnswers.of(store, task, dataset, split, validation)
     judged: Kept = {
         (name, TEACHER): task.judged(each.kept, each.split)
         for name, each in (("validation", before), ("test", teacher))

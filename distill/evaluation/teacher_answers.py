@@ -31,12 +31,7 @@ class TeacherAnswers:
     """The places of these rows' vectors among those of all rows; None if these are all."""
 
     @classmethod
-    def of(cls, store: TargetStore, task: Task, dataset: Dataset, split: EvaluationSplit) -> "TeacherAnswers | None":
-        """Those of the test rows, as tuned on the validation rows that have answers; None if the set was given none of them."""
-        return cls.of_both(store, task, dataset, split, EvaluationSplit.from_dataset(dataset, "validation"))[0]
-
-    @classmethod
-    def of_both(
+    def of(
         cls, store: TargetStore, task: Task, dataset: Dataset, test: EvaluationSplit, validation: EvaluationSplit
     ) -> "tuple[TeacherAnswers | None, TeacherAnswers | None]":
         """Those of the test rows and of the validation rows, both as tuned on the latter; None where none has one."""

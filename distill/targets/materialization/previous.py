@@ -14,6 +14,7 @@ from distill.core.arrays import Array
 from distill.core.console import print_progress, print_result
 from distill.core.errors import UserError
 from distill.core.files import atomic_folder, link_or_copy, read_json
+from distill.core.recorded import LOCK, is_recorded
 from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec
@@ -175,12 +176,9 @@ def open_remembered(scratch: Path) -> TargetStore | None:
         return None
 
 
-LOCK = Path("dvc.lock")
-
-
 def fetch_committed(folder: Path, fingerprints: Fingerprints, base: Path) -> TargetStore | None:
     """Fetch data/targets/NAME, and its record, to `base`, if this teacher has made it and DVC can find all of it."""
-    if not LOCK.exists() or f"path: {folder.as_posix()}\n" not in LOCK.read_text(encoding="utf-8"):
+    if not is_recorded(folder):
         return None
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException

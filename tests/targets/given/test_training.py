@@ -166,9 +166,9 @@ def test_audit_and_evaluation_look_at_answered_rows(problems, task, tmp_path):
     audited = audit_store(problem.dataset, store)
     assert set(audited["example_id"].to_pylist()) <= there
     assert 0 < len(audited) < len(rows)
-    split = EvaluationSplit.from_dataset(problem.dataset, "test")
-    answers = TeacherAnswers.of(store, kind, problem.dataset, split)
-    whole = TeacherAnswers.of(problem.store, kind, problem.dataset, split)
+    split, validation = (EvaluationSplit.from_dataset(problem.dataset, name) for name in ("test", "validation"))
+    answers = TeacherAnswers.of(store, kind, problem.dataset, split, validation)[0]
+    whole = TeacherAnswers.of(problem.store, kind, problem.dataset, split, validation)[0]
     assert whole.lines is None
     assert 0 < len(answers.split.rows) < len(split.rows)
     known = np.isfinite(answers.kept).all(axis=1)
