@@ -4,9 +4,12 @@ import multiprocessing
 import resource
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 from distill.benchmark.runners import Subject
 from distill.benchmark.timing import Batch
+from distill.core.errors import UserError
 
 CALLS = 3
 
@@ -15,11 +18,20 @@ def peak_memory(subject: Subject, form: str, threads: int, batch: Batch) -> dict
     """Load a model in a process of its own, whose libraries a fork server has imported already, and run it on a batch.
 
     `process_bytes` is the largest resident size, libraries included; `model_bytes`, by how much loading and running raised it.
+
+    Raises:
+        UserError: the system has ended that process.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["distill.benchmark.runners"])
-    with context.Pool(1) as pool:
-        return pool.apply(_load_and_run, (subject, form, threads, batch))
+    with ProcessPoolExecutor(1, context) as pool:
+        try:
+            return pool.submit(_load_and_run, subject, form, threads, batch).result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"{subject.folder}: the process that measured the memory of its {form} was ended by the system, as it does when "
+                "memory runs out; end other programs, or take more memory, and run again"
+            ) from None
 
 
 def resident(run: Callable[[], object]) -> dict[str, int]:

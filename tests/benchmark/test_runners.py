@@ -1,4 +1,6 @@
+import os
 import resource
+import signal
 import time
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from distill.benchmark.benchmark import Settings, benchmark
 from distill.benchmark.memory import peak_memory, resident
 from distill.benchmark.runners import Subject, fits, flops, random_rows, shuffled_rows, torch_runner
+from distill.core.errors import UserError
 from distill.core.files import to_json
 from distill.data.batching import pad_batch
 from distill.data.dataset import Dataset
@@ -136,3 +139,17 @@ def test_memory_is_that_of_a_fresh_process(subjects, dataset) -> None:
     assert hoard.all()
     assert 0 < found["model_bytes"] < found["process_bytes"] < 2**30
     assert time.monotonic() - start < 60
+
+
+class TooLarge(Subject):
+    """A model for which there is too little memory."""
+
+    def runner(self, form: str, threads: int):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_process_that_the_system_ends_is_an_error_and_no_endless_wait(subjects, dataset) -> None:
+    large = TooLarge(subjects[0].kind, "big", dataset, "tiny", "big")
+    with pytest.raises(UserError, match=r"^data/teachers/big: the process that measured the memory of its onnx-int8 was ended"):
+        peak_memory(large, "onnx-int8", 1, {})
