@@ -1,11 +1,17 @@
 """`python -m distill schema`: params.yaml as a JSON Schema for editors, or as docs/params.md."""
 
+import ast
+import functools
+import inspect
 import json
+import sys
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Union
 
 import click
-from pydantic import Field, TypeAdapter, create_model
+from pydantic import BaseModel, Field, TypeAdapter, create_model
+from pydantic.json_schema import GenerateJsonSchema
 
 from distill.core.console import command
 from distill.core.settings import SECTIONS, Strict
@@ -47,12 +53,52 @@ def json_schema() -> dict[str, Any]:
     fields: dict[str, Any] = {section: (dict[str, model], {}) for section, model in MODELS.items()}  # type: ignore[valid-type]
     fields["students"] = (dict[str, student], {})  # type: ignore[valid-type]
     fields["defaults"] = (create_model("Defaults", __base__=Strict, **defaults), {})
-    schema: dict[str, Any] = TypeAdapter(create_model("Params", __base__=Strict, **fields)).json_schema(by_alias=True)
+    params = TypeAdapter(create_model("Params", __base__=Strict, **fields))
+    schema: dict[str, Any] = params.json_schema(by_alias=True, schema_generator=Described)
     for section, keys in INTERPOLATED.items():
         for model in RECIPES.values() if section == "students" else (MODELS[section],):
             entry = schema["$defs"][model.__name__]
             entry["required"] = [key for key in entry["required"] if key in keys]  # the others may be inherited
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+class Described(GenerateJsonSchema):
+    """Keys with their docstrings: pydantic would read them when a model is made, which every command had to wait for."""
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        """The schema of a model."""
+        described = super().model_schema(schema)
+        for name, text in docstrings(schema["cls"]).items():
+            described["properties"][schema["cls"].model_fields[name].alias or name]["description"] = text
+        return described
+
+
+def docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below the fields of a model, or of the bases that it has them from: Python keeps it in the source alone."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        for line, below in pairwise(class_body(base.__module__, base.__name__)):
+            match line, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text)
+                case ast.AnnAssign(target=ast.Name(id=name)), _:
+                    found.pop(name, None)
+    return {name: text for name, text in found.items() if name in model.model_fields}
+
+
+@functools.cache
+def class_body(module: str, name: str) -> Sequence[ast.AST]:
+    """The lines of a class of a module of this program, with a last one that is nothing; none of what is no such class."""
+    if not module.startswith("distill."):
+        return ()
+    classes = [node for node in module_body(module) if isinstance(node, ast.ClassDef) and node.name == name]
+    return [line for node in classes for line in (*node.body, ast.Pass())]
+
+
+@functools.cache
+def module_body(module: str) -> Sequence[ast.AST]:
+    """The lines of a module."""
+    return ast.parse(inspect.getsource(sys.modules[module])).body
 
 
 def create_partial(model: type[Strict], without: Collection[str]) -> type[Strict]:
@@ -61,7 +107,7 @@ def create_partial(model: type[Strict], without: Collection[str]) -> type[Strict
     for name, field in model.model_fields.items():
         if name not in without:
             default = None if field.is_required() else field.get_default()
-            fields[name] = (field.annotation, Field(default=default, description=field.description))
+            fields[name] = (field.annotation, Field(default=default, description=docstrings(model).get(name)))
     return create_model(f"{model.__name__}Defaults", __base__=Strict, **fields)
 
 

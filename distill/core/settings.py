@@ -31,7 +31,7 @@ ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 class Strict(BaseModel):
     """A frozen model that takes no unknown key and coerces no type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     REPLACED: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions, and what to write in place of each."""

@@ -13,6 +13,7 @@ Each output describes itself, so that a student that depends on `NAME/logits` al
 when they are added. (Logits of a masked language model are replayed, so they need `NAME/transform` beside them.)
 """
 
+import functools
 import hashlib
 import platform
 from collections.abc import Iterable
@@ -173,6 +174,7 @@ def _text(body: dict[str, Any]) -> str:
     return to_json({"format": FORMAT, "version": VERSION, "checksum": checksum, **body})
 
 
+@functools.cache
 def libraries() -> dict[str, str]:
     """Versions that may change the last bits of a number."""
     names = ("pyarrow", "torch", "transformers")

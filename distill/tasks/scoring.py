@@ -7,8 +7,6 @@ is what a bootstrap, and a cascade of two models, draw from.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import average_precision_score
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
@@ -45,6 +43,8 @@ def _labels(metric: str, judged: Array) -> float:
     if metric == "exact_match":
         return float((decided == true).all(axis=1).mean())
     if metric == "map":
+        from sklearn.metrics import average_precision_score
+
         seen = true.any(axis=0)
         return float(average_precision_score(true[:, seen], logits[:, seen])) if seen.any() else 0.0
     both, either = (decided * true).sum(axis=0), (decided + true).sum(axis=0)
@@ -57,6 +57,8 @@ def _numbers(metric: str, judged: Array) -> float:
     """`pearson` or `spearman` correlation, judged (rows, 2); 0 where one side never changes."""
     if len(judged) < 2 or (np.ptp(judged, axis=0) == 0).any():
         return 0.0
+    from scipy.stats import pearsonr, spearmanr
+
     return float((spearmanr if metric == "spearman" else pearsonr)(*judged.T).statistic)
 
 
