@@ -1,5 +1,9 @@
-"""Shapes are checked while tests run; tiny random models and data stand in for real ones."""
+"""Shapes are checked while tests run; tiny random models and data stand in for real ones.
 
+Libraries are imported in the fixtures: pytest-xdist's own process, which runs no test, reads this file too.
+"""
+
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -12,48 +16,75 @@ install_import_hook("distill", "beartype.beartype")
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from transformers import PreTrainedTokenizerFast
 
-from distill.core import console
-from distill.data.dataset import Dataset
-from tests import tiny
-from tests.reports import news
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
-__all__ = ["news"]
+    from distill.data.dataset import Dataset
 
-torch.set_num_threads(1)  # of several, most wait for each other: tests have a process a core
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Imports make millions of objects that stay: to look for garbage among them, as a training run does, takes half a second."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for, among what the tests make."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Of several, most wait for each other: tests have a process a core."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test draws the same random numbers, and commands that it runs in this process leave its warnings alone."""
+    import torch
+
+    from distill.core import console
+
     torch.manual_seed(0)
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> "PreTrainedTokenizerFast":
+    from tests import tiny
+
     return tiny.tokenizer()
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory, tokenizer: "PreTrainedTokenizerFast") -> Path:
     """A prepared data set: read only."""
+    from tests import tiny
+
     return tiny.prepare(tmp_path_factory.mktemp("data") / "prepared" / "tiny", tokenizer)
 
 
 @pytest.fixture(scope="session")
-def dataset(prepared: Path) -> Dataset:
+def dataset(prepared: Path) -> "Dataset":
     """The same, opened."""
+    from distill.data.dataset import Dataset
+
     return Dataset.open(prepared)
 
 
 @pytest.fixture(scope="session")
-def teacher(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+def teacher(tmp_path_factory: pytest.TempPathFactory, tokenizer: "PreTrainedTokenizerFast") -> Path:
     """A random 4-layer teacher on disk: read only."""
+    from tests import tiny
+
     return tiny.save(tiny.bert(layers=4), tmp_path_factory.mktemp("teachers") / "tiny", tokenizer)
 
 

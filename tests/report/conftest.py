@@ -1,0 +1,3 @@
+from tests.reports import news
+
+__all__ = ["news"]
