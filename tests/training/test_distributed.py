@@ -1,5 +1,6 @@
 """Two processes train what one does on batches of twice the size."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from distill.core.files import SCRATCH
 from distill.data.dataset import Dataset
 from distill.targets.materialization.outputs import MaterializeSpec
 from distill.training.distributed import is_main_process, written_once
-from tests import several, tiny
+from tests import ranks, several, tiny
 from tests.command_line import ROOT, environment
 from tests.formulas import JOB, random_model
 from tests.stores import materialize
@@ -26,7 +27,7 @@ students:
   own: {recipe: hinton, dataset: tiny, targets: targets, init: {from: data/teachers/own}, epochs: 1, seeds: [1, 2]}
 """
 TIRED = """\
-import os, runpy, sys
+import os
 from distill.data.batching import Collator
 from distill.core.errors import UserError
 gather = Collator.__call__
@@ -35,7 +36,6 @@ def tired(self, rows):
         raise UserError("the shard is gone")
     return gather(self, rows)
 Collator.__call__ = tired
-runpy.run_module("stages.student", run_name="__main__", alter_sys=True)
 """
 
 
@@ -48,26 +48,15 @@ def problem(folder: Path, tokenizer) -> Path:
     return folder
 
 
-def launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Two processes."""
-    return subprocess.run(
-        [sys.executable, "-m", *TORCHRUN, *arguments],
-        cwd=folder,
-        env=environment(OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory, tokenizer) -> tuple[dict[str, torch.Tensor], ...]:
     """Of one process, and of two."""
     folder = problem(tmp_path_factory.mktemp("several"), tokenizer)
     several.main(folder, folder / "one", 2 * BATCH)
     torch.use_deterministic_algorithms(False)
-    done = launch(ROOT, "-m", "tests.several", str(folder), str(folder / "two"), str(BATCH))
+    command = [sys.executable, "-m", *TORCHRUN, "-m", "tests.several", str(folder), str(folder / "two"), str(BATCH)]
+    variables = environment(OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore")
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("hinton: epoch 1 of 2") == 3
     assert done.stderr.count("goes on from checkpoint-6") == 1
@@ -95,35 +84,43 @@ def test_a_run_of_two_processes_that_was_interrupted_ends_as_an_undisturbed_one(
     assert all(torch.equal(two[f"resumed/{name}"], value) for name, value in whole.items())
 
 
-@pytest.fixture
-def project(tmp_path, tokenizer) -> Path:
-    """A folder in which the stages `teacher` and `student` can run."""
-    dataset = Dataset.open(tiny.prepare(tmp_path / "data/prepared/tiny", tokenizer))
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory, tokenizer) -> dict[str, tuple[Path, int, str]]:
+    """What two processes do that run the stage `student`, or `teacher`, or `student` where one has an error; by name.
+
+    A folder, the exit code, and what was written to stderr.
+    """
+    folder = tmp_path_factory.mktemp("stages") / "first"
+    dataset = Dataset.open(tiny.prepare(folder / "data/prepared/tiny", tokenizer))
     teacher = tiny.bert(layers=3, seed=1)
-    materialize(teacher, dataset, tmp_path / "data/targets/targets", MaterializeSpec())
-    tiny.save(tiny.bert(layers=2), tmp_path / "data/inits/own", tokenizer)
-    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
-    return tmp_path
+    materialize(teacher, dataset, folder / "data/targets/targets", MaterializeSpec())
+    tiny.save(tiny.bert(layers=2), folder / "data/inits/own", tokenizer)
+    (folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    cases = {"student": "", "teacher": "", "0": TIRED.replace("== RANK", "== '0'"), "1": TIRED.replace("== RANK", "== '1'")}
+    jobs = []
+    for name, code in cases.items():
+        own = shutil.copytree(folder, folder.parent / name)
+        jobs.append(ranks.Job(str(own), "stages.teacher" if name == "teacher" else "stages.student", "own", code))
+    return {name: (Path(job.folder), *done) for name, job, done in zip(cases, jobs, ranks.launch(jobs), strict=True)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "kind"), [("student", "students"), ("teacher", "teachers")])
-def test_a_stage_writes_once(project, stage, kind):
-    done = launch(project, "-m", f"stages.{stage}", "own")
-    assert done.returncode == 0, done.stderr
+def test_a_stage_writes_once(stages, stage, kind):
+    project, code, errors = stages[stage]
+    assert code == 0, errors
     assert (project / f"data/{kind}/own/model.safetensors").exists()
     assert (project / f"data/runs/{kind}/own.json").exists()
-    assert done.stderr.count("best epoch 1") == (2 if stage == "student" else 1)
+    assert errors.count("best epoch 1") == (2 if stage == "student" else 1)
     assert not list((project / SCRATCH / "training").rglob("checkpoint-*"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", ["0", "1"])
-def test_an_error_of_one_process_ends_all_with_one_line(project, rank):
-    (project / "tired.py").write_text(TIRED.replace("== RANK", f"== {rank!r}"), encoding="utf-8")
-    done = launch(project, "tired.py", "own")
-    assert done.returncode != 0
-    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == ["error: the shard is gone"], done.stderr
+def test_an_error_of_one_process_ends_all_with_one_line(stages, rank):
+    project, code, errors = stages[rank]
+    assert code != 0
+    assert [line for line in errors.splitlines() if line.startswith("error: ")] == ["error: the shard is gone"], errors
     assert not (project / "data/students/own").exists()
 
 
