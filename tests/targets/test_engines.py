@@ -24,7 +24,7 @@ from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.unit_pool import Pool
 from distill.targets.materialization.units import unique_rows
 from stages.targets import main
-from tests import tiny
+from tests import ranks, tiny
 from tests.command_line import contents, environment, invoke
 from tests.stores import no_folds
 
@@ -33,10 +33,13 @@ PARAMS = (
 )
 # A unit is 16 MB at least: so small a data set has one of each split otherwise.
 SMALL_UNITS = """\
-import dataclasses, runpy, sys
+import dataclasses
 from distill.targets.materialization import outputs as jobs
 job_of = jobs.job_of
 jobs.job_of = lambda settings: dataclasses.replace(job_of(settings), shard_bytes=3000)
+"""
+STAGE = """\
+import runpy, sys
 sys.argv = ["stages/targets.py", *sys.argv[1:]]
 runpy.run_module("stages.targets", run_name="__main__", alter_sys=True)
 """
@@ -79,7 +82,7 @@ def project(folder: Path, tokenizer, more: str = "", code: str = "") -> Path:
     """A folder in which the stage `targets` can run; with more settings, and code that its processes run first."""
     folder.mkdir()
     (folder / "params.yaml").write_text(PARAMS.replace("MORE", more), encoding="utf-8")
-    (folder / "small_units.py").write_text(code + SMALL_UNITS, encoding="utf-8")
+    (folder / "small_units.py").write_text(code + SMALL_UNITS + STAGE, encoding="utf-8")
     tiny.prepare(folder / "data/prepared/tiny", tokenizer, (300, 40, 40))
     tiny.save(tiny.bert(layers=3), folder / "data/teachers/tiny", tokenizer)
     no_folds(folder)
@@ -149,13 +152,16 @@ def test_processes_share_the_work_and_make_the_same_bytes(tmp_path, tokenizer, r
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["leader", "follower"])
-def test_an_error_of_one_process_ends_all_with_one_line(tmp_path, tokenizer, where):
-    folder = project(tmp_path / "project", tokenizer, code=FAILING.replace("MAIN", str(where == "leader")))
-    code, errors = finish(start(folder, *TORCHRUN))
-    assert code != 0
-    assert error_lines(errors) == ["error: the teacher is tired"]
-    assert not (folder / "data/targets/tiny").exists()
+def test_an_error_of_one_process_ends_all_with_one_line(tmp_path, tokenizer):
+    folders = {main: project(tmp_path / f"main-{main}", tokenizer) for main in (True, False)}
+    jobs = [
+        ranks.Job(str(folder), "stages.targets", "tiny", FAILING.replace("MAIN", str(main)) + SMALL_UNITS)
+        for main, folder in folders.items()
+    ]
+    for folder, (code, errors) in zip(folders.values(), ranks.launch(jobs), strict=True):
+        assert code != 0
+        assert error_lines(errors) == ["error: the teacher is tired"]
+        assert not (folder / "data/targets/tiny").exists()
 
 
 @pytest.mark.slow
