@@ -16,7 +16,7 @@ demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from wh
 setup: $(READY)  ## Make .venv and install everything into it, as the other commands do when they are called first.
 
 test: $(READY)  ## Run all tests.
-	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## Check style and types.
 	ruff check .
@@ -36,8 +36,9 @@ picture: $(READY)  ## Photograph the report for the README: docs/report.png, lig
 	python -m tests.benchmarks.picture
 
 clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included; what you `dvc add`ed stays.
-	rm -rf .venv .dvc/tmp dvc.lock data/.scratch data/prepared data/teachers data/targets \
-		data/audits data/inits data/students data/jobs data/exports data/runs data/metrics/students data/metrics/teachers data/metrics/exports data/metrics/targets data/metrics/benchmark.json data/evaluations data/plots data/report dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv .dvc/tmp dvc.lock dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	find data -mindepth 1 -maxdepth 1 ! -name README.md ! -name raw ! -name metrics -exec rm -rf {} +
+	cd data/metrics && rm -rf students teachers exports targets benchmark.json
 	ls data/raw/*.dvc > /dev/null 2>&1 || rm -rf .dvc/cache
 	for raw in data/raw/*/; do [ -e "$${raw%/}.dvc" ] || rm -rf "$$raw"; done
 

@@ -1,7 +1,8 @@
 """a table of answers, data/prepared/DATASET → data/targets/NAME/, data/audits/NAME.*, data/runs/given/NAME.json"""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +10,10 @@ from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder, to_json, write_text
 from distill.core.settings import load_entry
 from distill.params.given import GivenSettings
+
+if TYPE_CHECKING:
+    from distill.store.target_set import TargetStore
+    from distill.targets.given.join import AnsweredSplit
 
 LISTED = 100
 """Rows without an answer that the record names."""
@@ -24,17 +29,13 @@ def main(name: str) -> None:
     from distill.data.dataset import Dataset
     from distill.evaluation.teacher_answers import score_answers
     from distill.sources.files import read_local
-    from distill.store.output_names import LOGITS
     from distill.store.target_set import TargetStore
-    from distill.targets.given.join import join, shown
+    from distill.targets.given.join import join
     from distill.targets.given.table import read_answers
     from distill.targets.given.write import write_given
 
-    raw, dataset, out = (
-        Path(settings.table),
-        Dataset.open(Path("data/prepared", settings.dataset)),
-        Path("data/targets", name),
-    )
+    raw, out = Path(settings.table), Path("data/targets", name)
+    dataset = Dataset.open(Path("data/prepared", settings.dataset))
     if not raw.exists():
         raise UserError(f"{raw}: no such folder; run the stage that writes it, or put it there with `dvc add`")
     answers = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
@@ -43,25 +44,36 @@ def main(name: str) -> None:
         write_given(folder, dataset, splits, settings)
     store = TargetStore.open(out)
     write_audit(dataset, store, Path("data/audits", name), {})
-    scores = score_answers(store, dataset)
-    record: dict[str, Any] = {
-        split: {
-            "rows": part.rows,
-            "answered": len(part.positions),
-            "missing": list(map(shown, part.missing[:LISTED])),
-            "scores": scores.get(split, {}),
-        }
-        for split, part in splits.items()
-    }
-    sizes = {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(out.iterdir())}
-    tokens = sum(shard.tokens for part in store.manifest(LOGITS).splits.values() for shard in part.shards)
-    about = {"metric": dataset.metric, "strangers": strangers, "tokens": tokens, "bytes": sizes}
-    write_text(Path("data/runs/given", f"{name}.json"), to_json({"splits": record, **about}))
+    record = describe(out, store, splits, score_answers(store, dataset))
+    about = {"metric": dataset.metric, "strangers": strangers}
+    write_text(Path("data/runs/given", f"{name}.json"), to_json({**record, **about}))
     if strangers:
         print_result(f"given {name}: {strangers} of {len(answers)} answers are of no row of {settings.dataset}")
-    for split, part in record.items():
+    for split, part in record["splits"].items():
         right = f", {dataset.metric} {part['scores'][dataset.metric]:.4f} against its labels" if part["scores"] else ""
         print_result(f"given {name}: {split}: answers for {part['answered']} of {part['rows']} rows{right}")
+
+
+def describe(
+    folder: Path, store: "TargetStore", splits: "Mapping[str, AnsweredSplit]", scores: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """What the record says of a set: rows and answers of each split, tokens, and the bytes of each output."""
+    from distill.store.output_names import LOGITS
+    from distill.targets.given.join import shown
+
+    return {
+        "splits": {
+            split: {
+                "rows": part.rows,
+                "answered": len(part.positions),
+                "missing": list(map(shown, part.missing[:LISTED])),
+                "scores": scores.get(split, {}),
+            }
+            for split, part in splits.items()
+        },
+        "tokens": sum(shard.tokens for part in store.manifest(LOGITS).splits.values() for shard in part.shards),
+        "bytes": {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(folder.iterdir())},
+    }
 
 
 if __name__ == "__main__":

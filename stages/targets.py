@@ -13,6 +13,7 @@ from distill.params.targets import TargetSettings
 
 if TYPE_CHECKING:
     from distill.targets.materialization.engines import ProcessGroup
+    from distill.targets.materialization.materialize import Work
 
 
 @command
@@ -67,13 +68,21 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
             materializer.assemble(whole)
         previous.remember(out, scratch)
         pool.forget()
+    write_record(name, work, seconds)
+    write_text(Path("data/metrics/targets", f"{name}.json"), to_json(losses))
+    print_result(f"targets {name}: {work.tokens_computed} of {work.tokens} tokens read by the teacher in {seconds:.1f} s")
+
+
+def write_record(name: str, work: "Work", seconds: float) -> None:
+    """Write what a set has cost, earlier runs that made a part of it included, and the bytes of each output."""
+    from distill.targets.materialization import previous
+
+    scratch, out = SCRATCH / "targets" / name, Path("data/targets", name)
     size = {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(out.iterdir())}
     cost, computed = previous.total_cost(scratch, seconds, work.tokens_computed, work.tokens)
     record = to_json({"seconds": cost, "tokens_computed": computed, "tokens": work.tokens, "bytes": size})
     write_text(scratch / previous.RECORD, record)
     write_text(Path("data/runs/targets", f"{name}.json"), record)
-    write_text(Path("data/metrics/targets", f"{name}.json"), to_json(losses))
-    print_result(f"targets {name}: {work.tokens_computed} of {work.tokens} tokens read by the teacher in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

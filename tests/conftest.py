@@ -14,6 +14,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("distill", "beartype.beartype")
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 def pytest_collection() -> None:
     """Imports make millions of objects that stay: to look for garbage among them, as a training run does, takes half a second."""
     gc.disable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several processes, each of which takes file by file, none is left alone at the end with a long one: these come first."""
+    if hasattr(config, "workerinput"):
+        slow, tests = (
+            Counter(item.path for item in items if item.get_closest_marker("slow")),
+            Counter(item.path for item in items),
+        )
+        items.sort(key=lambda item: (-slow[item.path], -tests[item.path], item.path))
 
 
 def pytest_collection_finish() -> None:

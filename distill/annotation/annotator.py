@@ -32,6 +32,12 @@ class Usage:
         self.prompt_tokens += int(usage.get("prompt_tokens") or 0)
         self.answer_tokens += int(usage.get("completion_tokens") or 0)
 
+    def include(self, other: "Usage") -> None:
+        """Count what another has counted."""
+        self.requests += other.requests
+        self.prompt_tokens += other.prompt_tokens
+        self.answer_tokens += other.answer_tokens
+
     @property
     def tokens(self) -> int:
         """Of prompts and answers."""
@@ -42,9 +48,15 @@ class Usage:
 class Annotation:
     """What is known of a row: votes, or a distribution; or why there is neither."""
 
-    votes: tuple[str, ...] = ()
-    distribution: Distribution | None = None
-    why: str = ""
+    votes: tuple[str, ...]
+    distribution: Distribution | None
+    why: str
+    read: tuple[str, ...]
+    """The keys of the answers that say so."""
+    missing: tuple[tuple[str, Request], ...]
+    """The requests that are still to be sent, by key."""
+    usage: Usage
+    """What all answers of the row have cost, in whatever run."""
 
 
 @dataclass
@@ -65,41 +77,36 @@ class Annotator:
         requests = [build_request(self.settings, self.opening, texts, vote) for vote in range(self.settings.votes)]
         return [(key_of({**request, "extras": extras(self.settings, self.labels)}), request) for request in requests]
 
-    def annotation(self, texts: Texts) -> tuple[Annotation, list[str]]:
-        """What the answers that are there say of a row, and the keys of those that are read."""
-        votes, reasons, read = list[str](), list[str](), list[str]()
-        for key, _ in self.requests(texts):
+    def annotation(self, requests: Sequence[tuple[str, Request]]) -> Annotation:
+        """What the answers that are there say of a row, by its requests. A distribution is all that is needed of it."""
+        votes, reasons, read, missing = list[str](), list[str](), list[str](), list[tuple[str, Request]]()
+        soft, usage = list[tuple[str, str, Distribution]](), Usage()
+        for key, request in requests:
             response = self.responses.get(key)
             if response is None:
+                missing.append((key, request))
                 reasons.append(NOT_ASKED)
                 continue
+            usage.add(response)
             read.append(key)
             label, why = label_of(response, self.labels)
             if label is None:
                 reasons.append(why)
-                continue
-            if known := distribution(response, label, self.labels):
-                return Annotation((label,), known), [key]
-            votes.append(label)
-        return Annotation(tuple(votes), None, "" if votes else Counter(reasons).most_common(1)[0][0]), read
-
-    def following(self, texts: Texts) -> tuple[str, Request] | None:
-        """The next request of a row; None if no further answer is needed."""
-        for place, (key, request) in enumerate(self.requests(texts)):
-            response = self.responses.get(key)
-            if response is None:
-                return key, request
-            if place == 0 and (label := label_of(response, self.labels)[0]) and distribution(response, label, self.labels):
-                return None
-        return None
+            elif known := distribution(response, label, self.labels):
+                soft.append((key, label, known))
+            else:
+                votes.append(label)
+        if soft:
+            key, label, known = soft[0]
+            return Annotation((label,), known, "", (key,), (), usage)
+        why = "" if votes else Counter(reasons).most_common(1)[0][0]
+        return Annotation(tuple(votes), None, why, tuple(read), tuple(missing), usage)
 
     def used(self, rows: Sequence[Texts]) -> Usage:
         """What the answers to these rows have cost, in whatever run."""
         usage = Usage()
         for texts in rows:
-            for key, _ in self.requests(texts):
-                if (response := self.responses.get(key)) is not None:
-                    usage.add(response)
+            usage.include(self.annotation(self.requests(texts)).usage)
         return usage
 
     def within_budget(self, usage: Usage, flying: int) -> bool:
@@ -118,13 +125,15 @@ class Annotator:
             async def work() -> None:
                 nonlocal flying
                 for texts in unfinished:
-                    while (following := self.following(texts)) is not None:
+                    requests = self.requests(texts)
+                    while missing := self.annotation(requests).missing:
                         if failures or not self.within_budget(usage, flying):
                             return
                         flying += 1
                         try:
-                            response = await client.complete(following[1])
-                            self.responses.add(following[0], response)
+                            key, request = missing[0]
+                            response = await client.complete(request)
+                            self.responses.add(key, response)
                             usage.add(response)
                         except UserError as failure:
                             failures.append(failure)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from distill.annotation.annotator import Annotator
+from distill.annotation.annotator import Annotator, Usage
 from distill.annotation.prompts import Texts, user_prompt
 
 CHARACTERS_A_TOKEN, ANSWER_TOKENS = 4.0, 12.0
@@ -18,14 +18,13 @@ def estimate(annotator: Annotator, rows: Sequence[Texts]) -> dict[str, Any]:
     """
     settings = annotator.settings
     opening = sum(len(message["content"]) for message in annotator.opening)
-    used, characters_used, characters_left, left, soft = annotator.used(rows), 0, 0, 0, False
+    used, characters_used, characters_left, left, soft = Usage(), 0, 0, 0, False
     for texts in rows:
         characters = opening + len(user_prompt(texts))
-        annotation, _ = annotator.annotation(texts)
+        annotation = annotator.annotation(annotator.requests(texts))
+        used.include(annotation.usage)
         soft = soft or annotation.distribution is not None
-        waiting = (
-            0 if annotation.distribution else sum(annotator.responses.get(key) is None for key, _ in annotator.requests(texts))
-        )
+        waiting = len(annotation.missing)
         characters_used += characters * (settings.votes - waiting if not annotation.distribution else 1)
         if waiting:
             asked = 1 if soft and waiting == settings.votes else waiting

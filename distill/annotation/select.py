@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from distill.annotation.prompts import Texts, rows_of
-from distill.annotation.table import PARTS, ROWS, read_texts
+from distill.annotation.table import ROWS, read_texts, text_columns
 from distill.core.arrays import Array
 from distill.core.files import sha256, to_json, write_text
 from distill.core.numeric import log_softmax
@@ -48,11 +48,8 @@ def write_selection(folder: Path, dataset: Dataset, logits: Array, settings: Sel
     known, texts = read_texts(Path(settings.rows), "train"), rows_of(dataset, "train")
     open_rows = dataset.rows("train").labels == UNLABELLED
     chosen = choose(uncertainty(logits, settings.by), texts, open_rows, known, settings.count)
-    columns = {name: [each[place] for each in chosen] for place, name in enumerate(PARTS[: len(texts[0])])}
     (folder / ROWS).mkdir()
-    pa.parquet.write_table(
-        pa.table({name: pa.array(part, pa.string()) for name, part in columns.items()}), folder / ROWS / "train.parquet"
-    )
+    pa.parquet.write_table(pa.table(text_columns(chosen, len(texts[0]))), folder / ROWS / "train.parquet")
     made = {
         "dataset": dataset.folder.name,
         "fingerprint": sha256(dataset.folder / "dataset.json"),

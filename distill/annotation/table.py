@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from distill.annotation.annotator import Annotation, Annotator
+from distill.annotation.annotator import Annotation, Annotator, Usage
 from distill.annotation.prompts import Texts
 from distill.annotation.responses import FILE
 from distill.core.files import read_json, to_json, write_text
@@ -29,13 +29,14 @@ PARTS = ("text", "text_pair")
 
 def write_annotations(folder: Path, annotator: Annotator, rows: Mapping[str, Sequence[Texts]], dataset: str) -> dict[str, Any]:
     """Write what is known of the rows of each split; returns what annotations.json says."""
-    keys: list[str] = []
+    keys, usage = list[str](), Usage()
     found: dict[str, list[tuple[Texts, Annotation]]] = {split: [] for split in rows}
     unanswered = list[dict[str, Any]]()
     for split, texts in rows.items():
         for row, each in enumerate(texts):
-            annotation, read = annotator.annotation(each)
-            keys += read
+            annotation = annotator.annotation(annotator.requests(each))
+            keys += annotation.read
+            usage.include(annotation.usage)
             if annotation.votes:
                 found[split].append((each, annotation))
             else:
@@ -59,7 +60,7 @@ def write_annotations(folder: Path, annotator: Annotator, rows: Mapping[str, Seq
             }
             for split, texts in rows.items()
         },
-        **vars(annotator.used([each for texts in rows.values() for each in texts])),
+        **vars(usage),
     }
     write_text(folder / DESCRIPTION, to_json(made))
     return made
@@ -67,10 +68,7 @@ def write_annotations(folder: Path, annotator: Annotator, rows: Mapping[str, Seq
 
 def _table(rows: Sequence[tuple[Texts, Annotation]], labels: Sequence[str], soft: bool) -> pa.Table:
     """The texts of answered rows, and their labels: all as log-probabilities if some have them, else all as votes."""
-    pairs = len(rows[0][0]) if rows else 1
-    columns: dict[str, pa.Array] = {
-        name: pa.array([texts[place] for texts, _ in rows], pa.string()) for place, name in enumerate(PARTS[:pairs])
-    }
+    columns = text_columns([texts for texts, _ in rows], len(rows[0][0]) if rows else 1)
     if soft:
         values = [annotation.distribution or _smoothed(annotation.votes, labels) for _, annotation in rows]
         columns["log_probabilities"] = pa.array(values, pa.struct([(label, pa.float64()) for label in labels]))
@@ -83,6 +81,11 @@ def _smoothed(votes: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
     """Log-probabilities from votes, each label with one more (a uniform Dirichlet prior)."""
     counts = Counter(votes)
     return {label: float(np.log((counts[label] + 1) / (len(votes) + len(labels)))) for label in labels}
+
+
+def text_columns(texts: Sequence[Texts], parts: int) -> dict[str, pa.Array]:
+    """Texts as `read_texts` finds them: a column, or two of pairs."""
+    return {name: pa.array([each[place] for each in texts], pa.string()) for place, name in enumerate(PARTS[:parts])}
 
 
 def read_texts(folder: Path, split: str) -> list[Texts]:

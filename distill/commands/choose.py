@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import click
 from distill.core.console import PARAMS, command
 
 if TYPE_CHECKING:
-    from distill.report.choose import Budget, Candidate, Choice, Preference
+    from distill.report.candidates import Candidate
+    from distill.report.choose import Budget, Choice, Preference
 
 
 @command
@@ -39,14 +41,13 @@ def main(
     Without a limit or a preference: the fastest that keeps 97% of its teacher's score, or, if none does, the best score.
     Exits with 1 if none fits, and says which is nearest and which limit, relaxed alone, would admit one.
     """
-    from dataclasses import asdict
-
     from distill.core.errors import UserError
     from distill.core.files import to_json
     from distill.core.settings import nearest
     from distill.pipeline.project import load_params
     from distill.pipeline.resolve import resolve
-    from distill.report.choose import Budget, measured
+    from distill.report.candidates import measured
+    from distill.report.choose import Budget
 
     resolved = resolve(load_params(PARAMS))
     students = resolved.shippable()
@@ -68,7 +69,8 @@ def main(
 
 def answer(found: "Sequence[Candidate]", budget: "Budget", prefer: "Preference | None") -> "tuple[Choice, str]":
     """A data set's choice and the sentence that tells it; without any wish the one that is recommended."""
-    from distill.report.choose import Budget, alone, choose, recommendation, recommended, sentence
+    from distill.report.candidates import alone
+    from distill.report.choose import Budget, choose, recommendation, recommended, sentence
 
     if budget == Budget() and prefer is None:
         return choose(alone(found), *recommended(found)), recommendation(found)

@@ -26,6 +26,8 @@ from distill.tasks.registry import task_of
 
 Kept = dict[tuple[str, str], Judged]
 """By split and model what is judged: distill/tasks/judged.py."""
+Measured = tuple[dict[str, Any], Detail, Kept]
+"""Metrics, the description of the predictions, and what is judged."""
 
 
 def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Detail]:
@@ -38,9 +40,7 @@ def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Det
     return scores, detail_of(task, kept, split, tokenizer)
 
 
-def measure_student(
-    folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]
-) -> tuple[dict[str, Any], Detail, Kept]:
+def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]) -> Measured:
     """A student's scores on the test split, means over its seeds, and its relation to the teacher, whose logits the store has.
 
     Where a given set has answers for some of the test rows alone, the relation and the retention are of these, counted as
@@ -51,30 +51,22 @@ def measure_student(
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     validation = EvaluationSplit.from_dataset(dataset, "validation")
     teacher, before = TeacherAnswers.of(store, task, dataset, split, validation)
-    judged: Kept = {
-        (name, TEACHER): task.judged(each.kept, each.split)
-        for name, each in (("validation", before), ("test", teacher))
-        if each is not None and each.lines is None
-    }
-    runs, compared = {}, []
-    detail, shipped = Detail(task.name), {}
+    judged = _judged_teacher(task, before, teacher)
+    runs, compared, shipped, detail = {}, [], {}, Detail(task.name)
     for seed, place in seed_folders(folder, seeds).items():
         model, tokenizer = load_for(place, dataset)
         kept = predict(model.to(best_device()), task, split.rows, f"evaluate {folder.name}")
         own = judged["test", str(seed)] = task.judged(kept, split)
-        runs[seed] = task.measures(kept, split)
+        runs[seed] = {**task.measures(kept, split), **_uncalibrated(task, model, kept, split)}
         if teacher is not None:
             both = teacher.rows_of(kept)
             runs[seed] |= task.relation(both, teacher.kept, teacher.split)
             compared.append(task.judge(both, teacher.split))
-        if hasattr(model.config, "calibration_temperature"):
-            runs[seed]["calibration_error_before"] = task.calibration_error(kept * model.config.calibration_temperature, split)
         sizes = size(model, place)
         if place == folder:
-            sure = task.judged(predict(model, task, validation.rows, f"validate {folder.name}"), validation)
-            judged["validation", str(seed)] = sure
-            detail = _detail(task, kept, split, tokenizer, teacher)
-            detail = replace(detail, coverage=coverage(own), answered=answered(sure, own))
+            outputs = predict(model, task, validation.rows, f"validate {folder.name}")
+            sure = judged["validation", str(seed)] = task.judged(outputs, validation)
+            detail = replace(_detail(task, kept, split, tokenizer, teacher), coverage=coverage(own), answered=answered(sure, own))
             shipped = {"shipped": runs[seed][dataset.metric]} if len(seeds) > 1 else {}
             shipped |= _fitted(model, dataset) | _cascade(dataset, judged, str(seed))
     rows = np.array([judged["test", str(seed)].rows for seed in runs])
@@ -87,6 +79,22 @@ def measure_student(
         **shipped,
     }
     return scores, detail, judged
+
+
+def _judged_teacher(task: Task, validation: TeacherAnswers | None, test: TeacherAnswers | None) -> Kept:
+    """What is judged of the teacher, in the splits all of whose rows have its answers."""
+    splits = (("validation", validation), ("test", test))
+    return {
+        (name, TEACHER): task.judged(answers.kept, answers.split)
+        for name, answers in splits
+        if answers is not None and answers.lines is None
+    }
+
+
+def _uncalibrated(task: Task, model: PreTrainedModel, kept: Array, split: EvaluationSplit) -> dict[str, float]:
+    """The calibration error without the model's temperature, if it has one."""
+    temperature = getattr(model.config, "calibration_temperature", None)
+    return {} if temperature is None else {"calibration_error_before": task.calibration_error(kept * temperature, split)}
 
 
 def _detail(

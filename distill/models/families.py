@@ -103,6 +103,9 @@ NOT_EXPORTED = {
 }
 """Families whose exports would be wrong or fail, and why."""
 
+NOT_TRAINED = {"reformer": "in training it takes rows of one length alone, that of its table of positions (axial_pos_shape)"}
+"""Families that do not run on rows of several lengths, and why."""
+
 PER_LAYER = ("attention_window", "layer_types", "mlp_layer_types")
 """Lists in a config that have an entry a layer."""
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
-from distill.models.families import NOT_EXPORTED
+from distill.models.families import NOT_EXPORTED, NOT_TRAINED
 from distill.models.loading import require_fit
 
 LENGTHS = (6, 4)
@@ -30,11 +30,15 @@ def require_trainable(model: PreTrainedModel, dataset: Dataset, where: str, *, e
 def _problem(model: PreTrainedModel) -> str | None:
     if "attention_mask" not in inspect.signature(model.forward).parameters:
         return "it takes no attention mask, and reads padding as text"
+    unknown = [name for name in ("num_hidden_layers", "hidden_size") if getattr(model.config, name, None) is None]
+    if unknown:
+        return f"it is no stack of layers with a state for each token: its config.json has no {' and no '.join(unknown)}"
+    depth, shape = model.config.num_hidden_layers + 1, (len(LENGTHS), max(LENGTHS), model.config.hidden_size)
     try:
-        depth, shape = model.config.num_hidden_layers + 1, (len(LENGTHS), max(LENGTHS), model.config.hidden_size)
         found = [tuple(states.shape) for states in _states(model)]
     except Exception as error:  # noqa: BLE001 whatever a family raises
-        return " ".join(str(error).split())[:200] or type(error).__name__
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        return NOT_TRAINED.get(model.config.model_type) or f"it does not run on two short rows, one of them padded: {told}"
     return None if found == [shape] * depth else f"got {len(found)} hidden states of {found[-1]}, expected {depth} of {shape}"
 
 

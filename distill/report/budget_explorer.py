@@ -13,21 +13,8 @@ from typing import Any
 from distill.core.files import read_json
 from distill.params.resolved import Resolved
 from distill.report import pareto
-from distill.report.choose import (
-    KEPT,
-    ORDERS,
-    REFERENCE,
-    Budget,
-    Candidate,
-    alone,
-    brief,
-    choose,
-    described,
-    measured,
-    ranked,
-    recommendation,
-    recommended,
-)
+from distill.report.candidates import REFERENCE, Candidate, alone, measured
+from distill.report.choose import KEPT, ORDERS, Budget, brief, choose, described, ranked, recommendation, recommended
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.pareto import Teacher, chart
 from distill.report.vega import COLOURS
@@ -42,6 +29,7 @@ BEHIND_IT = "M7-13h3v4h4v3h-4v4h-3v-4h-4v-3h4z"
 """A plus beside the mark of a cascade."""
 PLUS = "M-1.5-6h3v4.5h4.5v3h-4.5v4.5h-3v-4.5h-4.5v-3h4.5z"
 """The same in the key."""
+BEHIND = "with the teacher behind it; its latency is a sum of p95s: the student’s, and the teacher’s times the share of rows sent"
 PREFERENCES = {"score": "best score", "latency": "fastest", "size": "smallest"}
 ANY = "any"
 MOST = 60
@@ -63,7 +51,7 @@ def answer(params: Resolved, data: Path) -> dict[str, Any]:
     sizes = {name: getattr(pareto, name.upper()) for name in ("width", "height", "left", "right", "top", "bottom")}
     shapes = [{"form": form, "name": name, "path": path} for form, (name, path) in SHAPES.items()]
     if any(candidate.sent is not None for own in candidates.values() for candidate in own):
-        shapes.append({"form": "cascade", "name": "with the teacher behind it", "path": PLUS})
+        shapes.append({"form": "cascade", "name": BEHIND, "path": PLUS})
     return {"sets": sets, "lines": lines, "machine": machine, "picture": {**sizes, "shapes": shapes, "preferences": PREFERENCES}}
 
 

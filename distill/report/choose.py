@@ -1,62 +1,19 @@
-"""Which student to ship within a budget of latency, retention and size, from what was measured; no torch.
-
-A candidate is a student in a format (torch, ONNX, INT8). Scores of exports are those of the very files that are shipped.
-"""
+"""Which student to ship within a budget of latency, retention and size, from what was measured; no torch."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from distill.core.errors import UserError
-from distill.core.files import read_json
+from distill.report.candidates import Candidate, alone
 from distill.report.metric_names import METRIC_NAMES, shown
 
-REFERENCE = "torch-fp32"
-"""The format of the teacher that speeds and sizes are compared with."""
-BEHIND = {"torch-fp32": "torch-fp32", "onnx-fp32": "onnx-fp32", "onnx-int8": "onnx-fp32"}
-"""Of each format of a student, that of the teacher which answers in a cascade what the student sends on."""
-SCORED = {"onnx-fp32": "fp32", "onnx-int8": "int8"}
-"""Formats that are scored as files of their candidate: their key in the metrics of an export."""
-UNSCORED = ("torch-bf16",)
-"""Formats of which nobody measures a score: no candidates."""
 STEPS = {"max-latency-ms": 100, "max-megabytes": 100, "min-retention": 1000}
 """The limits of a budget; relaxed ones are rounded to so many steps a unit."""
 KEPT = 0.97
 """The share of its teacher's score that a student has to keep where nobody says more: DistilBERT's (Sanh et al. 2019)."""
 Preference = Literal["score", "latency", "size"]
 """What is to be best among what fits."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A student in a format."""
-
-    name: str
-    form: str
-    dataset: str
-    """The one that it was trained on, and scored on the test split of."""
-    teacher: str
-    metric: str
-    score: float
-    retention: float | None
-    """The share of its teacher's score; None if that is 0."""
-    latency_ms: float
-    megabytes: float
-    """Of 10⁶ bytes."""
-    speedup: float | None
-    """Over its teacher in torch, fp32; None if they were not timed on the same rows."""
-    smaller: float | None
-    """How many times smaller than its teacher in torch, fp32; None if that was not measured."""
-    sent: float | None = None
-    """Of a cascade: the share of the test rows that the student is not sure of, which its teacher answers; else None."""
-    threshold: float | None = None
-    """The probability from which on the student answers itself."""
-
-    def __str__(self) -> str:
-        alone = f"{self.name} ({self.form})"
-        return alone if self.sent is None else f"{alone} with {self.teacher} behind it"
 
 
 @dataclass(frozen=True)
@@ -105,99 +62,6 @@ ORDERS: Mapping[Preference, Callable[[Candidate], tuple[float, ...]]] = {
 """What comes first for each preference; of equal ones the first by name and format."""
 
 
-def measured(
-    data: Path,
-    origins: Mapping[str, str],
-    setting: str = "rows",
-    percentile: str = "p95",
-    benchmark: Any = None,
-    ensembles: frozenset[str] = frozenset(),
-) -> dict[str, list[Candidate]]:
-    """The candidates of each data set, as they lie under data/metrics.
-
-    `origins` holds the students that count, and the entry of `datasets` from which the data set of each was made; `benchmark` is
-    the content of benchmark.json, if it has been read already. Students of `ensembles` have no
-    cascade: no one model is behind them.
-    """
-    metrics = data / "metrics"
-    benchmark = benchmark or read_json(metrics / "benchmark.json", "what `dvc repro benchmark` writes")
-    scores, exports = (_read_all(metrics / kind) for kind in ("students", "exports/students"))
-    results: dict[str, list[Candidate]] = {dataset: [] for dataset in sorted(set(origins.values()))}
-    try:
-        timed = candidates(benchmark, scores, exports, setting, percentile)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{metrics}: a file is damaged or of an older version ({type(error).__name__}: {error}); "
-            "run `dvc repro --force --single-item benchmark`"
-        ) from None
-    for candidate in timed:
-        if candidate.name in origins and (candidate.sent is None or candidate.name not in ensembles):
-            results[origins[candidate.name]].append(candidate)
-    return results
-
-
-def _read_all(folder: Path) -> dict[str, Any]:
-    return {path.stem: read_json(path, "metrics") for path in sorted(folder.glob("*.json"))}
-
-
-def candidates(
-    benchmark: Mapping[str, Any],
-    students: Mapping[str, Mapping[str, Any]],
-    exports: Mapping[str, Mapping[str, Any]],
-    setting: str = "rows",
-    percentile: str = "p95",
-) -> list[Candidate]:
-    """All students in all formats that were timed in this setting (`rows`, or a number of tokens) and scored.
-
-    `benchmark` is data/metrics/benchmark.json; `students` and `exports` are their metrics files, by name.
-    """
-    results = []
-    for name, entry in sorted(benchmark["students"].items()):
-        if name not in students:
-            continue
-        record, metric = students[name], str(students[name]["metric"])
-        share = record["retention"] / record[metric] if record.get("retention") else None
-        reference = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(REFERENCE, {}).get("bytes")
-        for form, timed in sorted(entry["formats"].items()):
-            scores = exports.get(name, {}).get(SCORED[form], {}) if form in SCORED else record
-            if form in UNSCORED or metric not in scores or setting not in timed["latency"]:
-                continue
-            latency = timed["latency"][setting]
-            score = float(scores.get("shipped", scores[metric]))
-            kept = None if share is None else score * share
-            smaller = reference / timed["bytes"] if reference else None
-            figures = (float(latency[percentile]), timed["bytes"] / 1e6, latency.get("speedup"), smaller)
-            alone = Candidate(name, form, entry["dataset"], entry["teacher"], metric, score, kept, *figures)
-            teacher = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(BEHIND[form])
-            results += [alone, *_cascades(alone, scores, timed, teacher, setting, percentile, share)]
-    return results
-
-
-def _cascades(
-    alone: Candidate, scores: Mapping[str, Any], timed: Any, teacher: Any, setting: str, percentile: str, share: float | None
-) -> list[Candidate]:
-    """The student with its teacher behind it, if it has been scored so, and both were timed on the same rows."""
-    found, latency = scores.get("cascade"), timed["latency"][setting]
-    if found is None or teacher is None or setting not in teacher["latency"] or alone.speedup is None:
-        return []
-    behind, sent, score = teacher["latency"][setting], found["sent"], float(found[alone.metric])
-    half = latency["p50"] + sent * behind["p50"]
-    size = timed["bytes"] + teacher["bytes"]
-    return [
-        replace(
-            alone,
-            score=score,
-            retention=None if share is None else score * share,
-            latency_ms=float(latency[percentile] + sent * behind[percentile]),
-            megabytes=size / 1e6,
-            speedup=alone.speedup * latency["p50"] / half,
-            smaller=None if alone.smaller is None else alone.smaller * timed["bytes"] / size,
-            sent=sent,
-            threshold=found["threshold"],
-        )
-    ]
-
-
 def ranked(results: Sequence[Candidate], prefer: Preference) -> list[Candidate]:
     """The candidates, the preferred first."""
     return sorted(results, key=lambda own: (ORDERS[prefer](own), own.name, own.form, own.sent is not None))
@@ -221,11 +85,6 @@ def recommended(results: Sequence[Candidate]) -> tuple[Budget, Preference]:
     """
     budget = Budget(min_retention=KEPT)
     return (budget, "latency") if choose(alone(results), budget).best else (Budget(), "score")
-
-
-def alone(results: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that are no cascades."""
-    return [candidate for candidate in results if candidate.sent is None]
 
 
 def recommendation(results: Sequence[Candidate]) -> str:

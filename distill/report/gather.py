@@ -12,7 +12,7 @@ from distill.core.errors import UserError
 from distill.core.files import read_json
 from distill.evaluation.details import read_detail
 from distill.params.resolved import Resolved, Student
-from distill.report.choose import SCORED, UNSCORED
+from distill.report.candidates import SCORED, UNSCORED
 from distill.report.records import (
     BASELINE,
     Answered,

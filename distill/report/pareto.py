@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from distill.report.choose import Candidate
+from distill.report.candidates import Candidate
 from distill.report.metric_names import shown, title
 
 WIDTH, HEIGHT = 440, 300

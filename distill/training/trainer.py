@@ -108,26 +108,16 @@ def train(
     """
     if settings.epochs == 0:
         return Trained([], 0.0, 0.0, 0.0)
-    if len(rows) == 0:
-        raise UserError(
-            f"{title}: no training row has a label that weighs more than 0, and its loss reads labels alone; give rows of the "
-            "training split labels; a student can do without: recipe: hinton, alpha: 0"
-        )
-    if uses_bf16(settings) and not runs_in_bf16(model):
-        settings = settings.model_copy(update={"precision": "fp32"})
-        if is_main_process():
-            print_progress(f"{title}: a '{model.config.model_type}' overflows under bf16 autocast; trains in fp32")
+    _require_rows(rows, title)
+    settings = _with_safe_precision(settings, model, title)
     arguments = training_arguments(settings, len(rows), seed, scratch, validates=keep == "best")
     callbacks: list[TrainerCallback] = [EpochProgress(title)]
     if settings.patience is not None and keep == "best":
         callbacks.append(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
-    trained = DistillationModel(model, objective)
-    trainer = DistillationTrainer(trained, rows, validation, metric, args=arguments, callbacks=callbacks)
+    whole = DistillationModel(model, objective)
+    trainer = DistillationTrainer(whole, rows, validation, metric, args=arguments, callbacks=callbacks)
     checkpoint = last_checkpoint(scratch)
-    if checkpoint is not None and is_main_process():
-        print_progress(f"{title}: goes on from {Path(checkpoint).name}")
-    if len(rows) < len(rows.rows) and is_main_process():
-        print_progress(f"{title}: trains on {len(rows):,} of {len(rows.rows):,} rows; its loss reads nothing of the others")
+    _print_start(title, rows, checkpoint)
     trainer.started = time.perf_counter()
     with contextlib.closing(trainer):
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -135,6 +125,33 @@ def train(
     if is_main_process():
         shutil.rmtree(scratch, ignore_errors=True)
     return trainer.trained()
+
+
+def _require_rows(rows: Collator, title: str) -> None:
+    if len(rows) == 0:
+        raise UserError(
+            f"{title}: no training row has a label that weighs more than 0, and its loss reads labels alone; give rows of the "
+            "training split labels; a student can do without: recipe: hinton, alpha: 0"
+        )
+
+
+def _print_start(title: str, rows: Collator, checkpoint: str | None) -> None:
+    """Say where a run begins, and which rows it leaves out."""
+    if not is_main_process():
+        return
+    if checkpoint is not None:
+        print_progress(f"{title}: goes on from {Path(checkpoint).name}")
+    if len(rows) < len(rows.rows):
+        print_progress(f"{title}: trains on {len(rows):,} of {len(rows.rows):,} rows; its loss reads nothing of the others")
+
+
+def _with_safe_precision(settings: TrainingSettings, model: PreTrainedModel, title: str) -> TrainingSettings:
+    """The settings, with fp32 for a model that overflows under bf16 autocast."""
+    if not uses_bf16(settings) or runs_in_bf16(model):
+        return settings
+    if is_main_process():
+        print_progress(f"{title}: a '{model.config.model_type}' overflows under bf16 autocast; trains in fp32")
+    return settings.model_copy(update={"precision": "fp32"})
 
 
 class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):

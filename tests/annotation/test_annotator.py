@@ -66,7 +66,7 @@ def by_row(body: dict[str, Any], _: int) -> Reply:
 def test_each_row_is_asked_once_and_never_again(tmp_path: Path) -> None:
     with serving(by_row) as server:
         first = ask(server, tmp_path)
-        votes = [first.annotation(texts)[0].votes for texts in ROWS]
+        votes = [first.annotation(first.requests(texts)).votes for texts in ROWS]
         assert votes == [("bad",), ("good",)] * 3
         assert len(server.bodies) == 6
         ask(server, tmp_path)
@@ -92,7 +92,7 @@ def test_what_is_sent(tmp_path: Path) -> None:
 def test_votes_are_samples_with_seeds_of_their_own(tmp_path: Path) -> None:
     with serving(lambda body, _: labelled("good" if body["seed"] < 2 else "bad")) as server:
         annotator = ask(server, tmp_path, ROWS[:2], votes=5)
-        assert annotator.annotation(ROWS[0])[0].votes == ("good", "good", "bad", "bad", "bad")
+        assert annotator.annotation(annotator.requests(ROWS[0])).votes == ("good", "good", "bad", "bad", "bad")
         assert {body["temperature"] for body in server.bodies} == {1.0}
         assert len(server.bodies) == 10
 
@@ -102,7 +102,7 @@ def test_log_probabilities_make_further_votes_needless(tmp_path: Path) -> None:
     with serving(lambda *_: said('{"label": "good"}', tokens)) as server:
         annotator = ask(server, tmp_path, ROWS[:3], votes=5)
         assert len(server.bodies) == 3
-        assert annotator.annotation(ROWS[0])[0].distribution == pytest.approx({"good": -0.25, "bad": -1.5})
+        assert annotator.annotation(annotator.requests(ROWS[0])).distribution == pytest.approx({"good": -0.25, "bad": -1.5})
 
 
 def at_first(*failures: Reply) -> Answer:
@@ -123,7 +123,7 @@ def at_first(*failures: Reply) -> Answer:
 def test_what_passes_is_sent_again(tmp_path: Path, failures: list[Reply]) -> None:
     with serving(at_first(*failures)) as server:
         annotator = ask(server, tmp_path, ROWS[:2], parallel=1)
-        assert all(annotator.annotation(texts)[0].votes for texts in ROWS[:2])
+        assert all(annotator.annotation(annotator.requests(texts)).votes for texts in ROWS[:2])
         assert len(server.bodies) == 2 + len(failures)
 
 
@@ -135,7 +135,7 @@ def test_a_slow_answer_is_asked_for_again(tmp_path: Path) -> None:
 
     with serving(slow) as server:
         annotator = ask(server, tmp_path, ROWS[:1], timeout=0.1)
-        assert annotator.annotation(ROWS[0])[0].votes == ("bad",)
+        assert annotator.annotation(annotator.requests(ROWS[0])).votes == ("bad",)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_fields_that_a_server_does_not_know_are_left_out(tmp_path: Path, unknown
     with serving(strict) as server:
         annotator = ask(server, tmp_path, told=told, parallel=1)
         assert len(server.bodies) == 6 + requests
-    assert all(annotator.annotation(texts)[0].votes for texts in ROWS)
+    assert all(annotator.annotation(annotator.requests(texts)).votes for texts in ROWS)
     assert len(told) == requests
     assert all("does not take" in line for line in told)
 
@@ -203,7 +203,7 @@ def test_fields_that_a_server_does_not_know_are_left_out(tmp_path: Path, unknown
 def test_a_budget_stops_and_a_larger_one_goes_on(tmp_path: Path, budget: dict[str, int], answered: int) -> None:
     with serving(by_row) as server:
         annotator = ask(server, tmp_path, budget=budget, parallel=1)
-        found = [annotator.annotation(texts)[0] for texts in ROWS]
+        found = [annotator.annotation(annotator.requests(texts)) for texts in ROWS]
         assert [bool(one.votes) for one in found] == [True] * answered + [False] * (6 - answered)
         assert {one.why for one in found[answered:]} == {NOT_ASKED}
         ask(server, tmp_path, budget=budget, parallel=1)

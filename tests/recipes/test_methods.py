@@ -32,6 +32,7 @@ HALF = {"from": "data/teachers/tiny", "depth": 2}
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.2}
 """A short run's losses are compared, which dropout would move; and attention that is not even has something to teach."""
 NARROW = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, **STILL}
+TAGS = "token-classification"
 SHAPES = Shapes(2, 16, 4, 16, student_heads=2, teacher_heads=2)
 KEPT = {"hidden": [0, 2, 3, 4], "cls": [2], "attention": [2, 4], "relations": [4]}
 CELLS = {
@@ -63,7 +64,12 @@ STUDENTS = {
 
 
 def params(task: str) -> dict[str, Any]:
-    """One data set, one teacher of 4 layers, one target set, a student a cell."""
+    """One data set, one teacher of 4 layers, one target set, a student a cell that the task is measured in, and its ancestors."""
+    students: dict[str, dict[str, Any]] = {}
+    for name in [*(cell for own, cell in MEASURED if own == task), *(f"narrow-{cell}" for cell in OTHER_WIDTH if task == TAGS)]:
+        students |= {name: STUDENTS[name]}
+        ancestor = Path(STUDENTS[name]["init"]["from"])
+        students |= {ancestor.name: STUDENTS[ancestor.name]} if ancestor.parent.name == "students" else {}
     training = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32"}
     shape = {"task": task, "max_length": tiny.LENGTH.get(task, 12)}
     content: dict[str, Any] = {
@@ -71,7 +77,7 @@ def params(task: str) -> dict[str, Any]:
         "datasets": {"tiny": {"source": "tiny", **shape, **({"maskings": 2} if task == "masked-lm" else {})}},
         "teachers": {"tiny": {"dataset": "tiny", "checkpoint": {"path": "checkpoint"}}},
         "targets": {"tiny": {"teacher": "tiny", "dataset": "tiny", **KEPT}},
-        "students": {name: {"dataset": "tiny", "targets": "tiny", **cell} for name, cell in STUDENTS.items()},
+        "students": {name: {"dataset": "tiny", "targets": "tiny", **cell} for name, cell in students.items()},
     }
     if task == "masked-lm":
         content["targets"]["every"] = {"teacher": "tiny", "dataset": "tiny", "hidden": [4], "positions": "all"}
@@ -167,7 +173,7 @@ def test_soft_targets_at_every_token_train_and_are_measured_at_masked_ones(proje
     assert every["rows"] == some["rows"]
 
 
-@pytest.mark.parametrize("project", ["token-classification"], indirect=True)
+@pytest.mark.parametrize("project", [TAGS], indirect=True)
 @pytest.mark.parametrize("name", OTHER_WIDTH)
 def test_it_trains_a_random_student_that_is_narrower_than_its_teacher(project: Path, name: str) -> None:
     assert Path.cwd() == project

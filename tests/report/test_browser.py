@@ -9,7 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from distill.report.budget_explorer import answer
-from distill.report.choose import Budget, Candidate, choose, measured, sentence
+from distill.report.candidates import Candidate, measured
+from distill.report.choose import Budget, choose, sentence
 from distill.report.page import write_page
 from tests import browser, reports
 from tests.benchmarks.picture import photograph

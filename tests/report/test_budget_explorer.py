@@ -8,7 +8,8 @@ import pytest
 from distill.core.errors import UserError
 from distill.core.files import to_json
 from distill.report.budget_explorer import answer
-from distill.report.choose import measured, recommendation
+from distill.report.candidates import measured
+from distill.report.choose import recommendation
 from tests.reports import NEWS, SCORES, write_json, write_two
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from distill.commands.choose import main
-from distill.report.choose import Budget, Candidate, alone, candidates, choose, measured, recommendation, sentence
+from distill.report.candidates import Candidate, alone, candidates, measured
+from distill.report.choose import Budget, choose, recommendation, sentence
 from tests.command_line import invoke, python, refusal
 from tests.reports import PARAMS, write_json
 

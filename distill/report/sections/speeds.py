@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from distill.report.candidates import REFERENCE
 from distill.report.charts import FORMS, latency_chart
-from distill.report.choose import REFERENCE
 from distill.report.metric_names import shown, title
 from distill.report.parts import Block, Note
 from distill.report.records import DataSet, Format, Model
