@@ -159,7 +159,7 @@ def test_all_layers_learn_at_once_if_the_order_is_joint(tmp_path, words, store):
 
 
 def test_the_loss_of_every_stage_falls(tmp_path, words, store):
-    run, _ = distil(words, store, tmp_path / "run", chosen(epochs=30, earlier_rate=0.0, schedule="constant"), initial())
+    run, _ = distil(words, store, tmp_path / "run", chosen(epochs=15, earlier_rate=0.0, schedule="constant", learning_rate=6e-3), initial())
     losses = [entry["loss"] for entry in run.history if "loss" in entry]
     size = len(losses) // 3
     for start in (0, size, 2 * size):
@@ -240,7 +240,7 @@ def test_both_stages_train_a_mobilebert(tmp_path, task):
         set_labels(student.config, rows.labels)
     folder = tiny.save(student, tmp_path / "initial", tiny.masking_tokenizer())
     for stage, how in (("transfer", {"order": "joint"}), ("distill", {"alpha": 0.1})):
-        whole = settings(f"mobilebert-{stage}", epochs=8, batch_size=4, learning_rate=3e-3, precision="fp32", **how)
+        whole = settings(f"mobilebert-{stage}", epochs=4, batch_size=4, learning_rate=3e-3, precision="fp32", **how)
         (run,) = distill_student(folder, rows, store, whole, tmp_path / stage, tmp_path / "scratch", stage).values()
         losses = [entry["loss"] for entry in run.history if "loss" in entry]
         assert sum(losses[-6:]) < 0.95 * sum(losses[:6]), stage
