@@ -1,7 +1,6 @@
 """One temperature that makes a model's confidence honest (Guo et al. 2017, "On Calibration of Modern Neural Networks", §4.2)."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from distill.core.arrays import Array
 from distill.core.numeric import log_softmax
@@ -22,6 +21,8 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     """
     if len(logits) == 0:
         return 1.0
+    from scipy.optimize import minimize_scalar
+
     exact, real = logits.astype(np.float64), logits > PADDING
 
     def loss(power: float) -> float:

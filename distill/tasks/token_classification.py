@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float, Num, Shaped
-from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from distill.core.arrays import Array
@@ -51,6 +50,8 @@ class TokenClassification(Task):
             true, found = labels[start:stop][scored], predictions[start:stop][scored]
             counts[row, :2] = (true == found).sum(), len(true)
             if entities:
+                from seqeval.metrics.sequence_labeling import get_entities
+
                 wanted, got = (set(get_entities([split.labels[tag] for tag in tags])) for tags in (true, found))
                 counts[row, 3:] = len(wanted & got), len(got), len(wanted)
             else:

@@ -159,7 +159,9 @@ def test_all_layers_learn_at_once_if_the_order_is_joint(tmp_path, words, store):
 
 
 def test_the_loss_of_every_stage_falls(tmp_path, words, store):
-    run, _ = distil(words, store, tmp_path / "run", chosen(epochs=15, earlier_rate=0.0, schedule="constant", learning_rate=6e-3), initial())
+    run, _ = distil(
+        words, store, tmp_path / "run", chosen(epochs=15, earlier_rate=0.0, schedule="constant", learning_rate=6e-3), initial()
+    )
     losses = [entry["loss"] for entry in run.history if "loss" in entry]
     size = len(losses) // 3
     for start in (0, size, 2 * size):
