@@ -37,3 +37,11 @@ def test_a_probe_changes_neither_the_mode_nor_the_random_state(walk):
     require_trainable(model, walk.dataset, "here")
     assert not model.training
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_model_that_does_not_run_is_refused_with_what_was_tried_and_what_it_said(walk, monkeypatch):
+    model = tiny.family("bert", vocab_size=45)
+    monkeypatch.setattr(model, "forward", lambda input_ids, attention_mask, output_hidden_states: 1 / 0)
+    told = "here: a 'bert' cannot be distilled: it does not run on two short rows, one of them padded: division by zero; choose"
+    with pytest.raises(UserError, match=f"^{told}"):
+        require_trainable(model, walk.dataset, "here")

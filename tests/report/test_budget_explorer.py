@@ -77,3 +77,13 @@ def test_a_student_without_times_has_no_place_and_a_missing_benchmark_is_named(t
     path.unlink()
     with pytest.raises(UserError, match="dvc repro benchmark"):
         answer(params, tmp_path / "data")
+
+
+def test_where_there_are_cascades_the_key_says_what_their_latency_is(found: dict, tmp_path: Path) -> None:
+    params = write_two(tmp_path)
+    file = tmp_path / "data/metrics/exports/students/soft.json"
+    scores = json.loads(file.read_text(encoding="utf-8"))
+    scores["int8"]["cascade"] = {"threshold": 0.8, "sent": 0.25, "accuracy": 0.98}
+    write_json(file, scores)
+    assert "its latency is a sum of p95s" in answer(params, tmp_path / "data")["picture"]["shapes"][-1]["name"]
+    assert not any("p95" in shape["name"] for shape in found["picture"]["shapes"])
