@@ -189,7 +189,7 @@ def kill_a_worker(pids: Path, scratch: Path, process: subprocess.Popen[str], sec
 
 @pytest.mark.slow
 def test_an_error_of_a_ray_worker_is_one_line(tmp_path, tokenizer):
-    code, errors = finish(start(project(tmp_path / "project", tokenizer, ", engine: ray, workers: 2", LOST)))
+    code, errors = finish(start(project(tmp_path / "project", tokenizer, ", engine: ray, workers: 1", LOST)))
     assert code == 1
     (line,) = error_lines(errors)
     assert line.startswith("error: nowhere: no model")
