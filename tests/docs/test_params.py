@@ -58,6 +58,7 @@ def test_a_data_set_is_prepared_from_the_hubs_splits_and_columns(
     for split, table in hub.tables(place).items():
         pyarrow.parquet.write_table(table, raw / f"{split}.parquet")
     tiny.masking_tokenizer().save_pretrained("tokenizer")
+    content = {"defaults": content["defaults"], "datasets": {name: content["datasets"][name]}}
     content["datasets"][name]["tokenizer"] = {"path": "tokenizer"}
     with Path("params.yaml").open("w", encoding="utf-8") as stream:
         YAML(typ="safe", pure=True).dump(content, stream)
