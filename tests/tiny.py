@@ -120,6 +120,10 @@ def save(model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFas
 FAMILIES = ("bert", "roberta", "electra", "distilbert", "mobilebert")
 
 
+EAGER = ("deberta-v2", "megatron-bert", "mpnet")
+"""Families that have no other attention."""
+
+
 def family(model_type: str, head: str = "SequenceClassification", attention: str = "sdpa", **config: object) -> PreTrainedModel:
     """A random 3-layer model of a family with any head of transformers, its weights and biases far from 0."""
     torch.manual_seed(0)
@@ -129,6 +133,13 @@ def family(model_type: str, head: str = "SequenceClassification", attention: str
         "mobilebert": {**size, "embedding_size": 8, "intra_bottleneck_size": 16},
         "electra": {**size, "embedding_size": 16},
         "mpnet": {**size, "pad_token_id": 1},
+        "deberta-v2": {
+            **size,
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 8,
+            "norm_rel_ebd": "layer_norm",
+        },
         "modernbert": {**size, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
     }.get(model_type, size)
     common = {"vocab_size": len(WORDS) + len(SPECIAL), "max_position_embeddings": 32, "pad_token_id": 0}
@@ -136,7 +147,7 @@ def family(model_type: str, head: str = "SequenceClassification", attention: str
     settings = AutoConfig.for_model(model_type, **{**common, **own, **config})
     model = (
         getattr(transformers, f"AutoModelFor{head}")
-        .from_config(settings, attn_implementation="eager" if model_type == "mpnet" else attention)
+        .from_config(settings, attn_implementation="eager" if model_type in EAGER else attention)
         .eval()
     )
     with torch.no_grad():

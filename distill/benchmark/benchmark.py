@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from distill.benchmark.machine import Meter, describe
-from distill.benchmark.memory import peak_memory
+from distill.benchmark.memory import Job, peak_memories
 from distill.benchmark.runners import TORCH, Subject, fits, flops, random_rows, shuffled_rows
 from distill.benchmark.statistics import latency, speedup, throughput
 from distill.benchmark.timing import Arm, Batch, Plan, Times, interleave
@@ -54,11 +54,8 @@ def benchmark(subjects: Sequence[Subject], settings: Settings) -> dict[str, Any]
     results = {key: {"bytes": subject.bytes(key[2]), "latency": {}, "throughput": {}} for key, subject in owners.items()}
     _time(owners, runs, abouts, results, settings)
     del runs
-    longest = max(settings.lengths, default=1)
-    for key, subject in owners.items():
-        length = max(map(int, abouts[key[:2]]["flops"]), default=min(longest, subject.dataset.max_length))
-        batch = random_rows(subject.dataset.vocabulary, length)(0)
-        results[key]["memory"] = peak_memory(subject, key[2], settings.threads, batch)
+    for key, memory in zip(owners, peak_memories(_jobs(owners, abouts, settings)), strict=True):
+        results[key]["memory"] = memory
     document: dict[str, Any] = {
         "machine": describe(settings.threads),
         "settings": {"lengths": list(settings.lengths), "batches": list(settings.batches), "seconds": settings.seconds},
@@ -69,6 +66,15 @@ def benchmark(subjects: Sequence[Subject], settings: Settings) -> dict[str, Any]
         formats = {form: entry for (*owner, form), entry in results.items() if owner == [kind, name]}
         document[kind][name] = {**about, "formats": formats}
     return document
+
+
+def _jobs(owners: Mapping[Key, Subject], abouts: Mapping[tuple[str, str], Any], settings: Settings) -> list[Job]:
+    """Each model on the longest row of `lengths` that it has positions for."""
+    longest, jobs = max(settings.lengths, default=1), []
+    for (kind, name, form), subject in owners.items():
+        length = max(map(int, abouts[kind, name]["flops"]), default=min(longest, subject.dataset.max_length))
+        jobs.append((subject, form, settings.threads, random_rows(subject.dataset.vocabulary, length)(0)))
+    return jobs
 
 
 def _about(subject: Subject, lengths: Sequence[int]) -> dict[str, Any]:

@@ -3,15 +3,27 @@
 import multiprocessing
 import resource
 import sys
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from distill.benchmark.runners import Subject
 from distill.benchmark.timing import Batch
+from distill.core import progress
 from distill.core.errors import UserError
 
 CALLS = 3
+Job = tuple[Subject, str, int, Batch]
+"""A model, its format, how many threads it may use, and what it is run on."""
+AT_ONCE = 2
+"""Models measured side by side: nothing is timed, and each has a process of its own."""
+
+
+def peak_memories(jobs: Sequence[Job]) -> list[dict[str, int]]:
+    """`peak_memory` of each."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda job: peak_memory(*job), jobs)
+        return list(progress.bar(found, total=len(jobs), title="memory", unit="model"))
 
 
 def peak_memory(subject: Subject, form: str, threads: int, batch: Batch) -> dict[str, int]:

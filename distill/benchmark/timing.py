@@ -15,7 +15,7 @@ from distill.core.arrays import Array
 Name = TypeVar("Name", bound=Hashable)
 Batch = Mapping[str, Array]
 """`input_ids`, `attention_mask` and, of pairs, `token_type_ids`: (batch, seq) int64."""
-ROUNDS, ENOUGH = 10, 0.03
+ROUNDS, ENOUGH = 10, 0.05
 """Every so many rounds it is looked whether all ratios are known to so much of themselves, to each side: then it is enough."""
 
 

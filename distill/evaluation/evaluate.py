@@ -44,9 +44,9 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     """A student's scores on the test split, means over its seeds, and its relation to the teacher, whose logits the store has.
 
     Where a given set has answers for some of the test rows alone, the relation and the retention are of these, counted as
-    `retention_rows`; where for none, there are none. The description is of the predictions of the seed at the root of `folder`.
-    What is judged is of the test rows by each seed, of the validation rows by the former, and of those splits all of whose rows
-    have the teacher's answers by it, named TEACHER.
+    `retention_rows`; where for none, there are none. The relation is that before calibration. The description is of the
+    predictions of the seed at the root of `folder`. What is judged is of the test rows by each seed, of the validation rows by
+    the former, and of those splits all of whose rows have the teacher's answers by it, named TEACHER.
     """
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     validation = EvaluationSplit.from_dataset(dataset, "validation")
@@ -60,7 +60,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         runs[seed] = {**task.measures(kept, split), **_uncalibrated(task, model, kept, split)}
         if teacher is not None:
             both = teacher.rows_of(kept)
-            runs[seed] |= task.relation(both, teacher.kept, teacher.split)
+            runs[seed] |= task.relation(both * _temperature(model), teacher.kept, teacher.split)
             compared.append(task.judge(both, teacher.split))
         sizes = size(model, place)
         if place == folder:
@@ -93,8 +93,14 @@ def _judged_teacher(task: Task, validation: TeacherAnswers | None, test: Teacher
 
 def _uncalibrated(task: Task, model: PreTrainedModel, kept: Array, split: EvaluationSplit) -> dict[str, float]:
     """The calibration error without the model's temperature, if it has one."""
-    temperature = getattr(model.config, "calibration_temperature", None)
-    return {} if temperature is None else {"calibration_error_before": task.calibration_error(kept * temperature, split)}
+    if not hasattr(model.config, "calibration_temperature"):
+        return {}
+    return {"calibration_error_before": task.calibration_error(kept * _temperature(model), split)}
+
+
+def _temperature(model: PreTrainedModel) -> float:
+    """What brings a calibrated model's logits back to those that it learnt from its teacher, who is not calibrated."""
+    return float(getattr(model.config, "calibration_temperature", 1.0))
 
 
 def _detail(

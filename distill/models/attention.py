@@ -9,7 +9,7 @@ attention[3]                              # (batch, heads, seq, seq): Q·Kᵀ/�
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -21,7 +21,15 @@ from transformers import PreTrainedModel
 
 from distill.core.errors import UserError
 from distill.models.families import family_of, layer_stack, supporting
-from distill.models.positions import distance_biases, rotary_frequencies, rotated, spread
+from distill.models.positions import (
+    disentangled,
+    disentangled_share,
+    disentangled_vectors,
+    distance_biases,
+    rotary_frequencies,
+    rotated,
+    spread,
+)
 
 Projection = Literal["query", "key", "value"]
 
@@ -40,6 +48,10 @@ class Attention:
     """Of rotary positions."""
     biases: Callable[[int], Tensor] | None = None
     """By the longest row, (heads, distances), as `distance_biases` has them."""
+    vectors: Callable[[int], Tensor | None] | None = None
+    """By the longest row, (2, heads, distances, size), as `disentangled_vectors` has them."""
+    share: float = 1.0
+    """What scores are multiplied with beside 1/√d."""
 
     def part(self, projection: Projection, output: Tensor) -> Tensor:
         """A projection, of what its linear layer gives: all of it, or a third."""
@@ -57,7 +69,7 @@ def attention_modules(model: PreTrainedModel) -> list[Attention]:
     if names is None:
         raise UserError(
             f"attention of '{model_type}' models cannot be compared: their scores are not known to be Q·Kᵀ/√d of two linear "
-            f"layers (their positions are disentangled, or not known here); choose one of {supporting('attention')}, "
+            f"layers, or what positions do to them; choose one of {supporting('attention')}, "
             "or drop the attention terms"
         )
     found = []
@@ -68,7 +80,10 @@ def attention_modules(model: PreTrainedModel) -> list[Attention]:
         size = getattr(module, "attention_head_size", None) or model.config.hidden_size // heads
         frequencies = rotary_frequencies(model, number) if names.positions == "rotary" else None
         biases = partial(distance_biases, model) if names.positions == "bias" else None
-        found.append(Attention(query, key, value, heads, size, frequencies, biases))
+        own = Attention(query, key, value, heads, size, frequencies, biases)
+        if names.positions == "disentangled":
+            own = replace(own, vectors=partial(disentangled_vectors, model, number), share=disentangled_share(model))
+        found.append(own)
     return found
 
 
@@ -99,7 +114,9 @@ class CapturedAttention(Mapping[int, Tensor]):
             places = torch.arange(length, device=queries.device).expand(queries.shape[:2])
             queries, keys = (turned(states, places, attention.heads, attention.frequencies) for states in (queries, keys))
         scores = _products(queries, keys, attention.heads)
-        return scores if attention.biases is None else scores + spread(attention.biases(length), length)
+        if attention.vectors is not None and (vectors := attention.vectors(length)) is not None:
+            scores = scores + disentangled(_cut(queries, attention.heads), _cut(keys, attention.heads), vectors.float())
+        return scores * attention.share if attention.biases is None else scores + spread(attention.biases(length), length)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.layers)
@@ -116,11 +133,17 @@ def capture_attention(model: PreTrainedModel, layers: Sequence[int], *, values: 
     """
     captured = CapturedAttention({layer: attention_of(model, layer) for layer in layers})
 
+    def begin(layer: int, _module: nn.Module, _inputs: Any) -> None:
+        for projection in get_args(Projection):
+            captured.outputs.pop((layer, projection), None)
+
     def keep(layer: int, projection: Projection, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        captured.outputs[layer, projection] = captured.layers[layer].part(projection, output)
+        # DeBERTa projects its tokens first, then its distances.
+        captured.outputs.setdefault((layer, projection), captured.layers[layer].part(projection, output))
 
     with ExitStack() as hooks:
         for layer, attention in captured.layers.items():
+            hooks.enter_context(layer_stack(model)[1][layer - 1].register_forward_pre_hook(partial(begin, layer)))
             for projection in ("query", "key", "value") if values else ("query", "key"):
                 hook = partial(keep, layer, projection)
                 hooks.enter_context(getattr(attention, projection).register_forward_hook(hook))
@@ -165,10 +188,11 @@ def ragged_products(
     return products
 
 
-def _products(left: Tensor, right: Tensor, heads: int) -> Tensor:
-    def cut(states: Tensor) -> Tensor:
-        return states.float().view(*states.shape[:2], heads, -1).transpose(1, 2)
+def _cut(states: Tensor, heads: int) -> Tensor:
+    return states.float().view(*states.shape[:2], heads, -1).transpose(1, 2)
 
+
+def _products(left: Tensor, right: Tensor, heads: int) -> Tensor:
     with torch.autocast(left.device.type, enabled=False):  # which would compute the product in bf16
-        queries, keys = cut(left), cut(right)
+        queries, keys = _cut(left, heads), _cut(right, heads)
         return torch.matmul(queries * queries.shape[-1] ** -0.5, keys.transpose(-1, -2))

@@ -29,8 +29,9 @@ class AttentionNames:
     """The attribute that says how many heads there are; of the config, if the module has none."""
     norm: str | None = None
     """The layer's LayerNorm that projections read the hidden state through, from the layer on."""
-    positions: Literal["none", "rotary", "bias"] = "none"
-    """`rotary` turns queries and keys (Su et al. 2021, arXiv 2104.09864), `bias` adds a number a head and distance."""
+    positions: Literal["none", "rotary", "bias", "disentangled"] = "none"
+    """`rotary` turns queries and keys (Su et al. 2021, arXiv 2104.09864), `bias` adds a number a head and distance,
+    `disentangled` the products of queries and keys with vectors a head and distance (He et al. 2020, arXiv 2006.03654)."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,10 @@ class Family:
     """Of the module that has both: a feed-forward layer's first half, and the activation that alone reads it."""
 
 
+SELF_ATTENTION = AttentionNames("attention.self", "query", "key", "value", "num_attention_heads")
+
 BERT = Family(
-    attention=AttentionNames("attention.self", "query", "key", "value", "num_attention_heads"),
+    attention=SELF_ATTENTION,
     classifier=("base_model.pooler.dense", TANH, "classifier"),
     masked_lm_head="cls",
     masked_lm_transform=("cls.predictions.transform",),
@@ -69,6 +72,10 @@ FAMILIES = {
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
+    "data2vec-text": ROBERTA,
+    "ernie": BERT,
+    "megatron-bert": replace(BERT, attention=replace(SELF_ATTENTION, norm="attention.ln")),
+    "xlm-roberta-xl": replace(ROBERTA, attention=replace(SELF_ATTENTION, norm="attention.self_attn_layer_norm")),
     "electra": replace(
         BERT,
         classifier=("classifier.dense", GELU, "classifier.out_proj"),
@@ -89,6 +96,12 @@ FAMILIES = {
         masked_lm_transform=("head",),
     ),
     "mpnet": replace(ROBERTA, attention=AttentionNames("attention.attn", "q", "k", "v", "num_attention_heads", positions="bias")),
+    "deberta-v2": Family(
+        attention=AttentionNames(
+            "attention.self", "query_proj", "key_proj", "value_proj", "num_attention_heads", positions="disentangled"
+        ),
+        feed_forward=BERT.feed_forward,
+    ),
 }
 
 AFTER_PADDING = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distill.benchmark.benchmark import Settings, benchmark
-from distill.benchmark.memory import peak_memory, resident
+from distill.benchmark.memory import peak_memories, resident
 from distill.benchmark.runners import Subject, fits, flops, random_rows, shuffled_rows, torch_runner
 from distill.core.errors import UserError
 from distill.core.files import to_json
@@ -99,7 +99,9 @@ def test_all_formats_of_a_model_say_the_same(subjects, dataset) -> None:
 
 def test_everything_is_measured_and_compared_in_one_run(subjects, monkeypatch) -> None:
     monkeypatch.setattr("distill.benchmark.runners.has_fast_bf16", lambda: False)
-    monkeypatch.setattr("distill.benchmark.benchmark.peak_memory", lambda *_: {"process_bytes": 2, "model_bytes": 1})
+    monkeypatch.setattr(
+        "distill.benchmark.benchmark.peak_memories", lambda jobs: [{"process_bytes": 2, "model_bytes": 1}] * len(jobs)
+    )
     threads = torch.get_num_threads()
     try:
         found = benchmark(subjects, Settings(0.0, (8, 64), (4,), 1))
@@ -135,7 +137,7 @@ def test_memory_that_is_taken_and_given_back_counts() -> None:
 @pytest.mark.slow
 def test_memory_is_that_of_a_fresh_process(subjects, dataset) -> None:
     start, hoard = time.monotonic(), np.ones(2**29, np.uint8)
-    found = peak_memory(subjects[0], "onnx-int8", 1, random_rows(dataset.vocabulary, 8)(0))
+    found = peak_memories([(subjects[0], "onnx-int8", 1, random_rows(dataset.vocabulary, 8)(0))])[0]
     assert hoard.all()
     assert 0 < found["model_bytes"] < found["process_bytes"] < 2**30
     assert time.monotonic() - start < 60
@@ -152,4 +154,4 @@ class TooLarge(Subject):
 def test_a_process_that_the_system_ends_is_an_error_and_no_endless_wait(subjects, dataset) -> None:
     large = TooLarge(subjects[0].kind, "big", dataset, "tiny", "big")
     with pytest.raises(UserError, match=r"^data/teachers/big: the process that measured the memory of its onnx-int8 was ended"):
-        peak_memory(large, "onnx-int8", 1, {})
+        peak_memories([(large, "onnx-int8", 1, {})] * 3)

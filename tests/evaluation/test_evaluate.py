@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from distill.core.errors import UserError
 from distill.core.files import to_json
@@ -32,6 +33,21 @@ def test_a_student_that_is_its_teacher_retains_everything(dataset, store, teache
     assert (found["layers"], found["hidden_size"]) == (4, 16)
     assert found["bytes"] == (teacher / "model.safetensors").stat().st_size
     assert json.loads(to_json(found)) == found
+
+
+def test_calibration_does_not_lead_a_student_away_from_its_teacher(tmp_path, dataset, store, tokenizer):
+    model = tiny.bert(layers=4)
+    with torch.no_grad():
+        for part in (model.classifier.weight, model.classifier.bias):
+            part.div_(0.25)
+    model.config.calibration_temperature = 0.25
+    found, *_ = measure_student(tiny.save(model, tmp_path, tokenizer), dataset, store, (1,))
+    assert (found["agreement"], found["temperature"]) == (1.0, 0.25)
+    assert found["kl_from_teacher"] < 1e-6
+    assert found["calibration_error_before"] == pytest.approx(
+        measure_student(tiny.save(tiny.bert(layers=4), tmp_path, tokenizer), dataset, store, (1,))[0]["calibration_error"],
+        abs=1e-6,
+    )
 
 
 def test_every_seed_is_measured_and_the_mean_reported(tmp_path, dataset, store, tokenizer):

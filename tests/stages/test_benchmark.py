@@ -22,7 +22,9 @@ students:
 @pytest.fixture
 def project(in_project, monkeypatch, prepared, teacher, tokenizer):
     """A project with a teacher and a student, and one student more whose head is not trained."""
-    monkeypatch.setattr("distill.benchmark.benchmark.peak_memory", lambda *_: {"process_bytes": 2, "model_bytes": 1})
+    monkeypatch.setattr(
+        "distill.benchmark.benchmark.peak_memories", lambda jobs: [{"process_bytes": 2, "model_bytes": 1}] * len(jobs)
+    )
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)
     folder = in_project(PARAMS)
     (folder / "data/raw/tiny").mkdir(parents=True)

@@ -244,7 +244,7 @@ def test_no_rows_have_no_scores():
 @pytest.mark.parametrize(
     ("make", "family", "head", "message"),
     [
-        (lambda model: attention_weights(model, 1), "ernie", "SequenceClassification", "'ernie'"),
+        (lambda model: attention_weights(model, 1), "roc_bert", "SequenceClassification", "'roc_bert'"),
         (lambda model: embedding_weights(model, np.array([1])), "eurobert", "SequenceClassification", "'eurobert'"),
         (sequence_head, "modernbert", "SequenceClassification", "'modernbert'"),
         (sequence_head, "bert", "TokenClassification", "BertForTokenClassification"),

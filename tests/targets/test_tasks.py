@@ -138,14 +138,14 @@ def test_hidden_states_are_those_that_a_student_compares(tmp_path, datasets, tas
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        (MaterializeSpec(attention=(1,)), "attention of 'ernie' models cannot be compared.*not known"),
-        (MaterializeSpec(relations=(2,)), "attention of 'ernie' models cannot be compared.*not known"),
+        (MaterializeSpec(attention=(1,)), "attention of 'roc_bert' models cannot be compared.*not known"),
+        (MaterializeSpec(relations=(2,)), "attention of 'roc_bert' models cannot be compared.*not known"),
     ],
 )
 def test_what_cannot_be_replayed_for_a_family_is_refused_by_name_before_the_teacher_runs(tmp_path, datasets, job, message):
     dataset = datasets["regression"]
     with pytest.raises(UserError, match=message):
-        materializer(teacher_for(dataset, "ernie"), dataset, job, tmp_path)
+        materializer(teacher_for(dataset, "roc_bert"), dataset, job, tmp_path)
 
 
 @pytest.mark.parametrize("task", RAGGED)

@@ -20,7 +20,7 @@ from distill.core.devices import has_fast_bf16
 from distill.core.errors import UserError
 from distill.models.attention import Projection, attention_of, ragged_products, turned
 from distill.models.families import family_of, layer_stack
-from distill.models.positions import ragged_positions, spread
+from distill.models.positions import disentangled, ragged_positions, spread
 from distill.store.codecs.vectors import Codec, Planes
 from distill.store.replay.frozen_weights import FrozenMatrices, Lengths, copied, linear
 
@@ -109,6 +109,10 @@ class AttentionWeights(ProjectionWeights):
     """Of rotary positions."""
     biases: Float32[Tensor, "heads distances"] | None = None
     """What positions add, as `distance_biases` has it."""
+    vectors: Float32[Tensor, "2 heads distances size"] | None = None
+    """What positions are multiplied with, as `disentangled_vectors` has it."""
+    share: float | None = None
+    """What scores are multiplied with beside 1/√d."""
 
     def problem(self) -> str | None:
         """Heads that do not divide the projections; half a bottleneck."""
@@ -127,7 +131,12 @@ class AttentionWeights(ProjectionWeights):
         if self.biases is not None:
             for row, length in zip(scores, lengths.tolist(), strict=True):
                 row[:, :length, :length] += spread(self.biases, length)
-        return scores
+        if self.vectors is not None:
+            parts = (torch.split(states, lengths.tolist()) for states in (queries, keys))
+            for row, *both in zip(scores, *parts, strict=True):
+                own_queries, own_keys = (states.view(len(states), self.heads, -1).transpose(0, 1) for states in both)
+                row[:, : len(both[0]), : len(both[0])] += disentangled(own_queries, own_keys, self.vectors)
+        return scores if self.share is None else scores * self.share
 
 
 def attention_weights(model: PreTrainedModel, layer: int) -> AttentionWeights:
@@ -135,11 +144,14 @@ def attention_weights(model: PreTrainedModel, layer: int) -> AttentionWeights:
     query, key = (projection_weights(model, layer, projection) for projection in ("query", "key"))
     rest: dict[str, Any] = {name: value for name, value in vars(query).items() if name not in ("weight", "bias")}
     both: dict[str, Any] = {"weight": torch.cat([query.weight, key.weight]), "bias": torch.cat([query.bias, key.bias])}
-    own = attention_of(model, layer)
+    own, longest = attention_of(model, layer), model.config.max_position_embeddings
+    vectors = own.vectors and own.vectors(longest)
     return AttentionWeights(
         heads=own.heads,
         frequencies=None if own.frequencies is None else copied(own.frequencies),
-        biases=None if own.biases is None else copied(own.biases(model.config.max_position_embeddings)),
+        biases=None if own.biases is None else copied(own.biases(longest)),
+        vectors=None if vectors is None else copied(vectors),
+        share=None if own.vectors is None else own.share,
         **both,
         **rest,
     )
