@@ -5,13 +5,19 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ifdef QUIET
 export DISTILL_QUIET := 1
 endif
-.PHONY: setup demo test lint bench benchmark-presets quality picture clean
+.PHONY: setup demo demo-embedding test lint bench benchmark-presets quality picture clean
 
 demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was. QUIET=1 shows results alone.
 	python -m distill check
 	dvc repro $(if $(QUIET),--quiet)
 	@cat data/report/results.md
 	@python -m distill choose; echo "The report: $(CURDIR)/data/report/index.html"
+
+demo-embedding: $(READY)  ## Half of MiniLM for vectors of BBC's sentences, without a label, in a clone under data/.scratch.
+	test -d data/.scratch/embedding || git clone --quiet . data/.scratch/embedding
+	cp docs/params/embedding.yaml data/.scratch/embedding/params.yaml
+	cd data/.scratch/embedding && python -m distill check && dvc repro $(if $(QUIET),--quiet) && cat data/report/results.md && \
+		python -m distill choose; echo "The report: $(CURDIR)/data/.scratch/embedding/data/report/index.html"
 
 setup: $(READY)  ## Make .venv and install everything into it, as the other commands do when they are called first.
 

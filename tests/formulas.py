@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, PreTrainedModel
@@ -16,6 +15,7 @@ from transformers.masking_utils import eager_mask
 
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset, PreparedRows
+from distill.models.loading import model_class
 from distill.params.students import StudentSettings
 from distill.recipes.registry import RECIPES
 from distill.store.target_set import TargetStore
@@ -42,7 +42,26 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "minilm": {"relation_heads": 4, "key_weight": 0.5},
     "minilm-1": {"version": 1, "value_weight": 2.0},
 }
-NARROW = ("tinybert-intermediate", "mobilebert-transfer", "pkd-last", "fitnets", "minilm", "minilm-1")
+OF_VECTORS: dict[str, dict[str, Any]] = {
+    "cosine": {},
+    "embedding_mse": {"sizes": [4, 8]},
+    "embedding_mse-pca": {"projection": "pca"},
+    "similarity_kl": {"sizes": [3], "temperature": 0.3},
+    "leaf": {},
+}
+"""Those of sentence embedding, which has no labels."""
+TRUNKS = ("tinybert-intermediate", "mobilebert-transfer", "fitnets", "minilm", "minilm-1")
+"""Those that teach hidden states and attention alone, whatever the task."""
+NARROW = (
+    "embedding_mse-pca",
+    "similarity_kl",
+    "tinybert-intermediate",
+    "mobilebert-transfer",
+    "pkd-last",
+    "fitnets",
+    "minilm",
+    "minilm-1",
+)
 """Variants whose student may be narrower than its teacher."""
 ROWS = 60
 SEEN: list[tuple[Tensor, ...]] = []
@@ -53,7 +72,9 @@ def settings(variant: str, **changed: object) -> StudentSettings:
     """A student's settings."""
     entry = {"dataset": "tiny", "targets": "tiny", "init": {"from": "data/teachers/tiny", "depth": 2}}
     recipe = variant.partition("-")[0]
-    return RECIPES[recipe].model_validate({"recipe": recipe, **entry, **VARIANTS[variant], **changed}, strict=False)
+    return RECIPES[recipe].model_validate(
+        {"recipe": recipe, **entry, **(VARIANTS | OF_VECTORS)[variant], **changed}, strict=False
+    )
 
 
 def random_model(dataset: Dataset, layers: int, width: int = 16, seed: int = 0, heads: int = 2, **more: Any) -> PreTrainedModel:
@@ -72,7 +93,7 @@ def random_model(dataset: Dataset, layers: int, width: int = 16, seed: int = 0, 
         initializer_range=0.2,
         **more,
     )
-    return getattr(transformers, task_of(dataset.task).spec.auto_model).from_config(config).eval()
+    return model_class(task_of(dataset.task)).from_config(config).eval()
 
 
 class Problem:
@@ -155,6 +176,11 @@ AttentionInterface.register("recorded", recorded)
 AttentionMaskInterface.register("recorded", eager_mask)
 
 
+def answer_of(outputs: Any) -> Tensor:
+    """Logits, or vectors."""
+    return outputs.sentence_embedding if "sentence_embedding" in outputs else outputs.logits
+
+
 def inputs_of(batch: Mapping[str, Any]) -> dict[str, Tensor]:
     """What a model reads."""
     return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
@@ -178,7 +204,7 @@ class Observed:
         outputs = model(**inputs_of(batch), output_hidden_states=True)
         model.set_attn_implementation(before)
         spans = hasattr(outputs, "start_logits")
-        logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=-1) if spans else outputs.logits
+        logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=-1) if spans else answer_of(outputs)
         layers = [tuple(part.double() for part in layer) for layer in SEEN]
         return cls(logits.double(), [state.double() for state in outputs.hidden_states], layers)
 
@@ -306,7 +332,36 @@ class Formulas:
                 return sum(weight * divergence(self.relation(i, 4)) for i, weight in enumerate((1.0, 0.5, 1.0)))
             case "minilm-1":
                 return divergence(self.attention(2, 4)) + 2 * divergence(self.relation(2, 2))
+        return self.of_vectors(variant, trained)
+
+    def of_vectors(self, variant: str, axes: Any) -> Tensor:
+        """Those of sentence embedding; `axes` are the principal ones of the teacher's vectors."""
+        s, t = self.own.logits, self.theirs.logits
+        match variant:
+            case "cosine":
+                return torch.stack([1 - a @ b / a.norm() / b.norm() for a, b in zip(s, t, strict=True)]).mean()
+            case "embedding_mse":
+                return torch.stack([((s - t)[:, :size] ** 2).mean() for size in (4, 8, 16)]).mean()
+            case "embedding_mse-pca":
+                return ((s - t @ axes.double()) ** 2).mean()
+            case "similarity_kl":
+                return (alike(s, t, 0.3) + alike(s[:, :3], t, 0.3)) / 2
+            case "leaf":
+                return (s - t).norm(dim=1).mean()
         raise AssertionError(variant)
+
+
+def alike(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """The mean KL between how alike each row is to the others; 0 of one row."""
+    if len(student) == 1:
+        return 0 * student.sum()
+    found = []
+    for i in range(len(student)):
+        others = [j for j in range(len(student)) if j != i]
+        cosines = [torch.stack([v[i] @ v[j] / v[i].norm() / v[j].norm() for j in others]) for v in (student, teacher)]
+        q, p = [(part / temperature).softmax(0) for part in cosines]
+        found.append((p * (p / q).log()).sum())
+    return torch.stack(found).mean()
 
 
 def squares(rows: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -27,6 +27,7 @@ HEADS = {
     "token-classification": "TokenClassification",
     "question-answering": "QuestionAnswering",
     "masked-lm": "MaskedLM",
+    "sentence-embedding": "AutoModel",
 }
 """Of transformers, by task."""
 MANY = MaterializeSpec(hidden=(2, -1), cls=(1,), attention=(1, 3), shard_bytes=3000)
@@ -110,6 +111,8 @@ def live_outputs(
     real = batch["attention_mask"].bool()
     with torch.no_grad():
         outputs = model(**batch, output_hidden_states=True)
+    if "sentence_embedding" in outputs:
+        return outputs.sentence_embedding, [states[real] for states in outputs.hidden_states]
     logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=2) if "start_logits" in outputs else outputs.logits
     if logits.dim() == 3:
         logits = logits[real]

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
+from distill.models.sentence_encoder import SentenceEncoder
 from distill.params.datasets import DatasetSettings
 from distill.preparation.prepare import make_rows, write_dataset
 
@@ -145,11 +146,8 @@ def family(model_type: str, head: str = "SequenceClassification", attention: str
     common = {"vocab_size": len(WORDS) + len(SPECIAL), "max_position_embeddings": 32, "pad_token_id": 0}
     common["num_labels"] = 2 if head == "QuestionAnswering" else 3
     settings = AutoConfig.for_model(model_type, **{**common, **own, **config})
-    model = (
-        getattr(transformers, f"AutoModelFor{head}")
-        .from_config(settings, attn_implementation="eager" if model_type in EAGER else attention)
-        .eval()
-    )
+    made_by = SentenceEncoder if head == "AutoModel" else getattr(transformers, f"AutoModelFor{head}")
+    model = made_by.from_config(settings, attn_implementation="eager" if model_type in EAGER else attention).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             spread = torch.randn_like(parameter) * (0.17 if model_type == "mobilebert" else 0.3)
@@ -168,6 +166,8 @@ def padded(lengths: list[int], *, types: bool = False, seed: int = 0) -> dict[st
 
 
 TASKS = ("sequence-classification", "multi-label", "regression", "token-classification", "question-answering", "masked-lm")
+EMBEDDING = "sentence-embedding"
+"""Without labels, so that it is in no grid over TASKS."""
 LENGTH = {"question-answering": 16}
 """Tokens a row: 10, but for windows of contexts."""
 
@@ -181,6 +181,7 @@ def raw(task: str, count: int, seed: int) -> pa.Table:
         "token-classification": _tagged,
         "question-answering": _asked,
         "masked-lm": _told,
+        EMBEDDING: _alike,
     }
     if task == "sequence-classification":
         return pa.table(dict(zip(("text", "label"), rows(count, seed), strict=True)))
@@ -198,6 +199,8 @@ def prepare_task(
     tables = {
         split: raw(task, count, i) for i, (split, count) in enumerate(zip(("train", "validation", "test"), sizes, strict=True))
     }
+    if task == EMBEDDING:
+        how = {"columns": {"text_pair": "text_pair"}, **how}
     entry = settings(task, **how)
     folder.mkdir(parents=True)
     write_dataset(folder, *make_rows(tables, "tiny", entry), entry, tokenizer or masking_tokenizer())
@@ -242,6 +245,16 @@ def _asked(rng: random.Random) -> dict[str, Any]:
     whole = " ".join([*context[:place], answer, *context[place:]] if answerable else context)
     answers = {"text": [answer], "answer_start": [whole.index(answer)]} if answerable else {"text": [], "answer_start": []}
     return {"question": rng.choice(WORDS[:10]), "context": whole, "answers": answers}
+
+
+def _alike(rng: random.Random) -> dict[str, Any]:
+    """Pairs with a score, the share of words of the first text that the second one has too; every third row is a single text."""
+    words = [rng.choice(WORDS) for _ in range(rng.randint(3, 6))]
+    if rng.random() < 1 / 3:
+        return {"text": " ".join(words), "text_pair": None, "label": None}
+    others = [word if rng.random() < 0.5 else rng.choice(WORDS) for word in words]
+    alike = sum(word == other for word, other in zip(words, others, strict=True)) / len(words)
+    return {"text": " ".join(words), "text_pair": " ".join(others), "label": alike}
 
 
 def _told(rng: random.Random) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from distill.core.errors import UserError
 from distill.data.batching import pad_batch
 from distill.data.dataset import Dataset, PreparedRows
 from distill.export.session import FP32, INT8, files_of, open_session
-from distill.models.loading import load_for, require_positions
+from distill.models.loading import load_for, require_positions, weight_files
 
 TORCH, BF16, ONNX, ONNX_INT8 = "torch-fp32", "torch-bf16", "onnx-fp32", "onnx-int8"
 FILES = {ONNX: FP32, ONNX_INT8: INT8}
@@ -63,7 +63,7 @@ class Subject:
     def bytes(self, form: str) -> int:
         """What its weights take on disk: bf16 is made of the fp32 weights when they are loaded."""
         path = self.files()[form]
-        return sum(file.stat().st_size for file in (path.glob("*.safetensors") if path.is_dir() else files_of(path)))
+        return sum(file.stat().st_size for file in (weight_files(path) if path.is_dir() else files_of(path)))
 
 
 def torch_runner(model: PreTrainedModel) -> Callable[[Batch], object]:

@@ -48,7 +48,8 @@ class Dataset:
     folder: Path
     task: str
     labels: tuple[str, ...]
-    """Class names, tag names, `("score",)` for regression, `("start", "end")` for question answering, `()` for masked LM."""
+    """Class names, tag names, `("score",)` for regression, `("start", "end")` for question answering, `()` for masked LM and
+    sentence embedding."""
     metric: str
     max_length: int
     tokenizer: str
@@ -128,13 +129,14 @@ class PreparedRows:
     """(all tokens,) int8"""
     labels: Array
     """Sequence classification: (rows,) int64, UNLABELLED for transfer rows. Multi-label: (rows, labels) int64, 1 where a label
-    applies, UNLABELLED throughout for transfer rows. Regression: (rows,) float32, NaN for transfer rows.
+    applies, UNLABELLED throughout for transfer rows. Regression: (rows,) float32, NaN for transfer rows. Sentence embedding:
+    (rows,) float32, the score of the row's pair, NaN where it has none.
     Question answering: (rows, 2) int64, the first and last token of the answer in the row, (0, 0) where this window has none,
     UNLABELLED twice for transfer rows. Token classification and masked LM: (all tokens,) int64, the tag, or the id that was
     masked; UNLABELLED where nothing is to be predicted."""
     pad_token: int = 0
     examples: Array | None = None
-    """Question answering: (rows,) int64, the row of `Dataset.examples` that a window is of"""
+    """(rows,) int64: the row of `Dataset.examples` that a window is of; of sentence embedding, the pair that a text is of"""
     spans: Array | None = None
     """Question answering: (all tokens, 2) int32, the characters of the context that a token covers, (−1, −1) outside it"""
 
@@ -247,8 +249,9 @@ def write_split(
     }
     if types:
         columns["token_type_ids"] = _ragged(types, np.int8)
-    if "spans" in encoded:
+    if "example" in encoded:
         columns["example"] = pa.array(encoded["example"], pa.int64())
+    if "spans" in encoded:
         columns["spans"] = _ragged(encoded["spans"], np.int32, width=2)
     if not isinstance(labels, np.ndarray):
         columns["labels"] = _ragged(labels, np.int32)

@@ -26,7 +26,8 @@ class Rows:
     """
 
     texts: list[Any]
-    texts_pair: list[str] | None
+    texts_pair: list[Any] | None
+    """Of sentence embedding None where a row is a single text."""
     labels: Array
     """(rows,): int64 classes, UNLABELLED for transfer rows; float32 scores, NaN for them; or objects, None for them: lists of tag
     numbers, or Answers. Multi-label: (rows, labels) int64, 1 where a label applies, UNLABELLED throughout for transfer rows.
@@ -35,6 +36,8 @@ class Rows:
     ids: list[str] | None = None
     dropped: Mapping[int, str] = field(default_factory=dict)
     """Rows of the raw file that were left out, by their numbers, and why."""
+    examples: Array | None = None
+    """(rows,) int64: of the texts of pairs that became rows of their own, which pair each is of."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -65,6 +68,18 @@ class Rows:
             name: [part[i] for i in positions] for name in ("texts", "texts_pair", "ids") if (part := getattr(self, name))
         }
         return replace(self, **{"texts": [], **lists}, labels=self.labels[positions], numbers=self.numbers[positions])
+
+    def apart(self) -> "Rows":
+        """The texts of pairs as rows of their own, one after the other, each with the pair's label; single texts as they are."""
+        if self.texts_pair is None:
+            return self
+        pairs = np.repeat(np.arange(len(self)), [1 if text is None else 2 for text in self.texts_pair])
+        texts = [text for pair in zip(self.texts, self.texts_pair, strict=True) for text in pair if text is not None]
+        second = np.diff(pairs, prepend=-1) == 0
+        own = self.ids or []
+        ids = None if self.ids is None else [own[row] + ("-2" if late else "") for row, late in zip(pairs, second, strict=True)]
+        labels, numbers = self.labels[pairs], self.numbers[pairs]
+        return replace(self, texts=texts, texts_pair=None, labels=labels, numbers=numbers, ids=ids, examples=pairs)
 
     def with_transfer(self, more: "Rows") -> "Rows":
         """These rows, and then others without labels."""

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
 from distill.core.devices import best_device
+from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.evaluation.describe import detail_of
 from distill.evaluation.details import Detail
@@ -18,11 +19,13 @@ from distill.evaluation.selective import answered, coverage
 from distill.evaluation.teacher_answers import TeacherAnswers
 from distill.models.loading import load_for
 from distill.models.predict import predict
+from distill.store.expected import split_with_expected
 from distill.store.target_set import TargetStore
 from distill.tasks.base import EvaluationSplit, Task
 from distill.tasks.cascade import cascade
 from distill.tasks.judged import TEACHER, Judged
 from distill.tasks.registry import task_of
+from distill.tasks.sentence_embedding import is_scored
 
 Kept = dict[tuple[str, str], Judged]
 """By split and model what is judged: distill/tasks/judged.py."""
@@ -48,9 +51,11 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     predictions of the seed at the root of `folder`. What is judged is of the test rows by each seed, of the validation rows by
     the former, and of those splits all of whose rows have the teacher's answers by it, named TEACHER.
     """
-    task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
-    validation = EvaluationSplit.from_dataset(dataset, "validation")
+    task = task_of(dataset.task)
+    split, validation = (split_with_expected(dataset, store, name) for name in ("test", "validation"))
     teacher, before = TeacherAnswers.of(store, task, dataset, split, validation)
+    if dataset.spec.embeds and teacher is None and not is_scored(split):
+        raise UserError(f"{store.folder}: has no vectors of test rows, and their pairs have no scores; give one of the two")
     judged = _judged_teacher(task, before, teacher)
     runs, compared, shipped, detail = {}, [], {}, Detail(task.name)
     for seed, place in seed_folders(folder, seeds).items():

@@ -32,7 +32,8 @@ def text_of(task: Task, line: int, split: EvaluationSplit, tokenizer: PreTrained
         before, after = rows.tokens[rows.offsets[row] : place], rows.tokens[place + len(word) : rows.offsets[row + 1]]
         left, right = (_decoded(tokenizer, part.tolist()) for part in (before, after))
         return f"{_end(left, SHOWN // 2)} [{shown}] {_start(right, SHOWN // 2)}".strip()
-    return _start(_decoded(tokenizer, rows.tokens[rows.offsets[line] : rows.offsets[line + 1]].tolist()))
+    texts = [rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist() for row in task.rows_of(line, split)]
+    return _start("\n".join(_decoded(tokenizer, tokens) for tokens in texts))
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:

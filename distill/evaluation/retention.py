@@ -6,6 +6,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
+from distill.models.loading import weight_files
 from distill.tasks.base import Task
 
 RESAMPLES, TAILS = 2000, (0.025, 0.975)
@@ -43,7 +44,7 @@ def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
         "layers": int(model.config.num_hidden_layers),
         "hidden_size": int(model.config.hidden_size),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        "bytes": sum(file.stat().st_size for file in weight_files(folder)),
     }
 
 

@@ -53,7 +53,10 @@ class TeacherAnswers:
         lines = None
         if len(known) < len(split.rows):
             split, lines = split.part(known), split.rows.lines(known)
-        return cls(split, stored(reader, task, split.rows, per), lines) if len(known) else None
+        if not len(known):
+            return None
+        kept = stored(reader, task, split.rows, per)
+        return cls(task.expecting(split, task.judge(kept, split)) if task.spec.embeds else split, kept, lines)
 
     def rows_of(self, kept: Array) -> Array:
         """A student's predictions of all rows, for those that have answers."""

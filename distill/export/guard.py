@@ -103,6 +103,7 @@ class _Guard:
         self.folder, self.dataset, self.settings, self.calibration = folder, dataset, settings, calibration
         self.task, self.split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "validation")
         self.exact = predicted(folder / FP32, dataset, self.split)
+        self.split = self.task.expecting(self.split, self.task.judge(self.exact, self.split))
         self.score = self._score(self.exact)
         self.asked = excluded(folder / FP32, settings.keep_fp32)
         self.tries: list[Try] = []

@@ -79,7 +79,7 @@ def card(
     return CARD.format(
         **{"kind": kind, "name": name, "task": dataset.task, "metric": dataset.metric, "data": dataset.folder.name},
         **{"fp32": FP32, "int8": INT8, "rows": exports["rows"], "max_length": dataset.max_length},
-        header=_yaml({"library_name": "transformers", "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}),
+        header=_yaml({"library_name": _library(dataset), "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}),
         origin=_origin(job),
         size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
         files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
@@ -93,6 +93,10 @@ def card(
         md5=hashlib.md5(written.encode(), usedforsecurity=False).hexdigest(),
         stage="export" if kind == "students" else "export-teacher",
     )
+
+
+def _library(dataset: Dataset) -> str:
+    return "sentence-transformers" if dataset.spec.embeds else "transformers"
 
 
 def _files(model: str, scores: Mapping[str, Any], exports: Mapping[str, Any], metric: str) -> str:

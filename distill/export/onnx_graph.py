@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from distill.export.session import data_of
+from distill.models.sentence_encoder import SentenceEncoder
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OPSET = 18
@@ -26,8 +27,8 @@ def export_model(model: PreTrainedModel, path: Path) -> None:
 
     Weights are inside, or, of a model over INLINE bytes, in `data_of(path)`: torch has a file a tensor for them, others one.
 
-    Inputs are those of INPUTS that the model reads, (batch, length) int64. Outputs are `logits`, or `start_logits` and
-    `end_logits`; a masked language model's are of every token, over the whole vocabulary.
+    Inputs are those of INPUTS that the model reads, (batch, length) int64. Outputs are `logits`, `start_logits` and
+    `end_logits`, or `sentence_embedding`; a masked language model's are of every token, over the whole vocabulary.
 
     The graph comes from torch's tracing exporter. The newer one of torch 2.13 agrees with it to 1e-6 in every family here, but
     takes 5 to 14 times as long, writes source paths into the file, adds a check for NaN to every softmax, and ONNX Runtime's
@@ -45,7 +46,8 @@ def export_model(model: PreTrainedModel, path: Path) -> None:
 def _trace(model: PreTrainedModel, path: Path) -> None:
     names, training = inputs_of(model), model.training
     asked = type(model).__name__.endswith("ForQuestionAnswering")
-    outputs = ("start_logits", "end_logits") if asked else ("logits",)
+    answer = "sentence_embedding" if isinstance(model, SentenceEncoder) else "logits"
+    outputs = ("start_logits", "end_logits") if asked else (answer,)
     reads = [torch.full(TRACED, int(name != "token_type_ids"), device=model.device) for name in names]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")

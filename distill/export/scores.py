@@ -30,9 +30,10 @@ def measure_exports(folder: Path, dataset: Dataset, teacher: Mapping[str, Judged
     """
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     exact, rounded = (predicted(folder / name, dataset, split) for name in (FP32, INT8))
+    split = task.expecting(split, task.judge(exact, split) if teacher is None else teacher["test"].rows)
     cascades: dict[str, dict[str, Any]] = {FP32: {}, INT8: {}}
     if teacher is not None:
-        validation = EvaluationSplit.from_dataset(dataset, "validation")
+        validation = task.expecting(EvaluationSplit.from_dataset(dataset, "validation"), teacher["validation"].rows)
         for name, kept in {FP32: exact, INT8: rounded}.items():
             before = task.judged(predicted(folder / name, dataset, validation), validation)
             student = {"validation": before, "test": task.judged(kept, split)}

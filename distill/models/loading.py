@@ -20,6 +20,7 @@ from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
 from distill.models.families import family_of, supporting, usable_positions
+from distill.models.sentence_encoder import Pooling, SentenceEncoder
 from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
@@ -69,14 +70,28 @@ def require_fit(model: PreTrainedModel, dataset: Dataset, where: str) -> None:
     require_positions(model, dataset.max_length, where)
 
 
+def model_class(task: Task) -> Any:
+    """The class whose `from_pretrained` and `from_config` make models with the task's head."""
+    return SentenceEncoder if task.spec.embeds else getattr(transformers, task.spec.auto_model)
+
+
 def load_model(
-    place: str | Path, task: Task, labels: Sequence[str], *, new_head: bool, revision: str | None = None
+    place: str | Path,
+    task: Task,
+    labels: Sequence[str],
+    *,
+    new_head: bool,
+    revision: str | None = None,
+    pooling: Pooling | None = None,
 ) -> PreTrainedModel:
     """A checkpoint with the task's head for these labels, fp32, `sdpa` attention where it has it.
 
     With `new_head`, a head that is missing or of another size is newly made from torch's current random state. Without, the
-    checkpoint's own head must fit, and where labels are classes, their order must be that of the data.
+    checkpoint's own head must fit, and where labels are classes, their order must be that of the data. `pooling` is of encoders
+    without a head, whose folder does not say how they pool.
     """
+    if task.spec.embeds:
+        return _load_encoder(place, revision, pooling)
     named = _label_names(labels) if labels else {}
     if not new_head:
         _require_problem(place, task, revision)
@@ -84,7 +99,7 @@ def load_model(
     model, report = load_or_explain(
         place,
         "model",
-        lambda: getattr(transformers, task.spec.auto_model).from_pretrained(
+        lambda: model_class(task).from_pretrained(
             place, revision=revision, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True, **named
         ),
     )
@@ -101,6 +116,14 @@ def load_model(
     for fitted in ("thresholds", "calibration_temperature"):
         if new_head and hasattr(model.config, fitted):
             delattr(model.config, fitted)
+    _own_storage(model)
+    return cast(PreTrainedModel, model)
+
+
+def _load_encoder(place: str | Path, revision: str | None, pooling: Pooling | None) -> PreTrainedModel:
+    """An encoder that pools as its folder says, else by `pooling`."""
+    how = {} if revision is None else {"revision": revision}
+    model = load_or_explain(place, "model", lambda: SentenceEncoder.from_pretrained(place, pooling=pooling, **how))
     _own_storage(model)
     return cast(PreTrainedModel, model)
 
@@ -195,9 +218,14 @@ def _positions(model: PreTrainedModel) -> dict[str, Any]:
     return {name: getattr(model.config, name, None) for name in names}
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights: also those of the linear layer of a sentence encoder."""
+    return sorted([*folder.glob("model*.safetensors"), *folder.glob("*_Dense/model.safetensors")])
+
+
 def weights_fingerprint(folder: Path) -> str:
     """SHA-256 over the safetensors files of a model's folder."""
-    files = sorted(folder.glob("model*.safetensors"))
+    files = weight_files(folder)
     if not files:
         raise UserError(f"{folder}: no model.safetensors; run the stage that writes {folder}")
     return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()

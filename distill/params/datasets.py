@@ -51,10 +51,11 @@ class Columns(Strict):
 
     text: str = "text"
     text_pair: str | None = None
-    """The second text of a pair."""
+    """The second text of a pair. Sentence embedding: null where a row is a single text; without scores, what the first asks for.
+    """
     label: str = "label"
     """A class, or for regression a number. Empty (null) labels make transfer rows: the teacher's soft targets are all that is
-    learnt from them; so with `tags` and `answers`."""
+    learnt from them; so with `tags` and `answers`. Sentence embedding: how alike a pair is, which is measured and not learnt."""
     labels: tuple[str, ...] | None = None
     """Multi-label: one column of 0 and 1 a label, named as the label; instead of `label`, a column of lists of labels."""
     tokens: str = "tokens"
@@ -127,6 +128,9 @@ class DatasetSettings(Strict):
     """Question answering: tokens that neighbouring windows of a context share. Not given: a third of max_length, 128 of 384."""
     maskings: Annotated[int, Field(gt=0)] = 1
     """Masked LM: how many fixed maskings the training split has of each chunk of text; the other splits have one."""
+    sentences: Literal[True] | None = None
+    """Sentence embedding: cut single texts into sentences, each a row: at line ends, and behind `.`, `!` or `?` where no small
+    letter follows. Those of fewer than four words are left out."""
     mask_probability: Annotated[float, Field(ge=0, lt=1)] = 0.15
     """Masked LM: the share of tokens that are to be predicted. 0 masks nothing, for students of hidden states alone: one token of
     each row is asked for as it stands."""
@@ -138,7 +142,8 @@ class DatasetSettings(Strict):
     metric: str | None = None
     """The score that picks the best epoch and that retention is measured in. Not given: the task's first of accuracy macro_f1
     f1 mcc (classes), micro_f1 macro_f1 map (multi-label), pearson spearman (regression), entity_f1 (tags of entities)
-    token_accuracy macro_f1 (other tags), f1 exact_match (answers), accuracy (masked LM)."""
+    token_accuracy macro_f1 (other tags), f1 exact_match (answers), accuracy (masked LM), spearman (sentence embedding; of pairs
+    without scores ndcg_at_10 recall_at_1 recall_at_10 spearman)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of character 5-grams on."""
     seed: Annotated[int, Field(ge=0)] = 1

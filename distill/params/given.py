@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from distill.core.settings import Strict
 
-FORMS = ("probabilities", "logits", "log_probabilities", "votes", "label", "score")
+FORMS = ("probabilities", "logits", "log_probabilities", "votes", "label", "score", "embedding")
 """The ways to write an answer down."""
 KEYS = ("id", "text", "tokens")
 """What tells whose answer a row of the table is."""
@@ -42,6 +42,8 @@ class GivenColumns(Strict):
     """One label a row: multi-label and tokens, a list."""
     score: str | None = None
     """Regression: a number."""
+    embedding: str | None = None
+    """Sentence embedding: a list of numbers, as many in each row. Each text of a pair has a row of its own."""
 
     @property
     def form(self) -> str:
@@ -102,10 +104,11 @@ class GivenSettings(Strict):
         form = self.columns.form
         if self.votes is not None and form not in ("votes", "label"):
             raise ValueError(f"votes: smooths votes and labels, the answers are {form}; remove it")
-        if form == "score":
+        if form in ("score", "embedding"):
+            answers = "scores" if form == "score" else "vectors"
             for key, value, default in (("temperature", self.temperature, 1.0), ("labels", self.labels, None)):
                 if value != default:
-                    raise ValueError(f"{key}: is of labels, the answers are scores; remove it")
+                    raise ValueError(f"{key}: is of labels, the answers are {answers}; remove it")
         if isinstance(self.labels, tuple) and len(set(self.labels)) < len(self.labels):
             raise ValueError("labels: expected names in order, each once")
         if isinstance(self.labels, dict) and len(set(self.labels.values())) < len(self.labels):

@@ -1,6 +1,6 @@
 """`students` of params.yaml: how a student is initialized, and the settings that all recipes share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -84,6 +84,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(gt=0)]
 LayerNumber = Annotated[int, Field(ge=1)]
 HeadCount = Annotated[int, Field(ge=1)]
+VectorSize = Annotated[int, Field(ge=1)]
 LayerMap = Annotated[tuple[LayerNumber, ...] | None, Field(min_length=1)]
 """The teacher's layer for each of the student's."""
 
@@ -115,6 +116,11 @@ class Shapes:
     teacher_heads: int | None = None
     teacher_scores: bool = True
     """False if the store keeps attention as probabilities: scores up to a constant a query."""
+    student_size: int | None = None
+    """How many numbers a text's vector has, of sentence embedding."""
+    teacher_size: int | None = None
+    teacher_vectors: Callable[[], Any] | None = None
+    """Gives vectors of training rows, (rows, teacher's size) fp32, from which a projection is made."""
 
     def require_equal_heads(self, what: str, remedy: str) -> None:
         """Refuse what compares attention head by head, where the student has not as many heads as the teacher."""
@@ -197,6 +203,11 @@ class StudentSettings(TrainingSettings):
         return self.only_intermediate
 
     @property
+    def of_vectors(self) -> bool:
+        """Whether the recipe is of sentence embedding, whose teachers and students give vectors in place of logits."""
+        return False
+
+    @property
     def trains_head(self) -> bool:
         """Whether the logits are learnt. If not, the validation score says nothing of training, and the last epoch is kept."""
         return not self.only_intermediate
@@ -217,6 +228,58 @@ class StudentSettings(TrainingSettings):
         A recipe imports what needs torch inside this method, so that params.yaml is read and checked without it.
         """
         raise NotImplementedError
+
+
+class VectorStudentSettings(StudentSettings):
+    """What recipes of sentence embedding share: they read the teacher's vectors, and no labels."""
+
+    sizes: tuple[VectorSize, ...] = ()
+    """Matryoshka (Kusupati et al. 2022): how many of a vector's first numbers are to do as vectors of their own."""
+
+    @property
+    def of_vectors(self) -> bool:
+        """Vectors alone."""
+        return True
+
+    @property
+    def label_weight(self) -> float:
+        """There are no labels."""
+        return 0.0
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """The teacher's vectors, which a target set calls logits."""
+        return Needs(logits=True)
+
+    def require_comparable(self, shapes: Shapes) -> None:
+        """Refuse sizes that are no part of the student's vectors."""
+        if shapes.student_size and self.sizes and max(self.sizes) >= shapes.student_size:
+            raise UserError(
+                f"{self.recipe}: sizes: got {max(self.sizes)}, the student's vectors have {shapes.student_size} numbers, all of "
+                "which are compared anyway; expected smaller ones"
+            )
+
+
+class AlignedStudentSettings(VectorStudentSettings):
+    """Those that compare vectors number by number."""
+
+    projection: Literal["pca"] | None = None
+    """`pca` compares with the teacher's vectors along as many of their principal axes as the student's vectors have numbers. By
+    default both are of one width: a narrower student ends in a linear layer (`vector_size` of its architecture)."""
+
+    def require_comparable(self, shapes: Shapes) -> None:
+        """Refuse vectors of different sizes, unless the teacher's are to be projected on fewer numbers."""
+        super().require_comparable(shapes)
+        student, teacher = shapes.student_size, shapes.teacher_size
+        if student and teacher and student > teacher:
+            raise UserError(
+                f"{self.recipe}: the student's vectors have {student} numbers, the teacher's {teacher}; give the student's "
+                f"architecture vector_size: {teacher}"
+            )
+        if student != teacher and self.projection is None:
+            raise UserError(
+                f"{self.recipe}: compares vectors number by number, the student's have {student}, the teacher's {teacher}; give "
+                f"the student's architecture vector_size: {teacher}, or set projection: pca, or recipe: similarity_kl"
+            )
 
 
 class AnyStudent(StudentSettings):

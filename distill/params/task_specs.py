@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 TaskName = Literal[
-    "sequence-classification", "multi-label", "regression", "token-classification", "question-answering", "masked-lm"
+    "sequence-classification",
+    "multi-label",
+    "regression",
+    "token-classification",
+    "question-answering",
+    "masked-lm",
+    "sentence-embedding",
 ]
 
 Per = Literal["row", "token", "position"]
@@ -43,6 +49,8 @@ class TaskSpec:
     """Whether rows are windows of examples, which are kept beside them."""
     vocabulary: bool = False
     """Whether logits are over the whole vocabulary."""
+    embeds: bool = False
+    """Whether a model's answer is a vector of whatever width, not logits, and the texts of a pair are rows of their own."""
     not_audited: str | None = None
     """Why a teacher cannot contradict the labels."""
     not_given: str | None = None
@@ -50,8 +58,8 @@ class TaskSpec:
 
     @property
     def pairs(self) -> bool:
-        """Whether a row may be a pair of texts."""
-        return "text_pair" in self.columns
+        """Whether a model reads a row's two texts together."""
+        return "text_pair" in self.columns and not self.embeds
 
     @property
     def head(self) -> str:
@@ -130,6 +138,17 @@ TASK_SPECS: dict[str, TaskSpec] = {
         vocabulary=True,
         not_audited="the labels of masked-lm are the text itself, which no teacher can contradict",
         not_given="its targets are over all tokens of a tokenizer, which no table of answers has",
+    ),
+    "sentence-embedding": TaskSpec(
+        auto_model="AutoModel",
+        pipeline="sentence-similarity",
+        purpose="makes vectors of texts like those of `{data}`, whose cosine says how alike two texts are",
+        logits_per="row",
+        metrics=("spearman", "ndcg_at_10", "recall_at_1", "recall_at_10"),
+        columns=("text", "text_pair", "label", "id"),
+        keys=("transfer", "bad_rows", "sentences", "teacher_tokenizer", "teacher_max_length"),
+        embeds=True,
+        not_audited="rows of sentence-embedding have no labels that a teacher could contradict",
     ),
 }
 

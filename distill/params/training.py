@@ -50,6 +50,9 @@ class TeacherSettings(TrainingSettings):
     """
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Fine-tune a further teacher with each of these seeds: soft targets are the mean of theirs and this one's logits."""
+    pooling: Literal["mean", "cls", "last"] | None = None
+    """Sentence embedding: what makes a vector of the tokens' states, where the checkpoint is no folder of sentence-transformers,
+    which says so itself. Not given: their mean. Vectors then have length 1."""
 
     @model_validator(mode="after")
     def _further_teachers(self) -> "TeacherSettings":

@@ -26,6 +26,8 @@ def misfits(params: Params) -> Iterator[str]:
     for name, student in params.students.items():
         if student.sample_weight is not None and (line := _no_weights(params, student)):
             yield f"students.{name}.sample_weight: {line}"
+        if line := _wrong_recipe(params, student):
+            yield f"students.{name}.recipe: {line}"
         if line := _wrong_targets(params, student, sets[student.target_set].dataset):
             yield f"students.{name}.targets: {line}"
 
@@ -48,6 +50,11 @@ def _augmentations(params: Params) -> Iterator[str]:
 def _teachers(params: Params) -> Iterator[str]:
     """Further teachers that would tell nothing more."""
     for name, teacher in params.teachers.items():
+        embeds = TASK_SPECS[params.task(teacher.dataset)].embeds
+        if embeds and teacher.epochs:
+            yield f"teachers.{name}.epochs: '{teacher.dataset}' is for sentence-embedding, which has no labels; set epochs: 0"
+        if teacher.pooling is not None and not embeds:
+            yield f"teachers.{name}.pooling: is of sentence-embedding, '{teacher.dataset}' is for another task; remove it"
         further = "folds" if teacher.folds is not None else "seeds" if teacher.seeds else None
         if further and TASK_SPECS[params.task(teacher.dataset)].vocabulary:
             why = f"'{teacher.dataset}' is for masked-lm, which has no labels to learn by heart"
@@ -59,6 +66,8 @@ def _wrong_members(params: Params, name: str, ensemble: EnsembleSettings, sets: 
     task = params.task(ensemble.dataset)
     if TASK_SPECS[task].vocabulary:
         yield f"ensembles.{name}: '{ensemble.dataset}' is for {task}, whose logits are not kept; take others"
+    if TASK_SPECS[task].embeds:
+        yield f"ensembles.{name}: '{ensemble.dataset}' is for {task}: vectors of two teachers have no mean; name one of the sets"
     for place in ("first", "second"):
         member = getattr(ensemble, place)
         if sets[member].dataset != ensemble.dataset:
@@ -74,6 +83,9 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     spec = TASK_SPECS[task]
     if spec.not_given is not None:
         return f"dataset: '{given.dataset}' is for {task}: {spec.not_given}; let a teacher compute its targets"
+    if (form == "embedding") != spec.embeds:
+        takes = "embedding, a list of numbers a text" if spec.embeds else "answers about labels"
+        return f"columns.{form}: {task} takes {takes}; give that"
     if (form == "score" and task != "regression") or (task == "regression" and form not in ("score", "logits")):
         return f"columns.{form}: {task} takes {'score' if task == 'regression' else 'probabilities, votes or labels'}; give that"
     if task == "regression" and given.temperature != 1:
@@ -82,7 +94,7 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
         return f"columns.{key}: rows of {task} have {'text' if key == 'tokens' else 'tokens'}; give that, or id"
     if spec.labels_per_token and isinstance(getattr(given.columns, form), dict):
         return f"columns.{form}: {task} has an answer a token; name one column of lists"
-    pairs = params.datasets[params.origin(given.dataset)].columns.text_pair is not None
+    pairs = params.datasets[params.origin(given.dataset)].columns.text_pair is not None and spec.pairs
     if key == "text" and pairs != (given.columns.text_pair is not None):
         return f"columns.text_pair: rows of '{given.dataset}' are {'pairs; give it' if pairs else 'single texts; remove it'}"
     return None
@@ -106,6 +118,19 @@ def _no_weights(params: Params, student: StudentSettings) -> str | None:
         return f"weighs the loss against the labels, which {student.recipe} here does not learn from; set it to null"
     if TASK_SPECS[params.task(student.dataset)].not_audited:
         return "weighs labels that the teacher contradicts, those of masked-lm are the text itself; set it to null"
+    return None
+
+
+def _wrong_recipe(params: Params, student: StudentSettings) -> str | None:
+    """Why a recipe cannot learn a task: vectors of texts have recipes of their own."""
+    task = params.task(student.dataset)
+    if student.of_vectors and not TASK_SPECS[task].embeds:
+        return f"{student.recipe} learns vectors, '{student.dataset}' is for {task}; take a recipe of logits, such as hinton"
+    if TASK_SPECS[task].embeds and student.trains_head and not student.of_vectors:
+        return (
+            f"{student.recipe} learns labels or logits, '{student.dataset}' is for {task}, which has vectors; take "
+            "cosine, embedding_mse, similarity_kl or leaf"
+        )
     return None
 
 

@@ -8,12 +8,12 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-import transformers
 from transformers import AutoConfig, PreTrainedModel
 
 from distill.core.errors import UserError
 from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
+from distill.models.loading import model_class
 from distill.params.students import Needs
 from distill.params.targets import Split
 from distill.pipeline.entries import Params
@@ -138,7 +138,7 @@ def meta_model(config: Path, task: Task, labels: Sequence[str]) -> PreTrainedMod
     def build() -> Any:
         settings = AutoConfig.from_pretrained(config.parent, **({"num_labels": len(labels)} if labels else {}))
         with torch.device("meta"):
-            return getattr(transformers, task.spec.auto_model).from_config(settings)
+            return model_class(task).from_config(settings)
 
     model: PreTrainedModel = load_or_explain(config.parent, "config", build)
     return model

@@ -24,7 +24,7 @@ def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`;
     or, where they name no entities, `tags`: a `tag` for each word, null for one that the model does not see. Questions:
     `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the context has none. Masks: `fills`, for each
-    mask the likeliest tokens with their `probability`.
+    mask the likeliest tokens with their `probability`. Sentence embedding: `embedding`, the text's vector.
     """
     return ANSWERS[model.task](model, rows)
 
@@ -52,6 +52,11 @@ def _labels(model: Model, rows: Sequence[Row]) -> list[Answer]:
 def _numbers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     logits, encoded = _of_texts(model, rows)
     return _with_cuts([{"score": _round(row[0])} for row in logits], encoded)
+
+
+def _vectors(model: Model, rows: Sequence[Row]) -> list[Answer]:
+    encoded = model.encode([row["text"] for row in rows], [None] * len(rows))
+    return _with_cuts([{"embedding": list(map(_round, vector))} for vector in model.logits(encoded)], encoded)
 
 
 def _of_texts(model: Model, rows: Sequence[Row]) -> tuple[list[Array], list[Tokens]]:
@@ -166,4 +171,5 @@ ANSWERS: dict[str, Callable[[Model, Sequence[Row]], list[Answer]]] = {
     "token-classification": _entities,
     "question-answering": _spans,
     "masked-lm": _fills,
+    "sentence-embedding": _vectors,
 }

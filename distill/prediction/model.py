@@ -102,6 +102,8 @@ def open_model(place: Path, threads: int | None = None) -> Model:
 
 def task_name(config: Mapping[str, Any], labels: int, where: str) -> str:
     """The task that a model's head is for."""
+    if "sentence_embedding" in config:
+        return "sentence-embedding"
     (architecture,) = config.get("architectures") or ("none",)
     heads = {name: f"For{spec.head}" for name, spec in TASK_SPECS.items()}
     task = next((name for name, head in heads.items() if architecture.endswith(head)), None)
@@ -124,16 +126,16 @@ def _onnx(file: Path, threads: int | None) -> Run:
 
 def _torch(folder: Path, task_name: str, threads: int | None) -> tuple[Run, Encoder]:
     import torch
-    import transformers
 
     from distill.core.devices import best_device
     from distill.core.locations import load_or_explain
     from distill.data.tokenizers import load_tokenizer
+    from distill.models.loading import model_class
     from distill.models.predict import forward_of
     from distill.tasks.registry import task_of
 
     task = task_of(task_name)
-    load = getattr(transformers, task.spec.auto_model).from_pretrained
+    load = model_class(task).from_pretrained
     model = load_or_explain(folder, "model", lambda: load(folder, dtype="float32"))
     torch.set_num_threads(threads or torch.get_num_threads())
     forward = forward_of(model.eval().to(best_device()), task)

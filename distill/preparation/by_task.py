@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
+from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, encode
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
-from distill.preparation.columns import map_corpus, map_questions, map_texts, map_words
+from distill.preparation.columns import column_of, map_corpus, map_questions, map_sentences, map_texts, map_words
 from distill.preparation.masking import encode_corpus
 from distill.preparation.multi_label import map_several
 from distill.preparation.normalization import normalized
@@ -64,6 +65,28 @@ def _joined_words(rows: Rows) -> list[str]:
     return [" ".join(row) for row in rows.texts]
 
 
+def _joined_sentences(rows: Rows) -> list[str]:
+    pairs = rows.texts_pair or [None] * len(rows)
+    return [text if pair is None else f"{text} {pair}" for text, pair in zip(rows.texts, pairs, strict=True)]
+
+
+def _number_pairs(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
+    """Scores of pairs; a single text has none, and a split of single texts need not have the columns of pairs."""
+    train = settings.splits.train
+    for key in sorted({"text_pair", "label"} & settings.columns.model_fields_set):
+        name = getattr(settings.columns, key)
+        if name is not None and not any(name in table.column_names for table in tables.values()):
+            column_of(tables[train], f"{where}: {train}", name, key)
+    numbered, _ = number_scores(rows, tables, where, settings)
+    for split, part in numbered.items():
+        pairs = part.texts_pair or [None] * len(part)
+        alone = [row for row, (pair, known) in enumerate(zip(pairs, part.labelled, strict=True)) if pair is None and known]
+        if alone:
+            row = part.numbers[alone[0]]
+            raise UserError(f"{where}: {split}: row {row}: has a score and no second text; give columns.text_pair, or no score")
+    return numbered, ()
+
+
 def _same(compared: Callable[[Rows], list[str]]) -> Grouped:
     return lambda rows: [normalized(text) for text in compared(rows)]
 
@@ -90,6 +113,9 @@ PREPARERS = {
         encode_corpus,
         lambda rows: {},
         lambda rows: rows.texts,
+    ),
+    "sentence-embedding": Preparer(
+        map_sentences, _number_pairs, _same(_joined_sentences), _encode_texts, _texts, _joined_sentences
     ),
 }
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
 from distill.sources.streams import COLUMNS, LEFT_OUT
+
+SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
+LEAST_WORDS = 4
+"""Of a sentence."""
 
 
 def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
@@ -38,6 +44,36 @@ def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
         if isinstance(value, (list, dict)):
             raise UserError(f"{where}: row {row}: column '{columns.label}' holds {value!r:.40}, expected one label a row")
     return _rows(_texts(table, where, columns.text, "text", bad), pairs, labels, bad, ids)
+
+
+def map_sentences(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    """Single texts and pairs, whose `text_pair` is not empty, and (rows,) objects: scores of pairs, None where there is none."""
+    columns, name = settings.columns, settings.columns.text_pair
+    label = columns.label if columns.label in table.column_names else "label"
+    alone = columns.model_copy(update={"text_pair": None, "label": label})
+    rows = map_texts(table, where, settings.model_copy(update={"columns": alone}))
+    if settings.sentences:
+        if name is not None:
+            raise UserError(f"{where}: sentences: pairs are not cut; leave out columns.text_pair, or sentences")
+        return _cut(rows)
+    if name not in table.column_names:
+        return rows if name is None else replace(rows, texts_pair=[None] * len(rows))
+    pairs = column_of(table, where, str(name), "text_pair")
+    for row, value in enumerate(pairs):
+        if value is not None and not isinstance(value, str):
+            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text, or null for a single text")
+    found = [pairs[number] for number in rows.numbers.tolist()]
+    return replace(rows, texts_pair=[text if text and text.strip() else None for text in found])
+
+
+def _cut(rows: Rows) -> Rows:
+    """The sentences of each text as rows of their own, under its number, without labels."""
+    parts = [[part for part in SENTENCE_ENDS.split(text) if len(part.split()) >= LEAST_WORDS] for text in rows.texts]
+    owners = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
+    ids = None if rows.ids is None else [f"{rows.ids[row]}-{i}" for row, part in enumerate(parts) for i in range(len(part))]
+    texts = [" ".join(sentence.split()) for part in parts for sentence in part]
+    labels = np.full(len(texts), None)
+    return replace(rows, texts=texts, labels=labels, numbers=rows.numbers[owners], ids=ids)
 
 
 def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:

@@ -45,13 +45,14 @@ def make_rows(
     wanted = {*splits.values(), *SPLITS}
     read = {split: preparer.read(table, f"{where}: {split}", settings) for split, table in tables.items() if split in wanted}
     rows, names = preparer.number(read, tables, where, settings)
-    cut, rare = cut_splits(rows, splits, seed, preparer.grouped)
+    embeds = TASK_SPECS[settings.task].embeds
+    cut, rare = cut_splits(rows, splits, seed, preparer.grouped, by_labels=not embeds)
     for label in rare:
         count = rows_a_label(settings.task, cut["train"].labels, names)[names[label]]
         print_result(
             f"{where}: the class {names[label]} stays in train whole: {count} rows, too few different texts for every split"
         )
-    for split in SPLITS[1:]:
+    for split in () if embeds else SPLITS[1:]:
         require_labels(cut[split], f"{where}: {split}")
     made = {split: limit_rows(part, getattr(settings.limit, split), seed) for split, part in cut.items()}
     made["train"] = limit_labels(made["train"], settings.labelled, seed)
@@ -104,7 +105,14 @@ def write_dataset(
     teacher_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> dict[str, Any]:
     """Tokenize the splits and write a prepared data set; returns what dataset.json says."""
-    preparer, described, metric = PREPARERS[settings.task], dict[str, Any](), chosen_metric(settings, labels)
+    preparer, described, metric = (
+        PREPARERS[settings.task],
+        dict[str, Any](),
+        chosen_metric(settings, labels, _searched(rows["test"])),
+    )
+    compared = {split: preparer.compared(part) for split, part in rows.items()}
+    if TASK_SPECS[settings.task].embeds:
+        rows = {split: part.apart() for split, part in rows.items()}
     seen_length = settings.teacher_max_length or settings.max_length
     for split, part in rows.items():
         encoded = preparer.encode(tokenizer, part, settings, split)
@@ -113,7 +121,6 @@ def write_dataset(
             ids = example_ids(encode(teacher_tokenizer, part.texts, part.texts_pair, seen_length, title).columns)
             encoded = replace(encoded, ids=ids)
         described[split] = _write_split(folder / f"{split}.arrow", settings.task, labels, part, encoded)
-    compared = {split: preparer.compared(part) for split, part in rows.items()}
     description = {
         "task": settings.task,
         "labels": list(labels),
@@ -129,13 +136,25 @@ def write_dataset(
     return description
 
 
-def chosen_metric(settings: DatasetSettings, labels: Sequence[str]) -> str:
-    """The metric, or the default of the task and of such labels; one that these labels do not have is refused."""
+def _searched(rows: Rows) -> bool:
+    """Whether there are pairs of texts, and none has a score."""
+    return any(rows.texts_pair or ()) and not rows.labelled.any()
+
+
+def chosen_metric(settings: DatasetSettings, labels: Sequence[str], searched: bool = False) -> str:
+    """The metric, or the default of the task and of such labels; one that these labels do not have is refused.
+
+    Sentence embedding: `searched` says that the test rows are pairs without scores, of which one text asks for the other.
+    """
     metrics = TASK_SPECS[settings.task].metrics
     if settings.task == "sequence-classification" and len(labels) != PAIR:
         metrics = tuple(metric for metric in metrics if metric != "f1")
     if settings.task == "token-classification":
         metrics = tuple(metric for metric in metrics if metric != ("macro_f1" if names_entities(labels) else "entity_f1"))
+    if TASK_SPECS[settings.task].embeds:
+        metrics = (*metrics[1:], metrics[0]) if searched else metrics[:1]
+        if settings.metric is not None and settings.metric not in metrics:
+            raise UserError(f"metric: {settings.metric} is of pairs without scores, the test rows are others; take {metrics[0]}")
     if settings.metric is not None and settings.metric not in metrics:
         raise UserError(
             f"metric: {settings.metric} is not for the labels {shown(labels)}; these have {', '.join(metrics)}: take one"
@@ -178,6 +197,8 @@ def _write_split(path: Path, task: str, names: Sequence[str], rows: Rows, encode
         )
     labels: Any = rows.labels if encoded.labels is None else encoded.labels
     windows, kept = TASK_SPECS[task].windows, PREPARERS[task].kept(rows)
+    if rows.examples is not None:
+        encoded = replace(encoded, columns={**encoded.columns, "example": rows.examples.tolist()})
     if rows.ids is not None and not windows:
         kept = {OWN_ID: rows.ids, **kept}
     if windows:

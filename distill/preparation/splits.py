@@ -27,13 +27,13 @@ def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
 
 
 def cut_splits(
-    tables: Mapping[str, Rows], plan: Mapping[str, str | float | None], seed: int, grouped: Grouped
+    tables: Mapping[str, Rows], plan: Mapping[str, str | float | None], seed: int, grouped: Grouped, *, by_labels: bool = True
 ) -> tuple[dict[str, Rows], Array]:
     """Train, validation and test rows: each a split of the source, or a fraction of the training rows.
 
     Fractions are stratified by class where labels are classes, and keep groups together. Transfer rows (without a label) stay in
-    the training split, with the rows of their groups. Returns the classes that are too rare to be cut too, (classes,) int64: all
-    their rows are training rows.
+    the training split, with the rows of their groups, unless fractions are not cut `by_labels`. Returns the classes that are too
+    rare to be cut too, (classes,) int64: all their rows are training rows.
     """
     named = {split: plan[split] if plan[split] is not None else split for split in SPLITS}
     _require_apart(plan)
@@ -48,7 +48,8 @@ def cut_splits(
         else:
             given = plan[split]
             cuts[split] = given if isinstance(given, float) else DEFAULT_FRACTION
-    parts, rare = assign(train, cuts, grouped(train) if cuts else [], seed)
+    looked_at = train if by_labels else replace(train, labels=np.zeros(len(train), np.float32))
+    parts, rare = assign(looked_at, cuts, grouped(train) if cuts else [], seed)
     result |= {split: train.take(np.flatnonzero(parts == number)) for number, split in enumerate(("train", *cuts))}
     for split in SPLITS:
         if len(result[split]) == 0:

@@ -1,12 +1,16 @@
 """All recipes by name: what params.yaml may say of students, for its schema."""
 
 from distill.params.students import StudentSettings
+from distill.recipes.cosine import Cosine
 from distill.recipes.distilbert import DistilBert
+from distill.recipes.embedding_mse import EmbeddingMse
 from distill.recipes.fitnets import FitNets
 from distill.recipes.hinton import Hinton
+from distill.recipes.leaf import Leaf
 from distill.recipes.minilm import MiniLm
 from distill.recipes.mobilebert import MobileBert
 from distill.recipes.pkd import Pkd
+from distill.recipes.similarity_kl import SimilarityKl
 from distill.recipes.supervised import Supervised
 from distill.recipes.tinybert import TinyBert
 
@@ -19,4 +23,8 @@ RECIPES: dict[str, type[StudentSettings]] = {
     "pkd": Pkd,
     "fitnets": FitNets,
     "minilm": MiniLm,
+    "cosine": Cosine,
+    "embedding_mse": EmbeddingMse,
+    "similarity_kl": SimilarityKl,
+    "leaf": Leaf,
 }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distill.data.averaging import Kind
+from distill.losses.embeddings import VectorLoss, nested, principal_axes
 from distill.losses.logits import soft_target_kl
 from distill.models.attention import CapturedAttention, Projection, attention_relation
 from distill.params.students import Shapes, StudentSettings
@@ -105,6 +106,22 @@ def soft_targets(weight: float, temperature: float, loss: LogitsLoss = soft_targ
         return loss(step.logits, step.teacher_logits, temperature)
 
     return Term(name, weight, compare, reads=(LOGITS,))
+
+
+def vector_term(name: str, loss: VectorLoss, axes: Tensor | None = None) -> Term:
+    """A loss between vectors of texts, the teacher's along `axes`, (teacher's size, student's size), if there are any."""
+
+    def compare(step: Step) -> Tensor:
+        vectors = step.teacher_logits
+        return loss(step.logits, vectors if axes is None else vectors @ axes.to(vectors.device))
+
+    return Term(name, 1.0, compare, "rows", reads=(LOGITS,))
+
+
+def aligned_vectors(name: str, loss: VectorLoss, shapes: Shapes, sizes: Sequence[int], *, pca: bool) -> Term:
+    """A loss between vectors number by number, by `sizes` too; with `pca`, the teacher's are along their principal axes."""
+    axes = principal_axes(shapes.teacher_vectors(), shapes.student_size or 0) if pca and shapes.teacher_vectors else None
+    return vector_term(name, nested(loss, sizes), axes)
 
 
 def hidden_term(

@@ -14,9 +14,12 @@ METRIC_NAMES = {
     "entity_precision": "entity precision",
     "entity_recall": "entity recall",
     "token_accuracy": "token accuracy",
+    "ndcg_at_10": "nDCG@10",
+    "recall_at_1": "recall@1",
+    "recall_at_10": "recall@10",
 }
 """As in a sentence."""
-FORMATS = dict.fromkeys(METRIC_NAMES, ".1%") | dict.fromkeys(("mcc", "pearson", "spearman"), ".3f")
+FORMATS = dict.fromkeys(METRIC_NAMES, ".1%") | dict.fromkeys(("mcc", "pearson", "spearman", "ndcg_at_10"), ".3f")
 """How scores are written, in the language that Python and d3 share."""
 
 
@@ -27,4 +30,5 @@ def shown(metric: str, value: float) -> str:
 
 def title(metric: str) -> str:
     """A metric's name where it comes first."""
-    return METRIC_NAMES[metric][0].upper() + METRIC_NAMES[metric][1:]
+    name = METRIC_NAMES[metric]
+    return name if metric == "ndcg_at_10" else name[0].upper() + name[1:]

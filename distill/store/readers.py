@@ -52,6 +52,19 @@ class OutputReader(ABC):
     def find(self, ids: Array) -> Array:
         """The same, and −1 where a given set lacks a row."""
 
+    def spread(self, ids: Array) -> Tensor:
+        """Of an output of rows the vectors of example ids, (n, 16) uint8 → (n, width) fp32; NaN where a given set lacks a row."""
+        places = self.find(ids)
+        there = torch.from_numpy(places >= 0)
+        found = self.gather(places[places >= 0])
+        vectors = found.new_full((len(ids), found.shape[1]), torch.nan)
+        vectors[there] = found
+        return vectors
+
+    def some(self, count: int) -> Tensor:
+        """The vectors of the first rows of the store, so many or all."""
+        return self.gather(np.arange(min(count, len(self))))
+
     def _missing(self, ids: Array, gone: Array, why: str) -> UserError:
         row, more = int(gone.argmax()), int(gone.sum()) - 1
         return UserError(

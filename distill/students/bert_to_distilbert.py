@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
-import transformers
 from jaxtyping import Float
 from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from distill.core.errors import UserError
+from distill.models.loading import model_class
+from distill.models.sentence_encoder import KEY
 from distill.tasks.base import Task
 
 SHARED_SETTINGS = (
@@ -48,6 +49,7 @@ HEADS = {
     },
     "token-classification": {"classifier": "classifier"},
     "question-answering": {"qa_outputs": "qa_outputs"},
+    "sentence-embedding": {"dense": "dense"},
 }
 """By task. A classifier of texts reads BERT's pooler, which DistilBERT lacks: it is new."""
 
@@ -62,8 +64,9 @@ def to_distilbert(model: PreTrainedModel, task: Task) -> tuple[PreTrainedModel, 
         raise UserError(f"init.as: distilbert takes the layers of a bert, got a {family}; remove `as`, or give architecture")
     settings = {name: getattr(model.config, name) for name in SHARED_SETTINGS}
     settings |= {new: getattr(model.config, old) for old, new in RENAMED_SETTINGS.items()}
+    settings |= {KEY: getattr(model.config, KEY)} if task.spec.embeds else {}
     config = AutoConfig.for_model("distilbert", **settings)
-    student = cast(PreTrainedModel, getattr(transformers, task.spec.auto_model).from_config(config))
+    student = cast(PreTrainedModel, model_class(task).from_config(config))
     missing, unexpected = student.load_state_dict(_weights(model.state_dict(), model.config, task), strict=False)
     assert not unexpected, unexpected
     student.tie_weights()
@@ -71,16 +74,17 @@ def to_distilbert(model: PreTrainedModel, task: Task) -> tuple[PreTrainedModel, 
 
 
 def _weights(bert: Mapping[str, Float[Tensor, "..."]], config: PretrainedConfig, task: Task) -> dict[str, Float[Tensor, "..."]]:
-    names = {f"bert.embeddings.{name}": f"distilbert.embeddings.{name}" for name in EMBEDDINGS} | HEADS.get(task.name, {})
+    ours, theirs = ("encoder", "encoder") if task.spec.embeds else ("bert", "distilbert")
+    names = {f"{ours}.embeddings.{name}": f"{theirs}.embeddings.{name}" for name in EMBEDDINGS} | HEADS.get(task.name, {})
     for layer in range(config.num_hidden_layers):
-        old, new = f"bert.encoder.layer.{layer}", f"distilbert.transformer.layer.{layer}"
+        old, new = f"{ours}.encoder.layer.{layer}", f"{theirs}.transformer.layer.{layer}"
         names |= {f"{old}.{bert_name}": f"{new}.{name}" for bert_name, name in LAYER.items()}
     weights = {}
     for name, tensor in bert.items():
         module, _, kind = name.rpartition(".")
         if module in names:
             weights[f"{names[module]}.{kind}"] = tensor
-    positions = "distilbert.embeddings.position_embeddings.weight"
+    positions = f"{theirs}.embeddings.position_embeddings.weight"
     with torch.no_grad():
-        weights[positions] = weights[positions] + bert["bert.embeddings.token_type_embeddings.weight"][0]
+        weights[positions] = weights[positions] + bert[f"{ours}.embeddings.token_type_embeddings.weight"][0]
     return weights

@@ -18,16 +18,21 @@ from distill.data.dataset import Dataset
 from distill.models.calibration import calibrate
 from distill.models.loading import load_for, save_model
 from distill.models.predict import tune
+from distill.models.sentence_encoder import vector_size
 from distill.params.students import SampleWeight, Shapes, StudentSettings
 from distill.recipes.terms import HARD_LABELS, Step, Term, terms_of, total
 from distill.store.codecs.attention import PROBABILITIES
+from distill.store.expected import split_with_expected
 from distill.store.output_names import LOGITS, kind_of
 from distill.store.target_set import TargetStore
-from distill.tasks.base import EvaluationSplit, Task
+from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from distill.training.objective import Objective
 from distill.training.trainer import Trained, run_key, train
+
+SAMPLED = 16_384
+"""Vectors of the teacher that a projection is made from."""
 
 
 def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: TargetStore) -> tuple[Term, ...]:
@@ -42,6 +47,9 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
         student_heads=getattr(config, "num_attention_heads", 0),
         teacher_heads=width.get("attention"),
         teacher_scores=all(manifest.codec != PROBABILITIES for manifest in store.manifests.values()),
+        student_size=vector_size(student),
+        teacher_size=width.get(LOGITS),
+        teacher_vectors=lambda: store.output(LOGITS, "train").some(SAMPLED),
     )
     terms = terms_of(settings, shapes)
     for term in terms:
@@ -133,7 +141,7 @@ def distill_student(
     The best is that of the highest validation score; where no head is trained, that of the lowest training loss.
     """
     runs: dict[int, Trained] = {}
-    validation = EvaluationSplit.from_dataset(dataset, "validation")
+    validation = split_with_expected(dataset, store, "validation")
     models: dict[int, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
     for seed in settings.seeds:
         set_seed(seed)

@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from distill.core.errors import UserError
 from distill.core.settings import nearest
 from distill.data.dataset import Dataset
 from distill.models.families import PER_LAYER, layer_stacks
-from distill.models.loading import load_for, set_labels
+from distill.models.loading import load_for, model_class, set_labels
 from distill.models.probing import require_trainable
+from distill.models.sentence_encoder import KEY, EmbeddingSettings, Pooling
 from distill.params.students import InitSettings
 from distill.students.bert_to_distilbert import to_distilbert
 from distill.tasks.base import Task
@@ -92,7 +94,8 @@ def random_student(
 ) -> PreTrainedModel:
     """A student with random weights and the task's head, from torch's current random state.
 
-    `architecture` is a `model_type` (default bert) and keys of its config; masked language models have no labels.
+    `architecture` is a `model_type` (default bert) and keys of its config; masked language models have no labels. Of sentence
+    encoders it may have what `embedding_settings` reads.
     """
     settings = {"vocab_size": vocabulary, "pad_token_id": pad_token, **architecture}
     family = str(settings.pop("model_type", "bert"))
@@ -100,6 +103,7 @@ def random_student(
         raise UserError(f"init.architecture.model_type: '{family}' is unknown{nearest(family, transformers.CONFIG_MAPPING)}")
     default = AutoConfig.for_model(family)
     known = {*default.to_dict(), *default.attribute_map}
+    embedding = embedding_settings(settings) if task.spec.embeds else None
     for key in settings:
         if key not in known:
             raise UserError(f"init.architecture.{key}: not a setting of {family}{nearest(key, known)}")
@@ -112,12 +116,28 @@ def random_student(
         if labels:
             set_labels(config, labels)
         config.problem_type = task.spec.problem_type
-        student = cast(PreTrainedModel, getattr(transformers, task.spec.auto_model).from_config(config))
+        if embedding is not None:
+            setattr(config, KEY, asdict(embedding))
+        student = cast(PreTrainedModel, model_class(task).from_config(config))
         with torch.no_grad():  # not every config that can be built can be run
             student.eval()(input_ids=torch.ones((1, 4), dtype=torch.int64))
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, LookupError, StrictDataclassError) as error:
         raise UserError(f"init.architecture: {family} cannot be built so: {' '.join(str(error).split()):.200}") from None
     return student.train()
+
+
+def embedding_settings(settings: dict[str, Any]) -> EmbeddingSettings:
+    """What a random student's vectors are, taken out of its architecture: `pooling`, `normalize` and `vector_size`."""
+    pooling, normalize, size = settings.pop("pooling", "mean"), settings.pop("normalize", True), settings.pop("vector_size", None)
+    if pooling not in get_args(Pooling):
+        raise UserError(f"init.architecture.pooling: got {pooling!r}, expected one of {', '.join(get_args(Pooling))}")
+    if not isinstance(normalize, bool):
+        raise UserError(f"init.architecture.normalize: got {normalize!r}, expected true or false")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise UserError(
+            f"init.architecture.vector_size: got {size!r}, expected how many numbers a vector has: that of the teacher's"
+        )
+    return EmbeddingSettings(pooling, normalize, size)
 
 
 def copy_embeddings(student: PreTrainedModel, source: PreTrainedModel) -> None:

@@ -62,11 +62,13 @@ def write_tables(folder: Path, store: TargetStore, dataset: Dataset, outputs: Se
 
 def _schema(dataset: Dataset, split: str, outputs: Sequence[str]) -> pa.Schema:
     words, several = dataset.spec.labels_per_token, dataset.task == "multi-label"
+    hidden = [(output, VECTOR if output.startswith("cls") else pa.list_(VECTOR)) for output in outputs]
+    if dataset.spec.embeds:
+        return pa.schema([("id", pa.string()), ("text", pa.string()), ("embedding", VECTOR), *hidden])
     label = pa.float32() if dataset.task == "regression" else pa.list_(pa.string()) if words or several else pa.string()
     answer = pa.list_(VECTOR) if words else VECTOR
     texts = [("tokens", pa.list_(pa.string()))] if words else [(name, pa.string()) for name in dataset.texts(split)]
     chosen = [("score", pa.float32())] if dataset.task == "regression" else [("probabilities", answer)]
-    hidden = [(output, VECTOR if output.startswith("cls") else pa.list_(VECTOR)) for output in outputs]
     columns = [("id", pa.string()), *texts, ("label", label), *chosen, ("logits", answer), *hidden]
     return pa.schema(columns, {LABELS: json.dumps(dataset.labels).encode()})
 
@@ -82,7 +84,9 @@ def _parts(store: TargetStore, dataset: Dataset, split: str, outputs: Sequence[s
         found: dict[str, list[Any]] = {("tokens" if name == "words" else name): column[part] for name, column in texts.items()}
         found["id"] = [identity.tobytes().hex() for identity in rows.ids[part]] if own is None else own[part]
         found |= {output: _vectors(reader, places[output][part]) for output, reader in readers.items()}
-        if dataset.spec.labels_per_token:
+        if dataset.spec.embeds:
+            found["embedding"] = [None if each is None else each[0] for each in found[LOGITS]]
+        elif dataset.spec.labels_per_token:
             _by_word(found, dataset, split, rows, chosen)
         else:
             found["label"] = [_label(dataset, value) for value in rows.labels[part]]

@@ -44,6 +44,8 @@ class EvaluationSplit:
     """Of question answering: the questions, whose windows the rows are."""
     unanswerable: bool = False
     """Whether "no answer" is a possible answer."""
+    expected: Array | None = None
+    """Sentence embedding: how alike the teacher finds the pairs that are scored, (pairs,) float64; None if it was not asked."""
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, split: str) -> "EvaluationSplit":
@@ -53,7 +55,7 @@ class EvaluationSplit:
 
     def part(self, chosen: Array) -> "EvaluationSplit":
         """Some of the rows, which are no windows; `chosen` are their numbers."""
-        return replace(self, rows=self.rows.take(chosen))
+        return replace(self, rows=self.rows.take(chosen), expected=None)
 
     @property
     def labelled_tokens(self) -> Array:
@@ -179,6 +181,14 @@ class Task:
             np.logical_and.at(right, places, lines.right)
             np.minimum.at(confidence, places, sure)
         return Judged(tuple(ids), confidence, right, rows)
+
+    def expecting(self, split: EvaluationSplit, judged: Array) -> EvaluationSplit:
+        """The split, with what `judge` says of a teacher on it, where a task has nothing else to score by."""
+        return split
+
+    def rows_of(self, line: int, split: EvaluationSplit) -> list[int]:
+        """The rows that a line of `lines` is of, where each is of whole rows."""
+        return [line]
 
     def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:
         """Logits (lines, classes) and labels (lines,) of all lines that have a label: what a temperature is fitted to."""

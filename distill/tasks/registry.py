@@ -4,12 +4,21 @@ from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.multi_label import MultiLabel
 from distill.tasks.question_answering import QuestionAnswering
+from distill.tasks.sentence_embedding import SentenceEmbedding
 from distill.tasks.sequence_classification import Regression, SequenceClassification
 from distill.tasks.token_classification import TokenClassification
 
 TASKS: dict[str, Task] = {
     task.name: task
-    for task in (SequenceClassification(), MultiLabel(), Regression(), TokenClassification(), QuestionAnswering(), MaskedLm())
+    for task in (
+        SequenceClassification(),
+        MultiLabel(),
+        Regression(),
+        TokenClassification(),
+        QuestionAnswering(),
+        MaskedLm(),
+        SentenceEmbedding(),
+    )
 }
 
 

@@ -88,6 +88,20 @@ def _words(metric: str, judged: Array) -> float:
     return float((log_probability if metric == "log_likelihood" else right) / count)
 
 
+def _pairs(metric: str, judged: Array) -> float:
+    """`spearman` of similarities and expected ones, or what `recall_at_k` and `ndcg_at_10` make of ranks; judged (pairs, 3).
+
+    Of the ranks of second texts the former is the share up to k; the latter, as one text is right, the mean of 1/log2(1 + rank),
+    0 beyond 10.
+    """
+    if metric == "spearman":
+        return _numbers(metric, judged[:, 1:])
+    ranks = judged[:, 0]
+    if metric == "ndcg_at_10":
+        return float(np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0).mean())
+    return float((ranks <= int(metric.removeprefix("recall_at_"))).mean())
+
+
 SCORES: dict[str, Callable[[str, Array], float]] = {
     "sequence-classification": _classes,
     "multi-label": _labels,
@@ -95,5 +109,6 @@ SCORES: dict[str, Callable[[str, Array], float]] = {
     "token-classification": _tags,
     "question-answering": _answers,
     "masked-lm": _words,
+    "sentence-embedding": _pairs,
 }
 """By task: (metric, what `judge` says of rows) → the metric, higher is better."""

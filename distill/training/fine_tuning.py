@@ -1,6 +1,7 @@
 """Fine-tuning a teacher on the labels: what every teacher, with or without further ones, has in common."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel, set_seed
@@ -29,9 +30,8 @@ class FineTuning:
         self.place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
         set_seed(settings.seed)
         task = task_of(dataset.task)
-        self.model = load_model(
-            self.place, task, dataset.labels, new_head=settings.epochs > 0, revision=settings.checkpoint.revision
-        )
+        how: dict[str, Any] = {"revision": settings.checkpoint.revision, "pooling": settings.pooling}
+        self.model = load_model(self.place, task, dataset.labels, new_head=settings.epochs > 0, **how)
         require_trainable(self.model, dataset, str(self.place))
         rows = dataset.rows("train")
         self.rows = Collator(rows if held_out is None else without_labels(rows, held_out), labelled_only=True)

@@ -156,6 +156,13 @@ def test_copies_stay_when_rows_are_added(tmp_path, augmenter):
     assert len(ids[1] & ids[0]) > 0.9 * len(ids[1])
 
 
+def test_sentences_are_reworded_each_by_itself(tmp_path, augmenter):
+    before = data(tmp_path, tiny.EMBEDDING)
+    after = augmented(tmp_path / "new", before, augmenter)
+    assert len(after.rows("train")) > len(before.rows("train")) > 0
+    assert after.rows("test").examples.tolist() == before.rows("test").examples.tolist()
+
+
 def test_scores_are_missing_from_copies(tmp_path, augmenter):
     labels = augmented(tmp_path / "new", data(tmp_path, "regression"), augmenter).rows("train").labels
     assert labels.dtype == np.float32

@@ -34,7 +34,7 @@ def model_of(task: str, dataset: Dataset, folder: Path) -> Path:
     return tiny.save(model, folder, tiny.masking_tokenizer())
 
 
-@pytest.mark.parametrize("task", tiny.TASKS)
+@pytest.mark.parametrize("task", [*tiny.TASKS, tiny.EMBEDDING])
 def test_every_task_is_scored_as_in_torch_and_int8_follows(task: str, tmp_path: Path) -> None:
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "prepared" / task, task))
     folder = model_of(task, dataset, tmp_path / "model")

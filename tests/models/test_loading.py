@@ -17,7 +17,7 @@ from distill.models.loading import (
     save_model,
     weights_fingerprint,
 )
-from distill.tasks.registry import TASKS, task_of
+from distill.tasks.registry import task_of
 from tests import tiny
 
 SEQUENCE = task_of("sequence-classification")
@@ -80,7 +80,7 @@ def test_a_head_for_one_label_a_row_is_refused_for_several_and_gets_no_threshold
     assert not hasattr(fresh.config, "thresholds")
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tiny.TASKS)
 @pytest.mark.parametrize("family", [*tiny.FAMILIES, "modernbert"])
 def test_a_trunk_takes_any_tasks_head_which_is_there_when_it_is_loaded_again(tmp_path, family, task):
     tiny.family(family).base_model.save_pretrained(tmp_path / "trunk")

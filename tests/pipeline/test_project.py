@@ -147,7 +147,8 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
             COMPOSED,
             "augmentations.most.of",
             "tags",
-            ": 'tags' is for token-classification, expected one of: sequence-classification, multi-label, regression",
+            ": 'tags' is for token-classification, expected one of: sequence-classification, multi-label, regression, "
+            "sentence-embedding",
         ),
         (
             COMPOSED,

@@ -63,12 +63,12 @@ print(result.stdout, *{"torch", "transformers", "scipy", "sklearn", "pandas", "d
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """By task a folder of `model` and `export`: read only."""
     root = tmp_path_factory.mktemp("predicted")
-    for task in tiny.TASKS:
+    for task in (*tiny.TASKS, tiny.EMBEDDING):
         dataset = Dataset.open(tiny.prepare_task(root / task / "prepared", task))
         model_of(task, dataset, root / task / "model")
         (root / task / "export").mkdir()
         write_export(root / task / "export", *load_for(root / task / "model", dataset), dataset, ExportSettings())
-    return {task: root / task for task in tiny.TASKS}
+    return {task: root / task for task in (*tiny.TASKS, tiny.EMBEDDING)}
 
 
 def run(*arguments: object, given: str | bytes | None = None) -> Result:
@@ -89,7 +89,7 @@ def rows(task: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("task", tiny.TASKS)
+@pytest.mark.parametrize("task", [*tiny.TASKS, tiny.EMBEDDING])
 def test_torch_and_onnx_answer_alike_whatever_the_file_and_the_batch(task: str, folders: dict[str, Path], tmp_path: Path) -> None:
     content = rows(task)
     lines = "".join(json.dumps(row) + "\n" for row in content)

@@ -28,6 +28,7 @@ LABELS = {
     "token-classification": (4, "int64", 1),
     "question-answering": (2, "int64", 2),
     "masked-lm": (45, "int64", 1),
+    "sentence-embedding": (0, "float32", 1),
 }
 """By task: how many classes, and the type and the dimensions of the labels."""
 
@@ -176,10 +177,12 @@ def test_every_task_is_prepared_to_the_same_bytes_twice_and_says_what_its_rows_a
     assert read_json(dataset.folder / "tokenizer" / "tokenizer.json", "a tokenizer")["truncation"] is None
     for split in dataset.splits:
         rows, told = dataset.rows(split), dataset.splits[split]
-        assert (told["rows"], told["tokens"], told["transfer_rows"]) == (len(rows), len(rows.tokens), 0)
+        assert (told["rows"], told["tokens"]) == (len(rows), len(rows.tokens))
+        assert told["transfer_rows"] == (int(np.isnan(rows.labels).sum()) if task == tiny.EMBEDDING else 0)
         assert rows.lengths.max() <= dataset.max_length
         assert len(rows.labels) == (len(rows.tokens) if task in ("token-classification", "masked-lm") else len(rows))
-        assert (rows.spans is None) == (rows.examples is None) == (task != "question-answering")
+        assert (rows.spans is None) == (task != "question-answering")
+        assert (rows.examples is None) == (task not in ("question-answering", tiny.EMBEDDING))
 
 
 def test_tags_stand_at_their_tokens_and_are_counted(datasets):
@@ -251,7 +254,7 @@ def test_transfer_rows_of_every_task_have_no_label(tmp_path, tokenizer, task, co
     assert int(unlabelled.sum()) == told["splits"]["train"]["transfer_rows"] >= 1
 
 
-CLASSES, SEVERAL, NUMBERS, TAGS, QUESTIONS, CORPUS = TASK_SPECS
+CLASSES, SEVERAL, NUMBERS, TAGS, QUESTIONS, CORPUS, _ = TASK_SPECS
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initi
 """A short run's losses are compared, which dropout would move; and attention that is not even has something to teach."""
 NARROW = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, **STILL}
 TAGS = "token-classification"
-SHAPES = Shapes(2, 16, 4, 16, student_heads=2, teacher_heads=2)
+SHAPES = Shapes(2, 16, 4, 16, student_heads=2, teacher_heads=2, student_size=16, teacher_size=16)
 KEPT = {"hidden": [0, 2, 3, 4], "cls": [2], "attention": [2, 4], "relations": [4]}
 CELLS = {
     "supervised": {"recipe": "supervised"},
@@ -51,14 +51,25 @@ CELLS = {
     "mobilebert-joint": {"recipe": "mobilebert", "stage": "transfer", "order": "joint"},
     "mobilebert-then": {"recipe": "mobilebert", "stage": "distill", "init": {"from": "data/students/mobilebert"}},
 }
+VECTORS = {
+    "cosine": {"recipe": "cosine"},
+    "embedding_mse": {"recipe": "embedding_mse", "sizes": [8]},
+    "similarity_kl": {"recipe": "similarity_kl"},
+    "leaf": {"recipe": "leaf"},
+    "trunk-then": {"recipe": "cosine", "init": {"from": "data/students/tinybert"}},
+    "narrow": {"recipe": "embedding_mse", "projection": "pca", "init": {"from": "data/prepared/tiny", "architecture": NARROW}},
+    "wide": {"recipe": "leaf", "init": {"from": "data/prepared/tiny", "architecture": {**NARROW, "vector_size": 16}}},
+}
+"""Of sentence embedding."""
 MEASURED = [("sequence-classification", name) for name in CELLS]
+MEASURED += [(tiny.EMBEDDING, name) for name in VECTORS]
 MEASURED += [(task, name) for task in tiny.TASKS[1:] for name in ("supervised", "distilbert", "tinybert-then")]
 MEASURED += [("masked-lm", "mobilebert-then"), ("question-answering", "pkd")]
 """Labels, KL, cross-entropy and hidden states on every task; MobileBERT's second stage where the paper has it; windows' [CLS]."""
 OTHER_WIDTH = ("hinton", "pkd", "fitnets", "minilm-1", "minilm-2", "tinybert", "mobilebert")
 """Recipes, each with its terms, for which student and teacher may differ in width: with a random, narrow student too."""
 STUDENTS = {
-    **{name: {"init": HALF, **cell} for name, cell in CELLS.items()},
+    **{name: {"init": HALF, **cell} for name, cell in (CELLS | VECTORS).items()},
     **{f"narrow-{name}": {**CELLS[name], "init": {"from": "data/prepared/tiny", "architecture": NARROW}} for name in OTHER_WIDTH},
 }
 
@@ -79,6 +90,9 @@ def params(task: str) -> dict[str, Any]:
         "targets": {"tiny": {"teacher": "tiny", "dataset": "tiny", **KEPT}},
         "students": {name: {"dataset": "tiny", "targets": "tiny", **cell} for name, cell in students.items()},
     }
+    if task == tiny.EMBEDDING:
+        content["datasets"]["tiny"]["columns"] = {"text_pair": "text_pair"}
+        content["teachers"]["tiny"]["epochs"] = 0
     if task == "masked-lm":
         content["targets"]["every"] = {"teacher": "tiny", "dataset": "tiny", "hidden": [4], "positions": "all"}
         content["students"]["every"] = {"dataset": "tiny", "targets": "every", **STUDENTS["distilbert"]}
@@ -90,7 +104,7 @@ def run(stage: object, *arguments: str) -> None:
     stage.main.callback.__wrapped__(*arguments)
 
 
-@pytest.fixture(scope="module", params=tiny.TASKS)
+@pytest.fixture(scope="module", params=(*tiny.TASKS, tiny.EMBEDDING))
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The working folder of a task whose teacher has been trained and its targets kept."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -146,7 +160,7 @@ def falls(name: str) -> bool:
 
 
 def test_every_recipe_has_its_cells() -> None:
-    assert {cell["recipe"] for cell in CELLS.values()} == set(RECIPES)
+    assert {cell["recipe"] for cell in (*CELLS.values(), *VECTORS.values())} == set(RECIPES)
 
 
 @pytest.mark.parametrize(("project", "name"), MEASURED, indirect=["project"])

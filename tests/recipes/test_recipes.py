@@ -19,11 +19,24 @@ from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from tests import tiny
-from tests.formulas import JOB, ROWS, VARIANTS, gradients, inputs_of, live_loss, loss_of, problems_in, settings
+from tests.formulas import (
+    JOB,
+    OF_VECTORS,
+    ROWS,
+    TRUNKS,
+    VARIANTS,
+    gradients,
+    inputs_of,
+    live_loss,
+    loss_of,
+    problems_in,
+    settings,
+)
 from tests.recipes.test_settings import INTERMEDIATE, student
 from tests.stores import stored
 
 GRID = [pytest.param(task, variant, id=f"{variant}-{task}") for task in tiny.TASKS for variant in VARIANTS]
+GRID += [pytest.param(tiny.EMBEDDING, variant, id=f"{variant}-{tiny.EMBEDDING}") for variant in TRUNKS]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +92,65 @@ def test_padding_order_and_parts_of_a_batch_change_nothing(problems, task, varia
     whole = gradients(objective, student, expected)
     assert close(gradients(objective, student, losses.mean()), whole)
     assert whole.norm() > 0
+
+
+@pytest.fixture(scope="module")
+def axes(problems):
+    """The principal axes of the live teacher's vectors of the training rows, by their singular value decomposition."""
+    problem = problems(tiny.EMBEDDING)
+    with torch.no_grad():
+        vectors = problem.teacher(**inputs_of(Collator(problem.dataset.rows("train"))(range(60)))).sentence_embedding
+    whole = problem.store.output("logits", "train").some(1000)
+    assert len(whole) > 60
+    torch.testing.assert_close(whole.norm(dim=1), torch.ones(len(whole)))
+    torch.testing.assert_close(problem.store.output("logits", "train").spread(problem.dataset.rows("train").ids[:60]), vectors)
+    found = np.linalg.svd(whole.double().numpy())[2][:8].T
+    return torch.from_numpy(found * np.where(found.sum(axis=0) < 0, -1, 1))
+
+
+@pytest.mark.parametrize("variant", OF_VECTORS)
+def test_from_vectors_of_the_store_loss_and_gradients_are_those_with_the_live_teacher(problems, axes, variant):
+    problem = problems(tiny.EMBEDDING)
+    student, objective, collator = problem.setup(variant)
+    for size in (1, 9):
+        batch = collator(np.random.default_rng(size).permutation(ROWS)[:size].tolist())
+        expected = live_loss(tiny.EMBEDDING, variant, student, problem.teacher, batch, axes)
+        loss, _ = loss_of(objective, student, batch)
+        torch.testing.assert_close(loss.double(), expected, rtol=1e-4, atol=1e-6)
+        assert close(gradients(objective, student, loss), gradients(objective, student, expected).float())
+    rows = [1, 0, 2, 3, 4, 6, 8]
+    expected, _ = loss_of(objective, student, collator(rows))
+    torch.testing.assert_close(loss_of(objective, student, collator(rows[::-1]))[0], expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(loss_of(objective, student, widened(collator(rows)))[0], expected, rtol=1e-5, atol=1e-6)
+    if variant != "similarity_kl":  # which compares rows of a batch with each other
+        parts = [collator(part) for part in (rows[:1], rows[1:3], rows[3:])]
+        divisors = mean_divisors(parts)
+        losses = torch.stack([loss_of(objective, student, {**part, "divisors": divisors})[0] for part in parts])
+        assert close(gradients(objective, student, losses.mean()), gradients(objective, student, expected))
+
+
+def test_a_student_of_another_width_is_told_how_to_be_comparable(problems):
+    problem = problems(tiny.EMBEDDING)
+    narrow = problem.student("similarity_kl")
+    for how, changed, complaint in (
+        (
+            "cosine",
+            {},
+            "the student's have 8, the teacher's 16; give the student's architecture vector_size: 16, or set projection",
+        ),
+        ("similarity_kl", {"sizes": [8]}, "similarity_kl: sizes: got 8, the student's vectors have 8 numbers"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            problem.objective(how, narrow, **changed)
+    narrow.config.sentence_embedding = {"size": 16}
+    followed = type(narrow)(narrow.config)
+    assert problem.objective("cosine", followed)[0].task.name == tiny.EMBEDDING
+    for changed in ({}, {"projection": "pca"}):
+        narrow.config.sentence_embedding = {"size": 20}
+        with pytest.raises(
+            UserError, match="vectors have 20 numbers, the teacher's 16; give the student's architecture vector_size: 16"
+        ):
+            problem.objective("leaf", type(narrow)(narrow.config), **changed)
 
 
 def widened(batch):

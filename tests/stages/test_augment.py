@@ -25,7 +25,8 @@ augmentations:
 BAD = {
     "broken": "vectors.txt: line 2: expected a word and 2 numbers, got 'w2 1'; give a text file of word vectors",
     "headless": "data/teachers/classifier: has no masked-lm head",
-    "tags": "data/prepared/tags: is for token-classification, expected one of: sequence-classification, multi-label, regression",
+    "tags": "data/prepared/tags: is for token-classification, expected one of: sequence-classification, multi-label, regression, "
+    "sentence-embedding",
     "nothing": "data/prepared/no_rows/dataset.json: is missing",
 }
 

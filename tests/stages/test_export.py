@@ -60,7 +60,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("task", tiny.TASKS)
+@pytest.mark.parametrize("task", [*tiny.TASKS, tiny.EMBEDDING])
 def test_what_it_writes_serves_transformers_and_onnx_runtime(task: str, tmp_path: Path) -> None:
     dataset = make(tmp_path, task)
     done = invoke(main, "students", "small")

@@ -13,13 +13,13 @@ from distill.models.families import layer_stack
 from distill.params.presets import PRESETS
 from distill.params.students import InitSettings
 from distill.students.initialize import copy_embeddings, copy_layers, evenly_spaced, init_student, random_student
-from distill.tasks.registry import TASKS, task_of
+from distill.tasks.registry import task_of
 from tests import tiny
 from tests.families import tiny_config
 
 SHAPE = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
 FAMILIES = (*tiny.FAMILIES, "modernbert")
-HEADS = {task: task_of(task).spec.head for task in TASKS}
+HEADS = {task: task_of(task).spec.head for task in tiny.TASKS}
 LABELS = {"regression": ("score",), "question-answering": ("start", "end"), "masked-lm": ()}
 
 
@@ -27,7 +27,7 @@ LABELS = {"regression": ("score",), "question-answering": ("start", "end"), "mas
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     """One of each task, with one tokenizer, which has a mask."""
     root = tmp_path_factory.mktemp("prepared")
-    return {task: Dataset.open(tiny.prepare_task(root / task, task, sizes=(12, 6, 6))) for task in TASKS}
+    return {task: Dataset.open(tiny.prepare_task(root / task, task, sizes=(12, 6, 6))) for task in tiny.TASKS}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -121,7 +121,7 @@ def test_layers_that_are_shared_are_counted_and_those_that_lack_cannot_be_copied
         copy_layers(tiny.bert(layers=4), (0, 4))
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tiny.TASKS)
 def test_layers_of_any_family_are_copied_for_any_task(tmp_path, datasets, pretrained, task):
     """From a masked language model, whose head is kept for its own task and replaced for the others."""
     student = init(pretrained, datasets[task], layers=(0, 2))
@@ -131,7 +131,7 @@ def test_layers_of_any_family_are_copied_for_any_task(tmp_path, datasets, pretra
     student.save_pretrained(tmp_path / "again")
 
 
-@pytest.mark.parametrize("before", TASKS)
+@pytest.mark.parametrize("before", tiny.TASKS)
 def test_a_checkpoint_of_another_task_keeps_its_trunk(tmp_path, datasets, before):
     source = saved(tmp_path / "source", "bert", before)
     for task in datasets.keys() - {before}:
@@ -199,7 +199,7 @@ def test_any_family_can_learn_any_task(name):
     keys = ("hidden_size", "dim", "num_hidden_layers", "n_layers", "num_attention_heads", "n_heads", "intermediate_size")
     keys += ("hidden_dim", "embedding_size", "intra_bottleneck_size", "bos_token_id", "eos_token_id", "cls_token_id")
     shape = {"model_type": name, **{key: settings[key] for key in (*keys, "sep_token_id") if key in settings}}
-    for task in TASKS:
+    for task in tiny.TASKS:
         labels = LABELS.get(task, ("a", "b", "c"))
         outputs = random(shape, task, labels).eval()(**tiny.padded([5, 3]))
         if task == "question-answering":

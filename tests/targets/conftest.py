@@ -33,4 +33,6 @@ def copy(tmp_path: Path, many: Path) -> Path:
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     """A data set of each task: read only."""
     folder = tmp_path_factory.mktemp("tasks")
-    return {task: Dataset.open(tiny.prepare_task(folder / task, task, sizes=(24, 8, 8))) for task in tiny.TASKS}
+    return {
+        task: Dataset.open(tiny.prepare_task(folder / task, task, sizes=(24, 8, 8))) for task in (*tiny.TASKS, tiny.EMBEDDING)
+    }

@@ -44,7 +44,7 @@ def shuffled(rows) -> np.ndarray:
     return np.random.default_rng(0).permutation(len(rows))[:11]
 
 
-@pytest.mark.parametrize("task", tiny.TASKS)
+@pytest.mark.parametrize("task", [*tiny.TASKS, tiny.EMBEDDING])
 def test_logits_of_any_rows_are_those_of_the_live_teacher(tmp_path, datasets, task):
     dataset = datasets[task]
     model = teacher_for(dataset)
@@ -59,6 +59,24 @@ def test_logits_of_any_rows_are_those_of_the_live_teacher(tmp_path, datasets, ta
         vectors = vectors_a_row(TASK_SPECS[task].logits_per, rows, np.arange(len(rows)))
         np.testing.assert_array_equal(reader.lengths[reader.locate(rows.ids)], vectors)
     assert check(tmp_path / "set").problems == []
+
+
+@pytest.mark.parametrize(("codec", "bytes_a_value"), [("fp32", 4), ("fp16", 2), ("bf16", 2), ("int8", 1), ("int4", 0.5)])
+def test_vectors_of_texts_are_kept_by_the_codec_that_was_asked_for(tmp_path, datasets, codec, bytes_a_value):
+    dataset = datasets[tiny.EMBEDDING]
+    model = teacher_for(dataset)
+    folder = materialize(model, dataset, tmp_path / "set", MaterializeSpec(codec=codec))
+    store, rows = TargetStore.open(folder), dataset.rows("train")
+    assert (store.manifest("logits").codec, store.manifest("logits").width) == (codec, 24)
+    reader, exact = store.output("logits", "train"), live_outputs(model, rows, np.arange(len(rows)))[0]
+    lost = (reader.spread(rows.ids) - exact).square().sum() / (exact - exact.mean(dim=0)).square().sum()
+    assert lost < {"fp32": 1e-9, "fp16": 1e-5, "bf16": 1e-3, "int8": 1e-3, "int4": 5e-2}[codec]
+    sizes = {plane: values[0].nbytes for plane, values in reader.planes(np.arange(1)).items()}
+    assert sum(sizes.values()) == (24 * bytes_a_value if "scales" not in sizes else {"int8": 24 + 2, "int4": 12 + 2}[codec])
+    assert check(folder).problems == []
+    missing = np.concatenate([rows.ids[:2], np.zeros((1, 16), np.uint8)])
+    with pytest.raises(UserError, match="has no targets for row 2"):
+        reader.spread(missing)
 
 
 @pytest.mark.parametrize(("family", "positions"), [("bert", "masked"), *((family, "all") for family in FAMILIES)])
@@ -213,11 +231,12 @@ def test_nan_logits_name_their_row(tmp_path, datasets, task):
     assert int(str(caught.value).split("of row ")[1].split()[0]) in holders
 
 
-@pytest.mark.parametrize("task", tiny.TASKS)
+@pytest.mark.parametrize("task", [*tiny.TASKS, tiny.EMBEDDING])
 def test_what_is_lost_is_reported(tmp_path, datasets, task):
     made = materializer(teacher_for(datasets[task]), datasets[task], MaterializeSpec(hidden=(2,), relations=(1, 3)), tmp_path)
     found = measure_fidelity(made)
     vectors = {"hidden-02", "queries-03", "keys-03", "values-03", *(["transform"] if task == "masked-lm" else [])}
+    vectors |= {"logits"} if task == tiny.EMBEDDING else set()
     assert set(found) == vectors | ({"logits"} if task == "masked-lm" else set())  # layer 1 reads exact embeddings
     assert all(0 < found[output]["variance_lost"] < 2e-3 for output in vectors)
     assert task != "masked-lm" or 0 < found["logits"]["replayed_kl"] < 1e-2

@@ -27,7 +27,7 @@ class AnsweredSplit:
     positions: Array
     """(rows,) int64: where each stands in the split, first."""
     logits: Array
-    """(vectors, labels) float32: one a row, or one a token, NaN where no word begins."""
+    """(vectors, labels) float32: one a row, or one a token, NaN where no word begins; of sentence embedding (rows, size)."""
     rows: int
     """How many rows the split has, equal ones once."""
     missing: tuple[Key, ...]
@@ -108,7 +108,7 @@ def _answered(answers: Mapping[Key, Answer], keys: list[Key], dataset: Dataset, 
         lines = dict(_token_lines(found, dataset, split, rows))
     else:
         lines = {row: answer.logits for row, answer in found.items()}
-    exclusive, numbers = dataset.task != "multi-label", dataset.task == "regression"
+    exclusive, numbers = dataset.task != "multi-label", dataset.task == "regression" or dataset.spec.embeds
     groups = [[lines[row] for row in told[first]] for first in places.tolist()]
     parts = [mean(group, exclusive=exclusive, numbers=numbers) for group in groups]
     mixed = sum(len({line.tobytes() for line in group}) > 1 for group in groups)
@@ -116,7 +116,8 @@ def _answered(answers: Mapping[Key, Answer], keys: list[Key], dataset: Dataset, 
         print_result(
             f"{where}: {split}: {mixed} rows are equal to others, once they are tokenized, and have the mean of their answers"
         )
-    logits = np.concatenate([np.zeros((0, len(dataset.labels))), *parts]).astype(np.float32)
+    width = len(dataset.labels) if not dataset.spec.embeds else max((part.shape[1] for part in parts), default=1)
+    logits = np.concatenate([np.zeros((0, width)), *parts]).astype(np.float32)
     return AnsweredSplit(places, logits, len(same), missing)
 
 

@@ -91,6 +91,7 @@ class _Reader:
 
     def __init__(self, settings: GivenSettings, task: str, labels: tuple[str, ...]) -> None:
         self.settings, self.labels = settings, labels
+        self.size: int | None = None
         self.words, self.several = TASK_SPECS[task].labels_per_token, task == "multi-label"
         columns = settings.columns
         self.form, self.key, self.votes = columns.form, columns.key, columns.form == "votes"
@@ -144,6 +145,8 @@ class _Reader:
         if self.form == "score":
             return np.array([[_number(value)]])
         value = _parsed(value)
+        if self.form == "embedding":
+            return None if value is None else self._vector(value)
         if self.form in ("votes", "label"):
             return self._counts(value, names)
         if not self.words:
@@ -152,6 +155,18 @@ class _Reader:
             raise TypeError(f"holds {value!r:.60}, expected a list, an item a word")
         lines = [self._word(_parsed(item), names) for item in value]
         return None if all(np.isnan(line).all() for line in lines) else np.stack(lines)
+
+    def _vector(self, value: Any) -> Array:
+        """A text's vector, (1, size); all are of one size, and none is 0 throughout."""
+        if not isinstance(value, list) or not value:
+            raise TypeError(f"holds {value!r:.60}, expected a list of numbers")
+        vector = np.array([[_number(number) for number in value]])
+        self.size = self.size or len(value)
+        if len(value) != self.size:
+            raise ValueError(f"holds {len(value)} numbers, the rows before it {self.size}; expected vectors of one model")
+        if not vector.any():
+            raise ValueError("holds zeros alone, which point nowhere; mend or drop the row")
+        return vector
 
     def _word(self, value: Any, names: Names) -> Array:
         """Logits of a word; NaN if nothing is said of it."""
@@ -206,6 +221,8 @@ class _Reader:
 
     def logits(self, parts: list[Array]) -> Array:
         """Of all that was said under a key."""
+        if self.form == "embedding":
+            return parts[0]
         exclusive, total = not self.several, np.sum(parts, axis=0)
         if self.form in ("votes", "label"):
             total = of_votes(total[:, :-1], total[:, -1], self.settings.prior, exclusive=exclusive)

@@ -38,8 +38,9 @@ def write_given(folder: Path, dataset: Dataset, splits: Mapping[str, AnsweredSpl
         labels=dataset.labels,
         max_length=dataset.seen_max_length,
     )
-    tokens = dataset.rows(next(iter(splits))).inputs(np.zeros(1, np.int64)).shape[1]
-    for output, width in ((LOGITS, len(dataset.labels)), (TOKENS, tokens)):
+    some = next(iter(splits))
+    tokens = dataset.rows(some).inputs(np.zeros(1, np.int64)).shape[1]
+    for output, width in ((LOGITS, splits[some].logits.shape[1]), (TOKENS, tokens)):
         Manifest(
             output=output,
             codec=CODECS[output],

@@ -8,6 +8,7 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.numeric import length_batches
 from distill.data.dataset import PreparedRows
+from distill.models.sentence_encoder import SentenceEncoder
 from distill.store.codecs.vectors import Codec, Planes, relative_error
 from distill.store.output_names import LOGITS, TOKENS, TRANSFORM, hidden_output, kind_of
 from distill.store.replay.logits import sequence_head
@@ -70,8 +71,8 @@ def _pairs(
     found: dict[str, Pair] = {}
     stored: dict[str, tuple[Planes, Codec]] = {}
     lengths = rows.lengths[positions]
-    for output in made.outputs.stored:
-        if output in (LOGITS, TOKENS):
+    for output, how in made.outputs.stored.items():
+        if output == TOKENS or (output == LOGITS and how == "fp32"):
             continue
         exact = kept_of(output, head_outputs, hidden, lengths, made.frozen)
         counts = vectors_a_row(made.outputs.per[output], rows, positions)
@@ -93,7 +94,7 @@ def _logits(made: Materializer, head_outputs: Tensor, found: dict[str, Pair], le
         exact, kept = (vectors[:: max(1, len(vectors) // FEW_POSITIONS)] for vectors in found[TRANSFORM])
         return vocabulary.replay(exact, lengths), vocabulary.replay(kept, lengths)
     last = hidden_output(made.teacher.shape.layers)
-    if last not in found or made.outputs.per[LOGITS] != "row":
+    if last not in found or made.outputs.per[LOGITS] != "row" or isinstance(made.teacher.model, SentenceEncoder):
         return None
     try:
         head = sequence_head(made.teacher.model)

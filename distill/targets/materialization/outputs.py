@@ -76,8 +76,11 @@ def kept_in(output: str, split: str, job: MaterializeSpec) -> bool:
 
 
 def resolve(job: MaterializeSpec, depth: int, task: str) -> Outputs:
-    """Name a job's outputs for a teacher of so many layers; what an output is replayed from is kept with it."""
-    stored, replayed = {LOGITS: "fp32", TOKENS: TOKENS}, {}
+    """Name a job's outputs for a teacher of so many layers; what an output is replayed from is kept with it.
+
+    Vectors of texts, the logits of sentence embedding, are kept as hidden states are.
+    """
+    stored, replayed = {LOGITS: job.codec if TASK_SPECS[task].embeds else "fp32", TOKENS: TOKENS}, {}
     if TASK_SPECS[task].vocabulary:
         stored, replayed = {TRANSFORM: job.codec, TOKENS: TOKENS}, {LOGITS: TRANSFORM}
     hidden = set(resolve_layers("hidden", job.hidden, 0, depth))

@@ -19,9 +19,9 @@ def run_teacher(
 ) -> tuple[Float32[Tensor, "vectors width"], dict[int, Float32[Tensor, "tokens hidden"]]]:
     """A forward pass: the head's output, and the real tokens of some hidden states, one row after the other.
 
-    The head's output is logits: (rows, classes), or (tokens, classes) of models that label tokens or spans. With `where`, some of
-    the real tokens of a batch of a masked language model, it is what the output embedding would multiply; that product is not
-    computed.
+    The head's output is logits, or vectors: (rows, classes), or (tokens, classes) of models that label tokens or spans. With
+    `where`, some of the real tokens of a batch of a masked language model, it is what the output embedding would multiply; that
+    product is not computed.
     """
     device = model.device
     inputs = {name: tensor.to(device) for name, tensor in batch.items()}
@@ -36,6 +36,8 @@ def run_teacher(
             head_outputs = masked_lm_transform(model)(real(outputs.last_hidden_state)[where.to(device)])
         elif "start_logits" in outputs:
             head_outputs = real(torch.stack([outputs.start_logits, outputs.end_logits], dim=-1))
+        elif "sentence_embedding" in outputs:
+            head_outputs = outputs.sentence_embedding
         else:
             head_outputs = real(outputs.logits) if outputs.logits.dim() == 3 else outputs.logits
     return head_outputs.float(), {layer: real(outputs.hidden_states[layer]).float() for layer in layers}

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
 from distill.data.dataset import PreparedRows
+from distill.models.sentence_encoder import vector_size
 from distill.store.codecs.attention import bytes_a_row
 from distill.store.codecs.vectors import bytes_a_vector
 from distill.store.output_names import LOGITS, TOKENS, TRANSFORM, kind_of
@@ -38,9 +39,9 @@ class TeacherShape:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "TeacherShape":
-        """A model's: of its weights only shapes are read. Classes of a masked language model are its vocabulary."""
+        """A model's: of its weights only shapes are read. Classes may be a vocabulary, or the numbers of a vector."""
         config = model.config
-        classes, inner = vocabulary_shape(model) or (config.num_labels, 0)
+        classes, inner = vocabulary_shape(model) or (vector_size(model) or config.num_labels, 0)
         heads = getattr(config, "num_attention_heads", 0)
         return cls(config.num_hidden_layers, config.hidden_size, heads, classes, inner)
 

@@ -1,0 +1,89 @@
+"""Texts and pairs of texts for sentence embedding: what is a row, what joins two rows, what is refused."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from distill.core.errors import UserError
+from distill.data.dataset import Dataset
+from distill.preparation.columns import SENTENCE_ENDS
+from distill.preparation.prepare import make_rows, write_dataset
+from tests import tiny
+
+PAIRS = {"columns": {"text_pair": "other", "label": "score"}}
+ALONE = {"text": [f"w{i} w{i + 1}" for i in range(30)]}
+SCORED = {"text": ["w1 w2", "w3", "w4"], "other": ["w5", None, "w6 w7"], "score": [0.5, None, None]}
+
+
+def made(tables: dict[str, dict[str, Any]], **how: Any):
+    entry = tiny.settings(tiny.EMBEDDING, **how)
+    return make_rows({name: pa.table(columns) for name, columns in tables.items()}, "raw", entry), entry
+
+
+def written(folder, tables, **how) -> Dataset:
+    (rows, labels), entry = made(tables, **how)
+    write_dataset(folder, rows, labels, entry, tiny.tokenizer())
+    return Dataset.open(folder)
+
+
+def test_texts_of_pairs_are_rows_that_stand_together_and_single_texts_need_no_columns_of_pairs(tmp_path):
+    dataset = written(tmp_path, {"train": ALONE, "validation": SCORED, "test": SCORED}, **PAIRS)
+    rows = dataset.rows("test")
+    assert dataset.texts("test") == {"text": ["w1 w2", "w5", "w3", "w4", "w6 w7"]}
+    assert rows.examples.tolist() == [0, 0, 1, 2, 2]
+    np.testing.assert_array_equal(rows.labels, np.float32([0.5, 0.5, np.nan, np.nan, np.nan]))
+    assert (len(dataset.rows("train")), dataset.labels, dataset.metric) == (30, (), "spearman")
+    assert dataset.splits["test"]["transfer_rows"] == 3
+
+
+def test_rows_without_any_label_are_cut_at_random_and_no_pair_is_torn(tmp_path):
+    pairs = {"text": ALONE["text"], "other": [f"w{i}" for i in range(30)]}
+    dataset = written(tmp_path, {"train": pairs}, columns={"text_pair": "other"})
+    assert dataset.metric == "ndcg_at_10"
+    for split, count in (("train", 24), ("validation", 3), ("test", 3)):
+        assert np.bincount(dataset.rows(split).examples).tolist() == [2] * count
+
+
+def test_ids_of_second_texts_are_their_own(tmp_path):
+    tables = {split: {**SCORED, "key": ["a", "b", "c"]} for split in ("train", "validation", "test")}
+    dataset = written(tmp_path, tables, columns={**PAIRS["columns"], "id": "key"})
+    assert dataset.own_ids("test") == ["a", "a-2", "b", "c", "c-2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One two three four. Five six seven eight! \nNine ten eleven twelve", 3),
+        ('He said "it is so." Then he went out', 2),
+        ("It cost 1.5 million, i.e. too much of it", 1),
+        ("A title\n\nToo short.", 0),
+    ],
+)
+def test_texts_are_cut_into_sentences(text, sentences):
+    (rows, _), _ = made({split: {"text": [text, "w1 w2 w3 w4"]} for split in ("train", "validation", "test")}, sentences=True)
+    assert len(rows["train"]) == sentences + 1
+    assert rows["train"].numbers.tolist() == [0] * sentences + [1]
+    assert "".join(SENTENCE_ENDS.split(text)).replace(" ", "") == text.replace(" ", "").replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("tables", "how", "complaint"),
+    [
+        ({"train": ALONE}, PAIRS, "raw: train: no column 'score' for columns.label"),
+        ({"train": {**ALONE, "score": [None] * 30}}, PAIRS, "raw: train: no column 'other' for columns.text_pair"),
+        ({"train": ALONE, "test": {**SCORED, "other": [3.5] * 3}}, PAIRS, "row 0: column 'other' holds"),
+        ({"train": ALONE, "test": {**SCORED, "score": [0.5, 0.1, None]}}, PAIRS, "test: row 1: has a score and no second text"),
+        (
+            {"train": ALONE, "test": {**SCORED, "score": ["high", None, None]}},
+            PAIRS,
+            "row 0: label 'high', expected a finite number",
+        ),
+        ({"train": ALONE}, {"sentences": True, "columns": {"text_pair": "other"}}, "sentences: pairs are not cut"),
+        ({"train": ALONE}, {"metric": "ndcg_at_10"}, "metric: ndcg_at_10 is of pairs without scores, the test rows are others"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_row(tmp_path, tables, how, complaint):
+    with pytest.raises(UserError, match=complaint):
+        written(tmp_path, tables, **how)
