@@ -43,7 +43,7 @@ def main(kind: str, name: str) -> None:
     write_text(Path("data/metrics", kind, f"{name}.json"), to_json(measured))
     kept = f", retention {measured['retention']:.1%}" if "retention" in measured else ""
     metric = measured["metric"]
-    print_result(f"evaluate {name}: {metric} {measured[metric]:.4f}{kept} on {measured['rows']} rows")
+    print_result(f"evaluate {name}: {metric} {measured[metric]:.4f}{kept} on {measured['rows']} {dataset.spec.units}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
@@ -41,6 +41,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fitnets": {},
     "minilm": {"relation_heads": 4, "key_weight": 0.5},
     "minilm-1": {"version": 1, "value_weight": 2.0},
+    "margin_mse": {"hard_weight": 0.5},
+    "listwise": {"temperature": 0.5, "hard_weight": 0.3},
 }
 OF_VECTORS: dict[str, dict[str, Any]] = {
     "cosine": {},
@@ -63,6 +65,8 @@ NARROW = (
     "minilm-1",
 )
 """Variants whose student may be narrower than its teacher."""
+RANKED = ("margin_mse", "listwise")
+"""Variants of ranking alone."""
 ROWS = 60
 SEEN: list[tuple[Tensor, ...]] = []
 """Queries, keys and values, (batch, heads, seq, size), that `recorded` saw in one forward pass, layer after layer."""
@@ -128,7 +132,7 @@ class Problem:
     def mixed(self) -> PreparedRows:
         """The training rows, two of three without their labels, which masked language models keep."""
         rows = self.dataset.rows("train")
-        taken, labels = np.arange(len(rows)) % 3 > 0, rows.labels.copy()
+        taken, labels = (np.arange(len(rows)) if rows.groups is None else rows.groups) % 3 > 0, rows.labels.copy()
         if self.task != "masked-lm":
             labels[np.repeat(taken, rows.lengths) if len(labels) > len(rows) else taken] = (
                 np.nan if labels.dtype.kind == "f" else -100
@@ -140,6 +144,8 @@ class Problem:
         if self.task == "masked-lm":
             return None
         rows = self.mixed
+        if rows.groups is not None:
+            return float(np.isin(rows.groups, batch).sum() * np.isfinite(rows.labels).mean())
         if self.task != "token-classification":
             return len(batch) * (2 if self.task == "question-answering" else 1) * len(rows.labels[::3]) / len(rows)
         tags = [int((part != -100).sum()) for part in np.split(rows.labels, rows.offsets[1:-1])]
@@ -226,13 +232,15 @@ class Formulas:
     """(batch, seq) bool: real tokens."""
     every_token: bool = False
     """Whether soft targets of a masked language model are those of all tokens."""
+    groups: Tensor | None = None
+    """Ranking: (batch,) the query that each row is of."""
     labels_expected: float | None = None
     """How many of the lines should have a label; by default as many as have one."""
 
     def lines(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The student's logits, the teacher's, and the label, of all that is predicted."""
         own, theirs, labels = self.own.logits, self.theirs.logits, self.labels
-        if self.task in ("sequence-classification", "multi-label", "regression"):
+        if self.task in ("sequence-classification", "multi-label", "regression", "ranking"):
             return list(zip(own, theirs, labels, strict=True))
         if self.task == "question-answering":
             rows = range(len(own))
@@ -245,6 +253,8 @@ class Formulas:
         if self.task == "multi-label":
             cross = binary_cross_entropy_with_logits
             found = [cross(s, y.double()) for s, _, y in self.lines() if (y != -100).all()]
+        elif self.task == "ranking":
+            found = [-y * logsigmoid(s[0]) - (1 - y) * logsigmoid(-s[0]) for s, _, y in self.lines() if not y.isnan()]
         elif self.task == "regression":
             found = [(s[0] - y) ** 2 for s, _, y in self.lines() if not y.isnan()]
         else:
@@ -253,7 +263,7 @@ class Formulas:
 
     def soft(self, temperature: float, entropy: bool = True) -> Tensor:
         """T²·KL; without `entropy` the cross-entropy, which lacks T²."""
-        if self.task == "regression":
+        if self.task in ("regression", "ranking"):
             return torch.stack([(s - t) ** 2 for s, t, _ in self.lines()]).mean()
         if self.task == "multi-label":
             own, chances = (torch.stack([line[i] for line in self.lines()]) / temperature for i in (0, 1))
@@ -264,6 +274,26 @@ class Formulas:
         for s, t, _ in self.lines():
             p, log_q = (t / temperature).softmax(-1), (s / temperature).log_softmax(-1)
             found.append((p * (p.log() - log_q)).sum() * temperature**2 if entropy else -(p * log_q).sum())
+        return torch.stack(found).mean()
+
+    def queries(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of each query its passages' scores, the student's and the teacher's, and their labels."""
+        parts = [self.groups == group for group in self.groups.unique()]
+        return [(self.own.logits[part, 0], self.theirs.logits[part, 0], self.labels[part]) for part in parts]
+
+    def margins(self) -> Tensor:
+        found = []
+        for s, t, y in self.queries():
+            two = [(i, j) for i in range(len(s)) for j in range(len(s)) if (i < j if y.isnan().all() else y[i] > y[j])]
+            squares = [((s[i] - s[j]) - (t[i] - t[j])) ** 2 for i, j in two]
+            found.append(sum(squares) / len(squares) if two else 0 * s.sum())
+        return torch.stack(found).mean()
+
+    def listwise(self, temperature: float) -> Tensor:
+        found = []
+        for s, t, _ in self.queries():
+            p, q = (t / temperature).softmax(0), (s / temperature).softmax(0)
+            found.append((p * (p / q).log()).sum() * temperature**2)
         return torch.stack(found).mean()
 
     def states(self, layer: int, teacher_layer: int, projection: Any) -> Tensor:
@@ -330,6 +360,10 @@ class Formulas:
                 return self.states(1, 2, trained[0])
             case "minilm":
                 return sum(weight * divergence(self.relation(i, 4)) for i, weight in enumerate((1.0, 0.5, 1.0)))
+            case "margin_mse":
+                return self.margins() + 0.5 * self.hard()
+            case "listwise":
+                return self.listwise(0.5) + 0.3 * self.hard()
             case "minilm-1":
                 return divergence(self.attention(2, 4)) + 2 * divergence(self.relation(2, 2))
         return self.of_vectors(variant, trained)
@@ -384,4 +418,4 @@ def live_loss(task: str, variant: str, student: PreTrainedModel, teacher: PreTra
     with torch.no_grad():
         theirs = Observed.of(teacher, batch)
     mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
-    return Formulas(task, own, theirs, batch["labels"], mask, **how).of(variant, trained)
+    return Formulas(task, own, theirs, batch["labels"], mask, groups=batch.get("groups"), **how).of(variant, trained)

@@ -43,6 +43,13 @@ COLUMNS: dict[str, dict[str, Any]] = {
     },
     "clinc/clinc_oos/plus": {"text": TEXT, "intent": ClassLabel(names=["translate", "transfer", "oos"])},
     "mteb/banking77": {"text": TEXT, "label": NUMBER, "label_text": TEXT},
+    "microsoft/wiki_qa": {
+        "question_id": TEXT,
+        "question": TEXT,
+        "document_title": TEXT,
+        "answer": TEXT,
+        "label": ClassLabel(num_classes=2),
+    },
     "Salesforce/wikitext/wikitext-103-raw-v1": {"text": TEXT},
 }
 MATCHED = ("validation_matched", "validation_mismatched", "test_matched", "test_mismatched")
@@ -70,7 +77,9 @@ def tables(place: str) -> dict[str, pa.Table]:
 
 def _row(columns: dict[str, Any], number: int, unlabelled: bool, unanswerable: bool, rng: random.Random) -> dict[str, Any]:
     words = [rng.choice(WORDS) for _ in range(8)]
-    return {name: _value(name, kind, words, number, unlabelled, unanswerable, rng) for name, kind in columns.items()}
+    row = {name: _value(name, kind, words, number, unlabelled, unanswerable, rng) for name, kind in columns.items()}
+    asked = {"question_id": f"Q{number // 4}", "question": f"w{number // 4} w1"}
+    return row | (asked if "question_id" in columns else {})
 
 
 def _value(name: str, kind: Any, words: list[str], number: int, unlabelled: bool, unanswerable: bool, rng: random.Random) -> Any:

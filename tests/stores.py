@@ -28,6 +28,7 @@ HEADS = {
     "question-answering": "QuestionAnswering",
     "masked-lm": "MaskedLM",
     "sentence-embedding": "AutoModel",
+    "ranking": "SequenceClassification",
 }
 """Of transformers, by task."""
 MANY = MaterializeSpec(hidden=(2, -1), cls=(1,), attention=(1, 3), shard_bytes=3000)

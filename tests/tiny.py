@@ -165,7 +165,15 @@ def padded(lengths: list[int], *, types: bool = False, seed: int = 0) -> dict[st
     return batch | ({"token_type_ids": torch.randint(0, 2, mask.shape, generator=generator) * mask} if types else {})
 
 
-TASKS = ("sequence-classification", "multi-label", "regression", "token-classification", "question-answering", "masked-lm")
+TASKS = (
+    "sequence-classification",
+    "multi-label",
+    "regression",
+    "token-classification",
+    "question-answering",
+    "masked-lm",
+    "ranking",
+)
 EMBEDDING = "sentence-embedding"
 """Without labels, so that it is in no grid over TASKS."""
 LENGTH = {"question-answering": 16}
@@ -185,6 +193,8 @@ def raw(task: str, count: int, seed: int) -> pa.Table:
     }
     if task == "sequence-classification":
         return pa.table(dict(zip(("text", "label"), rows(count, seed), strict=True)))
+    if task == "ranking":
+        return pa.Table.from_pylist(_ranked(rng, count))
     return pa.Table.from_pylist([makers[task](rng) for _ in range(count)])
 
 
@@ -261,3 +271,17 @@ def _told(rng: random.Random) -> dict[str, Any]:
     """Words count up from a first one by one step, so that a masked word follows from its neighbours."""
     first = rng.randrange(40)
     return {"text": " ".join(WORDS[(first + i) % 40] for i in range(rng.randint(4, 25)))}
+
+
+def _ranked(rng: random.Random, count: int) -> list[dict[str, Any]]:
+    """So many passages of queries that have two to five each: one is of the first half of WORDS, and relevant."""
+    rows: list[dict[str, Any]] = []
+    while (left := count - len(rows)) > 0:
+        size = min(rng.randint(2, 5), left)
+        size += left - size == 1
+        query, best = " ".join(rng.sample(WORDS, 2)), rng.randrange(size)
+        for place in range(size):
+            words = WORDS[:20] if place == best else WORDS[20:]
+            passage = " ".join(rng.choice(words) for _ in range(rng.randint(1, 5)))
+            rows.append({"query": query, "passage": passage, "label": int(place == best)})
+    return rows

@@ -3,13 +3,15 @@
 The gap says how much of its soft targets it has learnt by heart. Of a teacher with `folds`, the same rows are answered for by one
 that has seen them, too: what folds have changed.
 
-Lines are labels: of rows, of tags, of a row and a label (multi-label); of windows the first and the last token of the answer.
+Lines are labels: of rows, of tags, of a row and a label (multi-label), relevant or not (ranking); of windows the first and the
+last token of the answer.
 """
 
 from typing import Any
 
 import numpy as np
 
+from distill.audit.confident_learning import relevant
 from distill.core.arrays import Array
 from distill.core.devices import best_device
 from distill.core.numeric import log_sigmoid, log_softmax
@@ -87,6 +89,8 @@ def lines(dataset: Dataset, rows: PreparedRows, logits: Array) -> tuple[Array, A
     """Of labelled lines, log-probabilities, (lines, classes) float64, −∞ where a window is shorter than others, and labels."""
     if dataset.task == "multi-label":
         logs, labels = np.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=2).reshape(-1, 2), rows.labels.ravel()
+    elif dataset.spec.groups:
+        logs, labels = np.concatenate([log_sigmoid(-logits), log_sigmoid(logits)], axis=1), relevant(rows.labels)
     elif dataset.spec.windows:
         logs, labels = np.full((2 * len(rows), int(rows.lengths.max())), -np.inf), rows.labels.ravel()
         for row, (start, stop) in enumerate(zip(rows.offsets[:-1].tolist(), rows.offsets[1:].tolist(), strict=True)):

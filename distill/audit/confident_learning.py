@@ -10,8 +10,9 @@ as the paper asks (§3: "predicted probabilities that are out-of-sample").
     suspect   another class is confidently predicted: likely a label error
     hard      the label has less than half of the probability, and no other class is confident
 
-A line is a row, a tag of a row, a row and label (multi-label: its classes are that it applies, and that it does not), or the
-answer of a window (probabilities are geometric means over its start and its end).
+A line is a row, a tag of a row, a row and label (multi-label: its classes are that it applies, and that it does not; ranking:
+that a passage is relevant, and that it is not), or the answer of a window (probabilities are geometric means over its start and
+its end).
 Regression has no probabilities: a line has an error, in standard deviations from the mean error; `hard` from HARD_Z on, `suspect`
 from SUSPECT_Z on.
 """
@@ -130,6 +131,11 @@ def answers(rows: PreparedRows, logits: Array, contexts: Sequence[str]) -> Lines
     )
 
 
+def relevant(labels: Array) -> Array:
+    """Of how relevant passages are, (rows,) float32, whether they are at all: 1 or 0, UNLABELLED where nobody knows, int64."""
+    return np.where(np.isnan(labels), UNLABELLED, labels > 0).astype(np.int64)
+
+
 def numbers(labels: Array, predicted: Array) -> Lines:
     """Rows that each have a number, (rows,) float32 both; NaN is no label."""
     chosen = np.flatnonzero(np.isfinite(labels))
@@ -218,6 +224,8 @@ def lines_of(dataset: Dataset, rows: PreparedRows, logits: Array, contexts: Sequ
     rows = _with_logits(rows, logits)
     if dataset.task == "regression":
         return numbers(rows.labels, logits[:, 0])
+    if dataset.spec.groups:
+        return decisions(logits, relevant(rows.labels)[:, None], ("relevant",))
     if dataset.spec.windows:
         return answers(rows, logits, contexts)
     if dataset.task == "multi-label":

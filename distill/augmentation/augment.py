@@ -21,7 +21,7 @@ from distill.data.dataset import Dataset, example_ids, write_description, write_
 from distill.data.rows import Rows
 from distill.data.tokenizers import encode, load_tokenizer
 from distill.params.augmentations import AugmentationSettings
-from distill.params.task_specs import PER_ROW
+from distill.params.task_specs import REWORDED
 
 CHUNK = 2048
 """Rows reworded at once, so that memory stays flat; what is finished is kept, so that a run that was stopped goes on."""
@@ -68,10 +68,9 @@ def write_augmented(
     augmenter's seed; `chunks` has what an earlier run has finished. Returns what dataset.json says; `splits.train.counts` tells
     how many rows were reworded, and their copies.
     """
-    if dataset.task not in PER_ROW:
-        raise UserError(
-            f"{dataset.folder}: is for {dataset.task}, expected one of: {', '.join(PER_ROW)}; words of others have labels"
-        )
+    if dataset.task not in REWORDED:
+        why = "reworded, a query is another one" if dataset.spec.groups else "words of others have labels"
+        raise UserError(f"{dataset.folder}: is for {dataset.task}, expected one of: {', '.join(REWORDED)}; {why}")
     rewritten = shutil.ignore_patterns("dataset.json", "train.arrow")
     shutil.copytree(dataset.folder, folder, ignore=rewritten, copy_function=shutil.copyfile, dirs_exist_ok=True)
     given, keys = read_texts(dataset), dataset.rows("train").ids

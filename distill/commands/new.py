@@ -182,6 +182,8 @@ def settings_of(checkpoint: "Checkpoint", found: "Profile") -> tuple[dict[str, A
     teacher = {"checkpoint": place, "epochs": found.epochs(train.rows - train.unlabelled, 16), "batch_size": 16, **rate}
     faster = 2e-4 if checkpoint.package == INSTALLED else 1e-4
     student = {"epochs": found.epochs(train.rows, 32), "learning_rate": faster, "schedule": "cosine"}
+    if found.columns.task == "ranking":  # a batch holds so many queries, with all of their passages
+        teacher, student = teacher | {"batch_size": 4}, student | {"batch_size": 8}
     return {"tokenizer": place, "max_length": found.max_length}, teacher, student
 
 

@@ -24,9 +24,9 @@ from torch import Tensor
 from distill.core.arrays import Array
 from distill.data.dataset import UNLABELLED, PreparedRows
 
-Kind = Literal["rows", "tokens", "pairs", "labels"]
-"""Rows; real tokens; pairs of two real tokens of a row; labels of rows, windows or tokens, by weight."""
-KINDS: tuple[Kind, ...] = ("rows", "tokens", "pairs", "labels")
+Kind = Literal["rows", "tokens", "pairs", "labels", "groups"]
+"""Rows; real tokens; pairs of two real tokens of a row; labels of rows, windows or tokens, by weight; groups of rows."""
+KINDS: tuple[Kind, ...] = ("rows", "tokens", "pairs", "labels", "groups")
 
 
 def labels_a_row(rows: PreparedRows) -> Array:
@@ -60,10 +60,11 @@ def expected_targets(lines: Array, lengths: Array, chosen: Array) -> Array:
     return np.asarray(lengths * (lines[chosen].sum() / max(1, lengths[chosen].sum())))
 
 
-def counts(lengths: Array, held: Array, expected: Array) -> tuple[Float[Tensor, " kinds"], Float[Tensor, " kinds"]]:
+def counts(lengths: Array, held: Array, expected: Array, groups: int) -> tuple[Float[Tensor, " kinds"], Float[Tensor, " kinds"]]:
     """Of a batch, by KINDS: what it holds, and what a term of the step is divided by; `lengths` are its rows' tokens."""
     alike = [len(lengths), lengths.sum(), np.square(lengths).sum()]
-    return torch.tensor([*alike, held.sum()], dtype=torch.float32), torch.tensor([*alike, expected.sum()], dtype=torch.float32)
+    held_and_expected = (torch.tensor([*alike, labels.sum(), groups], dtype=torch.float32) for labels in (held, expected))
+    return next(held_and_expected), next(held_and_expected)
 
 
 def mean_divisors(batches: Sequence[Mapping[str, Any]]) -> Float[Tensor, " kinds"]:

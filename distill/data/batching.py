@@ -1,4 +1,7 @@
-"""Batches of rows of similar length, padded to the longest of each, with the teacher's targets beside them."""
+"""Batches of rows of similar length, padded to the longest of each, with the teacher's targets beside them.
+
+Where rows come in groups (the passages of a query), groups are batched: a loss that compares rows of a group sees it whole.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +13,7 @@ from torch import Tensor
 from distill.core.arrays import Array
 from distill.data.averaging import KINDS, counts, expected_labels, expected_targets, labels_a_row
 from distill.data.dataset import UNLABELLED, PreparedRows
+from distill.data.groups import groups_of
 
 ROWS_AT_ONCE = 1024
 """Rows that are looked at together."""
@@ -34,10 +38,12 @@ class Targets(Protocol):
 
 
 class Collator:
-    """Turns numbers of the rows that are trained on into a batch.
+    """Turns numbers of the rows, or groups of rows, that are trained on into a batch.
 
-    It holds the padded inputs, `labels`, the teacher's `targets` of these rows, their `weights`, and the `counts` and `divisors`
-    of distill/data/averaging.py. `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden),
+    It holds the padded inputs, `labels`, the teacher's `targets` of these rows, their `weights`, the `groups` that they are of
+    (numbered from 0), and the `counts` and `divisors` of distill/data/averaging.py.
+
+    `targets` maps `logits` to (batch, classes), `hidden-NN` to (real tokens of the batch, hidden),
     `cls-NN` to (batch, hidden) and `attention-NN` to (batch, heads, seq, seq), all fp32. Where targets are lacking, they are NaN,
     and the batch has `gaps`.
     """
@@ -69,29 +75,40 @@ class Collator:
             self.chosen = np.flatnonzero((self.taught > 0) | ((self.held > 0) & reads_labels))
             self.expected_targets = expected_targets(self.taught, self.lines, self.chosen)
         self.expected = expected_labels(rows, labels, self.held, self.chosen)
+        self.groups = None if rows.groups is None else [self.chosen[part] for part in groups_of(rows.groups[self.chosen])]
+        if self.taught is not None and self.groups is not None:
+            self.taught_groups = np.array([self.taught[part].any() for part in self.groups], np.float64)
 
     def __len__(self) -> int:
-        """How many rows are trained on."""
-        return len(self.chosen)
+        """How many rows, or groups of them, are trained on."""
+        return len(self.chosen if self.groups is None else self.groups)
 
     @property
     def lengths(self) -> Array:
-        """Tokens of each row that is trained on, int64."""
-        return self.rows.lengths[self.chosen]
+        """Tokens of each row, or group, that is trained on, int64."""
+        if self.groups is None:
+            return self.rows.lengths[self.chosen]
+        return np.array([self.rows.lengths[part].sum() for part in self.groups], np.int64)
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Any]:
         """Gather a batch."""
-        chosen = self.chosen[np.asarray(indices)]
+        parts = None if self.groups is None else [self.groups[place] for place in indices]
+        chosen = self.chosen[np.asarray(indices)] if parts is None else np.concatenate(parts)
         batch: dict[str, Any] = dict(pad_batch(self.rows, chosen))
         batch["labels"] = pad_labels(self.rows, chosen)
+        if parts is not None:
+            batch["groups"] = torch.from_numpy(np.repeat(np.arange(len(parts)), [len(part) for part in parts]))
         lengths, labels = self.rows.lengths[chosen], (self.held[chosen], self.expected[chosen])
-        batch["counts"], batch["divisors"] = counts(lengths, *labels)
+        batch["counts"], batch["divisors"] = counts(lengths, *labels, groups=len(indices))
         if self.targets:
             batch["targets"] = self._targets(self.targets, chosen)
         if self.taught is not None:
             kind, batch["gaps"] = KINDS.index("tokens" if self.per_token else "rows"), torch.ones(len(chosen), dtype=torch.bool)
             batch["counts"][kind] = float(self.taught[chosen].sum())
             batch["divisors"][kind] = float(self.expected_targets[chosen].sum())
+            if self.groups is not None:
+                batch["counts"][KINDS.index("groups")] = float(self.taught_groups[np.asarray(indices)].sum())
+                batch["divisors"][KINDS.index("groups")] = len(indices) * float(self.taught_groups.mean())
         if self.weights is not None:
             batch["weights"] = torch.from_numpy(self.weights[chosen])
         return batch

@@ -9,7 +9,7 @@
 A row is an example, a window of a context (question answering), or a masked chunk of a text (masked LM). Columns:
 `example_id` (16 bytes: a hash of what the teacher sees), `input_ids` (list of int32), `token_type_ids` (list of int8, pairs
 only), the labels (see `PreparedRows`), `text`, `text_pair` or `words` for other tools, `id` if the data name a column of ids,
-and for windows `example` and `spans`.
+for windows `example` and `spans`, and for ranking `group`.
 """
 
 import hashlib
@@ -48,8 +48,8 @@ class Dataset:
     folder: Path
     task: str
     labels: tuple[str, ...]
-    """Class names, tag names, `("score",)` for regression, `("start", "end")` for question answering, `()` for masked LM and
-    sentence embedding."""
+    """Class names, tag names, `("score",)` for regression, `("relevance",)` for ranking, `("start", "end")` for question
+    answering, `()` for masked LM and sentence embedding."""
     metric: str
     max_length: int
     tokenizer: str
@@ -129,8 +129,8 @@ class PreparedRows:
     """(all tokens,) int8"""
     labels: Array
     """Sequence classification: (rows,) int64, UNLABELLED for transfer rows. Multi-label: (rows, labels) int64, 1 where a label
-    applies, UNLABELLED throughout for transfer rows. Regression: (rows,) float32, NaN for transfer rows. Sentence embedding:
-    (rows,) float32, the score of the row's pair, NaN where it has none.
+    applies, UNLABELLED throughout for transfer rows. Regression and ranking: (rows,) float32, NaN for transfer rows. Sentence
+    embedding: (rows,) float32, the score of the row's pair, NaN where it has none.
     Question answering: (rows, 2) int64, the first and last token of the answer in the row, (0, 0) where this window has none,
     UNLABELLED twice for transfer rows. Token classification and masked LM: (all tokens,) int64, the tag, or the id that was
     masked; UNLABELLED where nothing is to be predicted."""
@@ -139,6 +139,8 @@ class PreparedRows:
     """(rows,) int64: the row of `Dataset.examples` that a window is of; of sentence embedding, the pair that a text is of"""
     spans: Array | None = None
     """Question answering: (all tokens, 2) int32, the characters of the context that a token covers, (−1, −1) outside it"""
+    groups: Array | None = None
+    """Ranking: (rows,) int64, a number for each group of rows that are ranked together, which need not be neighbours"""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -177,6 +179,7 @@ class PreparedRows:
             labels=self.labels[self.lines(chosen)],
             examples=None if self.examples is None else self.examples[chosen],
             spans=None if self.spans is None else self.spans[tokens],
+            groups=None if self.groups is None else self.groups[chosen],
         )
 
     def word(self, place: int) -> list[int]:
@@ -204,6 +207,7 @@ class PreparedRows:
             pad_token=pad_token,
             examples=column["example"].to_numpy() if "example" in column else None,
             spans=column["spans"].values.flatten().to_numpy().reshape(-1, 2) if "spans" in column else None,
+            groups=column["group"].to_numpy() if "group" in column else None,
         )
 
 
@@ -237,7 +241,7 @@ def write_split(
 ) -> str:
     """Write a split's rows; returns its fingerprint, SHA-256 over its example ids in order.
 
-    `encoded` has a value a row of `input_ids`; `token_type_ids` for pairs; `example` and `spans` for windows. `labels` are
+    `encoded` has a value a row of `input_ids`; `token_type_ids` for pairs; `example`, `spans` for windows; `group`. `labels` are
     (rows,) int64 or float32, (rows, 2) int64, or for each row a label a token; `texts` columns of TEXTS, and OWN_ID. `ids` are
     example ids, if the tokens alone do not give them.
     """
@@ -253,6 +257,8 @@ def write_split(
         columns["example"] = pa.array(encoded["example"], pa.int64())
     if "spans" in encoded:
         columns["spans"] = _ragged(encoded["spans"], np.int32, width=2)
+    if "group" in encoded:
+        columns["group"] = pa.array(encoded["group"], pa.int64())
     if not isinstance(labels, np.ndarray):
         columns["labels"] = _ragged(labels, np.int32)
     elif labels.ndim == 2:

@@ -34,6 +34,8 @@ class Rows:
     Zeros for masked LM."""
     numbers: Array
     ids: list[str] | None = None
+    groups: Array | None = None
+    """Ranking: (rows,) int64, a number for each group of rows that are ranked together."""
     dropped: Mapping[int, str] = field(default_factory=dict)
     """Rows of the raw file that were left out, by their numbers, and why."""
     examples: Array | None = None
@@ -67,7 +69,10 @@ class Rows:
         lists: dict[str, Any] = {
             name: [part[i] for i in positions] for name in ("texts", "texts_pair", "ids") if (part := getattr(self, name))
         }
-        return replace(self, **{"texts": [], **lists}, labels=self.labels[positions], numbers=self.numbers[positions])
+        groups = None if self.groups is None else self.groups[positions]
+        return replace(
+            self, **{"texts": [], **lists}, labels=self.labels[positions], numbers=self.numbers[positions], groups=groups
+        )
 
     def apart(self) -> "Rows":
         """The texts of pairs as rows of their own, one after the other, each with the pair's label; single texts as they are."""
@@ -85,6 +90,9 @@ class Rows:
         """These rows, and then others without labels."""
         pairs = None if self.texts_pair is None else [*self.texts_pair, *(more.texts_pair or [])]
         ids = None if self.ids is None else [*self.ids, *(more.ids or [])]
+        groups = self.groups
+        if groups is not None and more.groups is not None:
+            groups = np.concatenate([groups, more.groups + groups.max(initial=-1) + 1])
         return replace(
             self,
             texts=[*self.texts, *more.texts],
@@ -92,4 +100,5 @@ class Rows:
             labels=np.concatenate([self.labels, self.unlabelled(len(more))]),
             numbers=np.concatenate([self.numbers, more.numbers]),
             ids=ids,
+            groups=groups,
         )

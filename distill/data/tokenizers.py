@@ -1,6 +1,7 @@
 """Tokenizers: loading, a fingerprint of what one does, and texts to ids of unequal length."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -104,6 +105,13 @@ def load_tokenizer(place: str | Path, revision: str | None = None) -> PreTrained
             raise UserError(f"{place}: its tokenizer has no token to pad with; add `pad_token` to its tokenizer_config.json")
         tokenizer.pad_token = stands_in
     return tokenizer
+
+
+def decoded_parts(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> list[str]:
+    """The text, or those of a pair, that tokens are of, without the special tokens that frame them; blanks are single."""
+    frame = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
+    parts = [list(part) for framing, part in itertools.groupby(tokens, frame.__contains__) if not framing]
+    return [" ".join(str(tokenizer.decode(part)).split()) for part in parts]
 
 
 def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -1,11 +1,11 @@
 """What to show of a test row."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from distill.data.tokenizers import decoded_parts
 from distill.tasks.base import EvaluationSplit, Task
 
 SHOWN = 400
@@ -33,14 +33,13 @@ def text_of(task: Task, line: int, split: EvaluationSplit, tokenizer: PreTrained
         left, right = (_decoded(tokenizer, part.tolist()) for part in (before, after))
         return f"{_end(left, SHOWN // 2)} [{shown}] {_start(right, SHOWN // 2)}".strip()
     texts = [rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist() for row in task.rows_of(line, split)]
-    return _start("\n".join(_decoded(tokenizer, tokens) for tokens in texts))
+    parts = [_decoded(tokenizer, tokens) for tokens in texts]
+    return _start("\n".join(part.partition("\n")[0] if task.spec.groups else part for part in parts))
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
-    """A text, or those of a pair on lines of their own, without the special tokens that frame and part them."""
-    frame = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
-    parts = [list(part) for framing, part in itertools.groupby(tokens, frame.__contains__) if not framing]
-    return "\n".join(_line(str(tokenizer.decode(part))) for part in parts)
+    """A text, or those of a pair on lines of their own."""
+    return "\n".join(decoded_parts(tokenizer, tokens))
 
 
 def _line(text: str) -> str:

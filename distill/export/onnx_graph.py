@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from distill.export.session import data_of
+from distill.models.bi_encoder import reads_apart
 from distill.models.sentence_encoder import SentenceEncoder
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -46,7 +47,7 @@ def export_model(model: PreTrainedModel, path: Path) -> None:
 def _trace(model: PreTrainedModel, path: Path) -> None:
     names, training = inputs_of(model), model.training
     asked = type(model).__name__.endswith("ForQuestionAnswering")
-    answer = "sentence_embedding" if isinstance(model, SentenceEncoder) else "logits"
+    answer = "sentence_embedding" if isinstance(model, SentenceEncoder) and not reads_apart(model.config) else "logits"
     outputs = ("start_logits", "end_logits") if asked else (answer,)
     reads = [torch.full(TRACED, int(name != "token_type_ids"), device=model.device) for name in names]
     with warnings.catch_warnings(), torch.inference_mode():
@@ -67,7 +68,7 @@ def _trace(model: PreTrainedModel, path: Path) -> None:
 def inputs_of(model: PreTrainedModel) -> tuple[str, ...]:
     """The inputs that a model reads; token types only where there are several."""
     taken = inspect.signature(model.forward).parameters
-    several = getattr(model.config, "type_vocab_size", 0) > 1
+    several = getattr(model.config, "type_vocab_size", 0) > 1 or reads_apart(model.config)
     return tuple(name for name in INPUTS if name in taken and (several or name != "token_type_ids"))
 
 

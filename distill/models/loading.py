@@ -19,8 +19,9 @@ from distill.core.files import sha256
 from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
+from distill.models.bi_encoder import APART, BiEncoder, reads_apart
 from distill.models.families import family_of, supporting, usable_positions
-from distill.models.sentence_encoder import Pooling, SentenceEncoder
+from distill.models.sentence_encoder import KEY, Pooling, SentenceEncoder
 from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
@@ -45,10 +46,12 @@ def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokeni
     tokenizer.save_pretrained(folder)
 
 
-def load_for(folder: Path, dataset: Dataset, *, new_head: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_for(
+    folder: Path, dataset: Dataset, *, new_head: bool = False, apart: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model that this pipeline wrote, refused unless labels, tokenizer, vocabulary and length fit the data set.
 
-    With `new_head`, it may be of another task or other labels, and gets a new head then.
+    With `new_head`, it may be of another task or other labels, and gets a new head then; with `apart`, it becomes a bi-encoder.
     """
     if not (folder / "config.json").exists():
         raise UserError(f"{folder}: no model; run the stage that writes it, or `dvc pull {folder}`")
@@ -59,7 +62,7 @@ def load_for(folder: Path, dataset: Dataset, *, new_head: bool = False) -> tuple
             f"{folder}: its tokenizer is {fingerprint[:12]}, the rows of {dataset.folder} were made with "
             f"{dataset.tokenizer[:12]}; both must use the same: prepare the data set with the model's tokenizer"
         )
-    model = load_model(folder, task_of(dataset.task), dataset.labels, new_head=new_head)
+    model = load_model(folder, task_of(dataset.task), dataset.labels, new_head=new_head, apart=apart)
     require_fit(model, dataset, str(folder))
     return model, tokenizer
 
@@ -70,8 +73,10 @@ def require_fit(model: PreTrainedModel, dataset: Dataset, where: str) -> None:
     require_positions(model, dataset.max_length, where)
 
 
-def model_class(task: Task) -> Any:
-    """The class whose `from_pretrained` and `from_config` make models with the task's head."""
+def model_class(task: Task, *, apart: bool = False) -> Any:
+    """The class whose `from_pretrained` and `from_config` make models with the task's head; `apart`: bi-encoders that rank."""
+    if task.spec.groups and apart:
+        return BiEncoder
     return SentenceEncoder if task.spec.embeds else getattr(transformers, task.spec.auto_model)
 
 
@@ -83,15 +88,21 @@ def load_model(
     new_head: bool,
     revision: str | None = None,
     pooling: Pooling | None = None,
+    apart: bool = False,
 ) -> PreTrainedModel:
     """A checkpoint with the task's head for these labels, fp32, `sdpa` attention where it has it.
 
     With `new_head`, a head that is missing or of another size is newly made from torch's current random state. Without, the
     checkpoint's own head must fit, and where labels are classes, their order must be that of the data. `pooling` is of encoders
-    without a head, whose folder does not say how they pool.
+    without a head, whose folder does not say how they pool. A model that ranks is a bi-encoder if it was saved as one, or is to
+    become one (`apart`).
     """
     if task.spec.embeds:
         return _load_encoder(place, revision, pooling)
+    if task.spec.groups:
+        config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+        if apart or reads_apart(config):
+            return BiEncoder.of(cast(SentenceEncoder, _load_encoder(place, revision, pooling)))
     named = _label_names(labels) if labels else {}
     if not new_head:
         _require_problem(place, task, revision)
@@ -113,9 +124,9 @@ def load_model(
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
         if names != list(labels):
             raise UserError(f"{place}: its labels are {names}, the data set's are {list(labels)}; {_advised(names, labels)}")
-    for fitted in ("thresholds", "calibration_temperature"):
-        if new_head and hasattr(model.config, fitted):
-            delattr(model.config, fitted)
+    for of_another in ("thresholds", "calibration_temperature", KEY, APART):
+        if new_head and hasattr(model.config, of_another):
+            delattr(model.config, of_another)
     _own_storage(model)
     return cast(PreTrainedModel, model)
 

@@ -54,8 +54,9 @@ class Columns(Strict):
     """The second text of a pair. Sentence embedding: null where a row is a single text; without scores, what the first asks for.
     """
     label: str = "label"
-    """A class, or for regression a number. Empty (null) labels make transfer rows: the teacher's soft targets are all that is
-    learnt from them; so with `tags` and `answers`. Sentence embedding: how alike a pair is, which is measured and not learnt."""
+    """A class, or for regression and ranking a number. Empty (null) labels make transfer rows: the teacher's soft targets are
+    all that is learnt from them; so with `tags` and `answers`. Sentence embedding: how alike a pair is, which is measured and
+    not learnt."""
     labels: tuple[str, ...] | None = None
     """Multi-label: one column of 0 and 1 a label, named as the label; instead of `label`, a column of lists of labels."""
     tokens: str = "tokens"
@@ -66,6 +67,11 @@ class Columns(Strict):
     context: str = "context"
     answers: str = "answers"
     """Question answering: `{text: [...], answer_start: [...]}` as in SQuAD; empty lists if the context has no answer."""
+    query: str = "query"
+    passage: str = "passage"
+    """Ranking: a query and one of its passages a row; `label` says how relevant that is: 0, 1, or more of a longer scale."""
+    group: str | None = None
+    """Ranking: a column of what tells which rows are ranked together; not given: those of the same query."""
     id: str | None = None
     """A column of unique ids, checked for duplicates."""
 
@@ -73,7 +79,8 @@ class Columns(Strict):
 class Splits(Strict):
     """Each split is a split of the source, by name, or a fraction cut from the training rows.
 
-    Fractions are stratified by label where labels are classes, keep questions on the same context together, and else random.
+    Fractions are stratified by label where labels are classes, keep questions on the same context and the
+    passages of a query together, and else random.
     """
 
     train: str = "train"
@@ -84,7 +91,10 @@ class Splits(Strict):
 
 
 class Limits(Strict):
-    """The most rows to keep of a split: a seeded, stratified sample. Questions and texts count before they are cut to windows."""
+    """The most rows to keep of a split: a seeded, stratified sample, of ranking whole groups.
+
+    Questions and texts count before they are cut to windows.
+    """
 
     train: Annotated[int, Field(gt=0)] | None = None
     validation: Annotated[int, Field(gt=0)] | None = None
@@ -112,14 +122,17 @@ class DatasetSettings(Strict):
     unlabelled: Unlabelled | None = None
     """The value, or values, that stand for no label: such as -1, which is a class unless the hub's schema has it otherwise."""
     labelled: Annotated[int, Field(gt=0)] | None = None
-    """The most training rows that keep their labels, a seeded, stratified sample: the rest become transfer rows."""
+    """The most training rows that keep their labels, a seeded, stratified sample, of ranking whole groups: the rest become
+    transfer rows."""
     transfer: tuple[str, ...] = ()
     """Sources whose rows are added to the training split without their labels: SOURCE is its split `train`, or SOURCE/SPLIT."""
     bad_rows: Literal["error", "drop"] = "error"
-    """Of rows with an empty text or word, an unknown label, tags of another length or a broken answer: refuse the first, or leave
-    them out, counted and listed in data/prepared/NAME/dropped.jsonl. Masked LM always leaves out empty texts."""
+    """Of rows with an empty text or word, an unknown label, tags of another length or a broken answer, and of ranking the rows of
+    a query that has one passage or no relevant one: refuse the first, or leave them out, counted and listed in
+    data/prepared/NAME/dropped.jsonl. Masked LM always leaves out empty texts."""
     deduplicate: bool = False
-    """Take training rows out whose text stands in validation or test. Splits that are cut here never share a text."""
+    """Take training rows out whose text (ranking: query) stands in validation or test. Splits that are cut here never share one.
+    """
     splits: Splits = Splits()
     limit: Limits = Limits()
     max_length: Annotated[int, Field(ge=4)] = 128
@@ -143,7 +156,7 @@ class DatasetSettings(Strict):
     """The score that picks the best epoch and that retention is measured in. Not given: the task's first of accuracy macro_f1
     f1 mcc (classes), micro_f1 macro_f1 map (multi-label), pearson spearman (regression), entity_f1 (tags of entities)
     token_accuracy macro_f1 (other tags), f1 exact_match (answers), accuracy (masked LM), spearman (sentence embedding; of pairs
-    without scores ndcg_at_10 recall_at_1 recall_at_10 spearman)."""
+    without scores ndcg_at_10 recall_at_1 recall_at_10 spearman), ndcg_at_10 mrr (ranking)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of character 5-grams on."""
     seed: Annotated[int, Field(ge=0)] = 1

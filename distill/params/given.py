@@ -23,9 +23,9 @@ class GivenColumns(Strict):
     id: str | None = None
     """A column of ids: those of the data set's `columns.id`, or where it has none, example ids in hexadecimal."""
     text: str | None = None
-    """A column of texts, letter by letter those of the data set."""
+    """A column of texts, letter by letter those of the data set; of ranking, queries."""
     text_pair: str | None = None
-    """Of pairs, beside `text`: the second text."""
+    """Of pairs, beside `text`: the second text; of ranking, the passage."""
     tokens: str | None = None
     """Token classification: a column of lists of words."""
     probabilities: PerLabel | None = None
@@ -41,7 +41,7 @@ class GivenColumns(Strict):
     label: str | None = None
     """One label a row: multi-label and tokens, a list."""
     score: str | None = None
-    """Regression: a number."""
+    """Regression: a number; ranking: a score, the higher the more relevant."""
     embedding: str | None = None
     """Sentence embedding: a list of numbers, as many in each row. Each text of a pair has a row of its own."""
 

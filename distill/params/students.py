@@ -46,6 +46,9 @@ class InitSettings(Strict):
     architecture: Architecture | None = None
     """A random student: the name of a preset, or any keys of its transformers config: `model_type` (default bert), or `preset`,
     and what differs from it."""
+    bi_encoder: bool = False
+    """Ranking: a student that reads query and passage apart, of whose vectors the score is the dot product; sentence-transformers
+    loads it. Copied are the layers of an encoder (`from` a teacher of sentence-embedding with `epochs: 0`, say) or a ranker."""
     copy_embeddings: bool = False
     """Give a random student the embeddings of `from`, which must be of its family; a narrower student gets them along their
     principal axes."""
@@ -61,6 +64,8 @@ class InitSettings(Strict):
             raise ValueError("a prepared data set has no layers to copy; give architecture, or from: data/teachers/NAME")
         if self.family is not None and self.architecture is not None:
             raise ValueError("`as` is for copied layers, architecture for a random student; remove one")
+        if self.family is not None and self.bi_encoder:
+            raise ValueError("bi_encoder: its layers stay in their family; remove `as`")
         if self.copy_embeddings and self.architecture is None:
             raise ValueError(
                 "copy_embeddings is for a random student; give architecture, or remove it: copied layers bring theirs"
@@ -221,6 +226,11 @@ class StudentSettings(TrainingSettings):
     def earlier_layers_lr_scale(self) -> float | None:
         """If layers are trained one after the other: the share of the learning rate that earlier ones keep."""
         return None
+
+    @property
+    def of_groups(self) -> bool:
+        """Whether the recipe compares passages of a query, which ranking alone has."""
+        return False
 
     def terms(self, shapes: Shapes) -> tuple[Any, ...]:
         """The summands of the recipe's loss: `Term`s of distill/recipes/terms.py, which this module must not import.

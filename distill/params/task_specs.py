@@ -13,6 +13,7 @@ TaskName = Literal[
     "question-answering",
     "masked-lm",
     "sentence-embedding",
+    "ranking",
 ]
 
 Per = Literal["row", "token", "position"]
@@ -51,6 +52,10 @@ class TaskSpec:
     """Whether logits are over the whole vocabulary."""
     embeds: bool = False
     """Whether a model's answer is a vector of whatever width, not logits, and the texts of a pair are rows of their own."""
+    groups: bool = False
+    """Whether rows come in groups (the passages of a query), which are cut, batched and scored whole."""
+    numbers: bool = False
+    """Whether the logits of a row are one number and labels are numbers: soft targets are learnt by squared error."""
     not_audited: str | None = None
     """Why a teacher cannot contradict the labels."""
     not_given: str | None = None
@@ -62,6 +67,11 @@ class TaskSpec:
         return "text_pair" in self.columns and not self.embeds
 
     @property
+    def texts(self) -> bool:
+        """Whether a row is a text, or a pair of texts."""
+        return "text" in self.columns or self.groups
+
+    @property
     def head(self) -> str:
         """What the names of transformers' classes with the task's head have behind `For`."""
         return self.auto_model.removeprefix("AutoModelFor")
@@ -69,7 +79,7 @@ class TaskSpec:
     @property
     def units(self) -> str:
         """What scores are means over."""
-        return "questions" if self.windows else "rows"
+        return "questions" if self.windows else "queries" if self.groups else "rows"
 
 
 LABELLED = ("unlabelled", "labelled", "transfer", "bad_rows")
@@ -101,6 +111,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         metrics=("pearson", "spearman"),
         keys=(*LABELLED, "teacher_tokenizer", "teacher_max_length"),
         names_labels=False,
+        numbers=True,
         problem_type="regression",
     ),
     "token-classification": TaskSpec(
@@ -150,8 +161,22 @@ TASK_SPECS: dict[str, TaskSpec] = {
         embeds=True,
         not_audited="rows of sentence-embedding have no labels that a teacher could contradict",
     ),
+    "ranking": TaskSpec(
+        auto_model="AutoModelForSequenceClassification",
+        pipeline="text-ranking",
+        purpose="puts passages in the order in which they answer a query, for queries and passages like those of `{data}`",
+        logits_per="row",
+        metrics=("ndcg_at_10", "mrr"),
+        columns=("query", "passage", "label", "group", "id"),
+        keys=(*LABELLED, "teacher_tokenizer", "teacher_max_length"),
+        inputs=("query", "passage"),
+        groups=True,
+        numbers=True,
+    ),
 }
 
+RELEVANCE = ("relevance",)
+"""What a model that ranks calls its one number."""
 ENTITY_TAG = re.compile(r"O|[BIESLUMW]-.+")
 """Of BIO, BIOES or BILOU: outside of all entities, or a place in one of a type."""
 
@@ -162,4 +187,6 @@ def names_entities(tags: Iterable[str]) -> bool:
 
 
 PER_ROW = tuple(name for name, spec in TASK_SPECS.items() if spec.logits_per == "row")
-"""Tasks of one answer a row: its words can be replaced, and another tokenizer's student can learn from its logits."""
+"""Tasks of one answer a row: another tokenizer's student can learn from its logits."""
+REWORDED = tuple(name for name in PER_ROW if not TASK_SPECS[name].groups)
+"""Tasks whose rows' words can be replaced: a reworded query would be another query."""

@@ -13,7 +13,7 @@ class TrainingSettings(Strict):
     epochs: Annotated[int, Field(ge=0)] = 3
     """0 trains nothing."""
     batch_size: Positive = 32
-    """Rows a step and process, before `gradient_accumulation`."""
+    """Rows a step and process, before `gradient_accumulation`; of ranking whole groups, the passages of so many queries."""
     gradient_accumulation: Positive = 1
     """Batches of one optimizer step, which has the gradient of one large batch."""
     learning_rate: Rate = 5e-5

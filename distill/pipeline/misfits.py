@@ -6,7 +6,7 @@ from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
-from distill.params.task_specs import PER_ROW, TASK_SPECS
+from distill.params.task_specs import PER_ROW, REWORDED, TASK_SPECS
 from distill.pipeline.entries import Params
 
 AnySet = TargetSettings | GivenSettings | EnsembleSettings
@@ -36,8 +36,8 @@ def _augmentations(params: Params) -> Iterator[str]:
     """Copies that cannot be made of these rows, or by this model."""
     for name, augmentation in params.augmentations.items():
         task = params.task(augmentation.of)
-        if task not in PER_ROW:
-            expected = f"expected one of: {', '.join(PER_ROW)}"
+        if task not in REWORDED:
+            expected = f"expected one of: {', '.join(REWORDED)}"
             yield f"augmentations.{name}.of: '{augmentation.of}' is for {task}, {expected}"
         task = params.task(params.teachers[augmentation.masked_lm].dataset)
         if not TASK_SPECS[task].vocabulary:
@@ -86,15 +86,15 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     if (form == "embedding") != spec.embeds:
         takes = "embedding, a list of numbers a text" if spec.embeds else "answers about labels"
         return f"columns.{form}: {task} takes {takes}; give that"
-    if (form == "score" and task != "regression") or (task == "regression" and form not in ("score", "logits")):
-        return f"columns.{form}: {task} takes {'score' if task == 'regression' else 'probabilities, votes or labels'}; give that"
-    if task == "regression" and given.temperature != 1:
+    if (form == "score" and not spec.numbers) or (spec.numbers and form not in ("score", "logits")):
+        return f"columns.{form}: {task} takes {'score' if spec.numbers else 'probabilities, votes or labels'}; give that"
+    if spec.numbers and given.temperature != 1:
         return "temperature: is of labels, the answers are scores; remove it"
-    if (key == "tokens" and "tokens" not in spec.columns) or (key == "text" and "text" not in spec.columns):
+    if (key == "tokens" and "tokens" not in spec.columns) or (key == "text" and not spec.texts):
         return f"columns.{key}: rows of {task} have {'text' if key == 'tokens' else 'tokens'}; give that, or id"
     if spec.labels_per_token and isinstance(getattr(given.columns, form), dict):
         return f"columns.{form}: {task} has an answer a token; name one column of lists"
-    pairs = params.datasets[params.origin(given.dataset)].columns.text_pair is not None and spec.pairs
+    pairs = spec.groups or (params.datasets[params.origin(given.dataset)].columns.text_pair is not None and spec.pairs)
     if key == "text" and pairs != (given.columns.text_pair is not None):
         return f"columns.text_pair: rows of '{given.dataset}' are {'pairs; give it' if pairs else 'single texts; remove it'}"
     return None
@@ -122,8 +122,15 @@ def _no_weights(params: Params, student: StudentSettings) -> str | None:
 
 
 def _wrong_recipe(params: Params, student: StudentSettings) -> str | None:
-    """Why a recipe cannot learn a task: vectors of texts have recipes of their own."""
+    """Why a recipe cannot learn a task: vectors of texts, and groups of passages, have recipes of their own."""
     task = params.task(student.dataset)
+    if student.of_groups and not TASK_SPECS[task].groups:
+        return f"{student.recipe} compares passages of a query, '{student.dataset}' is for {task}; take another, such as hinton"
+    if student.init.bi_encoder and not TASK_SPECS[task].groups:
+        return f"init.bi_encoder is of ranking, '{student.dataset}' is for {task}; remove it"
+    if student.init.bi_encoder and student.reads_hidden:
+        read = "reads hidden states of query and passage together, a bi-encoder reads them apart"
+        return f"{student.recipe} {read}; take margin_mse, listwise or hinton"
     if student.of_vectors and not TASK_SPECS[task].embeds:
         return f"{student.recipe} learns vectors, '{student.dataset}' is for {task}; take a recipe of logits, such as hinton"
     if TASK_SPECS[task].embeds and student.trains_head and not student.of_vectors:

@@ -1,5 +1,6 @@
 """What a model says of rows, as people read it."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     """One answer a row of `row_of`; `truncated` is there, and true, if the model saw the beginning of the text alone.
 
     Classes: `label`, `probability`. Several labels: `labels`, those that apply, and the `probabilities` of all. Numbers: `score`.
+    A passage: `score`, the log-odds that it is relevant, and its `probability`. Several: `ranking`, the best first, each with
+    `passage`, its place in the row's list from 0, `score` and `probability`.
     Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`;
     or, where they name no entities, `tags`: a `tag` for each word, null for one that the model does not see. Questions:
     `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the context has none. Masks: `fills`, for each
@@ -57,6 +60,23 @@ def _numbers(model: Model, rows: Sequence[Row]) -> list[Answer]:
 def _vectors(model: Model, rows: Sequence[Row]) -> list[Answer]:
     encoded = model.encode([row["text"] for row in rows], [None] * len(rows))
     return _with_cuts([{"embedding": list(map(_round, vector))} for vector in model.logits(encoded)], encoded)
+
+
+def _rankings(model: Model, rows: Sequence[Row]) -> list[Answer]:
+    passages = [row.get("passages") or [row["passage"]] for row in rows]
+    queries = [row["query"] for row, own in zip(rows, passages, strict=True) for _ in own]
+    encoded = model.encode(queries, list(itertools.chain.from_iterable(passages)))
+    scored = iter(_with_cuts([_relevance(row[0]) for row in model.logits(encoded)], encoded))
+    answered: list[Answer] = []
+    for row, own in zip(rows, passages, strict=True):
+        found = [next(scored) for _ in own]
+        order = sorted(range(len(own)), key=lambda place: -found[place]["score"])
+        answered.append({"ranking": [{"passage": place, **found[place]} for place in order]} if "passages" in row else found[0])
+    return answered
+
+
+def _relevance(score: Any) -> Answer:
+    return {"score": _round(score), "probability": _round(np.exp(log_sigmoid(np.asarray(score))))}
 
 
 def _of_texts(model: Model, rows: Sequence[Row]) -> tuple[list[Array], list[Tokens]]:
@@ -172,4 +192,5 @@ ANSWERS: dict[str, Callable[[Model, Sequence[Row]], list[Answer]]] = {
     "question-answering": _spans,
     "masked-lm": _fills,
     "sentence-embedding": _vectors,
+    "ranking": _rankings,
 }

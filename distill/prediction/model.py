@@ -14,7 +14,7 @@ from distill.core.numeric import length_batches
 from distill.data.splitters import SPLITTERS
 from distill.export.session import FP32, open_session
 from distill.models.families import usable_positions
-from distill.params.task_specs import TASK_SPECS
+from distill.params.task_specs import RELEVANCE, TASK_SPECS
 from distill.prediction.encoding import Encoder, Tokens, encoder_of, open_encoder
 
 Run = Callable[[Mapping[str, Array], Array | None], Array]
@@ -89,21 +89,21 @@ def open_model(place: Path, threads: int | None = None) -> Model:
     config = read_json(folder / "config.json", "a model's config, as transformers saves it")
     names = config.get("id2label") or {number: f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
     labels = tuple(str(names[number]) for number in sorted(names, key=int))
-    task, thresholds = task_name(config, len(labels), str(folder)), config.get("thresholds") or [0.5] * len(labels)
+    task, thresholds = task_name(config, labels, str(folder)), config.get("thresholds") or [0.5] * len(labels)
     if place == file or file.is_file():
         run, encoder = _onnx(file, threads), open_encoder(folder)
     else:
-        run, encoder = _torch(folder, task, threads)
+        run, encoder = _torch(folder, task, threads, apart=bool(config.get("reads_apart")))
     most, positions = encoder.most or MOST_TOKENS, usable_positions(config)
     splitter = config.get("word_splitter")
     splitter = splitter if splitter in SPLITTERS else None
     return Model(run, task, encoder, labels, tuple(thresholds), min(most, positions or most), splitter)
 
 
-def task_name(config: Mapping[str, Any], labels: int, where: str) -> str:
+def task_name(config: Mapping[str, Any], labels: Sequence[str], where: str) -> str:
     """The task that a model's head is for."""
     if "sentence_embedding" in config:
-        return "sentence-embedding"
+        return "ranking" if config.get("reads_apart") else "sentence-embedding"
     (architecture,) = config.get("architectures") or ("none",)
     heads = {name: f"For{spec.head}" for name, spec in TASK_SPECS.items()}
     task = next((name for name, head in heads.items() if architecture.endswith(head)), None)
@@ -111,7 +111,9 @@ def task_name(config: Mapping[str, Any], labels: int, where: str) -> str:
         raise UserError(f"{where}: is a {architecture}, expected a model {', '.join(dict.fromkeys(heads.values()))}")
     if task == "sequence-classification" and config.get("problem_type") == TASK_SPECS["multi-label"].problem_type:
         return "multi-label"
-    return "regression" if task == "sequence-classification" and labels == 1 else task
+    if task == "sequence-classification" and len(labels) == 1:
+        return "ranking" if tuple(labels) == RELEVANCE else "regression"
+    return task
 
 
 def _onnx(file: Path, threads: int | None) -> Run:
@@ -124,7 +126,7 @@ def _onnx(file: Path, threads: int | None) -> Run:
     return run
 
 
-def _torch(folder: Path, task_name: str, threads: int | None) -> tuple[Run, Encoder]:
+def _torch(folder: Path, task_name: str, threads: int | None, apart: bool) -> tuple[Run, Encoder]:
     import torch
 
     from distill.core.devices import best_device
@@ -135,7 +137,7 @@ def _torch(folder: Path, task_name: str, threads: int | None) -> tuple[Run, Enco
     from distill.tasks.registry import task_of
 
     task = task_of(task_name)
-    load = model_class(task).from_pretrained
+    load = model_class(task, apart=apart).from_pretrained
     model = load_or_explain(folder, "model", lambda: load(folder, dtype="float32"))
     torch.set_num_threads(threads or torch.get_num_threads())
     forward = forward_of(model.eval().to(best_device()), task)

@@ -33,8 +33,9 @@ def read_rows(path: Path | None) -> Iterator[tuple[int, str | Row | UserError]]:
 
 
 def row_of(content: str | Row | UserError, task: str) -> Row:
-    """A line or row as what the task reads: `text`, `text_pair` or None, or `tokens`; `question` and `context`.
+    """A line or row as what the task reads.
 
+    `text`, `text_pair` or None, or `tokens`; `question` and `context`; `query`, and `passage` or a list of `passages`.
     A line that begins with `{` is JSON; any other is a text.
     """
     if isinstance(content, UserError):
@@ -42,16 +43,24 @@ def row_of(content: str | Row | UserError, task: str) -> Row:
     row = _parsed(content) if isinstance(content, str) else content
     spec, words = TASK_SPECS[task], row.get("tokens")
     if "tokens" in spec.columns and words is not None:
-        if not isinstance(words, list) or not words or not all(isinstance(word, str) and word.strip() for word in words):
-            raise UserError(f"tokens: got {words!r:.60}, expected a list of words")
-        _require_whole("tokens", "".join(words))
-        return {"tokens": words}
+        return {"tokens": _several(row, "tokens", "words")}
+    if spec.groups and row.get("passages") is not None:
+        _require_text(row, "query", ("query", "passages"))
+        return {"query": row["query"], "passages": _several(row, "passages", "texts")}
     for column in spec.inputs:
         _require_text(row, column, spec.inputs)
     pair = row.get("text_pair") if spec.pairs else None
     if pair is not None:
         _require_text(row, "text_pair", ("text", "text_pair"))
     return {**{column: row[column] for column in spec.inputs}, "text_pair": pair}
+
+
+def _several(row: Row, column: str, what: str) -> list[str]:
+    texts: Any = row[column]
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise UserError(f"{column}: got {texts!r:.60}, expected a list of {what}")
+    _require_whole(column, "".join(texts))
+    return list(texts)
 
 
 def _parsed(line: str) -> Row:

@@ -20,6 +20,7 @@ from distill.preparation.masking import encode_corpus
 from distill.preparation.multi_label import map_several
 from distill.preparation.normalization import normalized
 from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
+from distill.preparation.rankings import encode_rankings, map_rankings, number_relevance
 from distill.preparation.splits import Grouped
 from distill.preparation.windows import encode_questions
 from distill.preparation.word_labels import encode_words
@@ -116,6 +117,9 @@ PREPARERS = {
     ),
     "sentence-embedding": Preparer(
         map_sentences, _number_pairs, _same(_joined_sentences), _encode_texts, _texts, _joined_sentences
+    ),
+    "ranking": Preparer(
+        map_rankings, number_relevance, _same(lambda rows: rows.texts), encode_rankings, _texts, lambda rows: rows.texts
     ),
 }
 

@@ -38,12 +38,12 @@ def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """Texts or pairs, and (rows,) objects: raw labels, None where there is none."""
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     ids = own_ids(table, where, columns.id)
-    pairs = _texts(table, where, columns.text_pair, "text_pair", bad) if columns.text_pair is not None else None
+    pairs = text_column(table, where, columns.text_pair, "text_pair", bad) if columns.text_pair is not None else None
     labels = optional_column(table, where, columns.label, "label")
     for row, value in enumerate(labels):
         if isinstance(value, (list, dict)):
             raise UserError(f"{where}: row {row}: column '{columns.label}' holds {value!r:.40}, expected one label a row")
-    return _rows(_texts(table, where, columns.text, "text", bad), pairs, labels, bad, ids)
+    return _rows(text_column(table, where, columns.text, "text", bad), pairs, labels, bad, ids)
 
 
 def map_sentences(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -79,7 +79,7 @@ def _cut(rows: Rows) -> Rows:
 def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """The texts of a corpus; in many corpora empty rows separate paragraphs: they are dropped."""
     map_ids(table, where, settings.columns.id)
-    texts = _texts(table, where, settings.columns.text, "text", None)
+    texts = text_column(table, where, settings.columns.text, "text", None)
     kept = np.array([row for row, text in enumerate(texts) if text.strip()], np.int64)
     return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).take(kept)
 
@@ -108,7 +108,7 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
 def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """Questions with their contexts, and (rows,) objects: Answers, or None."""
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
-    questions, contexts = (_texts(table, where, getattr(columns, part), part, bad) for part in ("question", "context"))
+    questions, contexts = (text_column(table, where, getattr(columns, part), part, bad) for part in ("question", "context"))
     answers: list[Answers | None] = []
     for row, value in enumerate(optional_column(table, where, columns.answers, "answers")):
         found = None if value is None or row in bad.found else _answers(value, contexts[row])
@@ -178,7 +178,7 @@ def _noted(table: pa.Table, key: bytes, default: Any) -> Any:
     return json.loads((table.schema.metadata or {}).get(key, json.dumps(default).encode()))
 
 
-def _texts(table: pa.Table, where: str, name: str, part: str, bad: BadRows | None) -> list[str]:
+def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows | None) -> list[str]:
     """A column of text; empty ones are bad rows, or none if `bad` is None."""
     values = column_of(table, where, name, part)
     for row, value in enumerate(values):

@@ -10,7 +10,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.rows import Rows
-from distill.preparation.stratification import assign_by_labels, sample_by_labels
+from distill.preparation.stratification import assign_by_labels, sample_by_labels, sample_groups
 
 SPLITS = ("train", "validation", "test")
 
@@ -166,7 +166,9 @@ def limit_labels(rows: Rows, most: int | None, seed: int) -> Rows:
 
 
 def _sample(rows: Rows, positions: Array, most: int, seed: int) -> Array:
-    """So many of the positions, in order, each label's share kept."""
+    """So many of the positions, in order, each label's share kept; of groups as many whole ones as fit."""
+    if rows.groups is not None:
+        return np.asarray(positions[sample_groups(rows.groups[positions], most, seed)])
     if rows.labels.ndim > 1:
         applies = np.column_stack([rows.labels == 1, ~rows.labelled])[positions]
         return np.asarray(positions[sample_by_labels(applies, most, seed)])

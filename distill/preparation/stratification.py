@@ -1,4 +1,4 @@
-"""Samples of rows that keep the share of each of several labels."""
+"""Samples of rows that keep the share of each of several labels, or groups whole."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.data.groups import groups_of
 from distill.data.rows import Rows
 
 
@@ -52,3 +53,16 @@ def sample_by_labels(applies: Array, count: int, seed: int) -> Array:
             room[best] -= 1
             wanted[best] -= applies[row]
     return np.flatnonzero(part == 1)
+
+
+def sample_groups(groups: Array, most: int, seed: int) -> Array:
+    """Positions of whole groups, in order, that are at most so many rows together: (rows,) int64, drawn at random."""
+    parts = groups_of(groups)
+    chosen: list[Array] = []
+    for place in np.random.default_rng(seed).permutation(len(parts)):
+        if sum(map(len, chosen)) + len(parts[place]) <= most:
+            chosen.append(parts[place])
+    if not chosen:
+        least = min(map(len, parts))
+        raise UserError(f"limit, labelled: {most} rows hold no whole group, the smallest has {least} passages; raise it")
+    return np.sort(np.concatenate(chosen))

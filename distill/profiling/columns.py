@@ -67,6 +67,9 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
     rows = _Table({name: values for name, values in rows.values.items() if rows.present(name)})
     for each in (_questions, _words, _texts):
         found = each(rows, given)
+        if found is not None and (task == "ranking" or (task is None and _ranks(rows, found))) and "text_pair" in found.parts:
+            parts = {"query": found.parts["text"], "passage": found.parts["text_pair"]}
+            return Columns("ranking", parts | {part: name for part, name in found.parts.items() if part == "label"}, found.unread)
         if found is not None and (task in (None, found.task) or ({task, found.task} <= OF_TEXTS and _suffice(found, task))):
             return found if task is None else Columns(task, _of_task(found.parts, task), found.unread)
     listed = "; ".join(f"{name}: {_kind(rows.present(name))}" for name in rows.values) or "none with a value"
@@ -75,6 +78,14 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
 
 def _suffice(found: Columns, task: str | None) -> bool:
     return task == "masked-lm" or "label" in found.parts
+
+
+def _ranks(rows: _Table, found: Columns) -> bool:
+    """Whether pairs are a query and a passage, with numbers for labels, and queries recur."""
+    if not {"text_pair", "label"} <= found.parts.keys() or found.parts["text"].lower() != "query":
+        return False
+    queries = rows.values[found.parts["text"]]
+    return len(queries) >= 2 * len(set(queries)) and _numbers(rows.present(found.parts["label"])) is not None
 
 
 def _of_task(parts: Mapping[str, str], task: str) -> dict[str, str]:

@@ -77,7 +77,7 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
             seen.add(key)
         labels: list[Any] = batch[label].to_pylist() if label in batch.schema.names else [None] * batch.num_rows
         found.unlabelled += sum(value is None or value == "" for value in labels)
-        if columns.task not in ("regression", "question-answering"):
+        if columns.task not in ("regression", "question-answering", "ranking"):
             found.labels.update(str(each) for value in labels for each in (value if isinstance(value, list) else [value])
                                 if each is not None and each != "")  # fmt: skip
     return found
@@ -85,7 +85,11 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
 
 def _lengths(stream: Stream, columns: Columns, tokenizer: PreTrainedTokenizerBase) -> Any:
     """Tokens of some rows, special tokens included, (rows,) int64."""
-    names = [columns.parts[part] for part in ("question", "context", "tokens", "text", "text_pair") if part in columns.parts]
+    names = [
+        columns.parts[part]
+        for part in ("question", "context", "query", "passage", "tokens", "text", "text_pair")
+        if part in columns.parts
+    ]
     rows: list[Sequence[str]] = []
     for batch in stream.read(names):
         rows += zip(*([_as_text(value) for value in batch[name].to_pylist()] for name in names), strict=True)

@@ -7,6 +7,8 @@ from distill.recipes.embedding_mse import EmbeddingMse
 from distill.recipes.fitnets import FitNets
 from distill.recipes.hinton import Hinton
 from distill.recipes.leaf import Leaf
+from distill.recipes.listwise import Listwise
+from distill.recipes.margin_mse import MarginMse
 from distill.recipes.minilm import MiniLm
 from distill.recipes.mobilebert import MobileBert
 from distill.recipes.pkd import Pkd
@@ -27,4 +29,6 @@ RECIPES: dict[str, type[StudentSettings]] = {
     "embedding_mse": EmbeddingMse,
     "similarity_kl": SimilarityKl,
     "leaf": Leaf,
+    "margin_mse": MarginMse,
+    "listwise": Listwise,
 }

@@ -23,6 +23,8 @@ Pairs = Sequence[tuple[int, int]]
 """The student's layers and the teacher's that each learns from."""
 LogitsLoss = Callable[[Tensor, Tensor, float], Tensor]
 """(student's logits, teacher's logits, temperature) → the loss"""
+RankingLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(student's scores, teacher's scores, labels, groups), (rows,) each → the loss"""
 AttentionLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """(student's scores, teacher's scores, attention mask) → the loss"""
 
@@ -47,6 +49,8 @@ class Step:
     """The student's scores before mask and softmax, by layer, counted from 1; those that terms ask for."""
     current_layer: int | None = None
     """The layer, from 0, that is being trained; None if all are."""
+    groups: Int[Tensor, " vectors"] | None = None
+    """Ranking: which group each row is of, whose rows are all here; None of other tasks."""
     weights: Float[Tensor, " vectors"] | None = None
     """Of the labels; None if all weigh the same."""
     gaps: bool = False
@@ -70,8 +74,9 @@ class Step:
     def with_answers(self) -> "Step":
         """The same of the lines alone that have logits of the teacher."""
         there = self.teacher_logits.isfinite().all(dim=1)
-        weights = None if self.weights is None else self.weights[there]
-        return replace(self, logits=self.logits[there], labels=self.labels[there], weights=weights, answered=there)
+        groups, weights = (None if part is None else part[there] for part in (self.groups, self.weights))
+        logits, labels = self.logits[there], self.labels[there]
+        return replace(self, logits=logits, labels=labels, groups=groups, weights=weights, answered=there)
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def hard_labels(weight: float) -> Term:
 
 
 def soft_targets(weight: float, temperature: float, loss: LogitsLoss = soft_target_kl, name: str = "soft_targets") -> Term:
-    """A loss against the teacher's logits; for regression the squared error, a KL between normal distributions of one width."""
+    """A loss against the teacher's logits; where these are numbers the squared error, a KL between normals of one width."""
 
     def compare(step: Step) -> Tensor:
         if step.task.continuous:
@@ -122,6 +127,17 @@ def aligned_vectors(name: str, loss: VectorLoss, shapes: Shapes, sizes: Sequence
     """A loss between vectors number by number, by `sizes` too; with `pca`, the teacher's are along their principal axes."""
     axes = principal_axes(shapes.teacher_vectors(), shapes.student_size or 0) if pca and shapes.teacher_vectors else None
     return vector_term(name, nested(loss, sizes), axes)
+
+
+def ranking_term(name: str, weight: float, loss: RankingLoss) -> Term:
+    """A loss between the scores of the passages of each query, the mean over queries."""
+
+    def compare(step: Step) -> Tensor:
+        if step.groups is None:
+            raise ValueError(f"{name}: compares passages of a query; rows of {step.task.name} are in no groups")
+        return loss(step.logits[:, 0], step.teacher_logits[:, 0], step.labels, step.groups)
+
+    return Term(name, weight, compare, over="groups", reads=(LOGITS,))
 
 
 def hidden_term(

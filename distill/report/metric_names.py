@@ -17,9 +17,10 @@ METRIC_NAMES = {
     "ndcg_at_10": "nDCG@10",
     "recall_at_1": "recall@1",
     "recall_at_10": "recall@10",
+    "mrr": "mean reciprocal rank",
 }
 """As in a sentence."""
-FORMATS = dict.fromkeys(METRIC_NAMES, ".1%") | dict.fromkeys(("mcc", "pearson", "spearman", "ndcg_at_10"), ".3f")
+FORMATS = dict.fromkeys(METRIC_NAMES, ".1%") | dict.fromkeys(("mcc", "pearson", "spearman", "ndcg_at_10", "mrr"), ".3f")
 """How scores are written, in the language that Python and d3 share."""
 
 

@@ -15,6 +15,7 @@ from distill.core.errors import UserError
 from distill.data.averaging import shares
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
+from distill.models.bi_encoder import reads_apart
 from distill.models.calibration import calibrate
 from distill.models.loading import load_for, save_model
 from distill.models.predict import tune
@@ -52,6 +53,11 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
         teacher_vectors=lambda: store.output(LOGITS, "train").some(SAMPLED),
     )
     terms = terms_of(settings, shapes)
+    if reads_apart(config) and any(term.reads_student_hidden or term.reads_student_attention for term in terms):
+        raise UserError(
+            f"{settings.recipe}: reads hidden states of query and passage together, a bi-encoder reads them apart; take "
+            "margin_mse, listwise or hinton"
+        )
     for term in terms:
         for output in term.reads:
             store.manifest(output)
@@ -76,6 +82,7 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: f
             labels=task.align_labels(labels, mask),
             weights=None if weights is None else task.align_labels(weights, mask),
             targets=batch.get("targets", {}),
+            groups=batch.get("groups"),
             mask=mask,
             padded="attention_mask" in batch,
             hidden=outputs.hidden_states or (),

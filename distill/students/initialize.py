@@ -18,6 +18,7 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.core.settings import nearest
 from distill.data.dataset import Dataset
+from distill.models.bi_encoder import BiEncoder, mark
 from distill.models.families import PER_LAYER, layer_stacks
 from distill.models.loading import load_for, model_class, set_labels
 from distill.models.probing import require_trainable
@@ -33,17 +34,23 @@ def init_student(init: InitSettings, dataset: Dataset) -> PreTrainedModel:
     set_seed(init.seed)
     task = task_of(dataset.task)
     if init.architecture is not None:
-        student = random_student(init.architecture, task, dataset.labels, dataset.vocabulary, dataset.pad_token)
+        shape = (init.architecture, task, dataset.labels, dataset.vocabulary, dataset.pad_token)
+        student = random_student(*shape, apart=init.bi_encoder)
         if init.copy_embeddings:
             copy_embeddings(student, load_for(Path(init.source), dataset, new_head=True)[0])
     else:
-        model, _ = load_for(Path(init.source), dataset, new_head=True)
+        model, _ = load_for(Path(init.source), dataset, new_head=True, apart=init.bi_encoder)
         depth = model.config.num_hidden_layers
         student = copy_layers(model, init.layers or evenly_spaced(init.depth or depth, depth))
         if init.family is not None:
             student, new = to_distilbert(student, task)
             what = "new: " + ", ".join(new) if new else "all weights are copied"
             print_result(f"init: {init.source} as {init.family}: {what}")
+    if isinstance(student, BiEncoder) and dataset.rows("train").token_types is None:
+        raise UserError(
+            f"init.bi_encoder: the rows of {dataset.folder} have no token types, which tell query from passage; take a tokenizer "
+            "that makes them, such as BERT's"
+        )
     require_trainable(student, dataset, "init.architecture" if init.architecture is not None else init.source, exported=True)
     return student
 
@@ -90,12 +97,12 @@ def copy_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
 
 
 def random_student(
-    architecture: Mapping[str, Any], task: Task, labels: Sequence[str], vocabulary: int, pad_token: int
+    architecture: Mapping[str, Any], task: Task, labels: Sequence[str], vocabulary: int, pad_token: int, *, apart: bool = False
 ) -> PreTrainedModel:
     """A student with random weights and the task's head, from torch's current random state.
 
     `architecture` is a `model_type` (default bert) and keys of its config; masked language models have no labels. Of sentence
-    encoders it may have what `embedding_settings` reads.
+    encoders, and of bi-encoders (`apart`), it may have what `embedding_settings` reads.
     """
     settings = {"vocab_size": vocabulary, "pad_token_id": pad_token, **architecture}
     family = str(settings.pop("model_type", "bert"))
@@ -103,7 +110,7 @@ def random_student(
         raise UserError(f"init.architecture.model_type: '{family}' is unknown{nearest(family, transformers.CONFIG_MAPPING)}")
     default = AutoConfig.for_model(family)
     known = {*default.to_dict(), *default.attribute_map}
-    embedding = embedding_settings(settings) if task.spec.embeds else None
+    embedding = embedding_settings(settings) if task.spec.embeds or apart else None
     for key in settings:
         if key not in known:
             raise UserError(f"init.architecture.{key}: not a setting of {family}{nearest(key, known)}")
@@ -118,7 +125,9 @@ def random_student(
         config.problem_type = task.spec.problem_type
         if embedding is not None:
             setattr(config, KEY, asdict(embedding))
-        student = cast(PreTrainedModel, model_class(task).from_config(config))
+        if embedding is not None and apart:
+            mark(config, embedding)
+        student = cast(PreTrainedModel, model_class(task, apart=apart).from_config(config))
         with torch.no_grad():  # not every config that can be built can be run
             student.eval()(input_ids=torch.ones((1, 4), dtype=torch.int64))
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, LookupError, StrictDataclassError) as error:

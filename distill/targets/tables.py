@@ -3,7 +3,7 @@
     id               the data's own, or the example id in hexadecimal
     text, text_pair  or `tokens`, the words of token classification
     label            a name, a list of names, a number, or a tag a word; null of transfer rows
-    probabilities    in the order of the labels, which the file's metadata names; regression has `score` instead
+    probabilities    in the order of the labels, which the file's metadata names; regression and ranking have `score` instead
     logits           of fp32, as they are kept; of token classification a list a word, null of words that were cut off
     hidden-06 …      asked for: a list a token, or of `cls-06` one
 
@@ -65,10 +65,10 @@ def _schema(dataset: Dataset, split: str, outputs: Sequence[str]) -> pa.Schema:
     hidden = [(output, VECTOR if output.startswith("cls") else pa.list_(VECTOR)) for output in outputs]
     if dataset.spec.embeds:
         return pa.schema([("id", pa.string()), ("text", pa.string()), ("embedding", VECTOR), *hidden])
-    label = pa.float32() if dataset.task == "regression" else pa.list_(pa.string()) if words or several else pa.string()
+    label = pa.float32() if dataset.spec.numbers else pa.list_(pa.string()) if words or several else pa.string()
     answer = pa.list_(VECTOR) if words else VECTOR
     texts = [("tokens", pa.list_(pa.string()))] if words else [(name, pa.string()) for name in dataset.texts(split)]
-    chosen = [("score", pa.float32())] if dataset.task == "regression" else [("probabilities", answer)]
+    chosen = [("score", pa.float32())] if dataset.spec.numbers else [("probabilities", answer)]
     columns = [("id", pa.string()), *texts, ("label", label), *chosen, ("logits", answer), *hidden]
     return pa.schema(columns, {LABELS: json.dumps(dataset.labels).encode()})
 
@@ -128,7 +128,7 @@ def _vectors(reader: OutputReader, places: Array) -> list[Array | None]:
 
 def _label(dataset: Dataset, value: Any) -> Any:
     """The label of a row as people read it; None of a transfer row."""
-    if dataset.task == "regression":
+    if dataset.spec.numbers:
         return None if np.isnan(value) else float(value)
     if dataset.task == "multi-label":
         return None if value[0] == UNLABELLED else [dataset.labels[label] for label in np.flatnonzero(value == 1)]

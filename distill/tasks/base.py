@@ -166,14 +166,16 @@ class Task:
         """What each row, or question, adds to the score, (units, …) float64: intervals resample its lines."""
         raise NotImplementedError
 
+    def ids(self, split: EvaluationSplit) -> list[str]:
+        """What tells each row, or question, from the others."""
+        if split.examples is not None:
+            given: list[str] = split.examples.column("id").to_pylist()
+            return given
+        return [row.tobytes().hex() for row in split.rows.ids]
+
     def judged(self, kept: Array, split: EvaluationSplit) -> Judged:
         """Each row, or question, with its confidence; of the tags of a row all have to be right, and the least sure counts."""
-        rows, lines = self.judge(kept, split), self.lines(kept, split)
-        ids = (
-            split.examples.column("id").to_pylist()
-            if split.examples is not None
-            else [row.tobytes().hex() for row in split.rows.ids]
-        )
+        rows, lines, ids = self.judge(kept, split), self.lines(kept, split), self.ids(split)
         confidence, right = lines.confidence, lines.right
         if self.spec.labels_per_token and confidence is not None:
             places = np.searchsorted(split.rows.offsets, split.labelled_tokens, side="right") - 1

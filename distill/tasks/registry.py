@@ -4,6 +4,7 @@ from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.multi_label import MultiLabel
 from distill.tasks.question_answering import QuestionAnswering
+from distill.tasks.ranking import Ranking
 from distill.tasks.sentence_embedding import SentenceEmbedding
 from distill.tasks.sequence_classification import Regression, SequenceClassification
 from distill.tasks.token_classification import TokenClassification
@@ -18,6 +19,7 @@ TASKS: dict[str, Task] = {
         QuestionAnswering(),
         MaskedLm(),
         SentenceEmbedding(),
+        Ranking(),
     )
 }
 

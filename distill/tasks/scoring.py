@@ -102,6 +102,11 @@ def _pairs(metric: str, judged: Array) -> float:
     return float((ranks <= int(metric.removeprefix("recall_at_"))).mean())
 
 
+def _rankings(metric: str, judged: Array) -> float:
+    """`ndcg_at_10` or `mrr`, the mean over queries, judged (queries, 2); 0 of none."""
+    return float(judged[:, ("ndcg_at_10", "mrr").index(metric)].mean()) if len(judged) else 0.0
+
+
 SCORES: dict[str, Callable[[str, Array], float]] = {
     "sequence-classification": _classes,
     "multi-label": _labels,
@@ -110,5 +115,6 @@ SCORES: dict[str, Callable[[str, Array], float]] = {
     "question-answering": _answers,
     "masked-lm": _words,
     "sentence-embedding": _pairs,
+    "ranking": _rankings,
 }
 """By task: (metric, what `judge` says of rows) → the metric, higher is better."""

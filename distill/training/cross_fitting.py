@@ -4,9 +4,9 @@ A teacher answers for the rows that it was fine-tuned on as if it knew them by h
 the label. Cross-fitting cuts the labelled rows into folds and fine-tunes a teacher without each; a row's target is that of the
 teacher that has not seen it.
 
-Rows of one text are in one fold, and questions of one context. Folds are decided by hashes of the texts: of each class, texts are
-ordered by their hashes and cut into equal parts. So each fold has its share of each class, every teacher sees a class that
-stands in two texts, and when rows are added, few that were there change their fold.
+Rows of one text are in one fold, questions of one context, and passages of one query. Folds are decided by hashes of the texts:
+of each class, texts are ordered by their hashes and cut into equal parts. So each fold has its share of each class, every teacher
+sees a class that stands in two texts, and when rows are added, few that were there change their fold.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> Array:
         if len(known):
             strata.setdefault(Counter(known.tolist()).most_common(1)[0][0], []).append((_hash(seed, key), members))
     if (count := sum(map(len, strata.values()))) < folds:
-        what = "contexts" if dataset.spec.windows else "texts"
+        what = "contexts" if dataset.spec.windows else "queries" if dataset.spec.groups else "texts"
         raise UserError(
             f"folds: {dataset.folder} has {count} different {what} with a label, which cannot be cut into {folds} folds; lower "
             "folds, or give labels to more rows"
@@ -102,10 +102,12 @@ def _runs(dataset: Dataset, settings: TeacherSettings, name: str, folds: Array |
 
 
 def _texts(dataset: Dataset) -> list[str]:
-    """What decides whether two rows are one text: of windows their context, else all that is read."""
+    """What decides whether two rows are one text: of windows their context, of passages their query, else all that is read."""
     columns = dataset.texts("train")
     if dataset.spec.windows:
         return list(columns["context"])
+    if dataset.spec.groups:
+        return [normalized(query) for query in columns["text"]]
     parts = [[" ".join(words) for words in column] if name == "words" else column for name, column in columns.items()]
     return [normalized(" ".join(row)) for row in zip(*parts, strict=True)]
 
@@ -133,7 +135,7 @@ def _classes(dataset: Dataset, rows: PreparedRows) -> Array:
     """What rows are stratified by, (rows,) int64: the class; the rarest of several labels or tags; whether there is an answer."""
     if dataset.spec.windows:
         return np.asarray(rows.labels[:, 0] > 0, np.int64)
-    if dataset.task == "regression":
+    if dataset.spec.numbers:
         return np.zeros(len(rows), np.int64)
     if not rows.labels_per_token and rows.labels.ndim == 1:
         return np.asarray(rows.labels)

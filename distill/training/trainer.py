@@ -79,7 +79,8 @@ def run_key(settings: TrainingSettings, dataset: Dataset, rows: Collator, model:
     processes = os.environ.get("WORLD_SIZE", "1")
     digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json()}".encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
-    for part in (rows.chosen, rows.held, rows.rows.labels):
+    groups = () if rows.rows.groups is None else (rows.rows.groups,)
+    for part in (rows.chosen, rows.held, rows.rows.labels, *groups):
         digest.update(np.ascontiguousarray(part).data)
     digest.update(targets.encode())
     for parameter in model.parameters():
@@ -141,8 +142,9 @@ def _print_start(title: str, rows: Collator, checkpoint: str | None) -> None:
         return
     if checkpoint is not None:
         print_progress(f"{title}: goes on from {Path(checkpoint).name}")
-    if len(rows) < len(rows.rows):
-        print_progress(f"{title}: trains on {len(rows):,} of {len(rows.rows):,} rows; its loss reads nothing of the others")
+    if len(rows.chosen) < len(rows.rows):
+        count = f"{len(rows.chosen):,} of {len(rows.rows):,} rows"
+        print_progress(f"{title}: trains on {count}; its loss reads nothing of the others")
 
 
 def _with_safe_precision(settings: TrainingSettings, model: PreTrainedModel, title: str) -> TrainingSettings:
@@ -204,7 +206,7 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
         if best is None:
             best = {"epoch": float(self.state.epoch or 0), "eval_score": None}
         how = (best["epoch"], best["eval_score"], self.seconds)
-        return Trained(_history(log), *how, rows=len(self.train_dataset), steps=self.state.global_step)
+        return Trained(_history(log), *how, rows=len(self.data_collator.chosen), steps=self.state.global_step)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The loss of a batch; its terms are added up for the log."""

@@ -19,6 +19,7 @@ TASKS = {
     "regression": ["text is column 'text'"],
     "token-classification": ["tokens is column 'tokens', tags is column 'tags'"],
     "question-answering": ["question is column 'question', context is column 'context'"],
+    "ranking": ["query is column 'query', passage is column 'passage', label is column 'label'"],
 }
 
 

@@ -134,4 +134,5 @@ def test_every_task_is_shown() -> None:
         "question-answering",
         "masked-lm",
         "sentence-embedding",
+        "ranking",
     }

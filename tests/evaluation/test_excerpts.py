@@ -9,7 +9,7 @@ from tests import tiny
 from tests.evaluation_splits import split_of
 
 TOKENIZER = tiny.masking_tokenizer()
-CLASSES, _, NUMBERS, TAGS, ANSWERS, MASKED = map(task_of, tiny.TASKS)
+CLASSES, _, NUMBERS, TAGS, ANSWERS, MASKED, _ = map(task_of, tiny.TASKS)
 
 
 def split_with(texts, labels, pairs=None, names=()):

@@ -29,6 +29,7 @@ LABELS = {
     "masked-lm": (),
 }
 LABELS["question-answering"] = ("start", "end")
+LABELS["ranking"] = ("relevance",)
 
 
 def test_a_saved_model_is_the_same_when_it_is_loaded(tmp_path, dataset, tokenizer):

@@ -174,6 +174,25 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
             ": distilbert reads hidden states, 'full/logits' is logits alone; write full",
         ),
         (COMPOSED, "students.soft", {**DEEP, "targets": "one", "dataset": "small"}, NO_VECTORS),
+        (
+            PLAIN,
+            "students.soft.recipe",
+            "listwise",
+            ": listwise compares passages of a query, 'movies' is for sequence-classification; take another, such as hinton",
+        ),
+        (
+            PLAIN,
+            "students.soft.init",
+            {**INIT, "bi_encoder": True},
+            "students.soft.recipe: init.bi_encoder is of ranking, 'movies' is for sequence-classification; remove it",
+        ),
+        (
+            {**PLAIN, "datasets": {name: {"source": "reviews", "task": "ranking"} for name in ("movies", "books")}},
+            "students.deep.init",
+            {**INIT, "bi_encoder": True},
+            "students.deep.recipe: distilbert reads hidden states of query and passage together, a bi-encoder reads them apart; "
+            "take margin_mse, listwise or hinton",
+        ),
         # settings of sections that tests/core/test_settings.py does not have
         (COMPOSED, "augmentations.more.probability", 1.5, ": expected less than or equal to 1, got 1.5"),
         (COMPOSED, "augmentations.more.copys", 3, ": unknown key; did you mean 'copies'?"),

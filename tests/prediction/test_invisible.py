@@ -41,6 +41,7 @@ ROWS: dict[str, Callable[[str, int], dict[str, Any]]] = {
         "answers": {"text": [none if i % 2 else f"paris{none}"], "answer_start": [0 if i % 2 else 4]},
     },
     "masked-lm": lambda none, i: {"text": none if i % 2 else f"cafe {none} [MASK] paris"},
+    "ranking": lambda none, i: {"query": none, "passage": none if i % 2 else f"paris{none}", "label": i % 2},
 }
 
 

@@ -33,6 +33,7 @@ from distill.data.rows import Rows
 from distill.export.export import write_export
 from distill.models.loading import load_for, save_model, set_labels
 from distill.params.exports import ExportSettings
+from distill.params.task_specs import TASK_SPECS
 from distill.prediction.answers import entities
 from distill.prediction.encoding import Tokens, open_encoder
 from distill.preparation.prepare import make_rows, write_dataset
@@ -82,7 +83,7 @@ def predicted(*arguments: object, given: str | bytes | None = None) -> list[dict
 
 
 def rows(task: str) -> list[dict[str, Any]]:
-    names = {"question-answering": ("question", "context"), "token-classification": ("tokens",)}.get(task, ("text",))
+    names = {"token-classification": ("tokens",)}.get(task, TASK_SPECS[task].inputs)
     found = [{name: row[name] for name in names} for row in tiny.raw(task, 5, 7).to_pylist()]
     if task == "masked-lm":
         found = [{"text": " ".join(["[MASK]", *row["text"].split()[:6], "[MASK]"])} for row in found]

@@ -12,7 +12,7 @@ from distill.data.rows import Answers, Rows
 from distill.preparation.columns import map_corpus, map_ids, map_questions, map_texts, map_words, read_raw
 from tests import tiny
 
-CLASSES, SEVERAL, _, TAGS, QUESTIONS, CORPUS = map(tiny.settings, tiny.TASKS)
+CLASSES, SEVERAL, _, TAGS, QUESTIONS, CORPUS, _ = map(tiny.settings, tiny.TASKS)
 
 
 def test_columns_are_taken_by_the_names_that_are_given_and_without_labels_there_are_transfer_rows():

@@ -29,6 +29,7 @@ LABELS = {
     "question-answering": (2, "int64", 2),
     "masked-lm": (45, "int64", 1),
     "sentence-embedding": (0, "float32", 1),
+    "ranking": (1, "float32", 1),
 }
 """By task: how many classes, and the type and the dimensions of the labels."""
 
@@ -254,7 +255,7 @@ def test_transfer_rows_of_every_task_have_no_label(tmp_path, tokenizer, task, co
     assert int(unlabelled.sum()) == told["splits"]["train"]["transfer_rows"] >= 1
 
 
-CLASSES, SEVERAL, NUMBERS, TAGS, QUESTIONS, CORPUS, _ = TASK_SPECS
+CLASSES, SEVERAL, NUMBERS, TAGS, QUESTIONS, CORPUS, *_ = TASK_SPECS
 
 
 @pytest.mark.parametrize(

@@ -61,15 +61,21 @@ VECTORS = {
     "wide": {"recipe": "leaf", "init": {"from": "data/prepared/tiny", "architecture": {**NARROW, "vector_size": 16}}},
 }
 """Of sentence embedding."""
+RANKED = {
+    "margin_mse": {"recipe": "margin_mse", "init": {**HALF, "bi_encoder": True}},
+    "listwise": {"recipe": "listwise"},
+}
+"""Of ranking alone."""
 MEASURED = [("sequence-classification", name) for name in CELLS]
 MEASURED += [(tiny.EMBEDDING, name) for name in VECTORS]
 MEASURED += [(task, name) for task in tiny.TASKS[1:] for name in ("supervised", "distilbert", "tinybert-then")]
 MEASURED += [("masked-lm", "mobilebert-then"), ("question-answering", "pkd")]
+MEASURED += [("ranking", name) for name in RANKED]
 """Labels, KL, cross-entropy and hidden states on every task; MobileBERT's second stage where the paper has it; windows' [CLS]."""
 OTHER_WIDTH = ("hinton", "pkd", "fitnets", "minilm-1", "minilm-2", "tinybert", "mobilebert")
 """Recipes, each with its terms, for which student and teacher may differ in width: with a random, narrow student too."""
 STUDENTS = {
-    **{name: {"init": HALF, **cell} for name, cell in (CELLS | VECTORS).items()},
+    **{name: {"init": HALF, **cell} for name, cell in (CELLS | VECTORS | RANKED).items()},
     **{f"narrow-{name}": {**CELLS[name], "init": {"from": "data/prepared/tiny", "architecture": NARROW}} for name in OTHER_WIDTH},
 }
 
@@ -81,7 +87,7 @@ def params(task: str) -> dict[str, Any]:
         students |= {name: STUDENTS[name]}
         ancestor = Path(STUDENTS[name]["init"]["from"])
         students |= {ancestor.name: STUDENTS[ancestor.name]} if ancestor.parent.name == "students" else {}
-    training = {"batch_size": 8, "learning_rate": 2e-3, "precision": "fp32"}
+    training = {"batch_size": 2 if task == "ranking" else 8, "learning_rate": 2e-3, "precision": "fp32"}
     shape = {"task": task, "max_length": tiny.LENGTH.get(task, 12)}
     content: dict[str, Any] = {
         "defaults": {"datasets": ORIGIN, "teachers": {**training, "epochs": 2}, "students": {**training, "epochs": 4}},
@@ -160,7 +166,7 @@ def falls(name: str) -> bool:
 
 
 def test_every_recipe_has_its_cells() -> None:
-    assert {cell["recipe"] for cell in (*CELLS.values(), *VECTORS.values())} == set(RECIPES)
+    assert {cell["recipe"] for cell in (*CELLS.values(), *VECTORS.values(), *RANKED.values())} == set(RECIPES)
 
 
 @pytest.mark.parametrize(("project", "name"), MEASURED, indirect=["project"])

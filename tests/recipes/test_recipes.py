@@ -22,6 +22,7 @@ from tests import tiny
 from tests.formulas import (
     JOB,
     OF_VECTORS,
+    RANKED,
     ROWS,
     TRUNKS,
     VARIANTS,
@@ -35,7 +36,12 @@ from tests.formulas import (
 from tests.recipes.test_settings import INTERMEDIATE, student
 from tests.stores import stored
 
-GRID = [pytest.param(task, variant, id=f"{variant}-{task}") for task in tiny.TASKS for variant in VARIANTS]
+GRID = [
+    pytest.param(task, variant, id=f"{variant}-{task}")
+    for task in tiny.TASKS
+    for variant in VARIANTS
+    if variant not in RANKED or task == "ranking"
+]
 GRID += [pytest.param(tiny.EMBEDDING, variant, id=f"{variant}-{tiny.EMBEDDING}") for variant in TRUNKS]
 
 
@@ -67,7 +73,7 @@ def test_offline_loss_and_gradients_equal_those_with_the_live_teacher(problems, 
     problem = problems(task)
     student, objective, collator = problem.setup(variant, mixed=True)
     for size in (1, 9):
-        rows = np.random.default_rng(size).permutation(ROWS)[:size].tolist()
+        rows = np.random.default_rng(size).permutation(min(ROWS, len(collator)))[:size].tolist()
         batch, labels = collator(rows), problem.labels_expected(rows)
         trained = objective.extra_modules
         expected = live_loss(task, variant, student, problem.teacher, batch, trained, labels_expected=labels)
@@ -249,11 +255,13 @@ def test_only_the_layers_below_the_hint_learn_from_it(problems):
 def test_a_row_counts_as_its_weight_says_in_the_loss_against_the_labels(problems, task, mixed):
     """Whatever else is in its batch: its loss is multiplied by its weight, divided by the mean weight of all labels."""
     student, objective, plain = problems(task).setup("supervised", mixed)
-    weights = np.random.default_rng(1).integers(0, 4, len(plain.rows)).astype(np.float32)
+    weights, items = np.random.default_rng(1).integers(0, 4, len(plain.rows)).astype(np.float32), np.arange(len(plain.rows))
+    if plain.rows.groups is not None:
+        items, weights = plain.rows.groups, weights[plain.rows.groups] * (plain.rows.groups != 3)
     weighted, alike = (Collator(plain.rows, weights=each) for each in (weights, np.full(len(plain.rows), 0.3, np.float32)))
     labels = labels_a_row(plain.rows)
     for row in (0, 3, int(np.flatnonzero((weights == 0) & (labels > 0))[0])):
-        losses = [loss_of(objective, student, collator([row]))[0] for collator in (plain, weighted, alike)]
+        losses = [loss_of(objective, student, collator([int(items[row])]))[0] for collator in (plain, weighted, alike)]
         found = [gradients(objective, student, loss) for loss in losses]
         factor = float(weights[row] / np.average(weights, weights=labels))
         torch.testing.assert_close((losses[1], found[1]), (losses[0] * factor, found[0] * factor), rtol=1e-4, atol=1e-5)

@@ -13,6 +13,7 @@ NEW = {
     "sequence-classification": POOLED,
     "multi-label": POOLED,
     "regression": POOLED,
+    "ranking": POOLED,
     "token-classification": (),
     "question-answering": (),
     "masked-lm": (),

@@ -20,7 +20,7 @@ from tests.families import tiny_config
 SHAPE = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
 FAMILIES = (*tiny.FAMILIES, "modernbert")
 HEADS = {task: task_of(task).spec.head for task in tiny.TASKS}
-LABELS = {"regression": ("score",), "question-answering": ("start", "end"), "masked-lm": ()}
+LABELS = {"regression": ("score",), "question-answering": ("start", "end"), "masked-lm": (), "ranking": ("relevance",)}
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def _answered(answers: Mapping[Key, Answer], keys: list[Key], dataset: Dataset, 
         lines = dict(_token_lines(found, dataset, split, rows))
     else:
         lines = {row: answer.logits for row, answer in found.items()}
-    exclusive, numbers = dataset.task != "multi-label", dataset.task == "regression" or dataset.spec.embeds
+    exclusive, numbers = dataset.task != "multi-label", dataset.spec.numbers or dataset.spec.embeds
     groups = [[lines[row] for row in told[first]] for first in places.tolist()]
     parts = [mean(group, exclusive=exclusive, numbers=numbers) for group in groups]
     mixed = sum(len({line.tobytes() for line in group}) > 1 for group in groups)

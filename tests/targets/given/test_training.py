@@ -14,6 +14,7 @@ from distill.data.averaging import mean_divisors
 from distill.data.batching import Collator
 from distill.data.dataset import PreparedRows
 from distill.evaluation.teacher_answers import TeacherAnswers, score_answers
+from distill.losses.ranking import listwise_kl, margin_mse
 from distill.params.given import GivenSettings
 from distill.sources.files import read_local
 from distill.sources.streams import Stream
@@ -30,7 +31,7 @@ from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from tests.formulas import Problem, gradients, loss_of, settings
 
-TASKS = ("sequence-classification", "multi-label", "regression", "token-classification")
+TASKS = ("sequence-classification", "multi-label", "regression", "token-classification", "ranking")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_computed_set_that_was_published_and_given_has_the_same_logits_and_stu
     student = problem.student()
     for targets in (problem.store, store) if task != "token-classification" else ():
         objective, collator = problem.objective("hinton", student, targets)
-        loss, _ = loss_of(objective, student, collator(list(range(20))))
+        loss, _ = loss_of(objective, student, collator(list(range(min(20, len(collator))))))
         losses.append((loss, gradients(objective, student, loss)))
     for one, other in zip(*losses, strict=True) if losses else ():
         assert torch.equal(one, other)
@@ -86,7 +87,7 @@ def test_a_computed_set_that_was_published_and_given_has_the_same_logits_and_stu
 
 def soft_loss(task: str, student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
     """T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)), a mean over lines, or the squared error, in float64."""
-    if task == "regression":
+    if task in ("regression", "ranking"):
         return float(np.square(student - teacher).mean())
 
     def logs(z: np.ndarray) -> np.ndarray:
@@ -105,7 +106,7 @@ def test_where_answers_are_lacking_the_loss_is_the_mean_over_those_that_are_ther
     rows, readers = problem.mixed, store.outputs(["logits"], "train")
     collator = Collator(rows, readers)
     answered = store.output("logits", "train").find(rows.ids) >= 0
-    labelled = np.arange(len(rows)) % 3 == 0
+    labelled = (np.arange(len(rows)) if rows.groups is None else rows.groups) % 3 == 0
     assert 0 < answered.sum() < len(rows)
     np.testing.assert_array_equal(collator.chosen, np.flatnonzero(answered | labelled))
 
@@ -128,6 +129,34 @@ def test_where_answers_are_lacking_the_loss_is_the_mean_over_those_that_are_ther
     divisors = mean_divisors(parts)
     losses = [loss_of(objective, student, {**part, "divisors": divisors})[0] for part in parts]
     torch.testing.assert_close(gradients(objective, student, torch.stack(losses).mean()), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_passages_are_compared_with_those_of_their_query_that_have_a_score_whatever_the_parts_of_a_batch(problems, tmp_path):
+    """Of one query none has, of others some."""
+    problem = problems("ranking")
+    rows = problem.dataset.rows("train")
+    gone = {number for number, group in enumerate(rows.groups.tolist()) if group == 2 or (group % 2 and number % 3 == 0)}
+    store = given_set(problem, tmp_path, gone.__contains__)
+    student = problem.student()
+    for variant in ("listwise", "margin_mse"):
+        objective, _ = problem.objective(variant, student, store, hard_weight=0.0)
+        collator = Collator(rows, store.outputs(["logits"], "train"))
+        batch = collator(list(range(len(collator))))
+        kept = batch["targets"]["logits"].isfinite()[:, 0]
+        assert 0 < kept.sum() < len(kept)
+        whole, parts = loss_of(objective, student, batch)[0], [[0, 1], [2], list(range(3, len(collator)))]
+        alone = [collator(part) for part in parts]
+        divisors = mean_divisors(alone)
+        losses = [loss_of(objective, student, {**part, "divisors": divisors})[0] for part in alone]
+        assert losses[1].item() == 0
+        torch.testing.assert_close(torch.stack(losses).mean(), whole, rtol=1e-4, atol=1e-6)
+        formula = {"listwise": lambda *z: listwise_kl(z[0], z[1], z[3], 0.5), "margin_mse": margin_mse}[variant]
+        with torch.no_grad():
+            own = student(
+                **{name: batch[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in batch}
+            ).logits
+        expected = formula(own[kept, 0], batch["targets"]["logits"][kept, 0], batch["labels"][kept], batch["groups"][kept])
+        torch.testing.assert_close(whole, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_loss_without_labels_steps_over_answered_rows_alone_and_one_of_labels_over_all_labelled(problems, tmp_path):

@@ -1,0 +1,99 @@
+"""Queries with their passages: rows in groups that are ranked, and what says how relevant each passage is."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from transformers import PreTrainedTokenizerBase
+
+from distill.core.arrays import Array
+from distill.data.groups import groups_of
+from distill.data.rows import Rows
+from distill.data.tokenizers import Encoded, encode
+from distill.params.datasets import DatasetSettings
+from distill.params.task_specs import RELEVANCE
+from distill.preparation.bad_rows import BadRows
+from distill.preparation.columns import column_of, optional_column, own_ids, text_column
+from distill.preparation.labels import NUMBER, Reader
+from distill.preparation.numbering import LARGEST, Named
+
+
+def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    """Queries, passages as their pairs, groups, and (rows,) objects: raw labels, None where there is none."""
+    columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
+    queries, passages = (text_column(table, where, getattr(columns, part), part, bad) for part in ("query", "passage"))
+    keys = queries if columns.group is None else column_of(table, where, columns.group, "group")
+    groups: dict[Any, int] = {}
+    first: dict[Any, int] = {}
+    for row, (key, query) in enumerate(zip(keys, queries, strict=True)):
+        if key is None or key == "":
+            bad.add(row, "no group", f"column '{columns.group}' has no value; give one, or leave out columns.group")
+        elif row not in bad.found and query != queries[first.setdefault(key, row)]:
+            details = f"its query is {query!r:.60}, that of row {first[key]} {queries[first[key]]!r:.60}"
+            bad.add(row, "another query", f"column '{columns.group}' has {key!r:.40}; {details}; a group has one query")
+        groups.setdefault(key, len(groups))
+    labels = optional_column(table, where, columns.label, "label")
+    return Rows(
+        queries,
+        passages,
+        np.fromiter(labels, object, len(labels)),
+        np.arange(len(queries)),
+        own_ids(table, where, columns.id),
+        np.array([groups[key] for key in keys], np.int64),
+    ).without(bad.found)
+
+
+def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
+    """How relevant each passage is, as a share of the highest label of all splits: (rows,) float32, NaN for transfer rows.
+
+    So a label is the probability that the teacher learns, and nDCG, whose gains are the labels, is the same as without.
+    """
+    numbered, drop = {}, settings.bad_rows == "drop"
+    for split, part in rows.items():
+        bad = BadRows(f"{where}: {split}", drop)
+        scores = _scores(part, Reader(None, settings.unlabelled or ()), bad)
+        kept = replace(part, labels=scores).without(bad.found)
+        bad = BadRows(f"{where}: {split}", drop)
+        _look_at_groups(kept, bad)
+        numbered[split] = kept.without(bad.found)
+    highest = max((float(np.nanmax(part.labels)) for part in numbered.values() if part.labelled.any()), default=1.0)
+    return {split: replace(part, labels=part.labels / np.float32(highest)) for split, part in numbered.items()}, RELEVANCE
+
+
+def _scores(part: Rows, reader: Reader, bad: BadRows) -> Array:
+    scores = np.full(len(part), math.nan, np.float32)
+    for place, value in enumerate(part.labels):
+        text = reader.read(value)
+        if text is None:
+            continue
+        if not NUMBER.fullmatch(str(text)) or not 0 <= float(str(text)) <= LARGEST:
+            details = f"label {value!r:.60}, expected 0 (not relevant) or a higher finite number, or null for a transfer row"
+            bad.add(int(part.numbers[place]), "unknown label", details)
+            continue
+        scores[place] = float(str(text))
+    return scores
+
+
+def _look_at_groups(part: Rows, bad: BadRows) -> None:
+    """Refuse groups in which nothing can be ranked, and labels of a part of a group."""
+    for members in groups_of(part.groups):
+        query, labels = part.texts[members[0]], part.labels[members]
+        reason, why = "", ""
+        if len(members) == 1:
+            reason, why = "single passage", "has one passage, and nothing to rank it among; give it others"
+        elif np.isnan(labels).any() and not np.isnan(labels).all():
+            reason, why = "labels in part", "has passages with and without a label; give all one (0: not relevant), or none"
+        elif (labels == 0).all():
+            reason, why = "no relevant passage", "has no passage with a label above 0; give it one, or leave all labels empty"
+        for member in members if reason else ():
+            bad.add(int(part.numbers[member]), reason, f"the query {query!r:.60} {why}")
+
+
+def encode_rankings(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, title: str) -> Encoded:
+    """Tokenize pairs of a query and a passage, the longer one truncated first; `counts` has the number of queries."""
+    encoded = encode(tokenizer, rows.texts, rows.texts_pair, settings.max_length, title)
+    numbers = [] if rows.groups is None else rows.groups.tolist()
+    return replace(encoded, columns={**encoded.columns, "group": numbers}, counts={"queries": len(set(numbers))})
