@@ -54,8 +54,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     task = task_of(dataset.task)
     split, validation = (split_with_expected(dataset, store, name) for name in ("test", "validation"))
     teacher, before = TeacherAnswers.of(store, task, dataset, split, validation)
-    if dataset.spec.embeds and teacher is None and not is_scored(split):
-        raise UserError(f"{store.folder}: has no vectors of test rows, and their pairs have no scores; give one of the two")
+    _require_measured(dataset, store, teacher, split)
     judged = _judged_teacher(task, before, teacher)
     runs, compared, shipped, detail = {}, [], {}, Detail(task.name)
     for seed, place in seed_folders(folder, seeds).items():
@@ -84,6 +83,11 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         **shipped,
     }
     return scores, detail, judged
+
+
+def _require_measured(dataset: Dataset, store: TargetStore, teacher: TeacherAnswers | None, split: EvaluationSplit) -> None:
+    if dataset.spec.embeds and teacher is None and not is_scored(split):
+        raise UserError(f"{store.folder}: has no vectors of test rows, and their pairs have no scores; give one of the two")
 
 
 def _judged_teacher(task: Task, validation: TeacherAnswers | None, test: TeacherAnswers | None) -> Kept:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num
 from scipy.special import gammaln
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
@@ -71,6 +70,8 @@ class Ranking(Task):
 
     def judge(self, kept: Array, split: EvaluationSplit) -> Array:
         """nDCG@10 and the reciprocal rank of each query that has a relevant passage, (queries, 2)."""
+        from scipy.stats import rankdata
+
         groups = scored_groups(split.rows)
         labels = _padded(split.rows.labels, groups, 0.0)
         ranks = [rankdata(-_padded(kept[:, 0], groups, -np.inf), method=method, axis=1) for method in ("min", "max")]
