@@ -13,6 +13,7 @@ from distill.store.readers import OutputReader
 from distill.store.target_set import TargetStore
 from distill.tasks.base import EvaluationSplit, Task
 from distill.tasks.registry import task_of
+from distill.tasks.sentence_embedding import is_scored
 from distill.tasks.token_classification import real
 
 STORED_ROWS = 64
@@ -50,13 +51,13 @@ class TeacherAnswers:
         store.require(dataset, [name])
         reader, per = store.output(LOGITS, name), store.manifest(LOGITS).per
         known = np.flatnonzero(reader.find(split.rows.ids) >= 0)
+        if task.spec.embeds and not is_scored(split):  # pairs of any rows are compared, so that none is left out
+            vectors = reader.spread(split.rows.ids).numpy()
+            return cls(task.expecting(split, task.judge(vectors, split)), vectors, None) if len(known) else None
         lines = None
         if len(known) < len(split.rows):
             split, lines = split.part(known), split.rows.lines(known)
-        if not len(known):
-            return None
-        kept = stored(reader, task, split.rows, per)
-        return cls(task.expecting(split, task.judge(kept, split)) if task.spec.embeds else split, kept, lines)
+        return cls(split, stored(reader, task, split.rows, per), lines) if len(known) else None
 
     def rows_of(self, kept: Array) -> Array:
         """A student's predictions of all rows, for those that have answers."""

@@ -92,8 +92,11 @@ def _pairs(metric: str, judged: Array) -> float:
     """`spearman` of similarities and expected ones, or what `recall_at_k` and `ndcg_at_10` make of ranks; judged (pairs, 3).
 
     Of the ranks of second texts the former is the share up to k; the latter, as one text is right, the mean of 1/log2(1 + rank),
-    0 beyond 10.
+    0 beyond 10. Lines with NaN are left out.
     """
+    judged = judged[np.isfinite(judged).all(axis=1)]
+    if not len(judged):
+        return 0.0
     if metric == "spearman":
         return _numbers(metric, judged[:, 1:])
     ranks = judged[:, 0]

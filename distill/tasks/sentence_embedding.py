@@ -45,11 +45,12 @@ class SentenceEmbedding(Task):
     def judge(self, kept: Array, split: EvaluationSplit) -> Array:
         """Of each pair the rank of its second text (0 where none is searched for), its similarity, the expected one: (pairs, 3).
 
-        Where nobody says what to expect, a model's own similarities are: then Spearman is 1.
+        Where nobody says what to expect, a model's own similarities are: then Spearman is 1. NaN is of texts without a vector and
+        of pairs of which a teacher has said nothing; scores leave such lines out.
         """
         first, second = pairs_of(split)
         similar = similarities(kept, first, second)
-        expected = split.rows.labels[first].astype(np.float64) if is_scored(split) else _known(split.expected)
+        expected = split.rows.labels[first].astype(np.float64) if is_scored(split) else split.expected
         ranks = ranks_of(kept, split) if is_searched(split) else np.zeros(len(first))
         return np.stack([ranks, similar, similar if expected is None else expected], axis=1)
 
@@ -79,7 +80,8 @@ class SentenceEmbedding(Task):
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """Mean squared difference of the pairs' similarities from those that are expected."""
         _, similar, expected = self.judge(kept, split).T
-        return float(np.square(similar - expected).mean())
+        gaps = np.square(similar - expected)
+        return float(gaps[np.isfinite(gaps)].mean())
 
     def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
         """Spearman's correlation with what is expected; of pairs without scores also how well second texts are found."""
@@ -119,14 +121,7 @@ def pairs_of(split: EvaluationSplit) -> tuple[Array, Array]:
         first = first[np.isfinite(rows.labels[first])]
         return first, first + 1
     order = np.random.default_rng(SEED).permutation(len(first) or len(rows))
-    first, second = (first[order], np.roll(first[order], 1) + 1) if len(first) else (order, np.roll(order, 1))
-    known = slice(None) if split.expected is None else np.isfinite(split.expected)
-    return first[known], second[known]
-
-
-def _known(expected: Array | None) -> Array | None:
-    """Without the pairs of which the teacher has not said anything."""
-    return None if expected is None else expected[np.isfinite(expected)]
+    return (first[order], np.roll(first[order], 1) + 1) if len(first) else (order, np.roll(order, 1))
 
 
 def similarities(vectors: Array, first: Array, second: Array) -> Array:
@@ -147,7 +142,7 @@ def ranks_of(vectors: Array, split: EvaluationSplit) -> Array:
         part = slice(start, start + QUERIES_AT_ONCE)
         cosines = unit[first[part]] @ passages.T
         own = cosines[np.arange(len(cosines)), place.ravel()[part]]
-        ranks[part] = 1 + (cosines > own[:, None]).sum(axis=1)
+        ranks[part] = np.where(np.isfinite(own), 1 + (cosines > own[:, None]).sum(axis=1), np.nan)
     return ranks
 
 

@@ -95,8 +95,15 @@ def test_pairs_of_which_the_teacher_says_nothing_are_left_out():
     taught = TASK.expecting(ALONE, TASK.judge(teacher, ALONE))
     student = RNG.normal(size=(6, 3)).astype(np.float32)
     judged = TASK.judge(student, taught)
-    assert len(judged) == 4 == len(TASK.judged(student, taught)) == len(TASK.lines(student, taught).predicted)
-    assert np.isfinite(judged).all()
+    assert np.isfinite(judged).all(axis=1).sum() == 4 == len(judged) - 2
+    known = judged[np.isfinite(judged).all(axis=1)]
+    assert TASK.measures(student, taught)["spearman"] == pytest.approx(spearmanr(known[:, 1], known[:, 2]).statistic)
+    assert np.isfinite(TASK.loss(student, taught))
+    assert TASK.score("spearman", TASK.judge(np.full((6, 3), np.nan, np.float32), taught)) == 0
+    teacher = RNG.normal(size=(7, 3)).astype(np.float32)
+    teacher[1] = np.nan
+    ranks = TASK.judge(teacher, SEARCHED)[:, 0]
+    assert np.isnan(ranks).sum() == 1
 
 
 def test_both_texts_of_a_pair_are_shown():
