@@ -28,7 +28,7 @@ def files_for_hub(export: Path, model: Path) -> dict[str, Path | bytes]:
     found["README.md"] = card.encode()
     if (model / "model.safetensors").exists():
         found["model.safetensors"] = model / "model.safetensors"
-    for file in sorted([*model.glob("modules.json"), *model.glob("[0-9]_*/*")]):  # of sentence-transformers
+    for file in sorted([*model.glob("modules.json"), *model.glob("config_sent*.json"), *model.glob("[0-9]_*/*")]):
         found[file.relative_to(model).as_posix()] = file
     return found
 

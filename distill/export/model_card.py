@@ -79,7 +79,7 @@ def card(
     return CARD.format(
         **{"kind": kind, "name": name, "task": dataset.task, "metric": dataset.metric, "data": dataset.folder.name},
         **{"fp32": FP32, "int8": INT8, "rows": exports["rows"], "max_length": dataset.max_length},
-        header=_yaml({"library_name": _library(dataset), "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}),
+        header=_yaml({"library_name": _library(dataset, job), "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}),
         origin=_origin(job),
         size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
         files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
@@ -95,8 +95,9 @@ def card(
     )
 
 
-def _library(dataset: Dataset) -> str:
-    return "sentence-transformers" if dataset.spec.embeds else "transformers"
+def _library(dataset: Dataset, job: Mapping[str, Any]) -> str:
+    apart = job["entry"].get("init", {}).get("bi_encoder", False)
+    return "sentence-transformers" if dataset.spec.embeds or apart else "transformers"
 
 
 def _files(model: str, scores: Mapping[str, Any], exports: Mapping[str, Any], metric: str) -> str:

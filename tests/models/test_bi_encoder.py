@@ -50,6 +50,7 @@ def test_sentence_transformers_torch_onnx_and_predict_score_alike(
     place = made(tmp_path, dataset, family, monkeypatch, depth=2)
     model, _ = load_for(place, dataset)
     assert isinstance(model, BiEncoder)
+    assert {"modules.json", "config_sentence_transformers.json"} <= {path.name for path in place.iterdir()}
     assert model.config.num_hidden_layers == 2
     rows, texts = dataset.rows("test"), dataset.texts("test")
     scores = predict(model, RANKING, rows, "")[:, 0]

@@ -73,6 +73,8 @@ def test_every_stage_runs_and_scores_queries(project: Path) -> None:
         assert exported["fp32"]["ndcg_at_10"] == pytest.approx(found.get("shipped", found["ndcg_at_10"]), abs=1e-6)
         card = (project / f"data/exports/students/{name}/README.md").read_text(encoding="utf-8")
         assert f"{queries} queries." in card
+        library = "sentence-transformers" if name == "apart" else "transformers"
+        assert card.startswith(f"---\nlibrary_name: {library}\npipeline_tag: text-ranking\n")
         assert "puts passages in the order in which they answer a query" in card
     detail = read(project / "data/evaluations/students/listwise/detail.json")
     assert sum(detail["agreement"].values()) == sum(each["count"] for each in detail["calibration"]) == queries
