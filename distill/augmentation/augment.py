@@ -3,7 +3,9 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -17,9 +19,10 @@ from distill.core import progress
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import read_json, sha256, to_json, write_text
-from distill.data.dataset import Dataset, example_ids, write_description, write_split
+from distill.data.dataset import Dataset, example_ids, write_description
 from distill.data.rows import Rows
 from distill.data.tokenizers import encode, load_tokenizer
+from distill.data.writing import SplitWriter
 from distill.params.augmentations import AugmentationSettings
 from distill.params.task_specs import REWORDED
 
@@ -40,7 +43,7 @@ class Chunks:
 
     def finish(self, rows: Rows, keys: list[int], reword: Callable[[], Columns]) -> Columns:
         """What was kept of these rows; else reword them and keep that."""
-        asked = json.dumps([self.key, keys, rows.texts, rows.texts_pair])
+        asked = json.dumps([self.key, keys, rows.texts.tolist(), _texts(rows).get("text_pair")])
         path = self.folder / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
         if path.exists():
             kept: Columns = read_json(path, "reworded rows")
@@ -118,8 +121,8 @@ def _reword(rows: Rows, keys: list[int], augmenter: Augmenter, chunks: Chunks, a
     """All copies of rows."""
 
     def reword() -> Columns:
-        columns = [rows.texts] + ([] if rows.texts_pair is None else [rows.texts_pair])
-        return [list(chain(*augmenter.reword(texts, keys, part, advance))) for part, texts in enumerate(columns)]
+        columns = enumerate(_texts(rows).values())
+        return [list(chain(*augmenter.reword(texts, keys, part, advance))) for part, texts in columns]
 
     made = chunks.finish(rows, keys, reword)
     again = rows.take(np.repeat(np.arange(len(rows)), augmenter.copies))
@@ -129,7 +132,7 @@ def _reword(rows: Rows, keys: list[int], augmenter: Augmenter, chunks: Chunks, a
 def _unlike(tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int, known: dict[bytes, None]) -> Array:
     """The rows whose example id is not known yet, which it is from now on."""
     kept = []
-    for row, key in enumerate(example_ids(encode(tokenizer, rows.texts, rows.texts_pair, max_length, "copies").columns)):
+    for row, key in enumerate(example_ids(encode(tokenizer, rows.texts, rows.texts_pair, max_length).columns)):
         if key not in known:
             known[key] = None
             kept.append(row)
@@ -140,23 +143,27 @@ def _write_train(
     path: Path, dataset: Dataset, given: Rows, copies: Rows, ids: list[bytes], before: dict[str, Any]
 ) -> dict[str, Any]:
     """Write all training rows; what dataset.json says of them."""
-    encoded = encode(load_tokenizer(dataset.folder / "tokenizer"), copies.texts, copies.texts_pair, dataset.max_length, "copies")
-    rows = dataset.rows("train")
-    columns = {
-        name: [*np.split(values, rows.offsets[1:-1]), *encoded.columns.get(name, [])]
-        for name, values in (("input_ids", rows.tokens), ("token_type_ids", rows.token_types))
-        if values is not None
-    }
-    texts = {"text": given.texts + copies.texts}
-    if given.texts_pair is not None:
-        texts["text_pair"] = given.texts_pair + (copies.texts_pair or [])
-    every = [key.tobytes() for key in rows.ids] + ids
-    return {
-        **before,
-        "rows": len(every),
-        "transfer_rows": before["transfer_rows"] + len(copies),
-        "tokens": before["tokens"] + int(encoded.lengths.sum()),
-        "truncated_rows": before["truncated_rows"] + encoded.truncated_rows,
-        "truncated_tokens": before["truncated_tokens"] + encoded.truncated_tokens,
-        "fingerprint": write_split(path, columns, np.concatenate([given.labels, copies.labels]), texts, every),
-    }
+    tokenizer, rows, told = load_tokenizer(dataset.folder / "tokenizer"), dataset.rows("train"), Counter(before)
+    with closing(SplitWriter(path)) as file:
+        for places in given.parts():
+            old, part = rows.take(np.arange(places.start, places.stop)), given.part(places)
+            sources = {"input_ids": old.tokens, "token_type_ids": old.token_types}
+            columns = {name: np.split(values, old.offsets[1:-1]) for name, values in sources.items() if values is not None}
+            file.add(columns, part.labels, _texts(part), [key.tobytes() for key in old.ids])
+        for places in copies.parts():
+            part = copies.part(places)
+            encoded = encode(tokenizer, part.texts, part.texts_pair, dataset.max_length)
+            file.add(encoded.columns, part.labels, _texts(part), ids[places])
+            told.update(
+                rows=len(part),
+                transfer_rows=len(part),
+                tokens=int(encoded.lengths.sum()),
+                truncated_rows=encoded.truncated_rows,
+                truncated_tokens=encoded.truncated_tokens,
+            )
+        return {**told, "fingerprint": file.finish()}
+
+
+def _texts(rows: Rows) -> dict[str, list[str]]:
+    columns = {"text": rows.texts, "text_pair": rows.texts_pair}
+    return {name: column.tolist() for name, column in columns.items() if column is not None}

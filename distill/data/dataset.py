@@ -38,7 +38,7 @@ OWN_ID = "id"
 """The column of the ids that a data set gives its rows, if `columns.id` names one: tables of answers may go by them."""
 
 EXAMPLES = pa.schema([(name, pa.string()) for name in ("id", "question", "context")] + [("answers", pa.list_(pa.string()))])
-"""The columns of SPLIT.examples.arrow; `answers` is empty where the context has none."""
+"""The columns of SPLIT.examples.arrow, which an ArrowWriter writes; `answers` is empty where the context has none."""
 
 
 @dataclass(frozen=True)
@@ -232,49 +232,6 @@ def example_ids(encoded: Mapping[str, Sequence[Any]]) -> list[bytes]:
     return [example_id(row, types[i] if types else None) for i, row in enumerate(encoded["input_ids"])]
 
 
-def write_split(
-    path: Path,
-    encoded: Mapping[str, Sequence[Any]],
-    labels: Array | Sequence[Any],
-    texts: Mapping[str, Sequence[Any]],
-    ids: Sequence[bytes] | None = None,
-) -> str:
-    """Write a split's rows; returns its fingerprint, SHA-256 over its example ids in order.
-
-    `encoded` has a value a row of `input_ids`; `token_type_ids` for pairs; `example`, `spans` for windows; `group`. `labels` are
-    (rows,) int64 or float32, (rows, 2) int64, or for each row a label a token; `texts` columns of TEXTS, and OWN_ID. `ids` are
-    example ids, if the tokens alone do not give them.
-    """
-    types = encoded.get("token_type_ids")
-    ids = ids or example_ids(encoded)
-    columns: dict[str, pa.Array] = {
-        "example_id": pa.array(ids, pa.binary(ID_BYTES)),
-        "input_ids": _ragged(encoded["input_ids"], np.int32),
-    }
-    if types:
-        columns["token_type_ids"] = _ragged(types, np.int8)
-    if "example" in encoded:
-        columns["example"] = pa.array(encoded["example"], pa.int64())
-    if "spans" in encoded:
-        columns["spans"] = _ragged(encoded["spans"], np.int32, width=2)
-    if "group" in encoded:
-        columns["group"] = pa.array(encoded["group"], pa.int64())
-    if not isinstance(labels, np.ndarray):
-        columns["labels"] = _ragged(labels, np.int32)
-    elif labels.ndim == 2:
-        columns["label"] = pa.FixedSizeListArray.from_arrays(pa.array(labels.ravel(), pa.int64()), labels.shape[1])
-    else:
-        columns["label"] = pa.array(labels, pa.float32() if labels.dtype.kind == "f" else pa.int64())
-    columns |= {name: pa.array(values, TEXTS.get(name, pa.string())) for name, values in texts.items()}
-    _write(path, pa.table(columns))
-    return hashlib.sha256(b"".join(ids)).hexdigest()
-
-
-def write_examples(path: Path, examples: Mapping[str, Sequence[Any]]) -> None:
-    """Write the questions of the split at `path` beside it: the columns of EXAMPLES."""
-    _write(examples_path(path), pa.table(dict(examples), schema=EXAMPLES))
-
-
 def examples_path(path: Path) -> Path:
     """train.arrow → train.examples.arrow"""
     return path.with_suffix(".examples.arrow")
@@ -293,22 +250,8 @@ def _labels(column: Mapping[str, pa.Array]) -> Array:
     return np.asarray(column["label"].to_numpy())
 
 
-def _ragged(rows: Sequence[Any], dtype: type[np.generic], width: int = 1) -> pa.ListArray:
-    """Lists of numbers, or of tuples of `width` numbers, by way of one flat array: lists of Python numbers take long."""
-    parts = [np.asarray(row, dtype).reshape(-1, width) for row in rows]
-    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-    values = pa.array(np.concatenate([np.empty((0, width), dtype), *parts]).ravel())
-    items = values if width == 1 else pa.FixedSizeListArray.from_arrays(values, width)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
-
-
 def _read(path: Path) -> pa.Table:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro prepare@{path.parent.name}`") from None
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=2**31 - 1)

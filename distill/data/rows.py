@@ -1,13 +1,16 @@
 """Rows as they are read from a source, before they are tokenized."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from distill.core.arrays import Array
+from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
+
+LISTS, ARRAYS = ("texts", "texts_pair", "ids"), ("groups", "examples", "keys")
 
 
 @dataclass(frozen=True)
@@ -25,21 +28,32 @@ class Rows:
     `numbers` are row numbers in the raw file, `ids` the ids that it gives.
     """
 
-    texts: list[Any]
-    texts_pair: list[Any] | None
+    texts: Any
+    """A column, and so are `texts_pair` and `ids`, unless there are none; a list that is given becomes one."""
+    texts_pair: Any
     """Of sentence embedding None where a row is a single text."""
-    labels: Array
-    """(rows,): int64 classes, UNLABELLED for transfer rows; float32 scores, NaN for them; or objects, None for them: lists of tag
-    numbers, or Answers. Multi-label: (rows, labels) int64, 1 where a label applies, UNLABELLED throughout for transfer rows.
+    labels: Array | Column
+    """(rows,): int64 classes, UNLABELLED for transfer rows; float32 scores, NaN for them; or a column, None for them: lists of
+    tag numbers, or Answers. Multi-label: (rows, labels) int8, 1 where a label applies, UNLABELLED throughout for transfer rows.
     Zeros for masked LM."""
     numbers: Array
-    ids: list[str] | None = None
+    ids: Any = None
     groups: Array | None = None
     """Ranking: (rows,) int64, a number for each group of rows that are ranked together."""
     dropped: Mapping[int, str] = field(default_factory=dict)
     """Rows of the raw file that were left out, by their numbers, and why."""
     examples: Array | None = None
     """(rows,) int64: of the texts of pairs that became rows of their own, which pair each is of."""
+    keys: Array | None = None
+    """(rows, 16) uint8, once they are made: hashes of what duplicates are found by, normalized."""
+
+    def __post_init__(self) -> None:
+        lists = {name: values for name in LISTS if (values := getattr(self, name)) is not None}
+        if isinstance(self.labels, np.ndarray) and self.labels.dtype.kind == "O":
+            lists["labels"] = self.labels.tolist()
+        for name, values in lists.items():
+            if not isinstance(values, Column):
+                object.__setattr__(self, name, Column.of(values))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -47,58 +61,79 @@ class Rows:
     @property
     def labelled(self) -> Array:
         """Which rows are no transfer rows, (rows,) bool."""
-        match self.labels.dtype.kind:
-            case "O":
-                return np.array([label is not None for label in self.labels], bool)
-            case "f":
-                return ~np.isnan(self.labels)
+        if isinstance(self.labels, Column):
+            return self.labels.present
+        if self.labels.dtype.kind == "f":
+            return np.asarray(~np.isnan(self.labels))
         return np.asarray((self.labels if self.labels.ndim == 1 else self.labels[:, 0]) != UNLABELLED)
 
-    def unlabelled(self, count: int) -> Array:
+    @property
+    def strata(self) -> Array:
+        """What a sample keeps the share of: each row's class, or whether it is labelled, (rows,); or labels, (rows, labels)."""
+        return self.labels if isinstance(self.labels, np.ndarray) and self.labels.dtype.kind == "i" else self.labelled
+
+    def unlabelled(self, count: int) -> Array | Column:
         """The labels of so many transfer rows, of the kind of these rows'."""
-        nothing: Any = {"O": None, "f": np.nan}.get(self.labels.dtype.kind, UNLABELLED)
+        if isinstance(self.labels, Column):
+            return Column.nothing(count)
+        nothing: Any = np.nan if self.labels.dtype.kind == "f" else UNLABELLED
         return np.full((count, *self.labels.shape[1:]), nothing, self.labels.dtype)
+
+    def labelled_at(self, positions: Array) -> "Rows":
+        """The same rows, of which only those at these positions keep their labels."""
+        lost = np.ones(len(self), bool)
+        lost[positions] = False
+        if isinstance(self.labels, Column):
+            return replace(self, labels=self.labels.where(~lost))
+        labels = self.labels.copy()
+        labels[lost] = self.unlabelled(int(lost.sum()))
+        return replace(self, labels=labels)
 
     def without(self, dropped: Mapping[int, str]) -> "Rows":
         """The rows whose numbers are not among those that are dropped."""
-        kept = np.array([i for i, number in enumerate(self.numbers.tolist()) if number not in dropped], np.int64)
+        if not dropped:
+            return self
+        kept = np.flatnonzero(~np.isin(self.numbers, np.fromiter(dropped, np.int64, len(dropped))))
         return replace(self.take(kept), dropped={**self.dropped, **dropped})
 
     def take(self, positions: Array) -> "Rows":
         """The rows at these positions, in this order."""
-        lists: dict[str, Any] = {
-            name: [part[i] for i in positions] for name in ("texts", "texts_pair", "ids") if (part := getattr(self, name))
-        }
-        groups = None if self.groups is None else self.groups[positions]
-        return replace(
-            self, **{"texts": [], **lists}, labels=self.labels[positions], numbers=self.numbers[positions], groups=groups
-        )
+        columns: dict[str, Any] = {name: part.take(positions) for name in LISTS if (part := getattr(self, name)) is not None}
+        labels = self.labels.take(positions) if isinstance(self.labels, Column) else self.labels[positions]
+        arrays: dict[str, Any] = {name: None if (part := getattr(self, name)) is None else part[positions] for name in ARRAYS}
+        return replace(self, **columns, **arrays, labels=labels, numbers=self.numbers[positions])
+
+    def parts(self) -> Iterator[slice]:
+        """All rows in slices that are small enough to be in memory."""
+        parts: Iterator[slice] = self.texts.parts()
+        return parts
+
+    def part(self, places: slice) -> "Rows":
+        """Some rows that follow one another, in memory."""
+        lists: dict[str, Any] = {name: values[places] for name in LISTS if (values := getattr(self, name)) is not None}
+        labels = Column.of(self.labels[places]) if isinstance(self.labels, Column) else self.labels[places]
+        arrays: dict[str, Any] = {name: None if (part := getattr(self, name)) is None else part[places] for name in ARRAYS}
+        return replace(self, **lists, **arrays, labels=labels, numbers=self.numbers[places])
 
     def apart(self) -> "Rows":
         """The texts of pairs as rows of their own, one after the other, each with the pair's label; single texts as they are."""
         if self.texts_pair is None:
             return self
-        pairs = np.repeat(np.arange(len(self)), [1 if text is None else 2 for text in self.texts_pair])
-        texts = [text for pair in zip(self.texts, self.texts_pair, strict=True) for text in pair if text is not None]
-        second = np.diff(pairs, prepend=-1) == 0
-        own = self.ids or []
-        ids = None if self.ids is None else [own[row] + ("-2" if late else "") for row, late in zip(pairs, second, strict=True)]
-        labels, numbers = self.labels[pairs], self.numbers[pairs]
-        return replace(self, texts=texts, texts_pair=None, labels=labels, numbers=numbers, ids=ids, examples=pairs)
+        pairs = np.repeat(np.arange(len(self)), 1 + self.texts_pair.present)
+        places = pairs + (np.diff(pairs, prepend=-1) == 0) * len(self)
+        texts = (self.texts + self.texts_pair).take(places)
+        ids = None if self.ids is None else (self.ids + self.ids.map(lambda own: f"{own}-2")).take(places)
+        return replace(self.take(pairs), texts=texts, texts_pair=None, ids=ids, examples=pairs, keys=None)
 
     def with_transfer(self, more: "Rows") -> "Rows":
         """These rows, and then others without labels."""
-        pairs = None if self.texts_pair is None else [*self.texts_pair, *(more.texts_pair or [])]
-        ids = None if self.ids is None else [*self.ids, *(more.ids or [])]
+        columns: dict[str, Any] = {
+            name: part + getattr(more, name) for name in LISTS if (part := getattr(self, name)) is not None
+        }
+        labels: Any = self.unlabelled(len(more))
+        labels = self.labels + labels if isinstance(self.labels, Column) else np.concatenate([self.labels, labels])
         groups = self.groups
         if groups is not None and more.groups is not None:
             groups = np.concatenate([groups, more.groups + groups.max(initial=-1) + 1])
-        return replace(
-            self,
-            texts=[*self.texts, *more.texts],
-            texts_pair=pairs,
-            labels=np.concatenate([self.labels, self.unlabelled(len(more))]),
-            numbers=np.concatenate([self.numbers, more.numbers]),
-            ids=ids,
-            groups=groups,
-        )
+        numbers = np.concatenate([self.numbers, more.numbers])
+        return replace(self, **columns, labels=labels, numbers=numbers, groups=groups, keys=None)

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,18 +16,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.locations import load_or_explain
-from distill.core.progress import bar
 
 PADDING = ("eos_token", "sep_token", "unk_token")
 """What stands in for a padding token that a tokenizer lacks: the attention mask hides it all the same."""
 
-CHUNK = 4096
-"""Rows tokenized at once, so that a progress bar moves."""
-
 
 @dataclass(frozen=True)
 class Encoded:
-    """A split's tokens, and what else is known once there are tokens."""
+    """Some rows' tokens, and what else is known once there are tokens."""
 
     columns: dict[str, list[Any]]
     """`input_ids`, and `token_type_ids` for pairs whose tokenizer tells them apart; `example` and `spans` for windows."""
@@ -42,21 +38,18 @@ class Encoded:
     """What is worth telling of this task."""
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int, title: str) -> Encoded:
-    """Tokenize with special tokens, the longer text of a pair truncated first."""
-    columns: dict[str, list[Any]] = {"input_ids": [], "token_type_ids": []}
-    lost = np.zeros(len(texts), np.int64)
-    typed = pairs is not None and "token_type_ids" in tokenizer.model_input_names
-    for part in chunks(len(texts), title):
-        encodings, lost[part] = tokenize_truncated(tokenizer, texts[part], None if pairs is None else pairs[part], max_length)
-        columns["input_ids"] += [row.ids for row in encodings]
-        columns["token_type_ids"] += [row.type_ids for row in encodings if typed]
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int) -> Encoded:
+    """Tokenize some rows with special tokens, the longer text of a pair truncated first."""
+    encodings, lost = tokenize_truncated(tokenizer, texts, pairs, max_length)
+    columns: dict[str, list[Any]] = {"input_ids": [row.ids for row in encodings]}
+    if pairs is not None and "token_type_ids" in tokenizer.model_input_names:
+        columns["token_type_ids"] = [row.type_ids for row in encodings]
     columns = {name: rows for name, rows in columns.items() if rows}
     return Encoded(columns, lengths_of(columns.get("input_ids", [])), int((lost > 0).sum()), int(lost.sum()))
 
 
 def tokenize_truncated(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
 ) -> tuple[list[Encoding], Array]:
     """What the tokenizer makes of rows with `truncation=True`, and how many tokens each row lost: each text is tokenized once."""
     backend = tokenizer.backend_tokenizer
@@ -64,7 +57,7 @@ def tokenize_truncated(
     backend.no_truncation()
     processor, backend.post_processor = backend.post_processor, None  # it would trim RoBERTa's offsets twice
     try:
-        parts = [backend.encode_batch(part, add_special_tokens=False) for part in (texts, pairs) if part is not None]
+        parts = [backend.encode_batch(list(part), add_special_tokens=False) for part in (texts, pairs) if part is not None]
     finally:
         backend.post_processor = processor
     backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
@@ -72,12 +65,6 @@ def tokenize_truncated(
     backend.no_truncation()
     special = tokenizer.num_special_tokens_to_add(pair=pairs is not None)
     return encodings, sum(map(lengths_of, parts), special - lengths_of(encodings))
-
-
-def chunks(rows: int, title: str) -> Iterable[slice]:
-    """Slices of CHUNK rows, under a progress bar; without title, none is shown."""
-    parts = [slice(start, start + CHUNK) for start in range(0, rows, CHUNK)]
-    return bar(parts, title=f"tokenize {title}" if title else None, unit="chunk")
 
 
 def lengths_of(rows: Sequence[Any]) -> Array:

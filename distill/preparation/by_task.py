@@ -9,16 +9,18 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
+from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, encode
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.columns import column_of, map_corpus, map_questions, map_sentences, map_texts, map_words
+from distill.preparation.keys import keys_of, with_keys
 from distill.preparation.masking import encode_corpus
 from distill.preparation.multi_label import map_several
-from distill.preparation.normalization import normalized
 from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
 from distill.preparation.rankings import encode_rankings, map_rankings, number_relevance
 from distill.preparation.splits import Grouped
@@ -35,40 +37,42 @@ class Preparer:
     number: Callable[[dict[str, Rows], Mapping[str, pa.Table], str, DatasetSettings], Named]
     """(such rows, raw splits, what to call the source in errors, settings) → rows with the labels of `Rows`"""
     grouped: Grouped
-    """A key a row; rows with the same one are never in two splits that are cut here."""
+    """Rows to a key each; those with the same one are never in two splits that are cut here."""
     encode: Callable[[PreTrainedTokenizerBase, Rows, DatasetSettings, str], Encoded]
-    """(tokenizer, rows, settings, split) → tokens"""
-    kept: Callable[[Rows], dict[str, list[Any]]]
+    """(tokenizer, some rows, settings, split) → tokens"""
+    kept: Callable[[Rows], dict[str, Column]]
     """Columns of text that are kept for other tools."""
-    compared: Callable[[Rows], list[str]]
+    compared: Callable[[Rows], Column]
     """A text a row, to find duplicates by."""
 
 
 def _encode_texts(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
-    return encode(tokenizer, rows.texts, rows.texts_pair, settings.max_length, split)
+    return encode(tokenizer, rows.texts, rows.texts_pair, settings.max_length)
 
 
-def _texts(rows: Rows) -> dict[str, list[Any]]:
+def _texts(rows: Rows) -> dict[str, Column]:
     return {"text": rows.texts} | ({"text_pair": rows.texts_pair} if rows.texts_pair is not None else {})
 
 
-def _joined_texts(rows: Rows) -> list[str]:
-    return [" ".join(texts) for texts in zip(*_texts(rows).values(), strict=True)]
+def _joined_texts(rows: Rows) -> Column:
+    return Column.of_tuples(list(_texts(rows).values())).map(" ".join)
 
 
-def _questions_and_hashes(rows: Rows) -> list[str]:
+def _questions_and_hashes(rows: Rows) -> Column:
     """Contexts are long and shared by many questions: a hash of each is enough."""
-    hashes = {context: hashlib.sha256(context.encode()).hexdigest()[:16] for context in rows.texts_pair or []}
-    return [f"{question} {hashes[context]}" for question, context in zip(rows.texts, rows.texts_pair or [], strict=True)]
+    pairs = Column.of_tuples([rows.texts, rows.texts_pair])
+    return pairs.map(lambda pair: f"{pair[0]} {hashlib.sha256(pair[1].encode()).hexdigest()[:16]}")
 
 
-def _joined_words(rows: Rows) -> list[str]:
-    return [" ".join(row) for row in rows.texts]
+def _joined_words(rows: Rows) -> Column:
+    joined: Column = rows.texts.map(" ".join)
+    return joined
 
 
-def _joined_sentences(rows: Rows) -> list[str]:
-    pairs = rows.texts_pair or [None] * len(rows)
-    return [text if pair is None else f"{text} {pair}" for text, pair in zip(rows.texts, pairs, strict=True)]
+def _joined_sentences(rows: Rows) -> Column:
+    if rows.texts_pair is None:
+        return _alone(rows)
+    return Column.of_tuples([rows.texts, rows.texts_pair]).map(lambda pair: " ".join(text for text in pair if text is not None))
 
 
 def _number_pairs(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
@@ -80,16 +84,25 @@ def _number_pairs(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
             column_of(tables[train], f"{where}: {train}", name, key)
     numbered, _ = number_scores(rows, tables, where, settings)
     for split, part in numbered.items():
-        pairs = part.texts_pair or [None] * len(part)
-        alone = [row for row, (pair, known) in enumerate(zip(pairs, part.labelled, strict=True)) if pair is None and known]
-        if alone:
+        single = np.ones(len(part), bool) if part.texts_pair is None else ~part.texts_pair.present
+        alone = np.flatnonzero(single & part.labelled)
+        if len(alone):
             row = part.numbers[alone[0]]
             raise UserError(f"{where}: {split}: row {row}: has a score and no second text; give columns.text_pair, or no score")
     return numbered, ()
 
 
-def _same(compared: Callable[[Rows], list[str]]) -> Grouped:
-    return lambda rows: [normalized(text) for text in compared(rows)]
+def _alone(rows: Rows) -> Column:
+    texts: Column = rows.texts
+    return texts
+
+
+def _same(compared: Callable[[Rows], Column]) -> Grouped:
+    def grouped(rows: Rows) -> tuple[Rows, Array]:
+        made = with_keys(rows, compared(rows))
+        return made, np.asarray(made.keys)
+
+    return grouped
 
 
 PREPARERS = {
@@ -97,12 +110,12 @@ PREPARERS = {
     "multi-label": Preparer(map_several, number_label_sets, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "regression": Preparer(map_texts, number_scores, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "token-classification": Preparer(
-        map_words, number_tags, _same(_joined_words), encode_words, lambda rows: {"words": rows.texts}, _joined_words
+        map_words, number_tags, _same(_joined_words), encode_words, lambda rows: {"words": _alone(rows)}, _joined_words
     ),
     "question-answering": Preparer(
         map_questions,
         lambda rows, *_: (rows, ("start", "end")),
-        lambda rows: rows.texts_pair or [],
+        lambda rows: (rows, keys_of(rows.texts_pair or (), len(rows))),
         encode_questions,
         lambda rows: {},
         _questions_and_hashes,
@@ -110,17 +123,15 @@ PREPARERS = {
     "masked-lm": Preparer(
         map_corpus,
         lambda rows, *_: (rows, ()),
-        _same(lambda rows: rows.texts),
+        _same(_alone),
         encode_corpus,
         lambda rows: {},
-        lambda rows: rows.texts,
+        _alone,
     ),
     "sentence-embedding": Preparer(
         map_sentences, _number_pairs, _same(_joined_sentences), _encode_texts, _texts, _joined_sentences
     ),
-    "ranking": Preparer(
-        map_rankings, number_relevance, _same(lambda rows: rows.texts), encode_rankings, _texts, lambda rows: rows.texts
-    ),
+    "ranking": Preparer(map_rankings, number_relevance, _same(_alone), encode_rankings, _texts, _alone),
 }
 
 

@@ -1,17 +1,20 @@
 """Raw tables into rows with the labels that the table has: columns mapped, each value checked, nothing numbered."""
 
+import hashlib
 import json
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.data.columns import Column, on_disk
 from distill.data.rows import Answers, Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
@@ -24,25 +27,38 @@ LEAST_WORDS = 4
 
 
 def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
-    """The splits of data/raw/NAME/, each from any file that `fetch` can read; of columns, those that the task reads."""
+    """The splits of data/raw/NAME/, each from any file that `fetch` can read; of columns, those that the task reads.
+
+    They are mapped from data/.scratch.
+    """
     from distill.sources.files import read_local
 
     if not folder.exists():
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
     parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
     wanted = {name for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
-    return {split: stream.table(wanted) for split, stream in read_local(folder).items()}
+    made = {}
+    for split, stream in read_local(folder).items():
+        names = [name for name in stream.schema.names if name in wanted]
+        made[split] = on_disk(stream.described(names), stream.read(names))
+    return made
 
 
 def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
-    """Texts or pairs, and (rows,) objects: raw labels, None where there is none."""
+    """Texts or pairs, and (rows,) raw labels, None where there is none."""
+    label = settings.columns.label
+    labels = optional_column(table, where, label, "label")
+    for row, value in enumerate(labels):
+        if isinstance(value, (list, dict)):
+            raise UserError(f"{where}: row {row}: column '{label}' holds {value!r:.40}, expected one label a row")
+    return map_rows(table, where, settings, labels)
+
+
+def map_rows(table: pa.Table, where: str, settings: DatasetSettings, labels: Column) -> Rows:
+    """Texts or pairs, with these labels."""
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     ids = own_ids(table, where, columns.id)
     pairs = text_column(table, where, columns.text_pair, "text_pair", bad) if columns.text_pair is not None else None
-    labels = optional_column(table, where, columns.label, "label")
-    for row, value in enumerate(labels):
-        if isinstance(value, (list, dict)):
-            raise UserError(f"{where}: row {row}: column '{columns.label}' holds {value!r:.40}, expected one label a row")
     return _rows(text_column(table, where, columns.text, "text", bad), pairs, labels, bad, ids)
 
 
@@ -57,35 +73,46 @@ def map_sentences(table: pa.Table, where: str, settings: DatasetSettings) -> Row
             raise UserError(f"{where}: sentences: pairs are not cut; leave out columns.text_pair, or sentences")
         return _cut(rows)
     if name not in table.column_names:
-        return rows if name is None else replace(rows, texts_pair=[None] * len(rows))
+        return rows if name is None else replace(rows, texts_pair=Column.nothing(len(rows)))
     pairs = column_of(table, where, str(name), "text_pair")
+    there = np.zeros(len(pairs), bool)
     for row, value in enumerate(pairs):
+        there[row] = isinstance(value, str) and bool(value.strip())
         if value is not None and not isinstance(value, str):
             raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text, or null for a single text")
-    found = [pairs[number] for number in rows.numbers.tolist()]
-    return replace(rows, texts_pair=[text if text and text.strip() else None for text in found])
+    return replace(rows, texts_pair=pairs.where(there).take(rows.numbers))
 
 
 def _cut(rows: Rows) -> Rows:
     """The sentences of each text as rows of their own, under its number, without labels."""
-    parts = [[part for part in SENTENCE_ENDS.split(text) if len(part.split()) >= LEAST_WORDS] for text in rows.texts]
-    owners = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
-    ids = None if rows.ids is None else [f"{rows.ids[row]}-{i}" for row, part in enumerate(parts) for i in range(len(part))]
-    texts = [" ".join(sentence.split()) for part in parts for sentence in part]
-    labels = np.full(len(texts), None)
-    return replace(rows, texts=texts, labels=labels, numbers=rows.numbers[owners], ids=ids)
+    counts, schema = np.zeros(len(rows), np.int64), pa.schema([("text", pa.string())])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for part in rows.parts():
+            cut = [[each for each in SENTENCE_ENDS.split(text) if len(each.split()) >= LEAST_WORDS] for text in rows.texts[part]]
+            counts[part] = [len(sentences) for sentences in cut]
+            yield pa.record_batch([pa.array([" ".join(each.split()) for each in chain(*cut)], pa.string())], schema=schema)
+
+    texts = Column.of_table(on_disk(schema, batches()), "text")
+    owners = np.repeat(np.arange(len(rows)), counts)
+    places = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ids = None
+    if rows.ids is not None:
+        named = Column.of_tuples([rows.ids.take(owners), Column.of(places.tolist())])
+        ids = named.map(lambda pair: f"{pair[0]}-{pair[1]}")
+    return replace(rows, texts=texts, labels=Column.nothing(len(texts)), numbers=rows.numbers[owners], ids=ids)
 
 
 def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """The texts of a corpus; in many corpora empty rows separate paragraphs: they are dropped."""
     map_ids(table, where, settings.columns.id)
     texts = text_column(table, where, settings.columns.text, "text", None)
-    kept = np.array([row for row, text in enumerate(texts) if text.strip()], np.int64)
+    kept = np.flatnonzero(np.fromiter((bool(text.strip()) for text in texts), bool, len(texts)))
     return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).take(kept)
 
 
 def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
-    """The words of each row, and (rows,) objects: as many raw tags, or None for a row that has none."""
+    """The words of each row, and (rows,) as many raw tags, or None for a row that has none."""
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     ids = own_ids(table, where, columns.id)
     rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
@@ -106,55 +133,63 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
 
 
 def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
-    """Questions with their contexts, and (rows,) objects: Answers, or None."""
+    """Questions with their contexts, and (rows,) Answers, or None."""
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     questions, contexts = (text_column(table, where, getattr(columns, part), part, bad) for part in ("question", "context"))
-    answers: list[Answers | None] = []
-    for row, value in enumerate(optional_column(table, where, columns.answers, "answers")):
-        found = None if value is None or row in bad.found else _answers(value, contexts[row])
-        if isinstance(found, str):
-            bad.add(row, "broken answer", f"column '{columns.answers}'{found}")
-        answers.append(None if isinstance(found, str) else found)
-    return _rows(questions, contexts, answers, bad, map_ids(table, where, columns.id))
+    answers = optional_column(table, where, columns.answers, "answers")
+    known = np.zeros(len(answers), bool)
+    for row, (value, context) in enumerate(zip(answers, contexts, strict=True)):
+        problem = None if value is None or row in bad.found else _broken(value, context)
+        if problem is not None:
+            bad.add(row, "broken answer", f"column '{columns.answers}'{problem}")
+        known[row] = value is not None
+    made = answers.where(known).map(lambda value: Answers(tuple(value["text"]), tuple(value["answer_start"])))
+    return _rows(questions, contexts, made, bad, map_ids(table, where, columns.id))
 
 
-def own_ids(table: pa.Table, where: str, identity: str | None) -> list[str] | None:
+def own_ids(table: pa.Table, where: str, identity: str | None) -> Column | None:
     """The given ids as text; None if there is no such column."""
     return None if identity is None else map_ids(table, where, identity)
 
 
-def map_ids(table: pa.Table, where: str, identity: str | None) -> list[str]:
+def map_ids(table: pa.Table, where: str, identity: str | None) -> Column:
     """The given ids as text, or row numbers."""
     if identity is None:
-        return [str(row) for row in range(table.num_rows)]
-    first: dict[str, int] = {}
-    for row, value in enumerate(column_of(table, where, identity, "id")):
+        return Column.of(range(table.num_rows)).map(str)
+    values = column_of(table, where, identity, "id")
+    hashes = np.empty(len(values), "<u8")
+    for row, value in enumerate(values):
         if value is None or value == "":
             raise UserError(f"{where}: row {row}: column '{identity}' has no id; give one, or leave out columns.id")
-        if str(value) in first:
-            raise UserError(
-                f"{where}: rows {first[str(value)]} and {row} have the same {identity}, {value!r:.60}; ids must be unique"
-            )
-        first[str(value)] = row
-    return list(first)
+        hashes[row] = int.from_bytes(hashlib.blake2b(str(value).encode(), digest_size=8).digest())
+    for first, row in _alike(hashes):
+        if str(values[first]) == str(values[row]):
+            raise UserError(f"{where}: rows {first} and {row} have the same {identity}, {values[row]!r:.60}; ids must be unique")
+    return values.map(str)
 
 
-def _rows(texts: list[Any], pairs: list[str] | None, labels: list[Any], bad: BadRows, ids: list[str] | None = None) -> Rows:
-    return Rows(texts, pairs, np.fromiter(labels, object, len(labels)), np.arange(len(texts)), ids).without(bad.found)
+def _alike(hashes: Array) -> list[tuple[int, int]]:
+    """The rows whose hash an earlier row has, and the first of those; by row."""
+    _, first, number = np.unique(hashes, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[number] != np.arange(len(hashes)))
+    return list(zip(first[number[again]].tolist(), again.tolist(), strict=True))
 
 
-def column_of(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
-    """The values of the column that plays a part; NaN, by which pandas says that there is none, as None."""
+def _rows(texts: Column, pairs: Column | None, labels: Column, bad: BadRows, ids: Column | None = None) -> Rows:
+    return Rows(texts, pairs, labels, np.arange(len(texts)), ids).without(bad.found)
+
+
+def column_of(table: pa.Table, where: str, name: str, part: str) -> Column:
+    """The values of the column that plays a part."""
     if name not in table.column_names:
         raise UserError(f"{where}: no column '{name}' for columns.{part}{_why_missing(table, name)}")
-    values: list[Any] = table.column(name).to_pylist()
-    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+    return Column.of_table(table, name)
 
 
-def optional_column(table: pa.Table, where: str, name: str, part: str) -> list[Any]:
+def optional_column(table: pa.Table, where: str, name: str, part: str) -> Column:
     """A column of labels: if its name was not given (it is that of the part), a table may lack it."""
     if name == part and name not in table.column_names and name not in _noted(table, LEFT_OUT, {}):
-        return [None] * int(table.num_rows)
+        return Column.nothing(int(table.num_rows))
     return column_of(table, where, name, part)
 
 
@@ -178,7 +213,7 @@ def _noted(table: pa.Table, key: bytes, default: Any) -> Any:
     return json.loads((table.schema.metadata or {}).get(key, json.dumps(default).encode()))
 
 
-def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows | None) -> list[str]:
+def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows | None) -> Column:
     """A column of text; empty ones are bad rows, or none if `bad` is None."""
     values = column_of(table, where, name, part)
     for row, value in enumerate(values):
@@ -188,11 +223,11 @@ def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows 
             bad.add(row, "empty text", f"column '{name}' holds None, expected text; mend or drop the row")
         elif bad is not None and not str(value).strip():
             bad.add(row, "empty text", f"column '{name}' is empty; mend or drop the row")
-    return [value or "" for value in values]
+    return values
 
 
-def _answers(value: Any, context: str) -> Answers | str:
-    """The answers, or what is wrong with them."""
+def _broken(value: Any, context: str) -> str | None:
+    """What is wrong with the answers to a question."""
     parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
     if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
         return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD"
@@ -201,4 +236,4 @@ def _answers(value: Any, context: str) -> Answers | str:
             return f": the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at"
         if (there := context[start : start + len(text)]) != text:
             return f": the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
-    return Answers(tuple(parts[0]), tuple(parts[1]))
+    return None

@@ -1,14 +1,19 @@
 """Rows that are in more than one split, exactly or nearly: they make every score too high."""
 
 import functools
+import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Mapping
+from itertools import combinations, islice
 from typing import Any
 
+import numpy as np
 from datasketch import MinHash, MinHashLSH
 
-from distill.preparation.normalization import normalized
+from distill.core.arrays import Array
+from distill.core.files import SCRATCH
+from distill.data.columns import Column
+from distill.preparation.keys import first_places
 
 SHINGLE = 5
 """Characters of a shingle: a word or so, in any script (Leskovec 2020, §3.2)."""
@@ -16,49 +21,80 @@ SHINGLE = 5
 PERMUTATIONS, MISSES, HIGHEST = 128, (0.05, 0.95), 0.9
 """Of MinHash; how its bands weigh false candidates, which are compared, and misses; the highest threshold that they are for."""
 
+AT_ONCE = 1024
+"""Shingles that are hashed together: each takes some kilobytes meanwhile."""
 
-def across_splits(texts: Mapping[str, Sequence[str]], threshold: float, examples: int = 5) -> dict[str, Any]:
-    """For each pair of splits, the rows of the second that are in the first too.
 
-    `exact` counts rows whose normalized text is equal, `near` those whose sets of character 5-grams have a Jaccard similarity of
-    at least `threshold` to some row (exact ones excluded), found by MinHash, so that a few at the threshold may be missed.
-    `examples` are pairs of positions in the prepared splits.
+def across_splits(texts: Mapping[str, Column], keys: Mapping[str, Array], threshold: float, examples: int = 5) -> dict[str, Any]:
+    """For each pair of splits, the rows of the second that are in the first too; texts are normalized, keys are their hashes.
+
+    `exact` counts rows whose text is equal, `near` those whose sets of character 5-grams have a Jaccard similarity of at least
+    `threshold` to some row (exact ones excluded), found by MinHash, so that a few at the threshold may be missed. `examples` are
+    pairs of positions in the prepared splits.
     """
-    clean = {split: [normalized(text) for text in rows] for split, rows in texts.items()}
-    near = _similar(clean, threshold)
-    found = {}
+    near, found = _similar(texts, threshold), {}
     for first, second in combinations(texts, 2):
-        positions = {text: position for position, text in reversed(list(enumerate(clean[first])))}
-        exact = [(positions[text], row) for row, text in enumerate(clean[second]) if text in positions]
-        known = {row for _, row in exact}
-        nearly = [(left, row) for row, left in sorted(near[first, second].items()) if row not in known]
+        lefts = first_places(keys[first], keys[second])
+        same = np.flatnonzero(lefts >= 0)
+        exact = [(int(lefts[row]), int(row)) for row in same[:examples]]
+        nearly = [(left, row) for row, left in sorted(near[first, second].items()) if lefts[row] < 0]
         found[f"{first}-{second}"] = {
-            "exact": len(exact),
+            "exact": len(same),
             "near": len(nearly),
             "examples": [{first: left, second: right} for left, right in (exact + nearly)[:examples]],
         }
     return found
 
 
-def _similar(texts: Mapping[str, Sequence[str]], threshold: float) -> dict[tuple[str, str], dict[int, int]]:
+class _Index:
+    """Bands of signatures of the rows of a split, sorted, so that equal ones are found; they lie on disk."""
+
+    def __init__(self, texts: Column, bands: int) -> None:
+        self.texts = texts
+        self.hashes, self.rows = (_on_disk((bands, len(texts)), kind) for kind in (np.uint64, np.int64))
+
+    def sort(self) -> None:
+        """Once `hashes`, (bands, rows), are filled."""
+        for hashes, rows in zip(self.hashes, self.rows, strict=True):
+            rows[:] = hashes.argsort(kind="stable")
+            hashes[:] = hashes[rows]
+
+    def candidates(self, bands: Array) -> Iterator[tuple[int, Array]]:
+        """Of (bands, n) hashes those of which a row has one, and the positions of these rows."""
+        ends = [
+            np.stack([np.searchsorted(own, asked, side) for own, asked in zip(self.hashes, bands, strict=True)])
+            for side in ("left", "right")
+        ]
+        for number in np.flatnonzero((ends[0] < ends[1]).any(axis=0)).tolist():
+            ranges = zip(self.rows, ends[0][:, number], ends[1][:, number], strict=True)
+            yield number, np.unique(np.concatenate([rows[start:stop] for rows, start, stop in ranges]))
+
+
+def _similar(texts: Mapping[str, Column], threshold: float) -> dict[tuple[str, str], dict[int, int]]:
     """For each pair of splits, the rows of the second with a similar row in the first, and the most similar one.
 
     Hashes of the first split, which is the largest, are not kept.
     """
-    splits, indices, pairs = list(texts), dict[str, MinHashLSH](), dict[tuple[str, str], dict[int, int]]()
+    splits, indices, pairs = list(texts), dict[str, _Index](), dict[tuple[str, str], dict[int, int]]()
+    scheme = MinHashLSH(min(threshold, HIGHEST), PERMUTATIONS, MISSES)
     for number, first in reversed(list(enumerate(splits))):
         best: dict[str, dict[int, tuple[float, int]]] = {second: {} for second in splits[number + 1 :]}
-        index = MinHashLSH(min(threshold, HIGHEST), PERMUTATIONS, MISSES)
-        for row, text in enumerate(texts[first]):
-            signature = _hashed(text)
+        index = _Index(texts[first], scheme.b) if number else None
+        for part in texts[first].parts():
+            rows = texts[first][part]
+            bands = np.stack([_bands(text, scheme) for text in rows], axis=1)
             for second, nearest in best.items():
-                for candidate in sorted(indices[second].query(signature)):
-                    similarity = _jaccard(shingles(text), shingles(texts[second][candidate]))
-                    if similarity >= threshold and similarity > nearest.get(candidate, (0.0, 0))[0]:
-                        nearest[candidate] = similarity, row
-            if number:
-                index.insert(row, signature, check_duplication=False)
-        indices[first] = index
+                for place, candidates in indices[second].candidates(bands):
+                    own = shingles(rows[place])
+                    for candidate, text in zip(candidates.tolist(), indices[second].texts.take(candidates), strict=True):
+                        similarity = _jaccard(own, shingles(text))
+                        if similarity >= threshold and similarity > nearest.get(candidate, (0.0, 0))[0]:
+                            nearest[candidate] = similarity, part.start + place
+            if index is not None:
+                index.hashes[:, part] = bands
+        if index is not None:
+            index.sort()
+            indices[first] = index
         pairs |= {(first, second): {row: left for row, (_, left) in nearest.items()} for second, nearest in best.items()}
     return pairs
 
@@ -68,10 +104,18 @@ def shingles(text: str) -> set[str]:
     return {text[start : start + SHINGLE] for start in range(max(1, len(text) - SHINGLE + 1))}
 
 
-def _hashed(text: str) -> Any:
+def _bands(text: str, scheme: Any) -> Array:
+    """The bands of a text's signature, each as one number, (bands,) uint64."""
     signature = MinHash(PERMUTATIONS, hashfunc=zlib.crc32, permutations=_permutations())
-    signature.update_batch([shingle.encode() for shingle in shingles(text)])
-    return signature
+    found = iter(shingles(text))
+    while some := [shingle.encode() for shingle in islice(found, AT_ONCE)]:
+        signature.update_batch(some)
+    return np.asarray(signature.hashvalues[: scheme.b * scheme.r].reshape(scheme.b, scheme.r) @ _factors(scheme.r))
+
+
+@functools.cache
+def _factors(width: int) -> Array:
+    return np.random.default_rng(0).integers(2**63, size=width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 @functools.cache
@@ -81,3 +125,9 @@ def _permutations() -> Any:
 
 def _jaccard(first: set[str], second: set[str]) -> float:
     return len(first & second) / len(first | second)
+
+
+def _on_disk(shape: tuple[int, int], kind: type[np.generic]) -> Array:
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=SCRATCH) as file:
+        return np.memmap(file, kind, "w+", shape=shape)

@@ -13,7 +13,7 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, example_id
 from distill.data.rows import Rows
-from distill.data.tokenizers import Encoded, chunks, lengths_of
+from distill.data.tokenizers import Encoded, lengths_of
 from distill.params.datasets import DatasetSettings
 
 MASKED, REPLACED = 0.8, 0.1
@@ -34,16 +34,15 @@ def encode_corpus(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Data
     whole = 0
     how = {"return_overflowing_tokens": True, "return_special_tokens_mask": True, "return_attention_mask": False}
     maskings = settings.maskings if split == "train" else 1
-    for part in chunks(len(rows), split):
-        cut = tokenizer(rows.texts[part], truncation=True, max_length=settings.max_length, **how)
-        for row, special in zip(cut["input_ids"], cut["special_tokens_mask"], strict=True):
-            chunk, free = np.array(row, np.int32), np.flatnonzero(np.array(special) == 0)
-            for number in range(maskings if len(free) else 0):
-                seed = (settings.seed, number)
-                masked, wanted = mask(chunk, free, ordinary, tokenizer.mask_token_id, settings.mask_probability, seed)
-                tokens.append(masked)
-                labels.append(wanted)
-            whole += bool(len(free))
+    cut = tokenizer(list(rows.texts), truncation=True, max_length=settings.max_length, **how)
+    for row, special in zip(cut["input_ids"], cut["special_tokens_mask"], strict=True):
+        chunk, free = np.array(row, np.int32), np.flatnonzero(np.array(special) == 0)
+        for number in range(maskings if len(free) else 0):
+            seed = (settings.seed, number)
+            masked, wanted = mask(chunk, free, ordinary, tokenizer.mask_token_id, settings.mask_probability, seed)
+            tokens.append(masked)
+            labels.append(wanted)
+        whole += bool(len(free))
     places = [np.flatnonzero(wanted != UNLABELLED) for wanted in labels]
     ids = [example_id(row, None, place) for row, place in zip(tokens, places, strict=True)]
     counts = {"texts": len(rows), "chunks": whole, "masked_tokens": sum(map(len, places))}

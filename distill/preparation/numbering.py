@@ -1,10 +1,10 @@
 """The raw labels of all splits into numbers, by the classes that the training split and `labels` make."""
 
+import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,18 @@ import pyarrow as pa
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
+from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import names_entities
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import NUMBER, Classes, Given, Reader, class_names, name_classes, shown
-from distill.preparation.tag_schemes import to_bio
+from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_scheme, rewritten
+
+Texts = Callable[[Any], list[Hashable | None]]
+"""The raw label, or labels, of a row → as text, None for no label."""
 
 Named = tuple[dict[str, Rows], tuple[str, ...]]
 """Rows by split, and the label names in order."""
@@ -36,11 +40,10 @@ LARGEST = float(np.finfo(np.float32).max)
 def number_classes(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
     """A class a row: labels become (rows,) int64, UNLABELLED for transfer rows."""
     readers = _readers(rows, tables, settings, "label")
-    texts = {split: [readers[split].read(value) for value in part.labels] for split, part in rows.items()}
-    train = settings.splits.train
-    _tell_blanks(where, chain.from_iterable(part.labels for part in rows.values()))
-    given = Given(settings.renames, settings.order)
-    classes = name_classes(_counted(texts[train]), _known(texts), readers[train].carried, given, "label")
+    texts = {split: _texts(reader, lambda label: (label,)) for split, reader in readers.items()}
+    counts = _counted(rows, texts, where)
+    train, given = settings.splits.train, Given(settings.renames, settings.order)
+    classes = name_classes(counts[train], _known(counts), readers[train].carried, given, "label")
     _tell_places(where, classes)
     like_none = [name for name in classes.names if name.lower() in LIKE_NONE]
     if like_none:
@@ -48,43 +51,52 @@ def number_classes(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where:
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
         labels = np.full(len(part), UNLABELLED, np.int64)
-        for place, text in enumerate(texts[split]):
+        for place, label in enumerate(part.labels):
+            text = texts[split](label)[0]
             if text in classes.index:
                 labels[place] = classes.index[text]
             elif text is not None:
-                unknown = classes.unknown(part.labels[place], ORIGIN["label"])
-                bad.add(int(part.numbers[place]), "unknown label", f"label {unknown}")
+                bad.add(int(part.numbers[place]), "unknown label", f"label {classes.unknown(label, ORIGIN['label'])}")
         return labels
 
     return _numbered(rows, where, settings, numbered), classes.names
 
 
 def number_tags(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
-    """A tag a word: labels become lists of numbers, None for a row without any tag."""
+    """A tag a word: labels become lists of numbers, None for a row without any tag; they are made when they are read."""
     readers = _readers(rows, tables, settings, "tags")
-    texts = {split: [[readers[split].read(tag) for tag in tags or ()] for tags in part.labels] for split, part in rows.items()}
-    _tell_blanks(where, (tag for part in rows.values() for tags in part.labels for tag in tags or ()))
+    texts = {split: _texts(reader, lambda tags: tags or ()) for split, reader in readers.items()}
+    counts = _counted(rows, texts, where)
     if rewritten(Given(settings.renames, settings.order)):
-        texts = {split: to_bio(tags, f"{where}: {split}") for split, tags in texts.items()}
-    classes = _tag_classes(texts, readers[settings.splits.train].carried, where, settings)
+        for split, part in rows.items():
+            scheme = scheme_of(counts[split], map(texts[split], part.labels))
+            if scheme is not None:
+                print_result(f"{where}: {split}: its tags are of the scheme {scheme}, and read as BIO")
+                texts[split] = _as_bio(texts[split])
+                counts[split] = Counter(text for tags in part.labels for text in texts[split](tags) if text is not None)
+    classes = _tag_classes(counts, readers[settings.splits.train].carried, where, settings)
 
-    def numbered(split: str, part: Rows, bad: BadRows) -> Array:
-        labels: list[list[int] | None] = []
-        for place, tags in enumerate(texts[split]):
-            found = [UNLABELLED if tag is None else classes.index.get(tag) for tag in tags]
+    def numbers(split: str, tags: Any) -> list[int | None]:
+        return [UNLABELLED if text is None else classes.index.get(text) for text in texts[split](tags)]
+
+    def numbered(split: str, part: Rows, bad: BadRows) -> Column:
+        labels: Any = part.labels
+        known = np.zeros(len(part), bool)
+        for place, tags in enumerate(labels):
+            found = numbers(split, tags)
+            known[place] = any(tag != UNLABELLED for tag in found)
             if None in found:
                 token = found.index(None)
-                unknown = classes.unknown(part.labels[place][token], ORIGIN["tags"])
+                unknown = classes.unknown(tags[token], ORIGIN["tags"])
                 bad.add(int(part.numbers[place]), "unknown label", f"token {token}: tag {unknown}")
-                found = []
-            labels.append([tag for tag in found if tag is not None] if set(found) - {UNLABELLED} else None)
-        return np.fromiter(labels, object, len(labels))
+        made: Column = labels.where(known).map(functools.partial(numbers, split))
+        return made
 
     return _numbered(rows, where, settings, numbered), classes.names
 
 
 def number_label_sets(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
-    """Any number of labels a row: they become (rows, labels) int64, 1 where one applies, UNLABELLED throughout for transfer rows.
+    """Any number of labels a row: they become (rows, labels) int8, 1 where one applies, UNLABELLED throughout for transfer rows.
 
     Of columns of 0 and 1 the names are those of the columns.
     """
@@ -92,13 +104,10 @@ def number_label_sets(rows: dict[str, Rows], tables: Mapping[str, pa.Table], whe
     readers = _readers(rows, tables, settings, "label")
     if columns.labels is not None:
         readers = dict.fromkeys(rows, Reader(unlabelled=settings.unlabelled or ()))
-    texts = {
-        split: [[readers[split].read(label) for label in labels or ()] for labels in part.labels] for split, part in rows.items()
-    }
-    _tell_blanks(where, (label for part in rows.values() for labels in part.labels for label in labels or ()))
-    flat, train = {split: list(chain.from_iterable(part)) for split, part in texts.items()}, settings.splits.train
+    texts = {split: _texts(reader, lambda labels: labels or ()) for split, reader in readers.items()}
+    counts, train = _counted(rows, texts, where), settings.splits.train
     carried = readers[train].carried if columns.labels is None else columns.labels
-    classes = name_classes(_counted(flat[train]), _known(flat), carried, given, "label")
+    classes = name_classes(counts[train], _known(counts), carried, given, "label")
     if columns.labels is not None and set(classes.names) != {given.renames.get(name, name) for name in columns.labels}:
         raise UserError(
             f"labels: {shown(classes.names)} are not the names of columns.labels; give the same names, or one of both"
@@ -106,8 +115,9 @@ def number_label_sets(rows: dict[str, Rows], tables: Mapping[str, pa.Table], whe
     _tell_places(where, classes)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
-        labels = np.zeros((len(part), len(classes.names)), np.int64)
-        for place, (raw, found) in enumerate(zip(part.labels, texts[split], strict=True)):
+        labels = np.zeros((len(part), len(classes.names)), np.int8)
+        for place, raw in enumerate(part.labels):
+            found = texts[split](raw)
             if raw is None or (raw and not any(text is not None for text in found)):
                 labels[place] = UNLABELLED
                 continue
@@ -146,14 +156,12 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
 
 
 def _tag_classes(
-    texts: Mapping[str, list[list[Hashable | None]]], carried: Sequence[str] | None, where: str, settings: DatasetSettings
+    counts: Mapping[str, Counter[Hashable]], carried: Sequence[str] | None, where: str, settings: DatasetSettings
 ) -> Classes:
-    flat = {split: list(chain.from_iterable(rows)) for split, rows in texts.items()}
-    counts, known = _counted(flat[settings.splits.train]), _known(flat)
-    given = Given(settings.renames, settings.order)
+    known, given = _known(counts), Given(settings.renames, settings.order)
     if carried and any(isinstance(text, str) and text not in carried for text in known):  # they were of another scheme than BIO
         carried = None
-    classes = name_classes(counts, known, carried, given, "tags")
+    classes = name_classes(counts[settings.splits.train], known, carried, given, "tags")
     names = require_scheme(classes.names, in_order=bool(carried or given.order))
     if not names_entities(names):
         print_result(f"{where}: the tags name no entities, each is a class of words (token_accuracy, macro_f1): {shown(names)}")
@@ -169,8 +177,38 @@ def _readers(rows: Mapping[str, Rows], tables: Mapping[str, pa.Table], settings:
     return {split: Reader(class_names(tables[split], column), settings.unlabelled or ()) for split in rows}
 
 
+def _texts(reader: Reader, listed: Callable[[Any], Sequence[Any]]) -> Texts:
+    known: dict[str, Hashable | None] = {}
+
+    def read(label: Any) -> Hashable | None:
+        if not isinstance(label, str):
+            return reader.read(label)
+        if label not in known:
+            known[label] = reader.read(label)
+        return known[label]
+
+    return lambda labels: list(map(read, listed(labels)))
+
+
+def _as_bio(texts: Texts) -> Texts:
+    return lambda tags: list(to_bio(texts(tags)))
+
+
+def _counted(rows: Mapping[str, Rows], texts: Mapping[str, Texts], where: str) -> dict[str, Counter[Hashable]]:
+    """How often each text is a label, by split; blanks around labels are told of."""
+    counts, padded = {split: Counter[Hashable]() for split in rows}, 0
+    for split, part in rows.items():
+        for labels in part.labels:
+            counts[split].update(text for text in texts[split](labels) if text is not None)
+            several = labels if isinstance(labels, list) else (labels,)
+            padded += sum(isinstance(label, str) and label != label.strip() != "" for label in several)
+    if padded:
+        print_result(f"{where}: blanks around {padded} labels are ignored")
+    return counts
+
+
 def _numbered(
-    rows: Mapping[str, Rows], where: str, settings: DatasetSettings, number: Callable[[str, Rows, BadRows], Array]
+    rows: Mapping[str, Rows], where: str, settings: DatasetSettings, number: Callable[[str, Rows, BadRows], Array | Column]
 ) -> dict[str, Rows]:
     made = {}
     for split, part in rows.items():
@@ -179,18 +217,8 @@ def _numbered(
     return made
 
 
-def _counted(texts: Iterable[Hashable | None]) -> Counter[Hashable]:
-    return Counter(text for text in texts if text is not None)
-
-
-def _known(texts: Mapping[str, Iterable[Hashable | None]]) -> set[Hashable]:
-    return {text for split in texts.values() for text in split if text is not None}
-
-
-def _tell_blanks(where: str, values: Iterable[Any]) -> None:
-    padded = sum(isinstance(value, str) and value != value.strip() != "" for value in values)
-    if padded:
-        print_result(f"{where}: blanks around {padded} labels are ignored")
+def _known(counts: Mapping[str, Counter[Hashable]]) -> set[Hashable]:
+    return {text for split in counts.values() for text in split}
 
 
 def _tell_places(where: str, classes: Classes) -> None:

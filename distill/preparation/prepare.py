@@ -1,6 +1,6 @@
 """Raw splits into a prepared data set: labels numbered, splits cut, rows tokenized, duplicates reported."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
-from distill.data.dataset import OWN_ID, UNLABELLED, example_ids, write_description, write_examples, write_split
-from distill.data.rows import Answers, Rows
+from distill.data.columns import Column
+from distill.data.dataset import write_description
+from distill.data.rows import Rows
 from distill.data.splitters import ENOUGH, splitter_of
-from distill.data.tokenizers import Encoded, encode, tokenizer_fingerprint, vocabulary_size
+from distill.data.tokenizers import tokenizer_fingerprint, vocabulary_size
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.by_task import PREPARERS, rows_a_label
 from distill.preparation.columns import map_ids
 from distill.preparation.duplicates import across_splits
+from distill.preparation.encoding import Encoder
+from distill.preparation.keys import stand_in, with_keys
 from distill.preparation.labels import shown
 from distill.preparation.normalization import normalized
 from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split
@@ -64,7 +67,8 @@ def make_rows(
         rows_of = ((split, row, reason) for split, part in rows.items() for row, reason in sorted(part.dropped.items()))
         dropped += [{"split": split, "row": row, "reason": reason} for split, row, reason in rows_of]
     if settings.deduplicate:
-        made["train"] = _apart(made, preparer.compared, where)
+        made = {split: with_keys(part, preparer.compared(part)) for split, part in made.items()}
+        made["train"] = _apart(made, where)
     return made, names
 
 
@@ -78,15 +82,13 @@ def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     preparer, settings = PREPARERS[settings.task], settings.model_copy(update={"columns": plain})
     rows = preparer.read(table, where, settings)
     if TASK_SPECS[settings.task].windows or columns.id not in table.column_names:
-        return replace(rows, ids=[f"{where}-{number}" for number in rows.numbers])
-    own = map_ids(table, where, columns.id)
-    return replace(rows, ids=[own[number] for number in rows.numbers.tolist()])
+        return replace(rows, ids=Column.of(rows.numbers.tolist()).map(lambda number: f"{where}-{number}"))
+    return replace(rows, ids=map_ids(table, where, columns.id).take(rows.numbers))
 
 
-def _apart(rows: Mapping[str, Rows], compared: Callable[[Rows], list[str]], where: str) -> Rows:
-    """The training rows whose text stands in no other split."""
-    scored = {normalized(text) for split in SPLITS[1:] for text in compared(rows[split])}
-    kept = np.array([normalized(text) not in scored for text in compared(rows["train"])], bool)
+def _apart(rows: Mapping[str, Rows], where: str) -> Rows:
+    """The training rows whose text stands in no other split; all have their keys."""
+    kept = ~stand_in(np.asarray(rows["train"].keys), np.concatenate([rows[split].keys for split in SPLITS[1:]]))
     if not kept.any():
         raise UserError(
             f"{where}: train: every row stands in validation or test too; look at the splits, or set deduplicate: false"
@@ -105,32 +107,24 @@ def write_dataset(
     teacher_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> dict[str, Any]:
     """Tokenize the splits and write a prepared data set; returns what dataset.json says."""
-    preparer, described, metric = (
-        PREPARERS[settings.task],
-        dict[str, Any](),
-        chosen_metric(settings, labels, _searched(rows["test"])),
-    )
+    preparer, metric = PREPARERS[settings.task], chosen_metric(settings, labels, _searched(rows["test"]))
+    encoder = Encoder(settings, labels, tokenizer, teacher_tokenizer)
     compared = {split: preparer.compared(part) for split, part in rows.items()}
+    keys = {split: np.asarray(with_keys(part, compared[split]).keys) for split, part in rows.items()}
+    texts = {split: column.map(normalized) for split, column in compared.items()}
     if TASK_SPECS[settings.task].embeds:
         rows = {split: part.apart() for split, part in rows.items()}
-    seen_length = settings.teacher_max_length or settings.max_length
-    for split, part in rows.items():
-        encoded = preparer.encode(tokenizer, part, settings, split)
-        if teacher_tokenizer is not None:
-            title = f"{split} for the teacher"
-            ids = example_ids(encode(teacher_tokenizer, part.texts, part.texts_pair, seen_length, title).columns)
-            encoded = replace(encoded, ids=ids)
-        described[split] = _write_split(folder / f"{split}.arrow", settings.task, labels, part, encoded)
+    described = {split: encoder.write(folder / f"{split}.arrow", part) for split, part in rows.items()}
     description = {
         "task": settings.task,
         "labels": list(labels),
         "metric": metric,
         "max_length": settings.max_length,
-        **_write_tokenizers(folder, tokenizer, teacher_tokenizer, seen_length),
-        "unanswerable": any(isinstance(label, Answers) and not label.texts for label in rows["train"].labels),
+        **_write_tokenizers(folder, tokenizer, teacher_tokenizer, encoder.seen_length),
+        "unanswerable": described["train"]["counts"].get("unanswerable", 0) > 0,
         **_splitter(settings.task, rows["train"]),
         "splits": described,
-        "duplicates": across_splits(compared, settings.near_duplicate),
+        "duplicates": across_splits(texts, keys, settings.near_duplicate),
     }
     write_description(folder, description)
     return description
@@ -138,7 +132,7 @@ def write_dataset(
 
 def _searched(rows: Rows) -> bool:
     """Whether there are pairs of texts, and none has a score."""
-    return any(rows.texts_pair or ()) and not rows.labelled.any()
+    return rows.texts_pair is not None and bool(rows.texts_pair.present.any()) and not rows.labelled.any()
 
 
 def chosen_metric(settings: DatasetSettings, labels: Sequence[str], searched: bool = False) -> str:
@@ -185,32 +179,3 @@ def _splitter(task: str, rows: Rows) -> dict[str, Any]:
         return {"splitter": None}
     best, share = splitter_of(rows.texts)
     return {"splitter": best if share >= ENOUGH else None, "splitter_f1": round(share, 4)}
-
-
-def _write_split(path: Path, task: str, names: Sequence[str], rows: Rows, encoded: Encoded) -> dict[str, Any]:
-    if len(encoded.lengths) == 0:
-        raise UserError(f"{path.stem}: no text has a token; look at columns.text and the tokenizer")
-    if not encoded.lengths.all():
-        row = encoded.columns.get("example", range(len(rows)))[int(encoded.lengths.argmin())]
-        raise UserError(
-            f"{path.stem}: row {rows.numbers[row]}: its text becomes no token; drop it, or take a tokenizer with special tokens"
-        )
-    labels: Any = rows.labels if encoded.labels is None else encoded.labels
-    windows, kept = TASK_SPECS[task].windows, PREPARERS[task].kept(rows)
-    if rows.examples is not None:
-        encoded = replace(encoded, columns={**encoded.columns, "example": rows.examples.tolist()})
-    if rows.ids is not None and not windows:
-        kept = {OWN_ID: rows.ids, **kept}
-    if windows:
-        answers = [[] if label is None else list(label.texts) for label in rows.labels]
-        write_examples(path, {"id": rows.ids or [], "question": rows.texts, "context": rows.texts_pair or [], "answers": answers})
-    return {
-        "rows": len(encoded.lengths),
-        "transfer_rows": int((labels[:, 0] == UNLABELLED).sum() if windows else (~rows.labelled).sum()),
-        "rows_a_label": rows_a_label(task, labels, names),
-        "tokens": int(encoded.lengths.sum()),
-        "truncated_rows": encoded.truncated_rows,
-        "truncated_tokens": encoded.truncated_tokens,
-        "counts": encoded.counts,
-        "fingerprint": write_split(path, encoded.columns, labels, kept, encoded.ids),
-    }

@@ -27,19 +27,19 @@ def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows
     queries, passages = (text_column(table, where, getattr(columns, part), part, bad) for part in ("query", "passage"))
     keys = queries if columns.group is None else column_of(table, where, columns.group, "group")
     groups: dict[Any, int] = {}
-    first: dict[Any, int] = {}
+    first: dict[Any, tuple[int, str]] = {}
     for row, (key, query) in enumerate(zip(keys, queries, strict=True)):
         if key is None or key == "":
             bad.add(row, "no group", f"column '{columns.group}' has no value; give one, or leave out columns.group")
-        elif row not in bad.found and query != queries[first.setdefault(key, row)]:
-            details = f"its query is {query!r:.60}, that of row {first[key]} {queries[first[key]]!r:.60}"
+        elif row not in bad.found and query != first.setdefault(key, (row, query))[1]:
+            details = f"its query is {query!r:.60}, that of row {first[key][0]} {first[key][1]!r:.60}"
             bad.add(row, "another query", f"column '{columns.group}' has {key!r:.40}; {details}; a group has one query")
         groups.setdefault(key, len(groups))
     labels = optional_column(table, where, columns.label, "label")
     return Rows(
         queries,
         passages,
-        np.fromiter(labels, object, len(labels)),
+        labels,
         np.arange(len(queries)),
         own_ids(table, where, columns.id),
         np.array([groups[key] for key in keys], np.int64),
@@ -60,7 +60,9 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
         _look_at_groups(kept, bad)
         numbered[split] = kept.without(bad.found)
     highest = max((float(np.nanmax(part.labels)) for part in numbered.values() if part.labelled.any()), default=1.0)
-    return {split: replace(part, labels=part.labels / np.float32(highest)) for split, part in numbered.items()}, RELEVANCE
+    return {
+        split: replace(part, labels=np.asarray(part.labels) / np.float32(highest)) for split, part in numbered.items()
+    }, RELEVANCE
 
 
 def _scores(part: Rows, reader: Reader, bad: BadRows) -> Array:
@@ -80,7 +82,7 @@ def _scores(part: Rows, reader: Reader, bad: BadRows) -> Array:
 def _look_at_groups(part: Rows, bad: BadRows) -> None:
     """Refuse groups in which nothing can be ranked, and labels of a part of a group."""
     for members in groups_of(part.groups):
-        query, labels = part.texts[members[0]], part.labels[members]
+        labels = np.asarray(part.labels)[members]
         reason, why = "", ""
         if len(members) == 1:
             reason, why = "single passage", "has one passage, and nothing to rank it among; give it others"
@@ -89,11 +91,11 @@ def _look_at_groups(part: Rows, bad: BadRows) -> None:
         elif (labels == 0).all():
             reason, why = "no relevant passage", "has no passage with a label above 0; give it one, or leave all labels empty"
         for member in members if reason else ():
-            bad.add(int(part.numbers[member]), reason, f"the query {query!r:.60} {why}")
+            bad.add(int(part.numbers[member]), reason, f"the query {part.texts[int(member)]!r:.60} {why}")
 
 
-def encode_rankings(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, title: str) -> Encoded:
-    """Tokenize pairs of a query and a passage, the longer one truncated first; `counts` has the number of queries."""
-    encoded = encode(tokenizer, rows.texts, rows.texts_pair, settings.max_length, title)
+def encode_rankings(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
+    """Tokenize pairs of a query and a passage, the longer one truncated first."""
+    encoded = encode(tokenizer, rows.texts, rows.texts_pair, settings.max_length)
     numbers = [] if rows.groups is None else rows.groups.tolist()
-    return replace(encoded, columns={**encoded.columns, "group": numbers}, counts={"queries": len(set(numbers))})
+    return replace(encoded, columns={**encoded.columns, "group": numbers})

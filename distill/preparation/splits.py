@@ -1,6 +1,5 @@
 """Train, validation and test rows: cut, sampled, and looked at for what scoring needs."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,14 +9,15 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.rows import Rows
+from distill.preparation.keys import group_numbers
 from distill.preparation.stratification import assign_by_labels, sample_by_labels, sample_groups
 
 SPLITS = ("train", "validation", "test")
 
 DEFAULT_FRACTION = 0.1
 
-Grouped = Callable[[Rows], list[str]]
-"""Rows to a key each: those with the same one stay together."""
+Grouped = Callable[[Rows], tuple[Rows, Array]]
+"""Rows to themselves, with what was found of them, and a key each, (rows, 16) uint8: those with the same one stay together."""
 
 
 def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
@@ -48,8 +48,9 @@ def cut_splits(
         else:
             given = plan[split]
             cuts[split] = given if isinstance(given, float) else DEFAULT_FRACTION
+    train, keys = grouped(train) if cuts else (train, np.empty((0, 0), np.uint8))
     looked_at = train if by_labels else replace(train, labels=np.zeros(len(train), np.float32))
-    parts, rare = assign(looked_at, cuts, grouped(train) if cuts else [], seed)
+    parts, rare = assign(looked_at, cuts, keys, seed)
     result |= {split: train.take(np.flatnonzero(parts == number)) for number, split in enumerate(("train", *cuts))}
     for split in SPLITS:
         if len(result[split]) == 0:
@@ -68,58 +69,53 @@ def _require_apart(plan: Mapping[str, str | float | None]) -> None:
             )
 
 
-def assign(rows: Rows, cuts: Mapping[str, float], keys: list[str], seed: int) -> tuple[Array, Array]:
+def assign(rows: Rows, cuts: Mapping[str, float], keys: Array, seed: int) -> tuple[Array, Array]:
     """The part of each row, (rows,) int64: 0 for training, then those of `cuts`; and the classes that are too rare to be cut.
 
     Groups of rows with one key are drawn at random, class by class, while they fit what is left of the class's share. The class
     of a group is that of most of its rows. A class in fewer groups than there are parts is not cut.
     """
-    parts, labelled = np.zeros(len(rows), np.int64), np.flatnonzero(rows.labelled)
+    labelled = int(rows.labelled.sum())
     if not cuts:
-        return parts, np.empty(0, np.int64)
-    if len(labelled) == 0:
+        return np.zeros(len(rows), np.int64), np.empty(0, np.int64)
+    if labelled == 0:
         raise UserError(f"splits.{next(iter(cuts))}: no row has a label to cut by; give a split of the source that is labelled")
     if sum(cuts.values()) >= 1:
         raise UserError(
             f"splits: {' and '.join(map(str, cuts.values()))} of the training rows leave none to train on; lower them"
         )
-    if rows.labels.ndim > 1:
-        return assign_by_labels(rows, cuts, keys, seed)
-    strata = _strata(rows, keys)
+    group = group_numbers(keys)
+    if rows.strata.ndim > 1:
+        return assign_by_labels(rows, cuts, group, seed)
+    strata, size = _strata(rows, group), np.bincount(group)
     rng = np.random.default_rng(seed)
-    free = {
-        stratum: [groups[i] for i in rng.permutation(len(groups))]
-        for stratum, groups in strata.items()
-        if len(groups) > len(cuts)
-    }
+    free = {stratum: groups[rng.permutation(len(groups))] for stratum, groups in strata.items() if len(groups) > len(cuts)}
     if not free:
         raise UserError(
             f"splits.{next(iter(cuts))}: the labelled rows hold at most {max(map(len, strata.values()))} different texts (or "
             f"contexts) of a class, which cannot be in {len(cuts) + 1} splits; add rows, or name the source's splits"
         )
-    sizes = {stratum: sum(map(len, groups)) for stratum, groups in free.items()}
+    sizes = {stratum: int(size[groups].sum()) for stratum, groups in free.items()}
+    parts = np.zeros(len(size), np.int64)
     for number, (split, fraction) in enumerate(cuts.items(), start=1):
-        quotas = _shares(sizes, round(fraction * len(labelled)), split)
+        quotas = _shares(sizes, round(fraction * labelled), split)
         for stratum, groups in free.items():
-            drawn = _drawn(groups, quotas[stratum], len(groups) - (len(cuts) - number) - 1)
-            parts[[row for place in drawn for row in groups[place]]] = number
-            free[stratum] = [group for place, group in enumerate(groups) if place not in drawn]
-    return parts, np.array([stratum for stratum in strata if stratum not in free], np.int64)
+            drawn = _drawn(size[groups], quotas[stratum], len(groups) - (len(cuts) - number) - 1)
+            parts[groups[drawn]] = number
+            free[stratum] = groups[~drawn]
+    return parts[group], np.array([stratum for stratum in strata if stratum not in free], np.int64)
 
 
-def _strata(rows: Rows, keys: list[str]) -> dict[int, list[list[int]]]:
-    """By class (0 where labels are none), its groups: the positions of their rows. Groups with a transfer row are left out."""
-    groups: dict[str, list[int]] = {}
-    for position, key in enumerate(keys):
-        groups.setdefault(key, []).append(position)
-    strata: dict[int, list[list[int]]] = {}
-    labelled, classes = rows.labelled, rows.labels.dtype.kind == "i"
-    for group in groups.values():
-        known = [row for row in group if labelled[row]]
-        if known:
-            stratum = Counter(rows.labels[known].tolist()).most_common(1)[0][0] if classes else 0
-            strata.setdefault(stratum, []).extend([group] if len(known) == len(group) else [])
-    return dict(sorted(strata.items()))
+def _strata(rows: Rows, group: Array) -> dict[int, Array]:
+    """By class (0 where labels are none), its groups, (groups,) numbers. Those with a transfer row are left out."""
+    known = np.flatnonzero(rows.labelled)
+    labels = rows.strata[known] if rows.strata.dtype.kind == "i" else np.zeros(len(known), np.int64)
+    width = int(labels.max()) + 1
+    pairs, first, count = np.unique(group[known] * width + labels, return_index=True, return_counts=True)
+    pairs = pairs[np.lexsort((first, -count, pairs // width))]
+    groups, most = np.unique(pairs // width, return_index=True)
+    classes, whole = (pairs % width)[most], np.bincount(group[known])[groups] == np.bincount(group)[groups]
+    return {int(stratum): groups[(classes == stratum) & whole] for stratum in np.unique(classes)}
 
 
 def _shares(sizes: Mapping[int, int], count: int, split: str) -> dict[int, int]:
@@ -137,14 +133,16 @@ def _shares(sizes: Mapping[int, int], count: int, split: str) -> dict[int, int]:
     return shares
 
 
-def _drawn(groups: list[list[int]], quota: int, most: int) -> set[int]:
-    """The first groups that fit what is left of a quota, at least one and at most so many; by their places."""
-    drawn: set[int] = set()
-    for place, group in enumerate(groups):
-        if len(group) <= quota and len(drawn) < most:
-            drawn.add(place)
-            quota -= len(group)
-    return drawn or {min(range(len(groups)), key=lambda place: len(groups[place]))}
+def _drawn(sizes: Array, quota: int, most: int) -> Array:
+    """The first groups that fit what is left of a quota, at least one and at most so many, (groups,) bool."""
+    drawn = np.zeros(len(sizes), bool)
+    for place, size in enumerate(sizes.tolist()):
+        if size <= quota and most > 0:
+            drawn[place] = True
+            quota, most = quota - size, most - 1
+    if not drawn.any():
+        drawn[sizes.argmin()] = True
+    return drawn
 
 
 def limit_rows(rows: Rows, most: int | None, seed: int) -> Rows:
@@ -159,22 +157,19 @@ def limit_labels(rows: Rows, most: int | None, seed: int) -> Rows:
     labelled = np.flatnonzero(rows.labelled)
     if most is None or len(labelled) <= most:
         return rows
-    labels = rows.unlabelled(len(rows))
-    kept = _sample(rows, labelled, most, seed)
-    labels[kept] = rows.labels[kept]
-    return replace(rows, labels=labels)
+    return rows.labelled_at(_sample(rows, labelled, most, seed))
 
 
 def _sample(rows: Rows, positions: Array, most: int, seed: int) -> Array:
     """So many of the positions, in order, each label's share kept; of groups as many whole ones as fit."""
     if rows.groups is not None:
         return np.asarray(positions[sample_groups(rows.groups[positions], most, seed)])
-    if rows.labels.ndim > 1:
-        applies = np.column_stack([rows.labels == 1, ~rows.labelled])[positions]
+    if rows.strata.ndim > 1:
+        applies = np.column_stack([rows.strata == 1, ~rows.labelled])[positions]
         return np.asarray(positions[sample_by_labels(applies, most, seed)])
     rng = np.random.default_rng(seed)
     place = np.empty(len(positions))
-    strata = (rows.labels if rows.labels.dtype.kind == "i" else rows.labelled)[positions]
+    strata = rows.strata[positions]
     for label in np.unique(strata):
         members = rng.permutation(np.flatnonzero(strata == label))
         place[members] = np.arange(len(members)) / len(members)

@@ -10,15 +10,15 @@ from distill.data.groups import groups_of
 from distill.data.rows import Rows
 
 
-def assign_by_labels(rows: Rows, cuts: Mapping[str, float], keys: list[str], seed: int) -> tuple[Array, Array]:
+def assign_by_labels(rows: Rows, cuts: Mapping[str, float], group: Array, seed: int) -> tuple[Array, Array]:
     """The part of each row, (rows,) int64: 0 for training, then those of `cuts`; and the labels that are too rare to be cut.
 
-    Rows with one key are drawn together, as if all had the labels of each; with a transfer row among them they stay. So do all
-    rows of a label in fewer groups than there are parts.
+    Rows of one `group`, (rows,) numbers, are drawn together, as if all had the labels of each; with a transfer row among them
+    they stay. So do all rows of a label in fewer groups than there are parts.
     """
-    _, group = np.unique(keys, return_inverse=True)
-    applies: Array = np.zeros((group.max() + 1, rows.labels.shape[1]), bool)
-    np.logical_or.at(applies, group, rows.labels == 1)
+    labels = np.asarray(rows.labels)
+    applies: Array = np.zeros((group.max() + 1, labels.shape[1]), bool)
+    np.logical_or.at(applies, group, labels == 1)
     counts = applies.sum(axis=0)
     rare = (counts > 0) & (counts <= len(cuts))
     transfer = np.isin(np.arange(len(applies)), group[~rows.labelled])

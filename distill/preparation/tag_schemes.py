@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from distill.core.console import print_result
-
 TAG = re.compile(r"([BIOESLUMW])-(.+)", re.DOTALL)
 BEGINS, ENDS, SINGLE = frozenset("BSUW"), frozenset("ESLUW"), frozenset("SUW")
 SCHEMES = {
@@ -18,20 +16,9 @@ SCHEMES = {
 """The letters of each scheme beside O."""
 
 
-def to_bio(rows: Iterable[Sequence[Any] | None], where: str) -> list[Any]:
-    """The tags of all rows of a split as BIO, said in one line; what is BIO already, or of no scheme, stays as it is."""
-    rows = list(rows)
-    scheme = _scheme(rows)
-    if scheme is None:
-        return rows
-    print_result(f"{where}: its tags are of the scheme {scheme}, and read as BIO")
-    return [None if row is None else list(_bio(row)) for row in rows]
-
-
-def _scheme(rows: Sequence[Sequence[Any] | None]) -> str | None:
-    """The scheme that is to be rewritten, if there is one."""
-    tags = {tag for row in rows for tag in row or () if tag is not None}
-    found = [TAG.fullmatch(tag) if isinstance(tag, str) else None for tag in tags - {"O"}]
+def scheme_of(tags: Iterable[Any], rows: Iterable[Sequence[Any] | None]) -> str | None:
+    """The scheme of the tags that some rows have, if it is one that is to be rewritten; the rows are looked at for IOB1 alone."""
+    found = [TAG.fullmatch(tag) if isinstance(tag, str) else None for tag in tags if tag not in (None, "O")]
     letters = {match[1] for match in found if match}
     if not letters or not all(found):
         return None
@@ -40,7 +27,7 @@ def _scheme(rows: Sequence[Sequence[Any] | None]) -> str | None:
     return next((name for name, those in SCHEMES.items() if letters <= those), None)
 
 
-def _is_iob1(rows: Sequence[Sequence[Any] | None]) -> bool:
+def _is_iob1(rows: Iterable[Sequence[Any] | None]) -> bool:
     """Whether I begins entities, and B only those that touch another of their type."""
     begun = False
     for row in rows:
@@ -54,7 +41,8 @@ def _is_iob1(rows: Sequence[Sequence[Any] | None]) -> bool:
     return begun
 
 
-def _bio(row: Sequence[Any]) -> Iterator[Any]:
+def to_bio(row: Sequence[Any]) -> Iterator[Any]:
+    """The tags of a row that are of one of the schemes, as BIO."""
     last = "O"
     for tag in row:
         if tag is None or tag == "O":

@@ -11,18 +11,19 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Answers, Rows
-from distill.data.tokenizers import Encoded, chunks, lengths_of
+from distill.data.tokenizers import Encoded, lengths_of
 from distill.params.datasets import DatasetSettings
 
 
-def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, title: str) -> Encoded:
+def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
     """Tokenize the question first, then as much of its context as there is room for, in as many windows as it takes.
 
     Questions longer than a third of `max_length` are truncated, and counted. Of several answers the first that is whole in a
-    window is the label. `columns` has `example` (the question's row) and `spans` (the characters of the context, a pair a token)
-    too; `labels` are (windows, 2) int64. `counts` has `lost_answers`: questions none of whose answers is whole in a window.
+    window is the label. `columns` has `example` (the question's place among these rows) and `spans` (the characters of the
+    context, a pair a token) too; `labels` are (windows, 2) int64. `counts` has `lost_answers`: questions none of whose answers
+    is whole in a window.
     """
-    questions, contexts, max_length, stride = rows.texts, rows.texts_pair or [], settings.max_length, settings.stride
+    questions, contexts, max_length, stride = list(rows.texts), list(rows.texts_pair or ()), settings.max_length, settings.stride
     share, special = max_length // 3, tokenizer.num_special_tokens_to_add(pair=True)
     room = max_length - share - special
     stride = min(share, room - 1) if stride is None else stride
@@ -31,25 +32,21 @@ def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: D
             f"stride: {stride} tokens of windows of {max_length}, a question may take {share}, special tokens {special}; "
             f"expected less than {room}: lower stride or raise max_length"
         )
-    columns: dict[str, list[Any]] = {"input_ids": [], "token_type_ids": [], "example": [], "spans": []}
-    lost = np.zeros(len(questions), np.int64)
-    for part in chunks(len(questions), title):
-        asked, lost[part] = _shortened(tokenizer, questions[part], share)
-        for name, values in _windows(tokenizer, asked, contexts[part], max_length, stride).items():
-            columns[name] += [part.start + i for i in values] if name == "example" else values
+    asked, lost = _shortened(tokenizer, questions, share)
+    columns = _windows(tokenizer, asked, contexts, max_length, stride)
     labels = np.zeros((len(columns["spans"]), 2), np.int64)
-    windows = defaultdict(list)
+    windows, answers = defaultdict(list), list(rows.labels)
     for window, row in enumerate(columns["example"]):
         windows[row].append(window)
     for row, own in windows.items():
-        labels[own] = places([columns["spans"][window] for window in own], rows.labels[row])
+        labels[own] = places([columns["spans"][window] for window in own], answers[row])
     return Encoded(
         {name: rows for name, rows in columns.items() if rows},
         lengths_of(columns["input_ids"]),
         int((lost > 0).sum()),
         int(lost.sum()),
         labels=labels,
-        counts=_counts(rows.labels, labels, np.array(columns["example"], np.int64)),
+        counts=_counts(answers, labels, np.array(columns["example"], np.int64)),
     )
 
 
@@ -121,7 +118,7 @@ def _windows(
     }
 
 
-def _counts(answers: Array, labels: Array, examples: Array) -> dict[str, Any]:
+def _counts(answers: Sequence[Answers | None], labels: Array, examples: Array) -> dict[str, Any]:
     answerable = {i for i, given in enumerate(answers) if given is not None and given.texts}
     found = set(examples[labels[:, 1] > 0].tolist())
     return {

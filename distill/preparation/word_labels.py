@@ -8,12 +8,12 @@ from transformers import PreTrainedTokenizerBase
 from distill.core.numeric import first_tokens
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
-from distill.data.tokenizers import Encoded, chunks, lengths_of, tokenize_truncated
+from distill.data.tokenizers import Encoded, lengths_of, tokenize_truncated
 from distill.params.datasets import DatasetSettings
 
 
-def encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, title: str) -> Encoded:
-    """Tokenize words joined by blanks, so that a tokenizer that reads the blank before a word (RoBERTa's) finds it.
+def encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
+    """Tokenize words of some rows joined by blanks, so that a tokenizer that reads the blank before a word (RoBERTa's) finds it.
 
     `labels` have for each row a tag number a token,
     UNLABELLED for special tokens, further sub-words and transfer rows; `counts` has `lost_tags`: tags of words that have no
@@ -21,19 +21,16 @@ def encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Datas
     """
     tokens: list[Any] = []
     labels: list[Any] = []
-    lost = np.zeros(len(rows), np.int64)
+    encodings, lost = tokenize_truncated(tokenizer, [" ".join(words) for words in rows.texts], None, settings.max_length)
     lost_tags = 0
-    for part in chunks(len(rows), title):
-        texts = [" ".join(words) for words in rows.texts[part]]
-        encodings, lost[part] = tokenize_truncated(tokenizer, texts, None, settings.max_length)
-        for words, given, encoding in zip(rows.texts[part], rows.labels[part], encodings, strict=True):
-            numbers = np.full(len(words), UNLABELLED) if given is None else np.array(given)
-            words_of, positions = first_tokens(words, np.array(encoding.offsets).reshape(-1, 2))
-            row = np.full(len(encoding), UNLABELLED, np.int32)
-            row[positions] = numbers[words_of]
-            tokens.append(encoding.ids)
-            labels.append(row)
-            lost_tags += int((numbers != UNLABELLED).sum() - (row != UNLABELLED).sum())
+    for words, given, encoding in zip(rows.texts, rows.labels, encodings, strict=True):
+        numbers = np.full(len(words), UNLABELLED) if given is None else np.array(given)
+        words_of, positions = first_tokens(words, np.array(encoding.offsets).reshape(-1, 2))
+        row = np.full(len(encoding), UNLABELLED, np.int32)
+        row[positions] = numbers[words_of]
+        tokens.append(encoding.ids)
+        labels.append(row)
+        lost_tags += int((numbers != UNLABELLED).sum() - (row != UNLABELLED).sum())
     counts = {"lost_tags": lost_tags}
     return Encoded(
         {"input_ids": tokens}, lengths_of(tokens), int((lost > 0).sum()), int(lost.sum()), labels=labels, counts=counts

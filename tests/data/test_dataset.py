@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pytest
 
 from distill.core.errors import UserError
-from distill.data.dataset import EXAMPLES, ID_BYTES, UNLABELLED, Dataset, PreparedRows, example_id, write_split
+from distill.data import arrow_files
+from distill.data.dataset import EXAMPLES, ID_BYTES, UNLABELLED, Dataset, PreparedRows, example_id
+from distill.data.writing import SplitWriter, write_split
 from tests import tiny
 
 TOKENS = [[2, 4, 3], [2, 5, 6, 7, 3], [2, 3]]
@@ -48,6 +51,33 @@ def test_pairs_are_read_back_as_they_were_written_with_their_texts_beside_them_f
     single = written(tmp_path / "single.arrow", {"input_ids": TOKENS}, {"text": TEXTS["text"]})
     assert single.token_types is None
     assert [bytes(row) for row in single.ids] == [example_id(row, None) for row in TOKENS]
+
+
+def test_columns_of_more_values_than_32_bits_count_have_offsets_of_64_and_are_read_alike(tmp_path, monkeypatch):
+    small = written(tmp_path / "small.arrow")
+    monkeypatch.setattr(arrow_files, "LARGEST", 6)
+    large = written(tmp_path / "large.arrow")
+    table = pa.ipc.open_file(str(tmp_path / "large.arrow")).read_all()
+    types = {"input_ids": pa.large_list(pa.int32()), "token_type_ids": pa.large_list(pa.int8()), "text": pa.string()}
+    assert {name: table.schema.field(name).type for name in types} == types
+    for name in ("ids", "tokens", "offsets", "token_types", "labels"):
+        np.testing.assert_array_equal(getattr(large, name), getattr(small, name))
+    monkeypatch.setattr(arrow_files, "LARGEST", 2)
+    written(tmp_path / "texts.arrow", {"input_ids": TOKENS}, {"words": [["a"], ["b", "c"], ["ä"]]})
+    words = pa.ipc.open_file(str(tmp_path / "texts.arrow")).read_all().column("words")
+    assert (words.type, words.to_pylist()) == (pa.large_list(pa.large_string()), [["a"], ["b", "c"], ["ä"]])
+
+
+def test_rows_that_are_written_in_parts_are_those_that_are_written_at_once(tmp_path):
+    whole, columns = tmp_path / "whole.arrow", {"input_ids": TOKENS, "token_type_ids": TYPES}
+    fingerprint = write_split(whole, columns, LABELS, TEXTS)
+    with closing(SplitWriter(tmp_path / "parts.arrow")) as file:
+        for part in (slice(0, 1), slice(1, 3)):
+            lists = {name: values[part] for name, values in columns.items()}
+            file.add(lists, LABELS[part], {name: values[part] for name, values in TEXTS.items()})
+        assert file.finish() == fingerprint
+    assert (tmp_path / "parts.arrow").read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.arrow", "whole.arrow"]
 
 
 def test_the_fingerprint_of_a_split_depends_on_its_examples_and_their_order(tmp_path):

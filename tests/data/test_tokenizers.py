@@ -24,32 +24,23 @@ def words(count: int, first: int = 0) -> str:
 
 
 def test_rows_keep_their_order_and_their_special_tokens_and_an_empty_split_has_none(tokenizer):
-    assert encode(tokenizer, [], None, 6, "train").lengths.tolist() == []
-    encoded = encode(tokenizer, ["w1 w0", "w2"], None, 8, "train")
+    assert encode(tokenizer, [], None, 6).lengths.tolist() == []
+    encoded = encode(tokenizer, ["w1 w0", "w2"], None, 8)
     assert encoded.columns == {"input_ids": [[CLS, 5, 4, SEP], [CLS, 6, SEP]]}
     assert encoded.lengths.tolist() == [4, 3]
     assert (encoded.truncated_rows, encoded.truncated_tokens) == (0, 0)
 
 
 def test_truncated_rows_and_lost_tokens_are_counted_and_pairs_lose_from_the_longer_text(tokenizer):
-    encoded = encode(tokenizer, [words(3), words(4), words(5), words(9)], None, 6, "train")
+    encoded = encode(tokenizer, [words(3), words(4), words(5), words(9)], None, 6)
     assert encoded.lengths.tolist() == [5, 6, 6, 6]
     assert (encoded.truncated_rows, encoded.truncated_tokens) == (2, 1 + 5)
     assert encoded.columns["input_ids"][3] == [CLS, 4, 5, 6, 7, SEP]
-    encoded = encode(tokenizer, [words(1), words(6)], [words(2, 10), words(1, 20)], 6, "train")
+    encoded = encode(tokenizer, [words(1), words(6)], [words(2, 10), words(1, 20)], 6)
     assert encoded.columns["token_type_ids"] == [[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]]
     assert encoded.columns["input_ids"][1] == [CLS, 4, 5, SEP, 24, SEP]
     assert encoded.lengths.tolist() == [6, 6]
     assert (encoded.truncated_rows, encoded.truncated_tokens) == (1, 4)
-
-
-def test_rows_of_many_chunks_are_those_of_one(tokenizer, monkeypatch):
-    inputs = [words(i % 9 + 1, i) for i in range(11)], [words(i % 4 + 1, i + 3) for i in range(11)], 8, "train"
-    whole = encode(tokenizer, *inputs)
-    monkeypatch.setattr(tokenization, "CHUNK", 4)
-    parts = encode(tokenizer, *inputs)
-    np.testing.assert_equal(vars(parts), vars(whole))
-    assert whole.truncated_rows > 0
 
 
 @pytest.mark.parametrize("make", [wordpiece, byte_pieces])
@@ -84,7 +75,7 @@ def test_each_text_is_tokenized_once(monkeypatch):
 
     fast = wordpiece()
     monkeypatch.setattr(fast, "_tokenizer", Counted(fast.backend_tokenizer))
-    assert encode(fast, ["sun moon sea", "sun"], ["star", "sea rock"], 6, "").truncated_rows == 1
+    assert encode(fast, ["sun moon sea", "sun"], ["star", "sea rock"], 6).truncated_rows == 1
     assert sorted(seen) == ["sea rock", "star", "sun", "sun moon sea"]
     seen.clear()
     rows = Rows([["sun", "moon", "red"], ["sea"]], None, np.array([None, None], object), np.arange(2))

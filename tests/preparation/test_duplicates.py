@@ -1,13 +1,22 @@
 """Rows that stand in two splits are found, exactly and nearly, as comparing every row with every other would."""
 
 import random
+from typing import Any
 
 import pytest
 
+from distill.data.columns import Column
 from distill.preparation.duplicates import across_splits, shingles
+from distill.preparation.keys import keys_of
 from distill.preparation.normalization import normalized
 
 WORDS = [f"word{i * i}" for i in range(30)]
+
+
+def across(texts: dict[str, list[str]], threshold: float, examples: int = 5) -> dict[str, Any]:
+    clean = {split: list(map(normalized, rows)) for split, rows in texts.items()}
+    columns = {split: Column.of(rows) for split, rows in clean.items()}
+    return across_splits(columns, {split: keys_of(rows, len(rows)) for split, rows in clean.items()}, threshold, examples)
 
 
 def jaccard(first: str, second: str) -> float:
@@ -16,7 +25,7 @@ def jaccard(first: str, second: str) -> float:
 
 
 def test_case_punctuation_and_spacing_do_not_hide_a_duplicate():
-    found = across_splits({"train": ["other", "Hello,  World!"], "test": ["hello world", "world, hello"]}, 0.8)
+    found = across({"train": ["other", "Hello,  World!"], "test": ["hello world", "world, hello"]}, 0.8)
     assert found == {"train-test": {"exact": 1, "near": 0, "examples": [{"train": 1, "test": 0}]}}
 
 
@@ -31,14 +40,14 @@ def test_case_punctuation_and_spacing_do_not_hide_a_duplicate():
     ],
 )
 def test_texts_that_differ_in_more_than_punctuation_are_no_duplicates(first, second):
-    assert across_splits({"train": [first], "test": [second]}, 0.8)["train-test"]["exact"] == 0
+    assert across({"train": [first], "test": [second]}, 0.8)["train-test"]["exact"] == 0
 
 
 @pytest.mark.parametrize(
     ("first", "second"), [("caf\u00e9", "CAFE\u0301"), ("a\u00adb", "ab"), ("ＡＢＣ", "abc"), ("😀 !", "😀"), ("? !", "?!")]
 )
 def test_texts_that_read_the_same_are_duplicates(first, second):
-    assert across_splits({"train": [first], "test": [second]}, 0.8)["train-test"]["exact"] == 1
+    assert across({"train": [first], "test": [second]}, 0.8)["train-test"]["exact"] == 1
 
 
 LONG = "the quick brown fox jumps over the lazy dog and runs far away"
@@ -56,11 +65,11 @@ def test_near_duplicates_are_found_from_the_threshold_on_in_any_script(first, se
     similarity = jaccard(first, second)
     assert 0.7 < similarity < 1
     for threshold, near in ((similarity - 0.1, 1), (similarity, 1), (similarity + 0.001, 0), (1.0, 0)):
-        assert across_splits({"train": [first], "test": [second]}, threshold)["train-test"]["near"] == near
+        assert across({"train": [first], "test": [second]}, threshold)["train-test"]["near"] == near
 
 
 def test_every_pair_of_splits_is_compared_and_none_with_itself():
-    found = across_splits({"train": ["a a", "a a"], "validation": ["b b", "b b"], "test": ["a a", "b b", "c c"]}, 0.8)
+    found = across({"train": ["a a", "a a"], "validation": ["b b", "b b"], "test": ["a a", "b b", "c c"]}, 0.8)
     exact = {pair: counts["exact"] for pair, counts in found.items()}
     assert exact == {"train-validation": 0, "train-test": 1, "validation-test": 1}
 
@@ -73,11 +82,11 @@ def test_random_texts_give_nearly_what_comparing_all_gives_and_nothing_else(thre
         words = text.upper().split()
         words[rng.randrange(len(words))] = rng.choice(WORDS)
         second.append("; ".join(words))
-    found = across_splits({"train": first, "test": second}, threshold, examples=10_000)["train-test"]
+    found = across({"train": first, "test": second}, threshold, examples=10_000)["train-test"]
     exact = {row for row, text in enumerate(second) if normalized(text) in set(map(normalized, first))}
     near = {row for row, text in enumerate(second) if max(jaccard(other, text) for other in first) >= threshold} - exact
     told = {pair["test"] for pair in found["examples"]}
     assert (found["exact"], found["near"]) == (len(exact), len(told) - len(exact))
     assert exact <= told <= exact | near
     assert len(told & near) >= 0.9 * len(near) > 4
-    assert found == across_splits({"train": first, "test": second}, threshold, examples=10_000)["train-test"]
+    assert found == across({"train": first, "test": second}, threshold, examples=10_000)["train-test"]

@@ -327,6 +327,16 @@ def test_empty_texts_are_always_left_out_of_a_corpus():
     assert make(raw, "masked-lm")[0]["train"].texts == texts[1:-1]
 
 
+def test_tags_of_another_scheme_are_said_and_read_as_bio(capsys):
+    tags = [["S-x", "B-x", "E-x"], ["O", "O", "S-y"], None]
+    raw = {"train": pa.table({"tokens": [["w1", "w2", "w3"]] * 3, "tags": tags})}
+    raw |= {split: raw["train"].slice(0, 2) for split in SPLITS[1:]}
+    rows, names = make(raw, TAGS)
+    assert names == ("O", "B-x", "B-y", "I-x")
+    assert rows["train"].labels.tolist() == [[1, 1, 3], [0, 0, 2], None]
+    assert "data/raw/x: train: its tags are of the scheme BIOES, and read as BIO\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("task", [CLASSES, NUMBERS, TAGS, QUESTIONS])
 def test_rows_of_other_sources_are_added_without_labels_and_labels_are_kept_of_as_many_as_asked(task):
     raw, more = raw_tables(task), tiny.raw(task, 7, 9)

@@ -3,7 +3,7 @@
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
-from distill.preparation.tag_schemes import to_bio
+from distill.preparation.tag_schemes import scheme_of, to_bio
 
 BIO = ["B-x", "I-x", "I-x", "B-x", "O", "B-y", "B-x", "O"]
 
@@ -18,9 +18,9 @@ BIO = ["B-x", "I-x", "I-x", "B-x", "O", "B-y", "B-x", "O"]
         ("IOE", ["I-x", "I-x", "E-x", "E-x", "O", "E-y", "E-x", "O"]),
     ],
 )
-def test_a_scheme_is_told_and_written_as_bio(capsys, scheme, tags):
-    assert to_bio([tags, None, ["O"]], "here") == [BIO, None, ["O"]]
-    assert capsys.readouterr().err == f"here: its tags are of the scheme {scheme}, and read as BIO\n"
+def test_a_scheme_is_told_and_written_as_bio(scheme, tags):
+    assert scheme_of(set(tags), [tags, [], ["O"]]) == scheme
+    assert [list(to_bio(row)) for row in (tags, [], ["O"])] == [BIO, [], ["O"]]
     if scheme != "IOE":
         assert len(get_entities(BIO)) == 4
 
@@ -29,6 +29,5 @@ def test_a_scheme_is_told_and_written_as_bio(capsys, scheme, tags):
     "tags",
     [BIO, ["NN", "VB", "O"], ["I-x", "O", "B-x"], ["S-x", "NN"], ["B-LRB-", "X"], [3, 4], ["O", None], [], ["B_x", "E_x"]],
 )
-def test_bio_and_tags_of_no_scheme_stay_as_they_are(capsys, tags):
-    assert to_bio([tags], "here") == [tags]
-    assert not capsys.readouterr().err
+def test_bio_and_tags_of_no_scheme_stay_as_they_are(tags):
+    assert scheme_of(set(tags), [tags]) is None

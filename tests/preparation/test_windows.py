@@ -9,7 +9,6 @@ from transformers import PreTrainedTokenizerFast
 
 from distill.core.errors import UserError
 from distill.core.numeric import span_of
-from distill.data import tokenizers as tokenization
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Answers, Rows
 from distill.data.tokenizers import Encoded
@@ -193,11 +192,3 @@ def test_random_answers_are_found_in_some_window_and_read_back(tokenizer, longes
     for example, context in enumerate(contexts):
         starts = {0, *(i + 1 for i, letter in enumerate(context) if letter == " ")}
         assert covered[example] == starts
-
-
-def test_windows_of_many_chunks_are_those_of_one(tokenizer, monkeypatch):
-    given = [answer("w12"), None, answer("w20 w21"), Answers((), ()), answer("w15")]
-    whole = windows(tokenizer, *given)
-    monkeypatch.setattr(tokenization, "CHUNK", 2)
-    parts = windows(tokenizer, *given)
-    np.testing.assert_equal(vars(parts), vars(whole))

@@ -11,7 +11,6 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from distill.core.numeric import first_tokens
-from distill.data import tokenizers as tokenization
 from distill.data.dataset import UNLABELLED as NO
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded
@@ -80,11 +79,3 @@ def test_tokens_are_those_of_words_given_one_by_one():
     assert found.columns["input_ids"] == given["input_ids"]
     first = [i for i, word in enumerate(given.word_ids(0)) if word is not None and word != given.word_ids(0)[i - 1]]
     assert np.flatnonzero(found.labels[0] != NO).tolist() == first
-
-
-def test_rows_of_many_chunks_are_those_of_one(monkeypatch):
-    rows, tags = [["a"] * (i + 1) for i in range(7)], [[i % 3] * (i + 1) for i in range(7)]
-    whole = encoded(pieces(), rows, tags, 6)
-    monkeypatch.setattr(tokenization, "CHUNK", 2)
-    parts = encoded(pieces(), rows, tags, 6)
-    np.testing.assert_equal(vars(parts), vars(whole))

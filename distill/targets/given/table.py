@@ -125,7 +125,7 @@ class _Reader:
                 {label: None if cell == "" else cell for label, cell in zip(columns, row, strict=True)} for row in cells
             ]
         else:
-            answers = _mappings(table, column_of(table, where, self.answer, self.form), self.answer)
+            answers = _mappings(table, column_of(table, where, self.answer, self.form).tolist(), self.answer)
         for number, (row, value) in enumerate(zip(zip(*keys, strict=True), answers, strict=True)):
             yield number, self._key_of(row, f"{where}: row {number}"), value
 
