@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ifdef QUIET
 export DISTILL_QUIET := 1
 endif
-.PHONY: setup demo demo-embedding test lint bench benchmark-presets quality picture clean
+.PHONY: setup demo demo-embedding test lint bench bench-decoders benchmark-presets quality picture clean
 
 demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was. QUIET=1 shows results alone.
 	python -m distill check
@@ -34,6 +34,9 @@ bench: $(READY)  ## Measure the ratios of the table in docs/store.md; write data
 
 benchmark-presets: $(READY)  ## BERT-base, DistilBERT, TinyBERT and MobileBERT side by side, minutes; write data/metrics/presets.md.
 	python -m tests.benchmarks.presets
+
+bench-decoders: $(READY)  ## What ways to keep a decoder's distributions lose, and what a student gains, about three hours.
+	python -m tests.benchmarks.decoders
 
 quality: $(READY)  ## Every method on every task, about three hours; DATA=folder instead of the hub. Interrupted, it goes on.
 	python -m tests.benchmarks.quality $(if $(DATA),--data $(DATA))

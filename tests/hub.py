@@ -51,6 +51,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "label": ClassLabel(num_classes=2),
     },
     "Salesforce/wikitext/wikitext-103-raw-v1": {"text": TEXT},
+    "HuggingFaceH4/ultrachat_200k": {"prompt": TEXT, "prompt_id": TEXT, "messages": List({"content": TEXT, "role": TEXT})},
 }
 MATCHED = ("validation_matched", "validation_mismatched", "test_matched", "test_mismatched")
 SPLITS = {
@@ -58,9 +59,10 @@ SPLITS = {
     "rajpurkar/squad": ("train", "validation"),
     "rajpurkar/squad_v2": ("train", "validation"),
     "mteb/banking77": ("train", "test"),
+    "HuggingFaceH4/ultrachat_200k": ("train_sft", "test_sft", "train_gen", "test_gen"),
 }
 """Those of the others are train, validation and test."""
-ROWS = {"train": 200}
+ROWS = {"train": 200, "train_sft": 200}
 
 
 def tables(place: str) -> dict[str, pa.Table]:
@@ -86,6 +88,8 @@ def _value(name: str, kind: Any, words: list[str], number: int, unlabelled: bool
     if name == "answers":
         none = unanswerable and number % 2
         return {"text": [] if none else [words[0]], "answer_start": [] if none else [0]}
+    if name == "messages":
+        return [{"content": " ".join(words), "role": role} for role in ("user", "assistant") * (1 + number % 2)]
     if name == "context":
         return " ".join(words)
     if name in ("id", "title", "label_text"):

@@ -176,8 +176,8 @@ TASKS = (
 )
 EMBEDDING = "sentence-embedding"
 """Without labels, so that it is in no grid over TASKS."""
-LENGTH = {"question-answering": 16}
-"""Tokens a row: 10, but for windows of contexts."""
+LENGTH = {"question-answering": 16, "causal-lm": 16}
+"""Tokens a row: 10, but for windows of contexts and blocks of texts."""
 
 
 def raw(task: str, count: int, seed: int) -> pa.Table:
@@ -190,6 +190,7 @@ def raw(task: str, count: int, seed: int) -> pa.Table:
         "question-answering": _asked,
         "masked-lm": _told,
         EMBEDDING: _alike,
+        "causal-lm": _told,
     }
     if task == "sequence-classification":
         return pa.table(dict(zip(("text", "label"), rows(count, seed), strict=True)))

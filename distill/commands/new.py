@@ -49,6 +49,10 @@ def main(
         )
     if task is not None and task not in TASK_SPECS:
         raise UserError(f"--task: no task '{task}'{nearest(task, TASK_SPECS)}")
+    if task is not None and TASK_SPECS[task].causal:
+        raise UserError(
+            "--task: no params.yaml is made up for decoders; begin with docs/params/distilgpt2.yaml, or smollm2-chat.yaml"
+        )
     source = source_of(data, {key: value for key, _, value in (each.partition("=") for each in more)})
     checkpoint = checkpoint_of(teacher)
     found, layers = look(source, checkpoint, {part: column for part, column in parts.items() if column}, task)

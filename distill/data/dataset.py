@@ -6,7 +6,8 @@
     train.arrow, validation.arrow, test.arrow    Arrow IPC, memory-mapped
     train.examples.arrow, …      question answering: the questions that the rows are windows of
 
-A row is an example, a window of a context (question answering), or a masked chunk of a text (masked LM). Columns:
+A row is an example, a window of a context (question answering), a masked chunk of a text (masked LM), or a block of texts
+(causal LM). Columns:
 `example_id` (16 bytes: a hash of what the teacher sees), `input_ids` (list of int32), `token_type_ids` (list of int8, pairs
 only), the labels (see `PreparedRows`), `text`, `text_pair` or `words` for other tools, `id` if the data name a column of ids,
 for windows `example` and `spans`, and for ranking `group`.
@@ -49,7 +50,7 @@ class Dataset:
     task: str
     labels: tuple[str, ...]
     """Class names, tag names, `("score",)` for regression, `("relevance",)` for ranking, `("start", "end")` for question
-    answering, `()` for masked LM and sentence embedding."""
+    answering, `()` of language models and sentence embedding."""
     metric: str
     max_length: int
     tokenizer: str
@@ -133,7 +134,7 @@ class PreparedRows:
     embedding: (rows,) float32, the score of the row's pair, NaN where it has none.
     Question answering: (rows, 2) int64, the first and last token of the answer in the row, (0, 0) where this window has none,
     UNLABELLED twice for transfer rows. Token classification and masked LM: (all tokens,) int64, the tag, or the id that was
-    masked; UNLABELLED where nothing is to be predicted."""
+    masked; causal LM the same, the id of the next token; UNLABELLED where nothing is to be predicted."""
     pad_token: int = 0
     examples: Array | None = None
     """(rows,) int64: the row of `Dataset.examples` that a window is of; of sentence embedding, the pair that a text is of"""

@@ -16,7 +16,7 @@ from distill.evaluation.describe import detail_of
 from distill.evaluation.details import Detail
 from distill.evaluation.retention import over_seeds, retention, size
 from distill.evaluation.selective import answered, coverage
-from distill.evaluation.teacher_answers import TeacherAnswers
+from distill.evaluation.teacher_answers import TeacherAnswers, kl_from_teacher
 from distill.models.loading import load_for
 from distill.models.predict import predict
 from distill.store.expected import split_with_expected
@@ -66,6 +66,8 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
             both = teacher.rows_of(kept)
             runs[seed] |= task.relation(both * _temperature(model), teacher.kept, teacher.split)
             compared.append(task.judge(both, teacher.split))
+            if task.spec.vocabulary:
+                runs[seed]["kl_from_teacher"] = kl_from_teacher(model, task, store, "test", split.rows)
         sizes = size(model, place)
         if place == folder:
             outputs = predict(model, task, validation.rows, f"validate {folder.name}")

@@ -29,6 +29,8 @@ def text_of(task: Task, line: int, split: EvaluationSplit, tokenizer: PreTrained
         row = int(np.searchsorted(rows.offsets, place, side="right")) - 1
         word = rows.word(place) if task.spec.names_labels else [int(rows.tokens[place])]
         shown = _decoded(tokenizer, word) if task.spec.names_labels else "?"
+        if task.spec.causal:
+            return f"{_end(_decoded(tokenizer, rows.tokens[rows.offsets[row] : place + 1].tolist()), SHOWN)} [{shown}]"
         before, after = rows.tokens[rows.offsets[row] : place], rows.tokens[place + len(word) : rows.offsets[row + 1]]
         left, right = (_decoded(tokenizer, part.tolist()) for part in (before, after))
         return f"{_end(left, SHOWN // 2)} [{shown}] {_start(right, SHOWN // 2)}".strip()

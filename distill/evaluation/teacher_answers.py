@@ -3,21 +3,25 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
+from distill.core.numeric import length_batches
 from distill.data.averaging import labels_a_row
 from distill.data.batching import pad_batch, pad_labels
 from distill.data.dataset import Dataset, PreparedRows
+from distill.models.predict import CAUSAL_BATCH_TOKENS, forward_of
 from distill.store.output_names import LOGITS
 from distill.store.readers import OutputReader
 from distill.store.target_set import TargetStore
-from distill.tasks.base import EvaluationSplit, Task
+from distill.tasks.base import EvaluationSplit, Task, closeness
 from distill.tasks.registry import task_of
 from distill.tasks.sentence_embedding import is_scored
 from distill.tasks.token_classification import real
 
-STORED_ROWS = 64
-"""Rows read from the store at once: a vocabulary's logits are large."""
+STORED_ROWS, STORED_LOGITS = 64, 2**26
+"""Rows read from the store at once, and logits: a vocabulary's are many."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,27 @@ def score_answers(store: TargetStore, dataset: Dataset) -> dict[str, dict[str, f
     return found
 
 
+def kl_from_teacher(model: PreTrainedModel, task: Task, store: TargetStore, name: str, rows: PreparedRows) -> float:
+    """KL(teacher ‖ student) of a language model's distributions over the vocabulary, nats a token that is to be predicted.
+
+    The student is run again: what `predict` keeps of it is less than its distributions.
+    """
+    training, reader = model.training, store.output(LOGITS, name)
+    forward = forward_of(model.eval(), task)
+    places, total, count = reader.locate(rows.ids), 0.0, 0
+    for chosen in length_batches(rows.lengths, CAUSAL_BATCH_TOKENS):
+        batch, labels = pad_batch(rows, chosen), pad_labels(rows, chosen)
+        where, vectors = task.positions(labels, batch.get("attention_mask")), reader.gather(places[chosen])
+        if where is not None and store.manifest(LOGITS).per == "token":
+            vectors = vectors[real(where, batch.get("attention_mask"))]
+        with torch.inference_mode():
+            logits = forward(batch, where).cpu()
+        total += closeness(logits.numpy(), vectors.numpy())["kl_from_teacher"] * len(logits)
+        count += len(logits)
+    model.train(training)
+    return total / count
+
+
 def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Array:
     """What scoring needs of the teacher's logits over all rows, from the store; in the form of `predict`.
 
@@ -83,8 +108,10 @@ def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Ar
     """
     places = reader.locate(rows.ids)
     parts = []
-    for start in range(0, len(rows), STORED_ROWS):
-        chosen = np.arange(start, min(start + STORED_ROWS, len(rows)))
+    a_row = int(reader.lengths[places].max()) * reader.gather(places[:1]).shape[1]
+    step = min(STORED_ROWS, max(1, STORED_LOGITS // a_row))
+    for start in range(0, len(rows), step):
+        chosen = np.arange(start, min(start + step, len(rows)))
         mask, labels = pad_batch(rows, chosen).get("attention_mask"), pad_labels(rows, chosen)
         vectors, wanted = reader.gather(places[chosen]), task.positions(labels, mask)
         if wanted is not None and per == "token":

@@ -25,6 +25,8 @@ def write_export(
     """Write all but the model card; returns how the INT8 file was tried to be made: distill/export/guard.py."""
     export_model(model, folder / FP32)
     model.config.save_pretrained(folder)
+    if model.can_generate():  # what ends a text, among others
+        model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     inputs = inputs_of(model)
 

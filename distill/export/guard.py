@@ -41,7 +41,7 @@ class Try:
     fp32: tuple[str, ...]
     """The layers that stay in fp32, as torch names them, beside those of `keep_fp32`."""
     lost: float
-    """Of the metric."""
+    """Of the metric; of a likelihood, which may be small, the share of it."""
     changed: float
     """The share of answers; of numbers, 1 − the correlation."""
     rows: int
@@ -116,7 +116,9 @@ class _Guard:
             found = predicted(path, self.dataset, self.split, settings=self.folder)
             changed = 1 - self.task.relation(found, self.exact, self.split)["agreement"]
             names = tuple(sorted({node.rpartition("/")[0].replace("/", ".").removeprefix(".model.") for node in nodes}))
-            this = Try(how, names, self.score - self._score(found), changed, len(self.task.judge(found, self.split)))
+            lost = self.score - self._score(found)
+            lost /= self.score if self.dataset.metric == "likelihood" else 1
+            this = Try(how, names, lost, changed, len(self.task.judge(found, self.split)))
             self.tries.append(this)
             if kept(self.tries) is this:
                 for file in files_of(self.folder / INT8):

@@ -119,6 +119,9 @@ NOT_EXPORTED = {
 NOT_TRAINED = {"reformer": "in training it takes rows of one length alone, that of its table of positions (axial_pos_shape)"}
 """Families that do not run on rows of several lengths, and why."""
 
+CAUSAL_LM_HEADS = ("ForCausalLM", "LMHeadModel")
+"""How the names of classes with that head end."""
+
 PER_LAYER = ("attention_window", "layer_types", "mlp_layer_types")
 """Lists in a config that have an entry a layer."""
 
@@ -131,6 +134,11 @@ def family_of(model_type: str) -> Family:
 def supporting(feature: str) -> str:
     """The families that have this field, for messages."""
     return ", ".join(name for name, family in FAMILIES.items() if getattr(family, feature))
+
+
+def is_causal_lm(model: "PreTrainedModel") -> bool:
+    """Whether a model has the head of a causal language model: one matrix, which multiplies the last hidden state."""
+    return type(model).__name__.endswith(CAUSAL_LM_HEADS)
 
 
 def layer_stacks(model: "PreTrainedModel") -> "list[tuple[str, nn.ModuleList]]":

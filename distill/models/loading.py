@@ -20,7 +20,7 @@ from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
 from distill.models.bi_encoder import APART, BiEncoder, reads_apart
-from distill.models.families import family_of, supporting, usable_positions
+from distill.models.families import family_of, is_causal_lm, supporting, usable_positions
 from distill.models.sentence_encoder import KEY, Pooling, SentenceEncoder
 from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import Task
@@ -183,19 +183,26 @@ def _has_another_head(architecture: str, model: PreTrainedModel) -> bool:
 
 @contextmanager
 def only_positions(model: PreTrainedModel, where: Bool[Tensor, "batch seq"] | None) -> Iterator[None]:
-    """Let a masked language model's head run at these tokens alone: its logits are (positions, vocabulary).
+    """Let a language model's head run at these tokens alone: its logits are (positions, vocabulary).
 
-    A head makes some 30,000 numbers a token, of which only those of masked tokens matter. None changes nothing.
+    A head makes some 30,000 numbers a token, of which only those of tokens to be predicted matter. None changes nothing.
     """
     if where is None:
         yield
         return
+    with _head_module(model).register_forward_pre_hook(lambda _, inputs: (inputs[0][where], *inputs[1:])):
+        yield
+
+
+def _head_module(model: PreTrainedModel) -> Any:
+    """What takes the last hidden state."""
+    if is_causal_lm(model):
+        return model.get_output_embeddings()
     family = model.config.model_type
     head = family_of(family).masked_lm_head
     if head is None:
         raise UserError(f"the masked-lm head of '{family}' is not known; choose a model of {supporting('masked_lm_head')}")
-    with getattr(model, head).register_forward_pre_hook(lambda _, inputs: (inputs[0][where], *inputs[1:])):
-        yield
+    return getattr(model, head)
 
 
 def _label_names(labels: Sequence[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.activations import GELUActivation
+from transformers.pytorch_utils import Conv1D
 
 from distill.models.families import FAMILIES
 
@@ -20,11 +21,12 @@ from distill.models.families import FAMILIES
 class PackedLinear(nn.Module):
     """A linear layer for inference, and the GELU after it if there is one; in bf16 it computes what autocast would."""
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype, *, gelu: bool = False) -> None:
-        """Lay out the weight in `dtype`; the linear layer stays as it is."""
+    def __init__(self, linear: nn.Linear | Conv1D, dtype: torch.dtype, *, gelu: bool = False) -> None:
+        """Lay out the weight in `dtype`; the linear layer stays as it is. GPT-2's Conv1D is one with its weight transposed."""
         super().__init__()
+        weight = linear.weight.detach().T.contiguous() if isinstance(linear, Conv1D) else linear.weight.detach()
         # Neither is a parameter: moving a model or saving it knows nothing of oneDNN's layouts.
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().to(dtype))
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype))
         self.bias = None if linear.bias is None else linear.bias.detach().to(dtype, copy=True)
         self.dtype, self.activation = dtype, "gelu" if gelu else "none"
 
@@ -74,7 +76,7 @@ def _onednn_serves() -> bool:
 
 def _is_linear(module: object) -> bool:
     """Subclasses do something of their own."""
-    return type(module) is nn.Linear
+    return type(module) in (nn.Linear, Conv1D)
 
 
 def _is_exact_gelu(module: object) -> bool:

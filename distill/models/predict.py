@@ -16,6 +16,8 @@ from distill.models.loading import only_positions
 from distill.tasks.base import EvaluationSplit, Task
 
 BATCH_TOKENS = 8192
+CAUSAL_BATCH_TOKENS = 1024
+"""Of causal language models, which have a distribution over the vocabulary at nearly every token."""
 Forward = Callable[[dict[str, Tensor], Tensor | None], Tensor]
 """(a batch, the tokens that the head is to run at, None: all) → raw logits"""
 
@@ -27,7 +29,7 @@ def predict(model: PreTrainedModel, task: Task, rows: PreparedRows, title: str) 
     """
     training = model.training
     model.eval()
-    kept = predict_by(forward_of(model, task), task, rows, title)
+    kept = predict_by(forward_of(model, task), task, rows, title, CAUSAL_BATCH_TOKENS if task.spec.causal else BATCH_TOKENS)
     model.train(training)
     return task.tuned(kept, vars(model.config))
 

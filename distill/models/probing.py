@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
+from distill.models.causal_heads import logits_follow_from_states
 from distill.models.families import NOT_EXPORTED, NOT_TRAINED
 from distill.models.loading import require_fit
 
@@ -21,9 +22,14 @@ def require_trainable(model: PreTrainedModel, dataset: Dataset, where: str, *, e
     It must have a hidden state for each token, of the embeddings and of each layer; and an `exported` one an ONNX graph.
     """
     problem = (NOT_EXPORTED.get(model.config.model_type) if exported else None) or _problem(model)
+    causal = dataset.spec.causal
+    if problem is None and causal and not _looks_back_alone(model):
+        problem = "it sees the tokens that it is to predict"
+    if problem is None and causal and not logits_follow_from_states(model):
+        problem = "its logits are more than its output embedding times its last hidden state"
     if problem is not None:
-        family = model.config.model_type
-        raise UserError(f"{where}: a '{family}' cannot be distilled: {problem}; choose an encoder of docs/families.md")
+        family, others = model.config.model_type, "a decoder of docs/decoders.md" if causal else "an encoder of docs/families.md"
+        raise UserError(f"{where}: a '{family}' cannot be distilled: {problem}; choose {others}")
     require_fit(model, dataset, where)
 
 
@@ -40,6 +46,17 @@ def _problem(model: PreTrainedModel) -> str | None:
         told = " ".join(str(error).split())[:200] or type(error).__name__
         return NOT_TRAINED.get(model.config.model_type) or f"it does not run on two short rows, one of them padded: {told}"
     return None if found == [shape] * depth else f"got {len(found)} hidden states of {found[-1]}, expected {depth} of {shape}"
+
+
+def _looks_back_alone(model: PreTrainedModel) -> bool:
+    """Whether the states of a row's first tokens stay the same when its last token is another one."""
+    ids = torch.ones((2, max(LENGTHS)), dtype=torch.int64, device=model.device)
+    ids[1, -1] = 2
+    training = model.training
+    with torch.no_grad():
+        first, second = model.eval()(input_ids=ids, output_hidden_states=True).hidden_states[-1][:, :-1]
+    model.train(training)
+    return torch.allclose(first, second, rtol=1e-4, atol=1e-5)
 
 
 def runs_in_bf16(model: PreTrainedModel) -> bool:

@@ -50,6 +50,12 @@ class Columns(Strict):
     """Which raw column plays which part; each task has its own parts."""
 
     text: str = "text"
+    """Causal LM: documents, unless `messages`, or `prompt` and `response`, are given."""
+    prompt: str | None = None
+    """Causal LM: what is asked; goes with `response`, which alone is learnt."""
+    response: str | None = None
+    messages: str | None = None
+    """Causal LM: conversations, a list of `{role: …, content: …}` a row; what the role `assistant` says is learnt."""
     text_pair: str | None = None
     """The second text of a pair. Sentence embedding: null where a row is a single text; without scores, what the first asks for.
     """
@@ -136,7 +142,8 @@ class DatasetSettings(Strict):
     splits: Splits = Splits()
     limit: Limits = Limits()
     max_length: Annotated[int, Field(ge=4)] = 128
-    """Tokens, special tokens included; longer rows are truncated, and counted. Long contexts and corpora are cut to windows."""
+    """Tokens, special tokens included; longer rows are truncated, and counted. Long contexts and corpora are cut to windows.
+    Causal LM: documents are packed into blocks of so many; longer conversations lose their beginning (docs/decoders.md)."""
     stride: Annotated[int, Field(ge=0)] | None = None
     """Question answering: tokens that neighbouring windows of a context share. Not given: a third of max_length, 128 of 384."""
     maskings: Annotated[int, Field(gt=0)] = 1
@@ -156,7 +163,7 @@ class DatasetSettings(Strict):
     """The score that picks the best epoch and that retention is measured in. Not given: the task's first of accuracy macro_f1
     f1 mcc (classes), micro_f1 macro_f1 map (multi-label), pearson spearman (regression), entity_f1 (tags of entities)
     token_accuracy macro_f1 (other tags), f1 exact_match (answers), accuracy (masked LM), spearman (sentence embedding; of pairs
-    without scores ndcg_at_10 recall_at_1 recall_at_10 spearman), ndcg_at_10 mrr (ranking)."""
+    without scores ndcg_at_10 recall_at_1 recall_at_10 spearman), ndcg_at_10 mrr (ranking), likelihood accuracy (causal LM)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of character 5-grams on."""
     seed: Annotated[int, Field(ge=0)] = 1
@@ -203,6 +210,10 @@ class DatasetSettings(Strict):
                 raise ValueError(f"columns.{part}: {self.task} reads {', '.join(spec.columns)}; remove it")
         if {"label", "labels"} <= self.columns.model_fields_set and self.columns.labels is not None:
             raise ValueError("columns.labels: stands in place of columns.label; remove one of them")
+        if (self.columns.prompt is None) != (self.columns.response is None):
+            raise ValueError("columns.prompt and columns.response go together; give both")
+        if self.columns.messages is not None and self.columns.prompt is not None:
+            raise ValueError("columns: expected one of: messages, prompt and response")
         if self.metric is not None and self.metric not in spec.metrics:
             raise ValueError(f"metric: {self.task} has {', '.join(spec.metrics)}, got {self.metric!r:.60}")
         if self.teacher_max_length is not None and self.teacher_tokenizer is None:

@@ -126,6 +126,8 @@ class Shapes:
     teacher_size: int | None = None
     teacher_vectors: Callable[[], Any] | None = None
     """Gives vectors of training rows, (rows, teacher's size) fp32, from which a projection is made."""
+    teacher_state_width: int | None = None
+    """The width of what the output embedding of a language model multiplies."""
 
     def require_equal_heads(self, what: str, remedy: str) -> None:
         """Refuse what compares attention head by head, where the student has not as many heads as the teacher."""
@@ -155,6 +157,8 @@ class StudentSettings(TrainingSettings):
 
     settings_of: ClassVar[Mapping[str, Mapping[Any, Sequence[str]]]] = {}
     """By a choice, such as `stage`: the settings that each of its values takes."""
+    tasks: ClassVar[tuple[str, ...]] = ()
+    """The tasks that the recipe is for; by default all."""
     recipe: str
     dataset: str
     targets: str = Field(pattern=r"^[A-Za-z0-9_-]+(/logits)?$")
@@ -210,6 +214,11 @@ class StudentSettings(TrainingSettings):
     @property
     def of_vectors(self) -> bool:
         """Whether the recipe is of sentence embedding, whose teachers and students give vectors in place of logits."""
+        return False
+
+    @property
+    def reads_first_token(self) -> bool:
+        """Whether it compares states of the first token, which stands for a row."""
         return False
 
     @property

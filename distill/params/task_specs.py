@@ -14,10 +14,12 @@ TaskName = Literal[
     "masked-lm",
     "sentence-embedding",
     "ranking",
+    "causal-lm",
 ]
 
 Per = Literal["row", "token", "position"]
-"""What an output has one vector of: a row, a real token, or a token at which something is to be predicted (a masked one)."""
+"""What an output has one vector of: a row, a real token, or a token at which something is to be predicted (a masked one, or one
+whose next token is)."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class TaskSpec:
     """Whether rows come in groups (the passages of a query), which are cut, batched and scored whole."""
     numbers: bool = False
     """Whether the logits of a row are one number and labels are numbers: soft targets are learnt by squared error."""
+    causal: bool = False
+    """Whether a token's label is the token after it, and a model sees nothing of what comes later."""
     not_audited: str | None = None
     """Why a teacher cannot contradict the labels."""
     not_given: str | None = None
@@ -172,6 +176,20 @@ TASK_SPECS: dict[str, TaskSpec] = {
         inputs=("query", "passage"),
         groups=True,
         numbers=True,
+    ),
+    "causal-lm": TaskSpec(
+        auto_model="AutoModelForCausalLM",
+        pipeline="text-generation",
+        purpose="continues texts like those of `{data}`, token by token",
+        logits_per="position",
+        metrics=("likelihood", "accuracy"),
+        columns=("text", "prompt", "response", "messages", "id"),
+        keys=("bad_rows",),
+        labels_per_token=True,
+        vocabulary=True,
+        causal=True,
+        not_audited="the labels of causal-lm are the text itself, which no teacher can contradict",
+        not_given="its targets are over all tokens of a tokenizer, which no table of answers has",
     ),
 }
 

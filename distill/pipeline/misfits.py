@@ -18,6 +18,7 @@ def misfits(params: Params) -> Iterator[str]:
     yield from _augmentations(params)
     yield from _not_annotated(params)
     yield from _teachers(params)
+    yield from _target_sets(params)
     for name, given in params.given.items():
         if line := _wrong_answers(params, given):
             yield f"given.{name}.{line}"
@@ -40,7 +41,7 @@ def _augmentations(params: Params) -> Iterator[str]:
             expected = f"expected one of: {', '.join(REWORDED)}"
             yield f"augmentations.{name}.of: '{augmentation.of}' is for {task}, {expected}"
         task = params.task(params.teachers[augmentation.masked_lm].dataset)
-        if not TASK_SPECS[task].vocabulary:
+        if task != "masked-lm":
             yield (
                 f"augmentations.{name}.masked_lm: '{augmentation.masked_lm}' is a teacher of {task}, expected one of masked-lm; "
                 "add a teacher whose data set has the task masked-lm (`epochs: 0` keeps a checkpoint as it is)"
@@ -56,9 +57,22 @@ def _teachers(params: Params) -> Iterator[str]:
         if teacher.pooling is not None and not embeds:
             yield f"teachers.{name}.pooling: is of sentence-embedding, '{teacher.dataset}' is for another task; remove it"
         further = "folds" if teacher.folds is not None else "seeds" if teacher.seeds else None
-        if further and TASK_SPECS[params.task(teacher.dataset)].vocabulary:
-            why = f"'{teacher.dataset}' is for masked-lm, which has no labels to learn by heart"
+        task = params.task(teacher.dataset)
+        if further and TASK_SPECS[task].vocabulary:
+            why = f"'{teacher.dataset}' is for {task}, which has no labels to learn by heart"
             yield f"teachers.{name}.{further}: {why}; remove {further}"
+
+
+def _target_sets(params: Params) -> Iterator[str]:
+    """What a causal language model has none of."""
+    for name, targets in params.targets.items():
+        task = params.task(targets.dataset)
+        if not TASK_SPECS[task].causal:
+            continue
+        if targets.positions != "masked":
+            yield f"targets.{name}.positions: {task} masks nothing; what is kept is of all tokens that are predicted: remove it"
+        if targets.cls:
+            yield f"targets.{name}.cls: in '{targets.dataset}' ({task}) a first token has seen nothing but itself; remove it"
 
 
 def _wrong_members(params: Params, name: str, ensemble: EnsembleSettings, sets: Mapping[str, AnySet]) -> Iterator[str]:
@@ -116,14 +130,19 @@ def _no_weights(params: Params, student: StudentSettings) -> str | None:
     """Why a student's training rows cannot be weighted."""
     if not student.label_weight:
         return f"weighs the loss against the labels, which {student.recipe} here does not learn from; set it to null"
-    if TASK_SPECS[params.task(student.dataset)].not_audited:
-        return "weighs labels that the teacher contradicts, those of masked-lm are the text itself; set it to null"
+    task = params.task(student.dataset)
+    if TASK_SPECS[task].not_audited:
+        return f"weighs labels that the teacher contradicts, those of {task} are the text itself; set it to null"
     return None
 
 
 def _wrong_recipe(params: Params, student: StudentSettings) -> str | None:
-    """Why a recipe cannot learn a task: vectors of texts, and groups of passages, have recipes of their own."""
+    """Why a recipe cannot learn a task: vectors of texts, groups of passages and decoders have recipes of their own."""
     task = params.task(student.dataset)
+    if student.tasks and task not in student.tasks:
+        return f"{student.recipe} is for {', '.join(student.tasks)}, '{student.dataset}' is for {task}; take another recipe"
+    if student.reads_first_token and TASK_SPECS[task].causal:
+        return f"{student.recipe} compares first tokens, which in {task} have seen nothing but themselves; take another"
     if student.of_groups and not TASK_SPECS[task].groups:
         return f"{student.recipe} compares passages of a query, '{student.dataset}' is for {task}; take another, such as hinton"
     if student.init.bi_encoder and not TASK_SPECS[task].groups:

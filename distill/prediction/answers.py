@@ -2,20 +2,24 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from distill.core.arrays import Array
+from distill.core.errors import UserError
 from distill.core.numeric import best_span_in_window, first_tokens, log_sigmoid, log_softmax, span_of
 from distill.data.splitters import split
 from distill.params.task_specs import names_entities
-from distill.prediction.encoding import Tokens
+from distill.prediction.encoding import NO_LIMIT, Tokens
 from distill.prediction.model import Model
 from distill.prediction.rows import Row
 
 Answer = dict[str, Any]
 FILLS = 5
+NEW_TOKENS = 32
+"""The most that a continuation has."""
 
 
 def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
@@ -27,7 +31,9 @@ def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`;
     or, where they name no entities, `tags`: a `tag` for each word, null for one that the model does not see. Questions:
     `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the context has none. Masks: `fills`, for each
-    mask the likeliest tokens with their `probability`. Sentence embedding: `embedding`, the text's vector.
+    mask the likeliest tokens with their `probability`. Sentence embedding: `embedding`, the text's vector. Texts to go on with:
+    the `continuation`, the likeliest token after the other, and whether it is `finished`; `truncated` is there if the model saw
+    the end of the text alone.
     """
     return ANSWERS[model.task](model, rows)
 
@@ -169,6 +175,34 @@ def _fills(model: Model, rows: Sequence[Row]) -> list[Answer]:
     return _with_cuts(answered, encoded)
 
 
+def _continuations(model: Model, rows: Sequence[Row]) -> list[Answer]:
+    eos, encoded = model.encoder.eos_id, model.encoder.encode([row["text"] for row in rows], [None] * len(rows), NO_LIMIT)
+    ids = [row.ids[: len(row.ids) - bool(len(row.ids) and row.ids[-1] == eos)] for row in encoded]  # some tokenizers end texts
+    starts, going = [len(row) for row in ids], [len(row) > 0 for row in ids]
+    if not all(going):
+        raise UserError("a text becomes no token, and the model's tokenizer adds none; drop such texts")
+    for _ in range(NEW_TOKENS):
+        left = [place for place, goes in enumerate(going) if goes]
+        seen = [replace(encoded[place], ids=ids[place][-model.most :]) for place in left]
+        for place, token in zip(left, model.logits(seen, _likeliest_next), strict=True):
+            ids[place] = np.append(ids[place], int(token))
+            going[place] = int(token) != eos
+        if not any(going):
+            break
+    return [
+        {
+            "continuation": model.encoder.tokenizer.decode(row[start:].tolist()),
+            "finished": not goes,
+            **({"truncated": True} if start > model.most else {}),
+        }
+        for row, start, goes in zip(ids, starts, going, strict=True)
+    ]
+
+
+def _likeliest_next(logits: Array) -> Array:
+    return np.asarray(logits[-1].argmax())
+
+
 def _likeliest(logits: Array) -> Array:
     """The likeliest tokens at each mask: (masks, FILLS, 2), id and probability."""
     ids = np.argpartition(-logits, FILLS - 1, axis=1)[:, :FILLS]
@@ -193,4 +227,5 @@ ANSWERS: dict[str, Callable[[Model, Sequence[Row]], list[Answer]]] = {
     "masked-lm": _fills,
     "sentence-embedding": _vectors,
     "ranking": _rankings,
+    "causal-lm": _continuations,
 }

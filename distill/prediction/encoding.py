@@ -46,6 +46,7 @@ class Encoder:
         self.mask_token: str | None = _content(settings.get("mask_token"))
         self.mask_id: int | None = self._id(self.mask_token)
         self.pad_id = self._id(_content(settings.get("pad_token"))) or 0
+        self.eos_id = self._id(_content(settings.get("eos_token")))
         names = settings.get("model_input_names")
         untyped = str(settings.get("tokenizer_class")).startswith(UNTYPED)
         self.typed = "token_type_ids" in names if names else not untyped
@@ -111,7 +112,8 @@ def open_encoder(folder: Path) -> Encoder:
 
 def encoder_of(tokenizer: Any) -> Encoder:
     """A fast tokenizer of transformers."""
-    names = ("mask_token", "pad_token", "model_input_names", "truncation_side", "model_max_length", "split_special_tokens")
+    special = ("mask_token", "pad_token", "eos_token", "split_special_tokens")
+    names = (*special, "model_input_names", "truncation_side", "model_max_length")
     return Encoder(tokenizer.backend_tokenizer, {name: getattr(tokenizer, name) for name in names})
 
 

@@ -13,7 +13,7 @@ from distill.core.files import read_json
 from distill.core.numeric import length_batches
 from distill.data.splitters import SPLITTERS
 from distill.export.session import FP32, open_session
-from distill.models.families import usable_positions
+from distill.models.families import CAUSAL_LM_HEADS, usable_positions
 from distill.params.task_specs import RELEVANCE, TASK_SPECS
 from distill.prediction.encoding import Encoder, Tokens, encoder_of, open_encoder
 
@@ -107,6 +107,8 @@ def task_name(config: Mapping[str, Any], labels: Sequence[str], where: str) -> s
     (architecture,) = config.get("architectures") or ("none",)
     heads = {name: f"For{spec.head}" for name, spec in TASK_SPECS.items()}
     task = next((name for name, head in heads.items() if architecture.endswith(head)), None)
+    if architecture.endswith(CAUSAL_LM_HEADS):
+        task = "causal-lm"
     if task is None:
         raise UserError(f"{where}: is a {architecture}, expected a model {', '.join(dict.fromkeys(heads.values()))}")
     if task == "sequence-classification" and config.get("problem_type") == TASK_SPECS["multi-label"].problem_type:

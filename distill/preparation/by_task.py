@@ -18,6 +18,7 @@ from distill.data.tokenizers import Encoded, encode
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.columns import column_of, map_corpus, map_questions, map_sentences, map_texts, map_words
+from distill.preparation.documents import Packer, encode_conversations, map_documents, packer_of, texts_of
 from distill.preparation.keys import keys_of, with_keys
 from distill.preparation.masking import encode_corpus
 from distill.preparation.multi_label import map_several
@@ -44,6 +45,8 @@ class Preparer:
     """Columns of text that are kept for other tools."""
     compared: Callable[[Rows], Column]
     """A text a row, to find duplicates by."""
+    packer: Callable[[PreTrainedTokenizerBase, DatasetSettings], Packer | None] = lambda *_: None
+    """(tokenizer, settings) → what puts rows together into others, in place of `encode`; None where a row is a row."""
 
 
 def _encode_texts(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
@@ -132,6 +135,15 @@ PREPARERS = {
         map_sentences, _number_pairs, _same(_joined_sentences), _encode_texts, _texts, _joined_sentences
     ),
     "ranking": Preparer(map_rankings, number_relevance, _same(_alone), encode_rankings, _texts, _alone),
+    "causal-lm": Preparer(
+        map_documents,
+        lambda rows, *_: (rows, ()),
+        _same(texts_of),
+        encode_conversations,
+        lambda rows: {},
+        texts_of,
+        packer_of,
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """The rows of a split through the tokenizer into their file, some at a time."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -52,11 +52,9 @@ class Encoder:
         told = dict.fromkeys(("rows", "transfer_rows", "tokens", "truncated_rows", "truncated_tokens"), 0)
         counts, by_label = Counter[str](), Counter[str]()
         with bar(total=len(rows), title=f"tokenize {split}", unit="row") as progress:
-            for places in rows.parts():
-                part = rows.part(places)
-                encoded = self._encode(part, split)
+            for start, part, encoded in self._encoded(rows, split):
                 if "example" in encoded.columns:
-                    encoded.columns["example"] = [places.start + number for number in encoded.columns["example"]]
+                    encoded.columns["example"] = [start + number for number in encoded.columns["example"]]
                 if part.examples is not None:
                     encoded.columns["example"] = part.examples.tolist()
                 labels: Any = part.labels if encoded.labels is None else encoded.labels
@@ -72,6 +70,15 @@ class Encoder:
         if rows.groups is not None:
             counts["queries"] = len(np.unique(rows.groups))
         return {**told, "rows_a_label": dict(by_label), "counts": dict(counts)}
+
+    def _encoded(self, rows: Rows, split: str) -> Iterator[tuple[int, Rows, Encoded]]:
+        """Some rows at a time: where they begin, they themselves, and what became of them."""
+        packer = self.preparer.packer(self.tokenizer, self.settings)
+        for places in rows.parts():
+            part = rows.part(places)
+            yield places.start, part, self._encode(part, split) if packer is None else packer.add(part)
+        if packer is not None:
+            yield len(rows), rows.part(slice(len(rows), len(rows))), packer.finish()
 
     def _encode(self, rows: Rows, split: str) -> Encoded:
         encoded = self.preparer.encode(self.tokenizer, rows, self.settings, split)

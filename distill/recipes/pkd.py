@@ -43,6 +43,11 @@ class Pkd(StudentSettings):
         """The patient term reads states at the first token."""
         return self.beta > 0
 
+    @property
+    def reads_first_token(self) -> bool:
+        """The patient term does."""
+        return self.beta > 0
+
     def layer_pairs(self, student_layers: int, teacher_layers: int) -> tuple[tuple[int, int], ...]:
         """The student's layers and the teacher's that each learns from, counted from 1."""
         taught = range(1, student_layers)

@@ -3,6 +3,7 @@
 from distill.params.students import StudentSettings
 from distill.recipes.cosine import Cosine
 from distill.recipes.distilbert import DistilBert
+from distill.recipes.divergence import Divergence
 from distill.recipes.embedding_mse import EmbeddingMse
 from distill.recipes.fitnets import FitNets
 from distill.recipes.hinton import Hinton
@@ -31,4 +32,5 @@ RECIPES: dict[str, type[StudentSettings]] = {
     "leaf": Leaf,
     "margin_mse": MarginMse,
     "listwise": Listwise,
+    "divergence": Divergence,
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, Num
@@ -10,10 +12,20 @@ from torch.nn import functional
 
 from distill.data.averaging import Kind
 from distill.losses.embeddings import VectorLoss, nested, principal_axes
+from distill.losses.hidden_states import cosine_distance
+from distill.losses.in_chunks import means_in_chunks
 from distill.losses.logits import soft_target_kl
 from distill.models.attention import CapturedAttention, Projection, attention_relation
 from distill.params.students import Shapes, StudentSettings
-from distill.store.output_names import LOGITS, PROJECTIONS, attention_output, cls_output, hidden_output, projection_outputs
+from distill.store.output_names import (
+    LOGITS,
+    PROJECTIONS,
+    TRANSFORM,
+    attention_output,
+    cls_output,
+    hidden_output,
+    projection_outputs,
+)
 from distill.tasks.base import Task
 from distill.tasks.token_classification import real
 
@@ -30,12 +42,25 @@ AttentionLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
+class LastStates:
+    """The student's last hidden states where tokens are to be predicted; what makes logits of them, and of the teacher's."""
+
+    states: Float[Tensor, "vectors hidden"]
+    embedding: Float[Tensor, "classes hidden"]
+    bias: Float[Tensor, " classes"] | None
+    softcap: float | None
+    teacher_logits: Callable[[Tensor], Tensor]
+    """Of the teacher's states of some of these tokens."""
+
+
+@dataclass(frozen=True)
 class Step:
     """What a term may look at: the student's outputs and the teacher's targets of one batch."""
 
     task: Task
     logits: Float[Tensor, "vectors classes"]
-    """The student's, aligned with the teacher's: of rows, real tokens, masked positions, or starts and ends of answers."""
+    """The student's, aligned with the teacher's: of rows, real tokens, masked positions, or starts and ends of answers; of no
+    classes where terms make them of `last` themselves."""
     labels: Num[Tensor, " vectors"]
     targets: Mapping[str, Tensor]
     """By output, as the store gathers it: `hidden-NN` (real tokens, hidden), `attention-NN` (batch, heads, seq, seq) …"""
@@ -57,6 +82,8 @@ class Step:
     """Whether the teacher's logits may have lines of NaN, where nobody gave any."""
     answered: Bool[Tensor, " lines"] | None = None
     """The lines of the whole batch that this step is of; None if of all."""
+    last: LastStates | None = None
+    """If terms read the states that an output embedding multiplies, in place of logits."""
     shares: Mapping[Kind, Float[Tensor, ""]] = field(default_factory=dict)
     """What a mean over the batch is multiplied by (distill/data/averaging.py); empty where the batch is all there is."""
 
@@ -91,6 +118,8 @@ class Term:
     reads: tuple[str, ...] = ()
     """The store's outputs that it needs."""
     reads_student_hidden: bool = False
+    reads_last_states: bool = False
+    """Whether it makes logits itself, of `Step.last`; then the student's head does not run, and all other terms do so too."""
     reads_student_attention: tuple[int, ...] = ()
     """The student's layers, counted from 1, whose scores or relations it needs."""
     trains: nn.Module | None = None
@@ -190,6 +219,65 @@ def relation_term(projection: Projection, weight: float, pair: tuple[int, int], 
         return loss(attention_relation(states, heads), attention_relation(padded, heads), step.attention_mask)
 
     return Term(f"{projection}_relation", weight, compare, "tokens", (output,), reads_student_attention=(layer,))
+
+
+LineLoss = Callable[[Step, Tensor, slice], Tensor]
+"""(step, the student's logits of some lines, which lines these are) → their losses, (lines,)"""
+
+
+def line_of_teacher(divergence: Callable[[Tensor, Tensor], Tensor]) -> LineLoss:
+    """A divergence from the teacher's logits, which are made of its last states, as they are read."""
+
+    def compare(step: Step, logits: Tensor, part: slice) -> Tensor:
+        assert step.last is not None
+        return divergence(logits, step.last.teacher_logits(step.targets[TRANSFORM][part]))
+
+    return compare
+
+
+def line_of_label(step: Step, logits: Tensor, part: slice) -> Float[Tensor, " lines"]:
+    """The cross-entropy with the label."""
+    return functional.cross_entropy(logits, step.labels[part], reduction="none")
+
+
+def terms_in_chunks(*parts: tuple[str, float, LineLoss]) -> tuple[Term, ...]:
+    """Losses between logits, by name and weight, computed together a few lines at a time: distill/losses/in_chunks.py."""
+    kept = [part for part in parts if part[1] > 0]
+    done: dict[str, Any] = {}
+
+    def computed(step: Step) -> Tensor:
+        """The means of all losses, once a step."""
+        if done.get("step") is not step:
+            last = step.last
+            assert last is not None
+            weights = last.states.new_tensor([weight for _, weight, _ in kept])
+            lines = lambda logits, part: torch.stack([loss(step, logits, part) for *_, loss in kept], dim=1)  # noqa: E731
+            done["step"] = step
+            done["means"] = means_in_chunks(lines, weights, last.states, last.embedding, last.bias, last.softcap)
+        means: Tensor = done["means"]
+        return means
+
+    def mean_of(place: int, step: Step) -> Tensor:
+        means = computed(step)
+        if place == len(kept) - 1:
+            done.clear()
+        return means[place]
+
+    def term(place: int, name: str, weight: float) -> Term:
+        reads = () if name == HARD_LABELS else (TRANSFORM,)
+        return Term(name, weight, partial(mean_of, place), reads=reads, reads_last_states=True)
+
+    return tuple(term(place, name, weight) for place, (name, weight, _) in enumerate(kept))
+
+
+def last_states_term(weight: float) -> Term:
+    """The cosine distance of the last hidden states, where tokens are to be predicted."""
+
+    def compare(step: Step) -> Tensor:
+        assert step.last is not None
+        return cosine_distance(step.last.states, step.targets[TRANSFORM])
+
+    return Term("cosine", weight, compare, reads=(TRANSFORM,), reads_last_states=True)
 
 
 def summed(pairs: Pairs, loss: Callable[[Step, int, int], Float[Tensor, ""]]) -> Callable[[Step], Float[Tensor, ""]]:

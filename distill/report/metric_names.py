@@ -18,9 +18,14 @@ METRIC_NAMES = {
     "recall_at_1": "recall@1",
     "recall_at_10": "recall@10",
     "mrr": "mean reciprocal rank",
+    "likelihood": "likelihood (1 / perplexity)",
 }
 """As in a sentence."""
-FORMATS = dict.fromkeys(METRIC_NAMES, ".1%") | dict.fromkeys(("mcc", "pearson", "spearman", "ndcg_at_10", "mrr"), ".3f")
+FORMATS = (
+    dict.fromkeys(METRIC_NAMES, ".1%")
+    | dict.fromkeys(("mcc", "pearson", "spearman", "ndcg_at_10", "mrr"), ".3f")
+    | {"likelihood": ".4f"}
+)
 """How scores are written, in the language that Python and d3 share."""
 
 

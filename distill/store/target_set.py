@@ -27,6 +27,7 @@ from distill.store.origin import stage_of
 from distill.store.output_names import LOGITS, PROJECTIONS, REPLAY, TRANSFORM, kind_of
 from distill.store.readers import OutputReader, OutputReaders, ReplayedOutput, StoredOutput
 from distill.store.remote import Mirror
+from distill.store.replay.frozen_weights import FrozenMatrices
 from distill.store.replay.registry import load_replay_weights
 from distill.store.shards import DAMAGE, MappedShard, map_shard
 
@@ -197,6 +198,17 @@ class TargetStore:
             return codec_of(manifest.output, manifest.codec, manifest.width, statistics)
         except UserError as error:
             raise self._damaged(self.folder / manifest.output, str(error)) from None
+
+    def replay_weights(self, output: str) -> FrozenMatrices:
+        """The frozen matrices of a replayed output."""
+        heads = self.manifest(output).heads
+        if heads is None:
+            raise self._damaged(self.folder / output, "lacks what it is replayed from")
+        path = self.file(output, heads)
+        try:
+            return load_replay_weights(output, load_file(path), str(path))
+        except (SafetensorError, RuntimeError, *DAMAGE) as error:
+            raise self._damaged(path, " ".join(str(error).split())[:200]) from None
 
     def _replayed(self, manifest: Manifest, split: str, where: str) -> OutputReader:
         if manifest.heads is None or manifest.source is None:

@@ -1,11 +1,13 @@
 """Training a student from the store, for each of its seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
@@ -17,14 +19,16 @@ from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.models.bi_encoder import reads_apart
 from distill.models.calibration import calibrate
+from distill.models.causal_heads import softcap_of
 from distill.models.loading import load_for, save_model
 from distill.models.predict import tune
 from distill.models.sentence_encoder import vector_size
 from distill.params.students import SampleWeight, Shapes, StudentSettings
-from distill.recipes.terms import HARD_LABELS, Step, Term, terms_of, total
+from distill.recipes.terms import HARD_LABELS, LastStates, Step, Term, terms_of, total
 from distill.store.codecs.attention import PROBABILITIES
 from distill.store.expected import split_with_expected
-from distill.store.output_names import LOGITS, kind_of
+from distill.store.output_names import LOGITS, TRANSFORM, kind_of
+from distill.store.replay.logits import LinearHead, vocabulary_head
 from distill.store.target_set import TargetStore
 from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
@@ -47,6 +51,7 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
         teacher_width=width.get("hidden", width.get("cls")),
         student_heads=getattr(config, "num_attention_heads", 0),
         teacher_heads=width.get("attention"),
+        teacher_state_width=width.get(TRANSFORM),
         teacher_scores=all(manifest.codec != PROBABILITIES for manifest in store.manifests.values()),
         student_size=vector_size(student),
         teacher_size=width.get(LOGITS),
@@ -64,8 +69,10 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
     return terms
 
 
-def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: float | None = None) -> Objective:
-    """The loss of a batch from its outputs and targets.
+def objective_of(
+    terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: float | None = None, heads: "Heads | None" = None
+) -> Objective:
+    """The loss of a batch from its outputs and targets. `heads` are there if terms read last states in place of logits.
 
     Each term is a mean over what it compares (rows, real tokens, masked positions) in the whole optimizer step, of which a batch
     may be a part; labels are divided by how many a step is expected to hold: distill/data/averaging.py.
@@ -76,9 +83,11 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: f
         weights = batch.get("weights")
         if weights is not None:  # a row's is that of each of its labels
             weights = weights.view(-1, *[1] * (labels.dim() - 1)).expand(labels.shape)
+        last = None if heads is None else heads.of(outputs.last_hidden_state, task.positions(labels, mask))
         step = Step(
             task=task,
-            logits=task.align(task.raw(outputs), mask),
+            logits=task.align(task.raw(outputs), mask) if last is None else last.states[:, :0],
+            last=last,
             labels=task.align_labels(labels, mask),
             weights=None if weights is None else task.align_labels(weights, mask),
             targets=batch.get("targets", {}),
@@ -98,10 +107,43 @@ def objective_of(terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: f
         task,
         loss,
         reads_hidden=any(term.reads_student_hidden for term in terms),
+        reads_last_states=heads is not None,
         reads_attention=tuple(sorted({layer for term in terms for layer in term.reads_student_attention})),
         extra_modules=nn.ModuleList(modules.values()) if modules else None,
         earlier_layers_lr_scale=earlier_layers_lr_scale,
     )
+
+
+@dataclass
+class Heads:
+    """How a student's last hidden states and its teacher's become logits."""
+
+    student: PreTrainedModel
+    teacher: LinearHead | None
+    """None if nothing of the teacher's is read."""
+
+    @classmethod
+    def find(cls, student: PreTrainedModel, store: TargetStore, outputs: Sequence[str]) -> "Heads":
+        """Refuse a student whose logits are more than its output embedding times these states, or are of another vocabulary."""
+        own, found = vocabulary_head(student), store.replay_weights(LOGITS) if TRANSFORM in outputs else None
+        if not isinstance(found, LinearHead):
+            return cls(student, None)
+        sizes = [len(head.weight) for head in (own, found)]
+        if sizes[0] != sizes[1]:
+            raise UserError(
+                f"the student chooses among {sizes[0]} words, the teacher among {sizes[1]}: they cannot be compared; give the "
+                f"student vocab_size: {sizes[1]}, or take its embeddings from the teacher"
+            )
+        return cls(student, found)
+
+    def of(self, states: Float[Tensor, "batch seq hidden"], where: Bool[Tensor, "batch seq"] | None) -> LastStates:
+        """Those of the tokens that are to be predicted."""
+        embedding: Any = self.student.get_output_embeddings()
+        if self.teacher is not None and self.teacher.weight.device != states.device:
+            moved = {name: getattr(self.teacher, name).to(states.device) for name in ("weight", "bias")}
+            self.teacher = replace(self.teacher, **moved)
+        teacher = self.teacher.logits if self.teacher is not None else torch.zeros_like
+        return LastStates(states[where], embedding.weight, embedding.bias, softcap_of(self.student), teacher)
 
 
 def objective_and_rows(
@@ -125,7 +167,8 @@ def objective_and_rows(
     task, logits = task_of(dataset.task), store.manifests.get(LOGITS)
     if isinstance(task, MaskedLm) and logits is not None and logits.per == "token":
         task = MaskedLm(every_token=True)
-    objective = objective_of(terms, task, settings.earlier_layers_lr_scale)
+    heads = Heads.find(student, store, outputs) if any(term.reads_last_states for term in terms) else None
+    objective = objective_of(terms, task, settings.earlier_layers_lr_scale, heads)
     labels = [term.name == HARD_LABELS for term in terms]
     reads = {"labelled_only": all(labels), "reads_labels": any(labels)}
     return objective, Collator(dataset.rows("train"), store.outputs(outputs, "train"), weights, **reads)

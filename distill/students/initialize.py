@@ -12,12 +12,13 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel, set_seed
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.core.settings import nearest
 from distill.data.dataset import Dataset
+from distill.data.tokenizers import load_tokenizer
 from distill.models.bi_encoder import BiEncoder, mark
 from distill.models.families import PER_LAYER, layer_stacks
 from distill.models.loading import load_for, model_class, set_labels
@@ -36,6 +37,8 @@ def init_student(init: InitSettings, dataset: Dataset) -> PreTrainedModel:
     if init.architecture is not None:
         shape = (init.architecture, task, dataset.labels, dataset.vocabulary, dataset.pad_token)
         student = random_student(*shape, apart=init.bi_encoder)
+        if task.spec.causal:
+            end_texts(student, load_tokenizer(dataset.folder / "tokenizer"))
         if init.copy_embeddings:
             copy_embeddings(student, load_for(Path(init.source), dataset, new_head=True)[0])
     else:
@@ -74,6 +77,8 @@ def copy_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
             setattr(config, name, [of_each[layer] for layer in layers])
     config.num_hidden_layers = len(layers)
     student = type(model)(config)
+    if model.can_generate():
+        student.generation_config = copy.deepcopy(model.generation_config)
     weights = {}
     for name, tensor in model.state_dict().items():
         prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
@@ -147,6 +152,13 @@ def embedding_settings(settings: dict[str, Any]) -> EmbeddingSettings:
             f"init.architecture.vector_size: got {size!r}, expected how many numbers a vector has: that of the teacher's"
         )
     return EmbeddingSettings(pooling, normalize, size)
+
+
+def end_texts(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Have a model begin and end what it generates with the tokenizer's tokens, not with those of its family's checkpoints."""
+    tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    student.config.update(tokens)
+    student.generation_config.update(**tokens)
 
 
 def copy_embeddings(student: PreTrainedModel, source: PreTrainedModel) -> None:

@@ -46,16 +46,19 @@ class EvaluationSplit:
     """Whether "no answer" is a possible answer."""
     expected: Array | None = None
     """Sentence embedding: how alike the teacher finds the pairs that are scored, (pairs,) float64; None if it was not asked."""
+    bytes: int | None = None
+    """Of causal language models: UTF-8 bytes of the text that is to be predicted."""
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, split: str) -> "EvaluationSplit":
         """A split of a prepared data set."""
         examples = dataset.examples(split) if dataset.spec.windows else None
-        return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable)
+        size = dataset.splits[split].get("counts", {}).get("bytes")
+        return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable, size)
 
     def part(self, chosen: Array) -> "EvaluationSplit":
         """Some of the rows, which are no windows; `chosen` are their numbers."""
-        return replace(self, rows=self.rows.take(chosen), expected=None)
+        return replace(self, rows=self.rows.take(chosen), bytes=None, expected=None)
 
     @property
     def labelled_tokens(self) -> Array:

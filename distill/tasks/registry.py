@@ -1,6 +1,7 @@
 """All tasks by name: a plain dict."""
 
 from distill.tasks.base import Task
+from distill.tasks.causal_lm import CausalLm
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.multi_label import MultiLabel
 from distill.tasks.question_answering import QuestionAnswering
@@ -20,6 +21,7 @@ TASKS: dict[str, Task] = {
         MaskedLm(),
         SentenceEmbedding(),
         Ranking(),
+        CausalLm(),
     )
 }
 

@@ -83,8 +83,10 @@ def _answers(metric: str, judged: Array) -> float:
 
 
 def _words(metric: str, judged: Array) -> float:
-    """`accuracy`: the share of masked tokens found; or `log_likelihood`, nats a masked token; judged (rows, 3)."""
+    """Judged (rows, 3): `accuracy`, the share of tokens found; `log_likelihood`, nats a token; `likelihood`, 1 / perplexity."""
     log_probability, right, count = judged.sum(axis=0)
+    if metric == "likelihood":
+        return float(np.exp(log_probability / count))
     return float((log_probability if metric == "log_likelihood" else right) / count)
 
 
@@ -119,5 +121,6 @@ SCORES: dict[str, Callable[[str, Array], float]] = {
     "masked-lm": _words,
     "sentence-embedding": _pairs,
     "ranking": _rankings,
+    "causal-lm": _words,
 }
 """By task: (metric, what `judge` says of rows) → the metric, higher is better."""

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from distill.data.averaging import shares
 from distill.models.attention import capture_attention
-from distill.models.families import layer_stack
+from distill.models.families import is_causal_lm, layer_stack
 from distill.models.loading import only_positions
 from distill.tasks.base import Task
 
@@ -27,6 +27,8 @@ class Objective:
     task: Task
     loss: Loss
     reads_hidden: bool = False
+    reads_last_states: bool = False
+    """Whether the loss takes a language model's last hidden states, and makes logits of them itself."""
     reads_attention: tuple[int, ...] = ()
     """The model's layers, counted from 1, whose attention it reads: scores, and projections."""
     extra_modules: nn.Module | None = None
@@ -59,6 +61,7 @@ class DistillationModel(nn.Module):
         """`model` is the teacher or student that is saved in the end."""
         super().__init__()
         self.model, self.extra_modules, self.objective = model, objective.extra_modules, objective
+        self.fixed = {"use_cache": False} if is_causal_lm(model) else {}
         accepted = inspect.signature(model.forward).parameters
         self.inputs = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in accepted]
 
@@ -66,13 +69,13 @@ class DistillationModel(nn.Module):
         """The loss of a batch as a collator makes it, and the loss's terms by name, without gradients."""
         objective = self.objective
         where = objective.task.positions(batch["labels"], batch.get("attention_mask"))
+        model = self.model.base_model if objective.reads_last_states else self.model
         with (
             capture_attention(self.model, objective.reads_attention, values=True) as attention,
             only_positions(self.model, where),
         ):
-            outputs = self.model(
-                **{name: batch[name] for name in self.inputs if name in batch}, output_hidden_states=objective.reads_hidden
-            )
+            inputs = {name: batch[name] for name in self.inputs if name in batch}
+            outputs = model(**inputs, output_hidden_states=objective.reads_hidden, **self.fixed)
         with torch.autocast(batch["input_ids"].device.type, enabled=False):
             loss, terms = objective.loss(convert_to_fp32(outputs), batch, attention)
         return loss, {name: value.detach() for name, value in terms.items()}

@@ -81,6 +81,10 @@ CASES = {
     "unknown key": (("rows.csv", "--source", "colour=red"), "--source.colour: unknown key"),
     "one class": (("rows.csv", "--label", "one"), "column 'one' has one class alone (1), expected two or more; see --label"),
     "no labels": (("texts.csv",), "no column has labels; name it with --label, or say --task masked-lm"),
+    "a decoder": (
+        ("texts.csv", "--task", "causal-lm"),
+        "no params.yaml is made up for decoders; begin with docs/params/distilgpt2.yaml",
+    ),
 }
 
 

@@ -19,7 +19,7 @@ from distill.pipeline.shapes import Shape
 from distill.store.target_set import TargetStore
 from stages.given import main as give
 from stages.prepare import main as prepare
-from tests import hub, tiny
+from tests import decoders, hub, tiny
 from tests.closures import ROOT
 
 FILES = sorted((ROOT / "docs" / "params").glob("*.yaml"))
@@ -31,6 +31,9 @@ SHAPES = {
     "huawei-noah/TinyBERT_General_4L_312D": Shape(4, 312, 12),
     "google/mobilebert-uncased": Shape(24, 512, 4),
     None: Shape(6, 384, 12),  # the one that comes as a package
+    "openai-community/gpt2": Shape(12, 768, 12),
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": Shape(24, 2048, 32),
+    "HuggingFaceTB/SmolLM2-360M-Instruct": Shape(32, 960, 15),
 }
 METRICS = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson"}
 """GLUE's own, where it is not accuracy."""
@@ -59,7 +62,9 @@ def test_a_data_set_is_prepared_from_the_hubs_splits_and_columns(
     articles = {"train": pyarrow.table({"text": [f"{w} w1 w2 w3. {w.upper()} w4 w5 w6!" for w in tiny.WORDS]})}
     for split, table in (hub.tables(place) if place else articles).items():
         pyarrow.parquet.write_table(table, raw / f"{split}.parquet")
-    tiny.masking_tokenizer().save_pretrained("tokenizer")
+    causal = content["datasets"][name].get("task") == "causal-lm"
+    made = decoders.tokenizer(chat_template=decoders.TEMPLATE) if causal else tiny.masking_tokenizer()
+    made.save_pretrained("tokenizer")
     content = {"defaults": content["defaults"], "datasets": {name: content["datasets"][name]}}
     content["datasets"][name]["tokenizer"] = {"path": "tokenizer"}
     with Path("params.yaml").open("w", encoding="utf-8") as stream:
@@ -135,4 +140,5 @@ def test_every_task_is_shown() -> None:
         "masked-lm",
         "sentence-embedding",
         "ranking",
+        "causal-lm",
     }

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from distill.models import packed_linear as packing
 from distill.models.packed_linear import PackedLinear, fast_inference
-from tests import tiny
+from tests import decoders, tiny
 
 FUSED = ("bert", "distilbert", "roberta")
 pytestmark = pytest.mark.skipif(not packing._onednn_serves(), reason="no oneDNN on this machine")
@@ -45,6 +46,16 @@ def test_the_copy_packs_every_linear_layer_and_computes_what_the_model_computes(
     assert layers == [name for name, module in packed.named_modules() if isinstance(module, PackedLinear)]
     fused = [module for module in packed.modules() if getattr(module, "activation", "") == "gelu"]
     assert len(fused) == (3 if family in FUSED and not config else 0)
+
+
+def test_a_decoders_layers_are_packed_too_and_its_states_stay():
+    model = decoders.decoder("gpt2")
+    packed, ids = fast_inference(model), torch.randint(6, 46, (3, 11))
+    with torch.inference_mode():
+        own, theirs = (each.base_model(input_ids=ids).last_hidden_state for each in (packed, model))
+    torch.testing.assert_close(own, theirs, atol=1e-5, rtol=1e-5)
+    assert sum(isinstance(module, PackedLinear) for module in packed.modules()) == 4 * 4 + 1
+    assert not any(isinstance(module, Conv1D) for module in packed.modules())
 
 
 def test_the_model_is_as_before_shares_the_rest_and_can_be_trained():

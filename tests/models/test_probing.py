@@ -5,9 +5,10 @@ import torch
 import transformers
 
 from distill.core.errors import UserError
+from distill.data.dataset import Dataset
 from distill.models.probing import require_trainable, runs_in_bf16
 from distill.targets.materialization.outputs import MaterializeSpec
-from tests import stores, tiny
+from tests import decoders, stores, tiny
 from tests.families import Walk, tiny_config
 
 
@@ -45,3 +46,14 @@ def test_a_model_that_does_not_run_is_refused_with_what_was_tried_and_what_it_sa
     told = "here: a 'bert' cannot be distilled: it does not run on two short rows, one of them padded: division by zero; choose"
     with pytest.raises(UserError, match=f"^{told}"):
         require_trainable(model, walk.dataset, "here")
+
+
+def test_a_model_that_sees_what_it_is_to_predict_is_no_decoder(tmp_path):
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "tiny", "causal-lm", decoders.tokenizer(), sizes=(8, 4, 4)))
+    require_trainable(decoders.decoder(), dataset, "here")
+    with pytest.raises(
+        UserError, match="here: a 'bert' cannot be distilled: it sees the tokens that it is to predict; choose a decoder"
+    ):
+        require_trainable(tiny.family("bert", "CausalLM", vocab_size=46), dataset, "here")
+    with pytest.raises(UserError, match="its logits are more than its output embedding times its last hidden state"):
+        require_trainable(decoders.decoder("cohere"), dataset, "here")

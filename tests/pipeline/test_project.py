@@ -311,3 +311,55 @@ def test_a_teacher_of_masked_lm_has_no_further_ones(tmp_path: Path, key: str, va
     given = changed(changed(COMPOSED, "teachers.bert.epochs", 1), f"teachers.bert.{key}", value)
     complaint = f"teachers.bert.{key}: 'corpus' is for masked-lm, which has no labels to learn by heart; remove {key}"
     assert complaint in refusal(tmp_path, given)
+
+
+STUDENT = {"recipe": "divergence", "dataset": "web", "targets": "web", "init": {"from": "data/teachers/gpt", "depth": 2}}
+DECODERS: dict[str, Any] = {
+    "defaults": {"datasets": {"tokenizer": TOKENIZER}},
+    "sources": {"web": {"path": "web.csv"}},
+    "datasets": {"web": {"source": "web", "task": "causal-lm"}, "movies": {"source": "web"}},
+    "teachers": {
+        "gpt": {"dataset": "web", "checkpoint": {"hub": "gpt"}},
+        "bert": {"dataset": "movies", "checkpoint": {"hub": "bert"}},
+    },
+    "targets": {"web": {"teacher": "gpt", "dataset": "web"}, "movies": {"teacher": "bert", "dataset": "movies"}},
+    "students": {"small": STUDENT},
+}
+SEEN = "in causal-lm have seen nothing but themselves; take another"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        (
+            "targets.web.positions",
+            "all",
+            "targets.web.positions: causal-lm masks nothing; what is kept is of all tokens that are",
+        ),
+        ("targets.web.cls", [2], "targets.web.cls: in 'web' (causal-lm) a first token has seen nothing but itself; remove it"),
+        ("teachers.gpt.seeds", [2, 3], "teachers.gpt.seeds: 'web' is for causal-lm, which has no labels to learn by heart"),
+        ("students.small.targets", "web/logits", "students.small.targets: logits of causal-lm are replayed, 'web/logits' lacks"),
+        ("students.small.recipe", "pkd", f"students.small.recipe: pkd compares first tokens, which {SEEN}"),
+        (
+            "students.small",
+            {**STUDENT, "dataset": "movies", "targets": "movies"},
+            "students.small.recipe: divergence is for causal-lm, 'movies' is for sequence-classification; take another",
+        ),
+        ("students.small.skew", 0.2, "students.small: skew: not of divergence forward-kl, which takes soft_weight"),
+        ("students.small.soft_weight", 0, "students.small: soft_weight, hard_weight, cosine_weight: all are 0"),
+        (
+            "augmentations",
+            {"more": {"of": "movies", "masked_lm": "gpt"}},
+            "augmentations.more.masked_lm: 'gpt' is a teacher of causal-lm, expected one of masked-lm",
+        ),
+        ("students.small.sample_weight", {"suspect": 0.5}, "students.small.sample_weight: weighs the loss against the labels"),
+        (
+            "students.small",
+            {**STUDENT, "hard_weight": 1.0, "sample_weight": {"suspect": 0.5}},
+            "students.small.sample_weight: weighs labels that the teacher contradicts, those of causal-lm are the text itself",
+        ),
+    ],
+)
+def test_what_a_decoder_has_none_of_is_refused(tmp_path: Path, path: str, value: Any, complaint: str):
+    assert load(tmp_path, DECODERS).students["small"].recipe == "divergence"
+    assert [line for line in refusal(tmp_path, changed(DECODERS, path, value)) if line.startswith(complaint)]

@@ -17,7 +17,7 @@ from distill.data.rows import Rows
 from distill.data.tokenizers import load_tokenizer
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.prepare import chosen_metric, make_rows, write_dataset
-from tests import tiny
+from tests import decoders, tiny
 from tests.command_line import contents
 
 SPLITS = ("train", "validation", "test")
@@ -30,6 +30,7 @@ LABELS = {
     "masked-lm": (45, "int64", 1),
     "sentence-embedding": (0, "float32", 1),
     "ranking": (1, "float32", 1),
+    "causal-lm": (46, "int64", 1),
 }
 """By task: how many classes, and the type and the dimensions of the labels."""
 
@@ -160,7 +161,8 @@ def datasets(tmp_path_factory) -> dict[str, Dataset]:
 
 
 def prepared(folder: Path, task: str) -> Path:
-    return tiny.prepare_task(folder, task, **({"maskings": 4} if task == "masked-lm" else {}))
+    made = decoders.tokenizer() if task == "causal-lm" else None
+    return tiny.prepare_task(folder, task, made, **({"maskings": 4} if task == "masked-lm" else {}))
 
 
 @pytest.mark.parametrize("task", TASK_SPECS)
@@ -181,7 +183,7 @@ def test_every_task_is_prepared_to_the_same_bytes_twice_and_says_what_its_rows_a
         assert (told["rows"], told["tokens"]) == (len(rows), len(rows.tokens))
         assert told["transfer_rows"] == (int(np.isnan(rows.labels).sum()) if task == tiny.EMBEDDING else 0)
         assert rows.lengths.max() <= dataset.max_length
-        assert len(rows.labels) == (len(rows.tokens) if task in ("token-classification", "masked-lm") else len(rows))
+        assert len(rows.labels) == (len(rows.tokens) if TASK_SPECS[task].labels_per_token else len(rows))
         assert (rows.spans is None) == (task != "question-answering")
         assert (rows.examples is None) == (task not in ("question-answering", tiny.EMBEDDING))
 

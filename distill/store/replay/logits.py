@@ -1,4 +1,4 @@
-"""The teacher's logits, computed again from its cached last hidden state, or from what its masked-language head makes of it."""
+"""The teacher's logits, computed again from its cached last hidden state, or from what a language model's head makes of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from distill.core.errors import UserError
-from distill.models.families import family_of, supporting
+from distill.models.causal_heads import logits_follow_from_states, softcap_of
+from distill.models.families import family_of, is_causal_lm, supporting
 from distill.store.replay.frozen_weights import FrozenMatrices, Lengths, copied, linear
 
 ACTIVATIONS: tuple[Callable[[Tensor], Tensor], ...] = (torch.tanh, torch.relu, functional.gelu)
@@ -43,15 +44,21 @@ class SequenceHead(FrozenMatrices):
 
 @dataclass(frozen=True, eq=False)
 class LinearHead(FrozenMatrices):
-    """The output embedding of a masked language model, and its bias."""
+    """The output embedding of a language model, and its bias."""
 
     weight: Float32[Tensor, "classes inner"]
     bias: Float32[Tensor, " classes"]
+    softcap: float | None = None
+    """Gemma 2: the bound c of its logits, c·tanh(z / c)."""
 
     def replay(self, vectors: Float32[Tensor, "n inner"], lengths: Lengths) -> Float32[Tensor, "n classes"]:
         """From `masked_lm_transform` of the last hidden state, at the positions that matter."""
-        logits: Tensor = self._product(vectors)
-        return logits
+        return self.logits(vectors)
+
+    def logits(self, vectors: Float32[Tensor, "n inner"]) -> Float32[Tensor, "n classes"]:
+        """The same: each vector has a line of logits, whatever row it is of."""
+        product: Tensor = self._product(vectors)
+        return product if self.softcap is None else self.softcap * torch.tanh(product / self.softcap)
 
     @cached_property
     def _product(self) -> Any:
@@ -74,17 +81,27 @@ def sequence_head(model: PreTrainedModel) -> SequenceHead:
 
 
 def vocabulary_head(model: PreTrainedModel) -> LinearHead:
-    """The output embedding of a masked language model, and its bias."""
+    """The output embedding of a language model, and its bias.
+
+    Raises:
+        UserError: the head is not known, or does more than this embedding to the last hidden state.
+    """
     masked_lm_transform(model)
     embedding = model.get_output_embeddings()
     weight = copied(embedding.weight)
     if model.config.model_type == "mobilebert":
         weight = torch.cat([weight, copied(_part(model, "cls.predictions.dense").weight).t()], dim=1)
-    return LinearHead(weight, weight.new_zeros(len(weight)) if embedding.bias is None else copied(embedding.bias))
+    bias = weight.new_zeros(len(weight)) if embedding.bias is None else copied(embedding.bias)
+    if not is_causal_lm(model):
+        return LinearHead(weight, bias)
+    head = LinearHead(weight, bias, softcap_of(model))
+    if model.device.type != "meta" and not logits_follow_from_states(model):
+        raise _refusal(model, TRANSFORMS)
+    return head
 
 
 def vocabulary_shape(model: PreTrainedModel) -> tuple[int, int] | None:
-    """The size of a masked language model's vocabulary, and the width of what its output embedding reads; else None."""
+    """The size of a language model's vocabulary, and the width of what its output embedding reads; else None."""
     embedding = model.get_output_embeddings()
     if embedding is None:
         return None
@@ -93,7 +110,10 @@ def vocabulary_shape(model: PreTrainedModel) -> tuple[int, int] | None:
 
 
 def masked_lm_transform(model: PreTrainedModel) -> Callable[[Float[Tensor, "*batch hidden"]], Float[Tensor, "*batch inner"]]:
-    """What the model's head does to the last hidden state before the output embedding: to be cached, for `vocabulary_head`."""
+    """What the model's head does to the last hidden state before the output embedding: to be cached, for `vocabulary_head`.
+
+    Of a causal language model nothing: its trunk ends with the norm.
+    """
     steps = [ACTIVATIONS[step] if isinstance(step, int) else _part(model, step, TRANSFORMS) for step in _known(TRANSFORMS, model)]
 
     def transform(states: Tensor) -> Tensor:
@@ -105,6 +125,8 @@ def masked_lm_transform(model: PreTrainedModel) -> Callable[[Float[Tensor, "*bat
 
 
 def _known(kind: str, model: PreTrainedModel) -> Any:
+    if kind == TRANSFORMS and is_causal_lm(model):
+        return ()
     found = getattr(family_of(model.config.model_type), kind)
     if found is None:
         raise _refusal(model, kind)
@@ -122,7 +144,10 @@ def _part(model: PreTrainedModel, name: str, kind: str = CLASSIFIERS) -> Any:
 
 def _refusal(model: PreTrainedModel, kind: str = CLASSIFIERS) -> UserError:
     keep = "" if kind == TRANSFORMS else "keep its logits, or "
+    others = (
+        "a model of docs/decoders.md" if is_causal_lm(model) else f"a teacher of {supporting(kind)} with the head of the task"
+    )
     return UserError(
         f"the logits of a {type(model).__name__} ('{model.config.model_type}') cannot be replayed in this way; "
-        f"{keep}choose a teacher of {supporting(kind)} with the head of the task"
+        f"{keep}choose {others}"
     )

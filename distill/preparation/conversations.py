@@ -1,0 +1,66 @@
+"""Conversations: what is wrong with one, and the text that a chat template makes of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from distill.core.errors import UserError
+
+USER, ASSISTANT = "user", "assistant"
+Turns = Sequence[dict[str, str]]
+"""`role` and `content` of each turn, in their order."""
+Span = tuple[int, int]
+"""Characters of a text, from, to."""
+
+
+def problem(value: Any) -> str | None:
+    """What is wrong with a conversation, None if nothing is."""
+    if not isinstance(value, list) or not value:
+        return f"holds {value!r:.60}, expected a list of {{role: …, content: …}}"
+    for turn in value:
+        if not isinstance(turn, dict) or not all(isinstance(turn.get(key), str) for key in ("role", "content")):
+            return f"has the turn {turn!r:.60}, expected {{role: …, content: …}}, both text"
+        if more := sorted(key for key, part in turn.items() if part is not None and key not in ("role", "content")):
+            return f"has a turn with '{more[0]}', expected role and content alone"
+        if not turn["content"].strip() and turn["role"] != "system":
+            return f"has a turn of '{turn['role']:.20}' without words"
+    if value[-1]["role"] != ASSISTANT:
+        return f"ends with a turn of '{value[-1]['role']:.20}', expected one of '{ASSISTANT}', whose words are learnt"
+    return None if len(value) > 1 else f"has one turn alone, expected what '{ASSISTANT}' answers to"
+
+
+def rendered(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> tuple[str, list[Span]]:
+    """The text of a conversation, and the parts of it that the assistant says: with the template's marks behind each.
+
+    Without a chat template a prompt and its response are one text, as they stand.
+
+    Raises:
+        UserError: there is no template for several turns, it refuses these, or what it writes of a turn changes with later ones.
+    """
+    if not tokenizer.chat_template:
+        if [turn["role"] for turn in turns] != [USER, ASSISTANT]:
+            raise UserError("its tokenizer has no chat template; give prompt and response, or a tokenizer that has one")
+        prompt, response = (turn["content"] for turn in turns)
+        return prompt + response, [(len(prompt), len(prompt) + len(response))]
+    whole, spans = _render(tokenizer, turns), list[Span]()
+    for number, turn in enumerate(turns):
+        if turn["role"] == ASSISTANT:
+            before = _render(tokenizer, turns[:number], add_generation_prompt=True)
+            after = _render(tokenizer, turns[: number + 1])
+            if not (whole.startswith(before) and whole.startswith(after) and len(before) < len(after)):
+                raise UserError(
+                    f"the chat template writes turn {number} in another way once later turns are there, so what is learnt cannot "
+                    "be told; make a row of each response, the turns before it as they would be then"
+                )
+            spans.append((len(before), len(after)))
+    return whole, spans
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, turns: Turns, *, add_generation_prompt: bool = False) -> str:
+    given = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+    try:
+        return str(tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=add_generation_prompt))
+    except TemplateError as error:
+        raise UserError(f"the chat template refuses it: {error}") from None

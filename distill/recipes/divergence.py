@@ -1,0 +1,97 @@
+"""Distilling a decoder by a divergence of one's choice, DistilGPT2's triple loss among them; for causal-lm.
+
+soft_weight·T²·D(p, q) + hard_weight·CE(z_s, y) + cosine_weight·(1 − cos(h_s, h_t)),   p = softmax(z_t/T), q = softmax(z_s/T)
+
+D is KL(p ‖ q) (Hinton et al. 2015; with T 2 and weights 5, 2, 1 DistilGPT2's), KL(q ‖ p) (Gu et al. 2024, "MiniLLM", arXiv
+2306.08543), the Jensen–Shannon divergence (Agarwal et al. 2024, arXiv 2306.13649), or a skewed KL (Ko et al. 2024, "DistiLLM",
+arXiv 2402.03898). h are the last hidden states, which the output embedding multiplies: the store keeps the teacher's,
+and no logits. Both logits, and the gradient of the student's, are made a few tokens at a time.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from distill.core.errors import UserError
+from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+
+if TYPE_CHECKING:
+    from distill.recipes.terms import Term
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+WEIGHTS = ("soft_weight", "hard_weight", "cosine_weight")
+KEYS = {
+    "forward-kl": WEIGHTS,
+    "reverse-kl": WEIGHTS,
+    "jensen-shannon": (*WEIGHTS, "mixture"),
+    "skewed-kl": (*WEIGHTS, "skew"),
+    "skewed-reverse-kl": (*WEIGHTS, "skew"),
+}
+"""The settings of each divergence."""
+
+
+class Divergence(StudentSettings):
+    """A decoder's divergence from its teacher: soft_weight·T²·D + hard_weight·CE + cosine_weight·(1−cos of the last states).
+
+    DistilGPT2: temperature 2 and the weights 5, 2, 1.
+    """
+
+    settings_of: ClassVar = {"divergence": KEYS}
+    tasks: ClassVar = ("causal-lm",)
+    recipe: Literal["divergence"]
+    divergence: Literal["forward-kl", "reverse-kl", "jensen-shannon", "skewed-kl", "skewed-reverse-kl"] = "forward-kl"
+    """`forward-kl` covers all that the teacher finds likely, `reverse-kl` keeps to what it is sure of, the others lie between."""
+    temperature: Temperature = 1.0
+    soft_weight: Weight = 1.0
+    """Of the divergence."""
+    hard_weight: Weight = 0.0
+    """Of the cross-entropy with the text itself."""
+    cosine_weight: Weight = 0.0
+    """Of the cosine distance of the last hidden states, which must be equally wide."""
+    mixture: Share = 0.5
+    """jensen-shannon: the teacher's share in the mixture that both are compared with."""
+    skew: Share = 0.1
+    """The share that a distribution has in what it is compared with."""
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Logits: of these, the last states that they are replayed from."""
+        return Needs(logits=self.soft_weight > 0 or self.cosine_weight > 0)
+
+    @property
+    def trains_head(self) -> bool:
+        """The cosine term alone trains no head."""
+        return self.soft_weight > 0 or self.hard_weight > 0
+
+    @property
+    def label_weight(self) -> float:
+        """Of the cross-entropy."""
+        return self.hard_weight
+
+    def require_comparable(self, shapes: Shapes) -> None:
+        """The cosine term compares states of one width."""
+        student, teacher = shapes.student_width, shapes.teacher_state_width
+        if self.cosine_weight and teacher not in (None, student):
+            raise UserError(
+                f"divergence: the cosine term compares last states, the student's are {student} wide, the teacher's {teacher}; "
+                "set cosine_weight: 0, or take the student from the teacher's layers"
+            )
+
+    def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
+        """The divergence, the hard labels' loss, and the cosine of last states."""
+        from distill.losses import divergences
+        from distill.recipes.terms import HARD_LABELS, last_states_term, line_of_label, line_of_teacher, terms_in_chunks
+
+        chosen = getattr(divergences, self.divergence.replace("-", "_"))
+        own = {
+            "jensen-shannon": {"mixture": self.mixture},
+            "skewed-kl": {"skew": self.skew},
+            "skewed-reverse-kl": {"skew": self.skew},
+        }
+        divergence = partial(chosen, temperature=self.temperature, **own.get(self.divergence, {}))
+        return (
+            *terms_in_chunks(
+                ("soft_targets", self.soft_weight, line_of_teacher(divergence)), (HARD_LABELS, self.hard_weight, line_of_label)
+            ),
+            last_states_term(self.cosine_weight),
+        )
