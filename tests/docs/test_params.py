@@ -65,7 +65,7 @@ def test_a_data_set_is_prepared_from_the_hubs_splits_and_columns(
     causal = content["datasets"][name].get("task") == "causal-lm"
     made = decoders.tokenizer(chat_template=decoders.TEMPLATE) if causal else tiny.masking_tokenizer()
     made.save_pretrained("tokenizer")
-    content = {"defaults": content["defaults"], "datasets": {name: content["datasets"][name]}}
+    content = {"defaults": content.get("defaults", {}), "datasets": {name: content["datasets"][name]}}
     content["datasets"][name]["tokenizer"] = {"path": "tokenizer"}
     with Path("params.yaml").open("w", encoding="utf-8") as stream:
         YAML(typ="safe", pure=True).dump(content, stream)
