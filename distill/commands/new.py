@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill.core.console import PARAMS, command
+from distill.params.task_specs import TASK_SPECS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +41,6 @@ def main(
     from distill.core.errors import UserError
     from distill.core.files import write_text
     from distill.core.settings import nearest
-    from distill.params.task_specs import TASK_SPECS
 
     if path.exists():
         raise UserError(
@@ -124,7 +124,10 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
         raise UserError(f"{next(iter(source.values()))}: has no rows")
     columns = read_columns(sample, given, task)
     if columns.task == "masked-lm" and task is None:
-        raise UserError("no column has labels; name it with --label, or say --task masked-lm for a model of the texts alone")
+        raise UserError(
+            "no column has labels; name it with --label, or say --task sentence-embedding for vectors of the texts, or "
+            "--task masked-lm for a model of them"
+        )
     found = profile(splits, columns, tokenizer, min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
     if columns.task == "sequence-classification" and len(found.splits["train"].labels) < 2:
         alike = ", ".join(found.splits["train"].labels)
@@ -149,12 +152,8 @@ def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: 
     from distill.pipeline.resolve import to_yaml
 
     dataset, teacher, student = settings_of(checkpoint, found)
-    init = {"from": f"data/teachers/{name}", "depth": max(1, layers // 2)}
-    train, task = found.splits["train"], found.columns.task
-    labelled = train.rows - train.unlabelled
-    baseline, half = ({"recipe": recipe, "dataset": name, "targets": f"{name}/logits"} for recipe in ("supervised", "hinton"))
-    fewer = {"epochs": found.epochs(labelled, 32)} if found.epochs(labelled, 32) != student["epochs"] else {}
-    half_of = f"{init['depth']} of the teacher's {layers} layers: `half` has to beat `baseline`, which learns from labels alone"
+    task = found.columns.task
+    taught, (students, half_of) = taught_by(found), students_of(name, found, layers, student["epochs"])
     sections: dict[str, tuple[dict[str, Any], str]] = {
         "defaults": (
             {"datasets": dataset, "teachers": teacher, "students": student},
@@ -165,9 +164,9 @@ def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: 
             {name: {"source": name, **read_from(found)}},
             f"{1 - found.cut:.0%} of the rows are no longer than {found.max_length} tokens",
         ),
-        "teachers": ({name: {"dataset": name}}, f"fine-tuned on {labelled:,} labelled rows"),
+        "teachers": ({name: {"dataset": name}}, taught),
         "targets": ({name: {"teacher": name, "dataset": name}}, "what the teacher answers, computed once"),
-        "students": ({"baseline": {**baseline, "init": init, **fewer}, "half": {**half, "init": init, **SOFT}}, half_of),
+        "students": (students, half_of),
     }
     return [
         line
@@ -179,6 +178,26 @@ def written(name: str, source: dict[str, Any], checkpoint: "Checkpoint", found: 
     ]
 
 
+def taught_by(found: "Profile") -> str:
+    """What the teacher learns from."""
+    labelled = found.splits["train"].rows - found.splits["train"].unlabelled
+    return "as it is" if TASK_SPECS[found.columns.task].embeds else f"fine-tuned on {labelled:,} labelled rows"
+
+
+def students_of(name: str, found: "Profile", layers: int, epochs: int) -> tuple[dict[str, Any], str]:
+    """Half of the teacher, beside the same that learns from labels alone where there are any; and what they are."""
+    task, train, depth = TASK_SPECS[found.columns.task], found.splits["train"], max(1, layers // 2)
+    init = {"from": f"data/teachers/{name}", "depth": depth}
+    common = {"dataset": name, "targets": name if task.vocabulary else f"{name}/logits", "init": init}
+    half_of = f"{depth} of the teacher's {layers} layers"
+    if task.embeds:
+        return {"half": {"recipe": "cosine", **common}}, f"{half_of}, which learn its vectors"
+    own = found.epochs(train.rows - train.unlabelled, 32)
+    baseline = {"recipe": "supervised", **common, **({"epochs": own} if own != epochs else {})}
+    half = {"recipe": "hinton", **common, **SOFT}
+    return {"baseline": baseline, "half": half}, f"{half_of}: `half` has to beat `baseline`, which learns from labels alone"
+
+
 def settings_of(checkpoint: "Checkpoint", found: "Profile") -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """What the data set, the teacher and the students are told: how long rows are, how long is trained."""
     train, place = found.splits["train"], checkpoint.model_dump(exclude_none=True)
@@ -188,6 +207,8 @@ def settings_of(checkpoint: "Checkpoint", found: "Profile") -> tuple[dict[str, A
     student = {"epochs": found.epochs(train.rows, 32), "learning_rate": faster, "schedule": "cosine"}
     if found.columns.task == "ranking":  # a batch holds so many queries, with all of their passages
         teacher, student = teacher | {"batch_size": 4}, student | {"batch_size": 8}
+    if TASK_SPECS[found.columns.task].embeds:
+        teacher = {"checkpoint": place, "epochs": 0}
     return {"tokenizer": place, "max_length": found.max_length}, teacher, student
 
 

@@ -66,8 +66,9 @@ def map_sentences(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     """Single texts and pairs, whose `text_pair` is not empty, and (rows,) objects: scores of pairs, None where there is none."""
     columns, name = settings.columns, settings.columns.text_pair
     label = columns.label if columns.label in table.column_names else "label"
-    alone = columns.model_copy(update={"text_pair": None, "label": label})
-    rows = map_texts(table, where, settings.model_copy(update={"columns": alone}))
+    alone = settings.model_copy(update={"columns": columns.model_copy(update={"text_pair": None, "label": label})})
+    scored = name is not None or "label" in columns.model_fields_set  # the class of a single text is no score
+    rows = map_texts(table, where, alone) if scored else map_rows(table, where, alone, Column.nothing(len(table)))
     if settings.sentences:
         if name is not None:
             raise UserError(f"{where}: sentences: pairs are not cut; leave out columns.text_pair, or sentences")

@@ -22,7 +22,7 @@ TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 """Usual names, the likeliest first."""
 
-OF_TEXTS = {"sequence-classification", "regression", "multi-label", "masked-lm"}
+OF_TEXTS = {"sequence-classification", "regression", "multi-label", "masked-lm", "sentence-embedding"}
 """Tasks that read the same columns: which of them is meant can be said."""
 MOST_CLASSES = 200
 CLASS_CHARACTERS = 60
@@ -71,13 +71,13 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
             parts = {"query": found.parts["text"], "passage": found.parts["text_pair"]}
             return Columns("ranking", parts | {part: name for part, name in found.parts.items() if part == "label"}, found.unread)
         if found is not None and (task in (None, found.task) or ({task, found.task} <= OF_TEXTS and _suffice(found, task))):
-            return found if task is None else Columns(task, _of_task(found.parts, task), found.unread)
+            return found if task is None else Columns(task, _of_task(found, task), found.unread)
     listed = "; ".join(f"{name}: {_kind(rows.present(name))}" for name in rows.values) or "none with a value"
     raise UserError(f"no column looks like text{f' for {task}' if task else ''} ({listed}); name it with --text")
 
 
 def _suffice(found: Columns, task: str | None) -> bool:
-    return task == "masked-lm" or "label" in found.parts
+    return task in ("masked-lm", "sentence-embedding") or "label" in found.parts
 
 
 def _ranks(rows: _Table, found: Columns) -> bool:
@@ -88,8 +88,13 @@ def _ranks(rows: _Table, found: Columns) -> bool:
     return len(queries) >= 2 * len(set(queries)) and _numbers(rows.present(found.parts["label"])) is not None
 
 
-def _of_task(parts: Mapping[str, str], task: str) -> dict[str, str]:
-    return {part: name for part, name in parts.items() if part == "text"} if task == "masked-lm" else dict(parts)
+def _of_task(found: Columns, task: str) -> dict[str, str]:
+    """The columns that a task reads; of sentence embedding, the labels of pairs are their scores, others are none."""
+    unread = {
+        "masked-lm": {"text_pair", "label"},
+        "sentence-embedding": set() if "text_pair" in found.parts else {"label"},
+    }.get(task, set())
+    return {part: name for part, name in found.parts.items() if part not in unread}
 
 
 def _questions(rows: _Table, given: Mapping[str, str]) -> Columns | None:

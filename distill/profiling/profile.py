@@ -30,6 +30,7 @@ class SplitProfile:
     labels: Counter[str] = field(default_factory=Counter)
     """Rows a class; of tags, how often each is one; empty for numbers and answers."""
     unlabelled: int = 0
+    """0 where the task reads no label."""
     duplicates: int = 0
     """Rows whose text stands in this split before, but for case, punctuation and spacing."""
 
@@ -76,7 +77,7 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
             found.duplicates += key in seen
             seen.add(key)
         labels: list[Any] = batch[label].to_pylist() if label in batch.schema.names else [None] * batch.num_rows
-        found.unlabelled += sum(value is None or value == "" for value in labels)
+        found.unlabelled += sum(value is None or value == "" for value in labels) if label else 0
         if columns.task not in ("regression", "question-answering", "ranking"):
             found.labels.update(str(each) for value in labels for each in (value if isinstance(value, list) else [value])
                                 if each is not None and each != "")  # fmt: skip

@@ -7,7 +7,9 @@ import pyarrow.parquet
 import pytest
 
 from distill.commands.new import main
+from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
+from distill.pipeline.shapes import Shape
 from stages import fetch, prepare
 from tests import tiny
 from tests.benchmarks.quality.entries import METHODS
@@ -74,13 +76,24 @@ def test_what_it_assumes_is_said(rows: dict[str, Any], arguments: tuple[str, ...
     assert told in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("task", ["masked-lm", "sentence-embedding"])
+def test_texts_alone_have_tasks_too(task: str) -> None:
+    Path("texts.csv").write_text("text,label\n" + "".join(f"w1 w2 {i},x\n" for i in range(40)), encoding="utf-8")
+    done = invoke(main, "texts.csv", "--teacher", "origin/checkpoint", "--task", task)
+    assert done.returncode == 0, done.stderr
+    params = load_params(Path("params.yaml"))
+    assert (params.task("texts"), set(params.students) - {"baseline"}) == (task, {"half"})
+    assert missing_needs(params, "texts", Path("params.yaml"), {"texts": Shape(4, 16, 2)}) == []
+    assert params.teachers["texts"].epochs == (0 if task == "sentence-embedding" else 20)
+
+
 CASES = {
     "no such file": (("nothing.csv",), "nothing.csv: no such file or folder"),
     "unknown task": (("rows.csv", "--task", "regresion"), "--task: no task 'regresion'; did you mean 'regression'?"),
     "unknown column": (("rows.csv", "--label", "lable"), "--label: no column 'lable'; did you mean 'label'?"),
     "unknown key": (("rows.csv", "--source", "colour=red"), "--source.colour: unknown key"),
     "one class": (("rows.csv", "--label", "one"), "column 'one' has one class alone (1), expected two or more; see --label"),
-    "no labels": (("texts.csv",), "no column has labels; name it with --label, or say --task masked-lm"),
+    "no labels": (("texts.csv",), "no column has labels; name it with --label, or say --task sentence-embedding"),
     "a decoder": (
         ("texts.csv", "--task", "causal-lm"),
         "no params.yaml is made up for decoders; begin with docs/params/distilgpt2.yaml",

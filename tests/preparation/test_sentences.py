@@ -46,6 +46,11 @@ def test_rows_without_any_label_are_cut_at_random_and_no_pair_is_torn(tmp_path):
         assert np.bincount(dataset.rows(split).examples).tolist() == [2] * count
 
 
+def test_the_classes_of_single_texts_are_not_read(tmp_path):
+    dataset = written(tmp_path, {"train": {**ALONE, "label": ["x", "y", "z"] * 10}})
+    assert np.isnan(dataset.rows("train").labels).all()
+
+
 def test_ids_of_second_texts_are_their_own(tmp_path):
     tables = {split: {**SCORED, "key": ["a", "b", "c"]} for split in ("train", "validation", "test")}
     dataset = written(tmp_path, tables, columns={**PAIRS["columns"], "id": "key"})
