@@ -16,6 +16,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import networkx
@@ -170,6 +171,7 @@ def run_stages(project: Path, *names: str) -> None:
     """Run the commands of stages in this process, on one thread as `run` has it, without `dvc`."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    forkserver.ensure_running()  # here, or it would import the project's copy of the code, which goes when the test has passed
     try:
         with contextlib.chdir(project), Repo() as repo:
             for name in names:

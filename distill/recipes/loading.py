@@ -36,5 +36,7 @@ def read_student(sections: dict[str, Any], path: Path, name: str) -> StudentSett
     settings = recipe_class(recipe) if isinstance(recipe, str) and recipe.isidentifier() else None
     if settings is None:
         known = sorted({file.stem for file in Path(__file__).parent.glob("*.py")} - {*SHARED})
-        raise UserError(f"{where}.recipe: got {recipe!r}, no such recipe{nearest(str(recipe), known)}")
+        raise UserError(
+            f"{where}.recipe: got {recipe!r}, no such recipe{nearest(recipe if isinstance(recipe, str) else '', known)}"
+        )
     return validate(settings, entry, where)

@@ -16,7 +16,7 @@ from tests.projects import make_origin, make_project, run_pipeline
 PARAMS = """\
 defaults:
   datasets: {tokenizer: {path: ORIGIN/checkpoint}, task: multi-label, max_length: 16, metric: macro_f1}
-  teachers: {epochs: 3, batch_size: 8, learning_rate: 1e-2, precision: fp32}
+  teachers: {epochs: 5, batch_size: 8, learning_rate: 1e-2, precision: fp32}
   students: {epochs: 1, batch_size: 8, learning_rate: 1e-2, precision: fp32}
 sources:
   marked: {path: ORIGIN/marked}

@@ -166,7 +166,9 @@ def falls(name: str) -> bool:
 
 
 def test_every_recipe_has_its_cells() -> None:
-    assert {cell["recipe"] for cell in (*CELLS.values(), *VECTORS.values(), *RANKED.values())} == set(RECIPES)
+    """That of decoders has them in tests/pipeline/test_decoders.py."""
+    cells = {cell["recipe"] for cell in (*CELLS.values(), *VECTORS.values(), *RANKED.values())}
+    assert cells == set(RECIPES) - {"divergence"}
 
 
 @pytest.mark.parametrize(("project", "name"), MEASURED, indirect=["project"])

@@ -10,6 +10,7 @@ from distill.recipes.terms import linear_map, terms_of
 from distill.students.distill import objective_of
 from distill.tasks.registry import task_of
 from tests.formulas import OF_VECTORS, VARIANTS
+from tests.recipes import test_decoders
 
 TASK = task_of("sequence-classification")
 INTERMEDIATE, PREDICTION = {"stage": "intermediate"}, {"stage": "prediction"}
@@ -226,7 +227,8 @@ def test_weights_of_pkd_are_the_papers():
 
 
 def test_every_recipe_has_a_variant_that_is_compared_with_its_formula():
-    assert set(RECIPES) == {variant.partition("-")[0] for variant in (*VARIANTS, *OF_VECTORS)}
+    of_decoders = {settings["recipe"] for settings in test_decoders.VARIANTS.values()}
+    assert set(RECIPES) == {variant.partition("-")[0] for variant in (*VARIANTS, *OF_VECTORS)} | of_decoders
 
 
 def test_a_term_of_weight_zero_is_neither_computed_nor_read():
