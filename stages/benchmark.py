@@ -17,7 +17,7 @@ from distill.core.files import to_json, write_text
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0),
-    default=60.0,
+    default=40.0,
     show_default=True,
     help="Of timing, at most, once there are 5 rounds.",
 )
