@@ -103,6 +103,13 @@ def load_model(
         config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
         if apart or reads_apart(config):
             return BiEncoder.of(cast(SentenceEncoder, _load_encoder(place, revision, pooling)))
+    return _load_with_head(place, task, labels, revision, new_head=new_head)
+
+
+def _load_with_head(
+    place: str | Path, task: Task, labels: Sequence[str], revision: str | None, *, new_head: bool
+) -> PreTrainedModel:
+    """A model that transformers itself knows for the task."""
     named = _label_names(labels) if labels else {}
     if not new_head:
         _require_problem(place, task, revision)
