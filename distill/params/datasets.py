@@ -59,10 +59,10 @@ class Columns(Strict):
     text_pair: str | None = None
     """The second text of a pair. Sentence embedding: null where a row is a single text; without scores, what the first asks for.
     """
-    label: str = "label"
+    label: str | None = "label"
     """A class, or for regression and ranking a number. Empty (null) labels make transfer rows: the teacher's soft targets are
     all that is learnt from them; so with `tags` and `answers`. Sentence embedding: how alike a pair is, which is measured and
-    not learnt."""
+    not learnt; null where a column of that name says something else."""
     labels: tuple[str, ...] | None = None
     """Multi-label: one column of 0 and 1 a label, named as the label; instead of `label`, a column of lists of labels."""
     tokens: str = "tokens"
@@ -208,6 +208,8 @@ class DatasetSettings(Strict):
         for part in sorted(self.columns.model_fields_set - set(spec.columns)):
             if getattr(self.columns, part) is not None:
                 raise ValueError(f"columns.{part}: {self.task} reads {', '.join(spec.columns)}; remove it")
+        if self.columns.label is None and not spec.embeds:
+            raise ValueError(f"columns.label: {self.task} has labels; name their column")
         if {"label", "labels"} <= self.columns.model_fields_set and self.columns.labels is not None:
             raise ValueError("columns.labels: stands in place of columns.label; remove one of them")
         if (self.columns.prompt is None) != (self.columns.response is None):

@@ -85,7 +85,10 @@ def _number_pairs(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
         name = getattr(settings.columns, key)
         if name is not None and not any(name in table.column_names for table in tables.values()):
             column_of(tables[train], f"{where}: {train}", name, key)
-    numbered, _ = number_scores(rows, tables, where, settings)
+    try:
+        numbered, _ = number_scores(rows, tables, where, settings)
+    except UserError as error:
+        raise UserError(f"{error}; where labels are no scores of pairs: columns.label: null") from None
     for split, part in numbered.items():
         single = np.ones(len(part), bool) if part.texts_pair is None else ~part.texts_pair.present
         alone = np.flatnonzero(single & part.labelled)

@@ -46,7 +46,7 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
 
 def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """Texts or pairs, and (rows,) raw labels, None where there is none."""
-    label = settings.columns.label
+    label = str(settings.columns.label)
     labels = optional_column(table, where, label, "label")
     for row, value in enumerate(labels):
         if isinstance(value, (list, dict)):
@@ -67,7 +67,8 @@ def map_sentences(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     columns, name = settings.columns, settings.columns.text_pair
     label = columns.label if columns.label in table.column_names else "label"
     alone = settings.model_copy(update={"columns": columns.model_copy(update={"text_pair": None, "label": label})})
-    scored = name is not None or "label" in columns.model_fields_set  # the class of a single text is no score
+    # The class of a single text is no score.
+    scored = columns.label is not None and (name is not None or "label" in columns.model_fields_set)
     rows = map_texts(table, where, alone) if scored else map_rows(table, where, alone, Column.nothing(len(table)))
     if settings.sentences:
         if name is not None:

@@ -24,7 +24,7 @@ def map_several(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     rows = map_rows(table, where, settings, Column.nothing(table.num_rows))
     if columns.labels is None:
-        labels = _listed(table, where, columns.label, bad)
+        labels = _listed(table, where, str(columns.label), bad)
     else:
         labels = _marked(table, where, columns.labels, Reader(unlabelled=settings.unlabelled or ()), bad)
     found = {row: why for row, why in bad.found.items() if row not in rows.dropped}

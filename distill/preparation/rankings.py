@@ -35,7 +35,7 @@ def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows
             details = f"its query is {query!r:.60}, that of row {first[key][0]} {first[key][1]!r:.60}"
             bad.add(row, "another query", f"column '{columns.group}' has {key!r:.40}; {details}; a group has one query")
         groups.setdefault(key, len(groups))
-    labels = optional_column(table, where, columns.label, "label")
+    labels = optional_column(table, where, str(columns.label), "label")
     return Rows(
         queries,
         passages,

@@ -51,6 +51,14 @@ def test_the_classes_of_single_texts_are_not_read(tmp_path):
     assert np.isnan(dataset.rows("train").labels).all()
 
 
+def test_labels_of_pairs_that_are_no_scores_can_be_left_out_as_the_error_says(tmp_path):
+    pairs = {"text": ALONE["text"], "other": [f"w{i}" for i in range(30)], "label": ["alike", "other"] * 15}
+    with pytest.raises(UserError, match="row 0: label 'alike', expected a finite number.*: columns.label: null"):
+        made({"train": pairs}, columns={"text_pair": "other"})
+    dataset = written(tmp_path, {"train": pairs}, columns={"text_pair": "other", "label": None})
+    assert dataset.metric == "ndcg_at_10"
+
+
 def test_ids_of_second_texts_are_their_own(tmp_path):
     tables = {split: {**SCORED, "key": ["a", "b", "c"]} for split in ("train", "validation", "test")}
     dataset = written(tmp_path, tables, columns={**PAIRS["columns"], "id": "key"})
