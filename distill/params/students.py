@@ -170,6 +170,12 @@ class StudentSettings(TrainingSettings):
     sample_weight: SampleWeight | None = None
     """Weights of doubtful rows; by default all weigh the same."""
 
+    of_vectors: ClassVar[bool] = False
+    """Whether the recipe is of sentence embedding, whose teachers and students give vectors in place of logits."""
+
+    of_groups: ClassVar[bool] = False
+    """Whether the recipe compares passages of a query, which ranking alone has."""
+
     @model_validator(mode="after")
     def _seeds_differ(self) -> "StudentSettings":
         if len(set(self.seeds)) < len(self.seeds):
@@ -212,11 +218,6 @@ class StudentSettings(TrainingSettings):
         return self.only_intermediate
 
     @property
-    def of_vectors(self) -> bool:
-        """Whether the recipe is of sentence embedding, whose teachers and students give vectors in place of logits."""
-        return False
-
-    @property
     def reads_first_token(self) -> bool:
         """Whether it compares states of the first token, which stands for a row."""
         return False
@@ -236,11 +237,6 @@ class StudentSettings(TrainingSettings):
         """If layers are trained one after the other: the share of the learning rate that earlier ones keep."""
         return None
 
-    @property
-    def of_groups(self) -> bool:
-        """Whether the recipe compares passages of a query, which ranking alone has."""
-        return False
-
     def terms(self, shapes: Shapes) -> tuple[Any, ...]:
         """The summands of the recipe's loss: `Term`s of distill/recipes/terms.py, which this module must not import.
 
@@ -255,10 +251,7 @@ class VectorStudentSettings(StudentSettings):
     sizes: tuple[VectorSize, ...] = ()
     """Matryoshka (Kusupati et al. 2022): how many of a vector's first numbers are to do as vectors of their own."""
 
-    @property
-    def of_vectors(self) -> bool:
-        """Vectors alone."""
-        return True
+    of_vectors: ClassVar[bool] = True
 
     @property
     def label_weight(self) -> float:
@@ -299,6 +292,23 @@ class AlignedStudentSettings(VectorStudentSettings):
                 f"{self.recipe}: compares vectors number by number, the student's have {student}, the teacher's {teacher}; give "
                 f"the student's architecture vector_size: {teacher}, or set projection: pca, or recipe: similarity_kl"
             )
+
+
+class RankingStudentSettings(StudentSettings):
+    """What recipes of rankings share: they compare the passages of a query, by the teacher's logits."""
+
+    hard_weight: Weight = 0.0
+
+    of_groups: ClassVar[bool] = True
+
+    @property
+    def label_weight(self) -> float:
+        """That of the hard labels."""
+        return self.hard_weight
+
+    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
+        """Logits."""
+        return Needs(logits=True)
 
 
 class AnyStudent(StudentSettings):

@@ -5,7 +5,7 @@ T²·KL(softmax(t/T) ‖ softmax(s/T)) over the passages of a query + hard_weigh
 
 from typing import TYPE_CHECKING, Literal
 
-from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+from distill.params.students import RankingStudentSettings, Shapes, Temperature
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,26 +13,11 @@ if TYPE_CHECKING:
     from distill.recipes.terms import Term
 
 
-class Listwise(StudentSettings):
+class Listwise(RankingStudentSettings):
     """Ren et al. 2021, ranking: T²·KL between the softmax over a query's passages, and `hard_weight`·BCE."""
 
     recipe: Literal["listwise"]
     temperature: Temperature = 1.0
-    hard_weight: Weight = 0.0
-
-    @property
-    def of_groups(self) -> bool:
-        """It compares passages of a query."""
-        return True
-
-    @property
-    def label_weight(self) -> float:
-        """That of the hard labels."""
-        return self.hard_weight
-
-    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
-        """Logits."""
-        return Needs(logits=True)
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """Listwise soft targets, and hard labels."""
