@@ -8,6 +8,7 @@ import contextlib
 import csv
 import fcntl
 import importlib
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import networkx
 import torch
@@ -255,6 +257,11 @@ def run(folder: Path, command: str) -> str:
     code, output = attempt(folder, command)
     assert code == 0, f"{command}: exit code {code}\n{output}"
     return output
+
+
+def read(path: Path) -> Any:
+    """A JSON file of a project."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def stages_run(output: str) -> set[str]:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
 from distill.models.sentence_encoder import SentenceEncoder
 from distill.params.datasets import DatasetSettings
+from distill.params.task_specs import TaskName
 from distill.preparation.prepare import make_rows, write_dataset
 
 LABELS = ("cat", "dog", "fish")
@@ -165,17 +166,10 @@ def padded(lengths: list[int], *, types: bool = False, seed: int = 0) -> dict[st
     return batch | ({"token_type_ids": torch.randint(0, 2, mask.shape, generator=generator) * mask} if types else {})
 
 
-TASKS = (
-    "sequence-classification",
-    "multi-label",
-    "regression",
-    "token-classification",
-    "question-answering",
-    "masked-lm",
-    "ranking",
-)
 EMBEDDING = "sentence-embedding"
 """Without labels, so that it is in no grid over TASKS."""
+TASKS = tuple(task for task in get_args(TaskName) if task not in (EMBEDDING, "causal-lm"))
+"""Those whose models have encoders and read labels."""
 LENGTH = {"question-answering": 16, "causal-lm": 16}
 """Tokens a row: 10, but for windows of contexts and blocks of texts."""
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 
 from distill.core.settings import read_yaml
 from distill.data.dataset import UNLABELLED, Dataset
+from distill.params.task_specs import TaskName
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
@@ -131,14 +133,4 @@ def test_no_split_that_is_scored_is_glue_test_whose_labels_are_not_public() -> N
 
 def test_every_task_is_shown() -> None:
     tasks = {dataset.task for file in FILES for dataset in load_params(file).datasets.values()}
-    assert tasks == {
-        "sequence-classification",
-        "multi-label",
-        "regression",
-        "token-classification",
-        "question-answering",
-        "masked-lm",
-        "sentence-embedding",
-        "ranking",
-        "causal-lm",
-    }
+    assert tasks == set(get_args(TaskName))

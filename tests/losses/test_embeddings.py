@@ -3,34 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from distill.losses.embeddings import distance, nested, principal_axes, similarity_kl
 from distill.losses.hidden_states import cosine_distance, hidden_mse
+from tests.formulas import alike
 from tests.numeric import check_gradient
-
-
-def kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Row by row, over all others."""
-    found = []
-    for i in range(len(student)):
-        others = [j for j in range(len(student)) if j != i]
-        logits = [torch.stack([v[i] @ v[j] / v[i].norm() / v[j].norm() for j in others]) for v in (student, teacher)]
-        q, p = [(part / temperature).softmax(0) for part in logits]
-        found.append((p * (p / q).log()).sum())
-    return torch.stack(found).mean()
-
 
 LOSSES = {
     "distance": (distance, lambda s, t: torch.stack([(a - b).norm() for a, b in zip(s, t, strict=True)]).mean()),
-    "similarity_kl": (lambda s, t: similarity_kl(s, t, 0.3), lambda s, t: kl(s, t, 0.3)),
+    "similarity_kl": (lambda s, t: similarity_kl(s, t, 0.3), lambda s, t: alike(s, t, 0.3)),
     "nested": (
         nested(hidden_mse, (2, 3)),
         lambda s, t: (((s - t) ** 2).mean() + ((s - t)[:, :2] ** 2).mean() + ((s - t)[:, :3] ** 2).mean()) / 3,
     ),
     "nested-whole": (
         nested(lambda s, t: similarity_kl(s, t, 0.3), (2,), whole_teacher=True),
-        lambda s, t: (kl(s, t, 0.3) + kl(s[:, :2], t, 0.3)) / 2,
+        lambda s, t: (alike(s, t, 0.3) + alike(s[:, :2], t, 0.3)) / 2,
     ),
 }
 losses = pytest.mark.parametrize(("loss", "formula"), LOSSES.values(), ids=LOSSES)

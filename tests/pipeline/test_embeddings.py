@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from distill.pipeline.project import load_params
 from stages import given as given_stage
 from tests import tiny
 from tests.command_line import invoke
-from tests.projects import make_project, run_pipeline
+from tests.projects import make_project, read, run_pipeline
 
 PARAMS = """\
 defaults:
@@ -98,10 +97,6 @@ def test_what_goes_to_the_hub_loads_in_sentence_transformers(project: Path, tmp_
     first, second = (model.encode(["w1 w2"]) for model in both)
     np.testing.assert_array_equal(first, second)
     assert "library_name: sentence-transformers" in (tmp_path / "README.md").read_text(encoding="utf-8")
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(autouse=True)

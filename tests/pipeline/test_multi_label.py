@@ -11,7 +11,7 @@ import pytest
 from distill.commands.predict import main
 from tests import tiny
 from tests.command_line import invoke
-from tests.projects import make_origin, make_project, run_pipeline
+from tests.projects import make_origin, make_project, read, run_pipeline
 
 PARAMS = """\
 defaults:
@@ -51,10 +51,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_project(base / "project", base, PARAMS)
     run_pipeline(project)
     return project
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_every_stage_runs_and_the_thresholds_of_a_model_are_those_that_it_is_shipped_with(project: Path) -> None:

@@ -17,7 +17,7 @@ from distill.data.dataset import Dataset
 from distill.data.groups import groups_of
 from tests import tiny
 from tests.command_line import invoke
-from tests.projects import commit, make_origin, make_project, run, run_pipeline
+from tests.projects import commit, make_origin, make_project, read, run, run_pipeline
 
 PARAMS = """\
 defaults:
@@ -50,10 +50,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_project(base / "project", base, PARAMS)
     run_pipeline(project)
     return project
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_every_stage_runs_and_scores_queries(project: Path) -> None:
