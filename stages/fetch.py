@@ -23,7 +23,7 @@ def main(name: str) -> None:
     with atomic_folder(Path("data/raw", name)) as folder:
         place = local_folder(source.path, source.package)
         if place is not None:
-            splits = read_local(place, ReadOptions(source.encoding, source.delimiter, source.format, source.sheet))
+            splits = read_local(place, ReadOptions(source.encoding, source.delimiter, source.names, source.format, source.sheet))
         else:
             print_progress(f"fetch {name}: {source.hub} from the hub")
             splits = fetch_hub(str(source.hub), source.config, source.revision)

@@ -26,7 +26,13 @@ SOFT = {"alpha": 0, "temperature": 2}
 
 @command
 @click.argument("data")
-@click.option("--source", "more", multiple=True, metavar="KEY=VALUE", help="More of the source: config=sst2, encoding=cp1252 …")
+@click.option(
+    "--source",
+    "more",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="More of the source: config=sst2, encoding=cp1252, names=label,text …",
+)
 @click.option("--task", help="sequence-classification, regression, … Not given: told from the columns.")
 @click.option("--text", help="The column of the text.")
 @click.option("--text-pair", help="The column of a pair's second text.")
@@ -53,7 +59,8 @@ def main(
         raise UserError(
             "--task: no params.yaml is made up for decoders; begin with docs/params/distilgpt2.yaml, or smollm2-chat.yaml"
         )
-    source = source_of(data, {key: value for key, _, value in (each.partition("=") for each in more)})
+    pairs = (each.partition("=") for each in more)
+    source = source_of(data, {key: value.split(",") if key == "names" else value for key, _, value in pairs})
     checkpoint = checkpoint_of(teacher)
     found, layers = look(source, checkpoint, {part: column for part, column in parts.items() if column}, task)
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", Path(data).name.partition(".")[0]).strip("-") or "data"
@@ -63,7 +70,7 @@ def main(
     click.echo(f"{path} is written. Look at it, then type:\n  python -m distill check\n  dvc repro")
 
 
-def source_of(data: str, more: dict[str, str]) -> dict[str, Any]:
+def source_of(data: str, more: dict[str, Any]) -> dict[str, Any]:
     """An entry of `sources`: a path if there is one, else an installed package's folder, else the hub's name."""
     from distill.core.errors import UserError
     from distill.core.locations import package_folder
@@ -104,7 +111,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     from distill.models.families import usable_positions
     from distill.params.sources import Source
     from distill.pipeline.shapes import configured_shape, find_config
-    from distill.profiling.columns import read_columns
+    from distill.profiling.columns import read_columns, require_classes, require_names
     from distill.profiling.profile import profile
     from distill.sources.files import read_local
     from distill.sources.hub import fetch_hub
@@ -112,7 +119,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
 
     entry = validate(Source, source, "--source")
     place = local_folder(entry.path, entry.package)
-    options = ReadOptions(entry.encoding, entry.delimiter, entry.format, entry.sheet)
+    options = ReadOptions(entry.encoding, entry.delimiter, entry.names, entry.format, entry.sheet)
     splits = read_local(place, options) if place is not None else fetch_hub(str(entry.hub), entry.config, entry.revision)
     if "train" not in splits:
         raise UserError(f"{next(iter(source.values()))}: has no split `train`, but {', '.join(splits)}; name one so")
@@ -123,6 +130,9 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     if len(sample) == 0:
         raise UserError(f"{next(iter(source.values()))}: has no rows")
     columns = read_columns(sample, given, task)
+    require_names(sample, columns)
+    if task is None:
+        require_classes(sample, columns)
     if columns.task == "masked-lm" and task is None:
         raise UserError(
             "no column has labels; name it with --label, or say --task sentence-embedding for vectors of the texts, or "
@@ -217,7 +227,8 @@ def read_from(found: "Profile") -> dict[str, Any]:
     from distill.params.datasets import Columns
 
     task, usual = found.columns.task, Columns()
-    columns = {part: column for part, column in found.columns.parts.items() if column != getattr(usual, part)}
+    columns: dict[str, Any] = {part: name for part, name in found.columns.parts.items() if name != getattr(usual, part)}
+    columns |= {"labels": list(found.columns.marks)} if found.columns.marks else {}
     unscored = [split for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled]
     dataset: dict[str, Any] = {"task": task} if task != "sequence-classification" else {}
     dataset |= {"columns": columns} if columns else {}
@@ -228,6 +239,7 @@ def assumed(found: "Profile") -> list[str]:
     """What was taken for what, for people to contradict."""
     columns, lines = found.columns, []
     roles = ", ".join(f"{part} is column '{column}'" for part, column in columns.parts.items())
+    roles += f", labels are the columns {', '.join(columns.marks)} of 0 and 1" if columns.marks else ""
     lines.append(f"task: {columns.task}; {roles}")
     if columns.unread:
         lines.append(f"not read: {', '.join(columns.unread)}; name what you mean with --text, --text-pair, --label")

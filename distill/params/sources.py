@@ -6,7 +6,7 @@ from pydantic import AfterValidator, model_validator
 
 from distill.core.settings import Strict
 
-FormatName = Literal["parquet", "csv", "tsv", "json", "conll", "excel"]
+FormatName = Literal["parquet", "csv", "tsv", "json", "conll", "excel", "text", "fasttext"]
 
 
 def _known(encoding: str) -> str:
@@ -26,6 +26,12 @@ def _one_character(delimiter: str) -> str:
     return delimiter
 
 
+def _some_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or not all(name.strip() for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"got {list(names)!r:.60}, expected a name a column, all different")
+    return names
+
+
 class Source(Strict):
     """Raw data: exactly one of `hub`, `path`, `package`."""
 
@@ -43,6 +49,8 @@ class Source(Strict):
     """The encoding of text files without a byte-order mark that are not UTF-8."""
     delimiter: Annotated[str, AfterValidator(_one_character)] | None = None
     """What parts the fields of CSV files. Not given: told from their first lines."""
+    names: Annotated[tuple[str, ...], AfterValidator(_some_names)] | None = None
+    """The columns of CSV and Excel files whose first line is a row already. Not given: the first line names them."""
     format: FormatName | None = None
     """How the files are written. Not given: told by their endings; a `.txt` needs it."""
     sheet: str | None = None
@@ -54,6 +62,6 @@ class Source(Strict):
             raise ValueError("expected exactly one of: hub, path, package")
         if self.hub is None and (self.config is not None or self.revision is not None):
             raise ValueError("config and revision go with hub; remove them")
-        if self.hub is not None and any(key is not None for key in (self.delimiter, self.format, self.sheet)):
-            raise ValueError("delimiter, format and sheet go with path or package; remove them")
+        if self.hub is not None and any(key is not None for key in (self.delimiter, self.names, self.format, self.sheet)):
+            raise ValueError("delimiter, names, format and sheet go with path or package; remove them")
         return self

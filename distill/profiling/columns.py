@@ -1,6 +1,7 @@
 """Which column of raw rows is what, and so which task they are for, told from names and values."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +18,20 @@ PAIRS = (
 )  # fmt: skip
 LABELS = (
     "label", "labels", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y", "score", "rating", "stars",
+    "relevance", "similarity",
 )  # fmt: skip
+DIALOGUES = (("prompt", "response"), ("prompt", "completion"), ("instruction", "output"), ("instruction", "response"))
 TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 """Usual names, the likeliest first."""
 
+OF_PAIRS = {name for pair in PAIRS for name in pair}
+SCORES = ("score", "similarity")
+"""Of pairs, what is a number to be predicted, whole or not."""
+
 OF_TEXTS = {"sequence-classification", "regression", "multi-label", "masked-lm", "sentence-embedding"}
 """Tasks that read the same columns: which of them is meant can be said."""
+WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
 MOST_CLASSES = 200
 CLASS_CHARACTERS = 60
 """A column of more values, or of longer ones, is no column of classes unless its name says so."""
@@ -37,6 +45,8 @@ class Columns:
     parts: Mapping[str, str]
     unread: tuple[str, ...] = ()
     """Other columns that could have been read."""
+    marks: tuple[str, ...] = ()
+    """Multi-label: the columns of 0 and 1, one a label, in place of one of lists."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,50 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
             parts = {"query": found.parts["text"], "passage": found.parts["text_pair"]}
             return Columns("ranking", parts | {part: name for part, name in found.parts.items() if part == "label"}, found.unread)
         if found is not None and (task in (None, found.task) or ({task, found.task} <= OF_TEXTS and _suffice(found, task))):
+            if task is None and found.task == "masked-lm":
+                _refuse_conversations(rows)
             return found if task is None else Columns(task, _of_task(found, task), found.unread)
+    _refuse_conversations(rows)
     listed = "; ".join(f"{name}: {_kind(rows.present(name))}" for name in rows.values) or "none with a value"
     raise UserError(f"no column looks like text{f' for {task}' if task else ''} ({listed}); name it with --text")
+
+
+def _refuse_conversations(rows: _Table) -> None:
+    """Say it where rows are what decoders learn from."""
+    told = next((name for name in rows.values if name.lower() in ("messages", "conversations") and _are(list, rows, name)), None)
+    asked = next((both for both in DIALOGUES if all(rows.named((name,)) for name in both)), None)
+    columns = f"messages: {told}" if told is not None else f"prompt: {asked[0]}, response: {asked[1]}" if asked else None
+    if columns is not None:
+        raise UserError(
+            f"rows look like conversations, of which decoders learn ({columns}); begin with docs/params/smollm2-chat.yaml, which "
+            "has the task causal-lm, and name its columns so"
+        )
+
+
+def require_names(table: pa.Table, columns: Columns) -> None:
+    """Refuse columns whose names are values of theirs: the first line is a row, which would be lost."""
+    for name in (*columns.parts.values(), *columns.marks):
+        if name in table[name].to_pylist():
+            names = ",".join(f"name{place}" for place in range(1, table.num_columns + 1))
+            raise UserError(
+                f"'{name:.60}' is the name of a column, and a value of it: the first line looks like a row; name the columns: "
+                f"--source names={names} (such as text and label); if that is its name, rename the column"
+            )
+
+
+def require_classes(table: pa.Table, columns: Columns) -> None:
+    """Refuse a column that was taken for classes if its values hardly recur, or are numbers that nothing reads as such."""
+    if columns.task != "sequence-classification":
+        return
+    label = columns.parts["label"]
+    values = [str(value) for value in table[label].to_pylist() if value is not None and value != ""]
+    advice = "name the column with --label, or say --task sequence-classification if these are classes"
+    if all(WRITTEN_NUMBER.fullmatch(value) for value in values) and _numbers(values) is None:
+        raise UserError(f"column '{label}' holds numbers such as {values[0]!r}; write them as 0.5 for regression; {advice}")
+    if len(values) >= 10 and len(set(values)) > len(values) / 2:
+        raise UserError(
+            f"column '{label}' has {len(set(values))} values in {len(values)} rows, which are hardly classes; {advice}"
+        )
 
 
 def _suffice(found: Columns, task: str | None) -> bool:
@@ -133,21 +184,33 @@ def _texts(rows: _Table, given: Mapping[str, str]) -> Columns | None:
     others = (name for name in rows.values if name not in parts.values() and name != label and _are_text(rows.present(name)))
     unread = tuple(name for name in others if _prose(rows.present(name)))
     if label is None:
-        return Columns("masked-lm", {"text": parts["text"]}, unread)
+        marks = _marks(rows, set(parts.values()))
+        return Columns("multi-label", parts, unread, marks) if marks else Columns("masked-lm", {"text": parts["text"]}, unread)
     values = rows.present(label)
-    task = "regression" if _are_measured(values) else "sequence-classification"
+    scored = "text_pair" in parts and label.lower() in SCORES and _numbers(values) is not None
+    task = "regression" if scored or _are_measured(values) else "sequence-classification"
     return Columns("multi-label" if _lists_of_text(values) else task, {**parts, "label": label}, unread)
 
 
+def _marks(rows: _Table, taken: set[str]) -> tuple[str, ...]:
+    """All columns of 0 and 1, if there are several."""
+    found = tuple(
+        name
+        for name in rows.values
+        if name not in taken and {str(value).lower() for value in rows.present(name)} <= {"0", "1", "true", "false"}
+    )
+    return found if len(found) > 1 else ()
+
+
 def _label(rows: _Table, taken: set[str]) -> str | None:
-    """A column with a usual name; else the one of fewest values, if they are few and short and recur."""
+    """A column with a usual name; else the one of fewest values, if they are few and short and recur, and are not marks."""
     named = rows.named([name for name in LABELS if name not in taken], lambda values: not isinstance(values[0], dict))
     if named is not None:
         return named
-    few = {}
+    few, marks = {}, _marks(rows, taken)
     for name in rows.values:
         values = rows.present(name)
-        if name in taken or not isinstance(values[0], (str, int)) or name.lower() in TEXTS:
+        if name in taken or name in marks or not isinstance(values[0], (str, int)) or name.lower() in (*TEXTS, *OF_PAIRS):
             continue
         distinct = set(map(str, values))
         if 2 <= len(distinct) <= min(MOST_CLASSES, len(values) / 3) and max(map(len, distinct)) <= CLASS_CHARACTERS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from distill.data.tokenizers import lengths_of
@@ -70,18 +71,31 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
     found, seen, parts = SplitProfile(), set[bytes](), columns.parts
     label = parts.get("label") or parts.get("tags") or parts.get("answers")
     texts = [name for part, name in parts.items() if name != label]
-    for batch in stream.read([name for name in {*parts.values()} if name in stream.schema.names]):
+    for batch in stream.read([name for name in {*parts.values(), *columns.marks} if name in stream.schema.names]):
         found.rows += batch.num_rows
         for values in zip(*(batch[name].to_pylist() for name in texts if name in batch.schema.names), strict=True):
             key = hashlib.blake2b(normalized("\n".join(map(_as_text, values))).encode(), digest_size=8).digest()
             found.duplicates += key in seen
             seen.add(key)
-        labels: list[Any] = batch[label].to_pylist() if label in batch.schema.names else [None] * batch.num_rows
-        found.unlabelled += sum(value is None or value == "" for value in labels) if label else 0
+        if columns.marks:
+            labels: list[Any] = _applying(batch, columns.marks)
+        else:
+            labels = batch[label].to_pylist() if label in batch.schema.names else [None] * batch.num_rows
+        found.unlabelled += sum(value is None or value == "" for value in labels) if label or columns.marks else 0
         if columns.task not in ("regression", "question-answering", "ranking"):
             found.labels.update(str(each) for value in labels for each in (value if isinstance(value, list) else [value])
                                 if each is not None and each != "")  # fmt: skip
     return found
+
+
+def _applying(batch: pa.RecordBatch, marks: Sequence[str]) -> list[list[str] | None]:
+    """The labels whose columns say 1, of each row; None where no column says anything."""
+    known = [name for name in marks if name in batch.schema.names]
+    cells = [["" if value is None else str(value).lower() for value in batch[name].to_pylist()] for name in known]
+    return [
+        [name for name, mark in zip(known, row, strict=True) if mark in ("1", "true")] if any(row) else None
+        for row in zip(*cells, strict=True)
+    ]
 
 
 def _lengths(stream: Stream, columns: Columns, tokenizer: PreTrainedTokenizerBase) -> Any:

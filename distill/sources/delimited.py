@@ -5,7 +5,7 @@ import itertools
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Dialect:
     """Whether a field that begins with a quote ends with one."""
     skip_blank: bool = False
     """Whether blanks in front of a field are no part of it."""
+    header: bool = True
+    """Whether the first row names the columns."""
 
 
 class Lines:
@@ -58,7 +60,7 @@ class Lines:
 
 
 def read_delimited(file: Path, options: ReadOptions, default: str) -> Stream:
-    """A file whose first line names its columns; `default` is the delimiter of its ending."""
+    """A file whose first line names its columns, or whose source does; `default` is the delimiter of its ending."""
     csv.field_size_limit(sys.maxsize)
     dialect, names = _dialect(file, options, default)
     schema = pa.schema([(name, pa.string()) for name in names])
@@ -80,14 +82,39 @@ def _dialect(file: Path, options: ReadOptions, default: str) -> tuple[Dialect, l
     delimiter = options.delimiter or (said and said[1]) or _sniff(file, sample, default)
     if delimiter != default:
         print_result(f"{file}: its fields are read as parted by {DELIMITERS.get(delimiter, repr(delimiter))}")
-    dialect = Dialect(encoding, int(bool(said)), delimiter, True)
+    dialect = Dialect(encoding, int(bool(said)), delimiter, True, header=options.names is None)
     if delimiter == "\t":
-        dialect = Dialect(encoding, dialect.first_line, delimiter, _tabs_are_quoted(file, dialect))
-    header = next(row for _, row in _records(file, dialect) if row)
-    if len(header) > 1 and all(name[:1].isspace() for name in header[1:]) and delimiter != "\t":
-        dialect = Dialect(encoding, dialect.first_line, delimiter, True, skip_blank=True)
-        header = next(row for _, row in _records(file, dialect) if row)
-    return dialect, _names(file, header, dialect.skip_blank)
+        dialect = replace(dialect, quoted=_tabs_are_quoted(file, dialect))
+    first_row = _first_row(file, dialect)
+    if len(first_row) > 1 and all(field[:1].isspace() for field in first_row[1:]) and delimiter != "\t":
+        dialect = replace(dialect, skip_blank=True)
+        first_row = _first_row(file, dialect)
+    if options.names is None:
+        names = _names(file, first_row, dialect.skip_blank)
+        _tell_row(file, names, [row for _, row in itertools.islice(_records(file, dialect), 100) if row][1:])
+        return dialect, names
+    return dialect, require_width(file, options.names, len(first_row))
+
+
+def _tell_row(file: Path, names: Sequence[str], rows: Sequence[list[str]]) -> None:
+    """Say it if the line of column names may be a row: one of them is a value of its column too."""
+    found = next((name for place, name in enumerate(names) if any(name in row[place : place + 1] for row in rows)), None)
+    if found is not None:
+        print_result(
+            f"{file}: its first line is read as the names of columns, though {found!r:.60} is a value of that column too; if it "
+            "is a row, name the columns by the source's `names`"
+        )
+
+
+def require_width(file: Path, names: Sequence[str], width: int) -> list[str]:
+    """The names that a source gives to columns, if they are as many."""
+    if len(names) != width:
+        raise UserError(f"{file}: `names` has {len(names)} ({', '.join(names)}), its first row has {width} fields; name each")
+    return list(names)
+
+
+def _first_row(file: Path, dialect: Dialect) -> list[str]:
+    return next(row for _, row in _records(file, dialect) if row)
 
 
 def _names(file: Path, header: list[str], skipped: bool) -> list[str]:
@@ -172,10 +199,11 @@ def _records(file: Path, dialect: Dialect) -> Iterator[tuple[tuple[int, list[str
 
 
 def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]:
-    """The rows below the header; an error names the line of one with more or fewer fields, or where a quote closes too late."""
+    """The rows, less the header; an error names the line of one with more or fewer fields, or where a quote closes too late."""
     width, blank, stray, doubtful = len(names), 0, False, 0
+    first = "the header" if dialect.header else "the first line"
     records = _records(file, dialect)
-    header = next(fields for _, fields in records if fields)
+    header = next(fields for _, fields in records if fields) if dialect.header else None
     for (line, lines), fields in records:
         if not fields or (width > 1 and len(fields) == 1 and not fields[0].strip()):
             blank += 1
@@ -184,11 +212,14 @@ def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]
             count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
             by = DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))
             raise UserError(
-                f"{file}: line {line}: has {count} by {by}, the header has {width}; mend the line (a field with a delimiter "
+                f"{file}: line {line}: has {count} by {by}, {first} has {width}; mend the line (a field with a delimiter "
                 "stands in quotes), or set `delimiter`"
             )
         if fields == header and width > 1:
-            raise UserError(f"{file}: line {line}: is the line of column names once more; remove it")
+            raise UserError(
+                f"{file}: line {line}: is the line of column names once more; remove it, or if the first line is a row, give the "
+                "source's `names`"
+            )
         stray = stray or (dialect.quoted and any('"' in field for field in fields) and not any('""' in raw for raw in lines))
         if len(lines) > 1 and not doubtful:
             swallowed = dialect.delimiter == "\t" and any(

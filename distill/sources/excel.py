@@ -15,6 +15,7 @@ import pyarrow as pa
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.core.settings import nearest
+from distill.sources.delimited import require_width
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK
 
@@ -22,30 +23,34 @@ MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?ref="([^"]+)"')
 
 
 def read_excel(file: Path, options: ReadOptions) -> Stream:
-    """The first sheet, or that which `sheet` names; an empty cell is null."""
+    """The first sheet, or that which `sheet` names; an empty cell is null. The first row names columns, or the source does."""
     with _sheets(file, options.sheet) as (values, formulas):
         header = next(_rows(file, values, formulas), (0, []))[1]
         _require_unmerged(file, values)
         chosen = values.title
     if not any(header):
         raise UserError(f"{file}: its sheet has no row; expected a row of column names, then rows")
-    names = [(name or "").strip() or f"column {place}" for place, name in enumerate(header, 1)]
+    if options.names is None:
+        names = [(name or "").strip() or f"column {place}" for place, name in enumerate(header, 1)]
+    else:
+        names = require_width(file, options.names, len(header))
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{file}: two columns are named {twice!r:.60}; rename one")
     schema = pa.schema([(name, pa.string()) for name in names])
 
     def read(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return batched(_table(file, chosen, len(names)), schema, wanted)
+        return batched(_table(file, chosen, len(names), options.names is None), schema, wanted)
 
     return Stream(schema, read)
 
 
-def _table(file: Path, sheet: str, width: int) -> Iterator[tuple[int, list[str | None]]]:
+def _table(file: Path, sheet: str, width: int, header: bool) -> Iterator[tuple[int, list[str | None]]]:
     blank = skipped = 0
     with _sheets(file, sheet) as (values, formulas):
         rows = _rows(file, values, formulas)
-        next(rows)
+        if header:
+            next(rows)
         for number, row in rows:
             if not any(cell is not None for cell in row):
                 blank += 1

@@ -14,6 +14,7 @@ from distill.sources.conll import read_conll
 from distill.sources.delimited import read_delimited
 from distill.sources.excel import read_excel
 from distill.sources.json_rows import read_json
+from distill.sources.lines import read_fasttext, read_lines
 from distill.sources.parquet import read_parquet
 from distill.sources.streams import ReadOptions, Stream, batched, joined
 from distill.sources.texts import COMPRESSED, detect_encoding, inner_name, open_text
@@ -26,8 +27,8 @@ class Format:
     endings: tuple[str, ...]
     read: Callable[[Sequence[Path], ReadOptions], Stream]
     """(the shards of a split in their order, what the source says) → rows"""
-    option: str | None = None
-    """The key of `sources` that goes with this format alone."""
+    options: tuple[str, ...] = ()
+    """The keys of `sources` that only some formats have, of which this is one."""
     text: bool = True
     """Whether it may be compressed."""
 
@@ -38,11 +39,13 @@ def _each(read: Callable[..., Stream]) -> Callable[[Sequence[Path], ReadOptions]
 
 FORMATS = {
     "parquet": Format((".parquet",), _each(read_parquet), text=False),
-    "csv": Format((".csv",), _each(partial(read_delimited, default=",")), "delimiter"),
-    "tsv": Format((".tsv", ".tab"), _each(partial(read_delimited, default="\t")), "delimiter"),
+    "csv": Format((".csv",), _each(partial(read_delimited, default=",")), ("delimiter", "names")),
+    "tsv": Format((".tsv", ".tab"), _each(partial(read_delimited, default="\t")), ("delimiter", "names")),
     "json": Format((".json", ".jsonl", ".ndjson"), read_json),
     "conll": Format((".conll", ".bio", ".iob", ".iob2"), _each(read_conll)),
-    "excel": Format((".xlsx", ".xlsm"), _each(read_excel), "sheet", text=False),
+    "excel": Format((".xlsx", ".xlsm"), _each(read_excel), ("sheet", "names"), text=False),
+    "text": Format((), _each(read_lines)),
+    "fasttext": Format((), _each(read_fasttext)),
 }
 ENDINGS = {ending: name for name, each in FORMATS.items() for ending in each.endings}
 SHARD = re.compile(r"(.+?)-(\d+)(?:-of-(\d+)(?:-[0-9a-f]{16})?)?")
@@ -94,7 +97,7 @@ def format_of(path: Path, options: ReadOptions | None = None) -> str:
         kind = name.suffix or "files without an ending"
         raise UserError(
             f"{path}: cannot tell what '{kind}' holds; expected {', '.join(ENDINGS)}, or the source's `format` "
-            f"({', '.join(FORMATS)})"
+            f"({', '.join(FORMATS)}; `text` is a row a line; of `new`: --source format=text)"
         )
     if compressed and not FORMATS[found].text:
         raise UserError(f"{path}: {found} files are compressed within; unpack it")
@@ -103,10 +106,10 @@ def format_of(path: Path, options: ReadOptions | None = None) -> str:
 
 def _require_used(options: ReadOptions, formats: dict[str, str], path: Path) -> None:
     """Refuse what the source says of another format than it has."""
-    taken = {FORMATS[name].option for name in formats.values()}
-    for key in ("delimiter", "sheet"):
+    taken = {key for name in formats.values() for key in FORMATS[name].options}
+    for key in ("delimiter", "sheet", "names"):
         if getattr(options, key) is not None and key not in taken:
-            read_by = " and ".join(name for name, each in FORMATS.items() if each.option == key)
+            read_by = " and ".join(name for name, each in FORMATS.items() if key in each.options)
             raise UserError(f"{path}: `{key}` is for {read_by} files, of which there is none here; remove it")
 
 
@@ -154,7 +157,7 @@ def _tables(folder: Path, options: ReadOptions) -> list[Path]:
 
 def _alike(name: str, other: str) -> bool:
     """Whether files of one format may have the ending of the other."""
-    return FORMATS[name].option == FORMATS[other].option and (name == other or FORMATS[name].option is not None)
+    return name == other or (FORMATS[name].options == FORMATS[other].options != ())
 
 
 def _ending(file: Path) -> str:

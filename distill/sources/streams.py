@@ -27,6 +27,7 @@ class ReadOptions:
 
     encoding: str = "utf-8"
     delimiter: str | None = None
+    names: tuple[str, ...] | None = None
     format: str | None = None
     sheet: str | None = None
 

@@ -67,6 +67,8 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
         ({"text": ["w1 w2"] * 12, "label": ["x", "y"] * 6}, (), "validation and test: a tenth of the training rows each"),
         ({"text": ["w1 w2"] * 12, "label": list(range(12))}, ("--task", "regression"), "task: regression"),
         ({"text": [" ".join(["w1"] * 99)] * 12, "label": ["x", "y"] * 6}, (), "max_length 32: 100.0% of the rows are longer"),
+        ({"text": ["w1 w2"] * 12, "p": [0, 1, None] * 4, "q": [1, 0, None] * 4}, (), "2 labels: q 4, p 4"),
+        ({"text": ["w1 w2"] * 12, "p": [0, 1, None] * 4, "q": [1, 0, None] * 4}, (), "12 rows, 4 without a label"),
         ({"text": ["w1 w2"] * 12, "note": ["a b c"] * 12, "label": ["x", "y"] * 6}, (), "not read: note"),
     ],
 )
@@ -127,3 +129,36 @@ def test_it_never_overwrites_and_its_advice_leads_out() -> None:
     done = invoke(main, "rows.csv", "--teacher", "origin/checkpoint", "--params", "new.yaml")
     assert done.returncode == 0, done.stderr
     assert load_params(Path("new.yaml")).students
+
+
+def test_a_file_without_column_names_is_refused_and_read_as_the_advice_says() -> None:
+    Path("rows.csv").write_text("".join(f"{'ab'[i % 2]},w1 w2 {i}\n" for i in range(40)), encoding="utf-8")
+    message = refusal(invoke(main, "rows.csv", "--teacher", "origin/checkpoint"))
+    assert "'a' is the name of a column, and a value of it: the first line looks like a row" in message
+    assert "--source names=name1,name2 (such as text and label)" in message
+    done = invoke(main, "rows.csv", "--teacher", "origin/checkpoint", "--source", "names=label,text")
+    assert "train: 40 rows" in done.stdout, done.stderr
+    for stage in (fetch, prepare):
+        done = invoke(stage.main, "rows")
+        assert done.returncode == 0, done.stderr
+
+
+def test_columns_of_0_and_1_lead_to_prepared_data() -> None:
+    lines = "".join(f"w1 w2 {i},{i % 2},{i % 3 // 2}\n" for i in range(40))
+    Path("rows.csv").write_text(f"text,odd,third\n{lines}", encoding="utf-8")
+    done = invoke(main, "rows.csv", "--teacher", "origin/checkpoint")
+    assert "labels are the columns odd, third of 0 and 1" in done.stdout, done.stderr
+    assert load_params(Path("params.yaml")).datasets["rows"].task == "multi-label"
+    for stage in (fetch, prepare):
+        done = invoke(stage.main, "rows")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("kind", "line"), [("text", "w1 w2 {i}"), ("fasttext", "__label__{i} w1 w2")])
+def test_a_text_file_is_read_as_the_advice_says(kind: str, line: str) -> None:
+    Path("rows.txt").write_text("".join(f"{line.format(i=i % 2)}\n" for i in range(40)), encoding="utf-8")
+    message = refusal(invoke(main, "rows.txt", "--teacher", "origin/checkpoint"))
+    assert "text, fasttext; `text` is a row a line; of `new`: --source format=text" in message
+    more = ("--task", "masked-lm") if kind == "text" else ()
+    done = invoke(main, "rows.txt", "--teacher", "origin/checkpoint", "--source", f"format={kind}", *more)
+    assert "train: 40 rows" in done.stdout, done.stderr

@@ -1,10 +1,12 @@
 """Columns are told apart by name and by value, and what cannot be told is said."""
 
+from contextlib import nullcontext
+
 import pyarrow as pa
 import pytest
 
 from distill.core.errors import UserError
-from distill.profiling.columns import read_columns
+from distill.profiling.columns import read_columns, require_classes
 
 LONG = [f"a text of several words, number {i}" for i in range(12)]
 OTHER = [f"another text that is of several words too, number {i}" for i in range(12)]
@@ -46,6 +48,16 @@ CASES = {
         "sequence-classification",
         {"text": "text", "label": "label"},
     ),
+    "scores of pairs": (
+        {"sentence1": LONG, "sentence2": OTHER, "score": ["0", "5"] * 6},
+        "regression",
+        {"text": "sentence1", "text_pair": "sentence2", "label": "score"},
+    ),
+    "rankings": (
+        {"query": ["x", "y"] * 6, "passage": LONG, "relevance": [0] * 12},
+        "ranking",
+        {"query": "query", "passage": "passage", "label": "relevance"},
+    ),
     "no labels": ({"text": LONG, "label": [None] * 12}, "masked-lm", {"text": "text"}),
 }
 
@@ -54,6 +66,15 @@ CASES = {
 def test_task_and_columns_are_told(columns: dict, task: str, parts: dict[str, str]) -> None:
     found = read_columns(pa.table(columns), {})
     assert (found.task, found.parts) == (task, parts)
+
+
+def test_several_columns_of_0_and_1_are_labels_that_apply_or_not() -> None:
+    marks = {"text": LONG, "a": ["0", "1"] * 6, "b": [1] * 12, "c": [True, None] * 6}
+    found = read_columns(pa.table(marks), {})
+    assert (found.task, found.parts, found.marks) == ("multi-label", {"text": "text"}, ("a", "b", "c"))
+    found = read_columns(pa.table(marks), {"label": "a"})
+    assert (found.task, found.marks) == ("sequence-classification", ())
+    assert read_columns(pa.table({**marks, "topic": ["x", "y"] * 6}), {}).parts["label"] == "topic"
 
 
 def test_what_is_said_wins_and_what_is_not_read_is_named() -> None:
@@ -81,3 +102,34 @@ def test_what_is_said_wins_and_what_is_not_read_is_named() -> None:
 def test_what_cannot_be_told_is_said(given: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_columns(pa.table({"text" if given else "n": LONG if given else list(range(12))}), given)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"messages": [[{"role": "user", "content": "w"}]] * 12}, r"of which decoders learn \(messages: messages\)"),
+        ({"instruction": LONG, "input": LONG, "output": OTHER}, r"\(prompt: instruction, response: output\); begin with"),
+    ],
+)
+def test_conversations_are_a_decoders(columns: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_columns(pa.table(columns), {})
+    labelled = read_columns(pa.table({**columns, "text": LONG, "label": ["a", "b"] * 6}), {})
+    assert labelled.task == "sequence-classification"
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (["0,5", "1,5", "2"] * 4, "column 'label' holds numbers such as '0,5'; write them as 0.5 for regression"),
+        (["10%", "20 %"] * 6, "holds numbers such as '10%'"),
+        (LONG, "column 'label' has 12 values in 12 rows, which are hardly classes; name the column with --label, or say --task"),
+        (["a", "b"] * 6, None),
+        (["0", "1", "1.5"] * 4, None),
+        ([*"abcdefgh"], None),
+    ],
+)
+def test_values_that_are_hardly_classes_are_refused(label: list[str], message: str | None) -> None:
+    table = pa.table({"text": OTHER[: len(label)], "label": label})
+    with nullcontext() if message is None else pytest.raises(UserError, match=message):
+        require_classes(table, read_columns(table, {}))

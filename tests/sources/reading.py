@@ -21,10 +21,10 @@ def write_parquet(path: Path, rows: dict[str, Any]) -> Path:
     return path
 
 
-def read(path: Path, **options: str) -> dict[str, dict[str, list[Any]]]:
+def read(path: Path, **options: Any) -> dict[str, dict[str, list[Any]]]:
     return {split: stream.table().to_pydict() for split, stream in read_local(path, ReadOptions(**options)).items()}
 
 
-def rows_of(path: Path, **options: str) -> list[tuple[Any, ...]]:
+def rows_of(path: Path, **options: Any) -> list[tuple[Any, ...]]:
     """The rows of one file, without the names of its columns."""
     return list(zip(*read(path, **options)["train"].values(), strict=True))

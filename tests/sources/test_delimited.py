@@ -1,5 +1,7 @@
 """CSV and its kin: the delimiter is told, values stay as written, no quote swallows a row."""
 
+import csv
+import io
 import re
 
 import pytest
@@ -102,3 +104,28 @@ def test_a_file_without_a_line_of_names_is_told_where_a_column_is_missed(tmp_pat
         map_texts(read_raw(tmp_path, classes)["train"], "here", classes)
     write(tmp_path / "train.csv", "text,label\n" + rows)
     assert map_texts(read_raw(tmp_path, classes)["train"], "here", classes).texts == ["I love it", "I hate it"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_first_line_that_is_a_row_stays_one_when_the_source_names_the_columns(tmp_path, capsys, name):
+    rows = [("pos", "great, film"), ("neg", "text"), ("pos", "text"), ("neg", "great, film")]
+    file = io.StringIO()
+    csv.writer(file, delimiter="\t" if name == "a.tsv" else ",").writerows(rows)
+    path = write(tmp_path / name, file.getvalue())
+    assert read(path, names=("label", "text"))["train"] == {
+        "label": [label for label, _ in rows],
+        "text": [text for _, text in rows],
+    }
+    assert not capsys.readouterr().err
+    assert len(rows_of(path)) == 3
+    assert "though 'pos' is a value of that column too; if it is a row, name the columns by the source's `names`" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    with pytest.raises(UserError, match=re.escape(f"{name}: `names` has 1 (text), its first row has 2 fields; name each")):
+        read(path, names=("text",))
+    twice = write(tmp_path / "twice.csv", "pos,great\nneg,bad\npos,great\n")
+    with pytest.raises(UserError, match="line 3: is the line of column names once more; remove it, or if the first"):
+        rows_of(twice)
+    assert len(rows_of(twice, names=("label", "text"))) == 3
+    with pytest.raises(UserError, match="line 2: has 1 field by commas, the first line has 2"):
+        read(write(tmp_path / "b.csv", "a,b\nc\n"), names=("text", "label"))

@@ -71,3 +71,10 @@ def test_a_broken_file_and_a_missing_library_are_said_in_one_line(tmp_path, monk
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(UserError, match=r"reading Excel files needs openpyxl; `pip install -e '.\[excel\]'`"):
         read(path)
+
+
+def test_a_first_row_that_is_no_names_stays_one_when_the_source_names_the_columns(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", ("great", "pos"), ("bad", None))
+    assert read(path, names=("text", "label"))["train"] == {"text": ["great", "bad"], "label": ["pos", None]}
+    with pytest.raises(UserError, match=re.escape("`names` has 1 (text), its first row has 2 fields; name each")):
+        read(path, names=("text",))

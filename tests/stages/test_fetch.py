@@ -65,7 +65,7 @@ def test_a_local_folder_becomes_a_parquet_file_a_split(project: Path):
             "params.yaml: sources.odd.encoding: the encoding 'latin-one' is unknown; expected one of Python's, such as utf-8",
         ),
         ("long", "params.yaml: sources.long.delimiter: got ';;', expected one character"),
-        ("sheet", "params.yaml: sources.sheet: delimiter, format and sheet go with path or package; remove them"),
+        ("sheet", "params.yaml: sources.sheet: delimiter, names, format and sheet go with path or package; remove them"),
         ("typo", "params.yaml: sources.typo.pth: unknown key; did you mean 'path'?"),
         ("revews", "params.yaml: sources.revews: no such entry; did you mean 'reviews'?"),
     ],
