@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from distill.core.arrays import Array
+from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.columns import Column, on_disk
 from distill.data.rows import Answers, Rows
@@ -22,6 +23,7 @@ from distill.preparation.bad_rows import BadRows
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
+PAIR = "text_pair"
 LEAST_WORDS = 4
 """Of a sentence."""
 
@@ -37,8 +39,10 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
     parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
     wanted = {name for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
-    made = {}
+    made, unpaired = {}, PAIR in TASK_SPECS[settings.task].columns and settings.columns.text_pair is None
     for split, stream in read_local(folder).items():
+        if unpaired and split == settings.splits.train and PAIR in stream.schema.names:
+            print_result(f"{folder}: its column '{PAIR}' is not read; `columns: {{{PAIR}: {PAIR}}}` makes pairs of its rows")
         names = [name for name in stream.schema.names if name in wanted]
         made[split] = on_disk(stream.described(names), stream.read(names))
     return made

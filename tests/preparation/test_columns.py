@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from distill.core.errors import UserError
@@ -140,3 +141,12 @@ def test_answers_outside_their_context_are_refused_with_their_row(answers, compl
 def test_ids_are_those_given_or_row_numbers():
     assert map_ids(pa.table({"key": [7, 8]}), "here", "key") == ["7", "8"]
     assert map_ids(pa.table({"key": [7, 8]}), "here", None) == ["0", "1"]
+
+
+@pytest.mark.parametrize(("columns", "said"), [({}, True), ({"text_pair": "text_pair"}, False)])
+def test_a_column_of_second_texts_that_is_not_read_is_said(tmp_path, capsys, columns, said):
+    pyarrow.parquet.write_table(pa.table({"text": ["a"], "text_pair": ["b"], "label": ["x"]}), tmp_path / "train.parquet")
+    settings = tiny.settings(columns=columns)
+    read = map_texts(read_raw(tmp_path, settings)["train"], "here", settings)
+    assert (read.texts_pair is None) == said
+    assert ("its column 'text_pair' is not read; `columns: {text_pair: text_pair}` makes" in capsys.readouterr().err) == said
