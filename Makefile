@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ifdef QUIET
 export DISTILL_QUIET := 1
 endif
-.PHONY: setup demo demo-embedding test lint bench bench-decoders benchmark-presets quality picture clean
+.PHONY: setup demo demo-embedding test lint bench bench-decoders benchmark-presets quality compare picture clean
 
 demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was. QUIET=1 shows results alone.
 	python -m distill check
@@ -40,6 +40,9 @@ bench-decoders: $(READY)  ## What ways to keep a decoder's distributions lose, a
 
 quality: $(READY)  ## Every method on every task, about three hours; DATA=folder instead of the hub. Interrupted, it goes on.
 	python -m tests.benchmarks.quality $(if $(DATA),--data $(DATA))
+
+compare: $(READY)  ## One student taught from the store, by TextBrewer and by a plain loop; DATA=folder instead of the hub.
+	python -m tests.benchmarks.compare $(if $(DATA),--data $(DATA))
 
 picture: $(READY)  ## Photograph the report for the README: docs/report.png, light, and docs/report-dark.png. Needs chromium.
 	python -m tests.benchmarks.picture

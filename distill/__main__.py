@@ -2,7 +2,7 @@
 
 import click
 
-from distill.commands import check, choose, join, new, plan, plots, predict, publish, schema, show, verify
+from distill.commands import check, choose, join, new, plan, plots, predict, publish, schema, show, sweep, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -10,7 +10,7 @@ def main() -> None:
     """Distill BERT-family teachers from cached targets. The pipeline itself runs with `dvc repro`."""
 
 
-for module in (check, choose, join, new, plan, plots, predict, publish, schema, show, verify):
+for module in (check, choose, join, new, plan, plots, predict, publish, schema, show, sweep, verify):
     main.add_command(module.main, module.__name__.rpartition(".")[2])
 
 

@@ -8,7 +8,6 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from jaxtyping import install_import_hook
 
@@ -25,6 +24,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from distill.data.dataset import Dataset
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bytes are a device's own: tests compare the CPU's, but for those that `pytest -m gpu` asks for."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.hookimpl(tryfirst=True)

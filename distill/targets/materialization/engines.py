@@ -6,7 +6,6 @@ that every engine makes the same bytes (with the same threads a process, on the 
 """
 
 import contextlib
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from distill.core.errors import UserError
+from distill.core.ray_cluster import ray_cluster
 from distill.data.dataset import Dataset
 from distill.targets.materialization.forward import open_teacher
 from distill.targets.materialization.materialize import Materializer, Statistics, Work, token_bar
@@ -26,9 +26,6 @@ from distill.targets.materialization.units import Unit
 
 FOREVER = timedelta(days=365)
 """How long processes wait for the slowest of them; one that fails ends them all at once."""
-
-OBJECT_STORE_BYTES = 100 * 2**20
-"""Of a Ray cluster that is started here: unit numbers are all that goes through it."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +159,8 @@ def run_ray(made: Materializer, order: WorkOrder, workers: int | None) -> None:
     """
     if not order.units:
         return
-    ray = _connect_ray()
-    try:
+    with ray_cluster("ray.data", "engine: ray") as ray:
+        ray.data.DataContext.get_current().enable_progress_bars = False
         resource = "GPU" if ray.cluster_resources().get("GPU") else "CPU"
         size = min(workers or int(ray.cluster_resources()[resource]), len(order.units))
         units = ray.data.from_items(list(range(len(order.units))), override_num_blocks=len(order.units))
@@ -180,25 +177,3 @@ def run_ray(made: Materializer, order: WorkOrder, workers: int | None) -> None:
                 if batch["error"][0]:
                     raise UserError(str(batch["error"][0]))
                 bar.update(made.read(order.units[int(batch["item"][0])]))
-    finally:
-        ray.shutdown()
-
-
-def _connect_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise UserError("engine: ray: Ray is not installed; `pip install -e '.[ray]'`") from None
-    address = os.environ.get("RAY_ADDRESS")
-    started: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **started)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        what = str(error).splitlines()[0]
-        raise UserError(f"engine: ray: no cluster at {address or 'this machine'}: {what}") from None
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    return ray
