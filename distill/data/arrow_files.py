@@ -14,6 +14,9 @@ from distill.data.columns import mapped
 LARGEST = 2**31 - 1
 """Of an offset in Arrow's usual types; a column with more values in its lists, or bytes in its texts, is of a large one."""
 
+LARGE = pa.ipc.IpcWriteOptions(allow_64bit=True)
+"""Without it Arrow writes no column of more than LARGEST values. Bytes are the same."""
+
 AT_ONCE = 1 << 20
 """Offsets that are rewritten together."""
 
@@ -36,7 +39,7 @@ class ArrowWriter:
     def finish(self) -> None:
         """Write the file."""
         table = pa.table({name: column.array() for name, column in self.columns.items()})
-        with pa.OSFile(str(self.path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        with pa.OSFile(str(self.path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=LARGE) as writer:
             writer.write_table(table, max_chunksize=LARGEST)
 
     def close(self) -> None:

@@ -197,7 +197,7 @@ class PreparedRows:
         names = [name for name in table.column_names if name not in TEXTS and name != OWN_ID]
         if not {"example_id", "input_ids"} <= set(names) or not {"label", "labels"} & set(names):
             raise UserError(f"{path}: has the columns {', '.join(names)}; run `dvc repro prepare@{path.parent.name}`")
-        column = {name: table.column(name).combine_chunks() for name in names}
+        column = {name: _whole(table.column(name)) for name in names}
         ids = np.frombuffer(column["example_id"].buffers()[1], np.uint8)[: len(table) * ID_BYTES]
         return cls(
             ids=ids.reshape(-1, ID_BYTES),
@@ -241,6 +241,11 @@ def examples_path(path: Path) -> Path:
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Write dataset.json."""
     write_text(folder / "dataset.json", to_json({"format": FORMAT, "version": VERSION, **description}))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column that is mapped stays so: Arrow would copy even one chunk."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _labels(column: Mapping[str, pa.Array]) -> Array:

@@ -3,7 +3,9 @@
 import functools
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from itertools import combinations, islice
 from typing import Any
 
@@ -12,6 +14,7 @@ from datasketch import MinHash, MinHashLSH
 
 from distill.core.arrays import Array
 from distill.core.files import SCRATCH
+from distill.core.processes import Processes, cores
 from distill.data.columns import Column
 from distill.preparation.keys import first_places
 
@@ -24,6 +27,9 @@ PERMUTATIONS, MISSES, HIGHEST = 128, (0.05, 0.95), 0.9
 AT_ONCE = 1024
 """Shingles that are hashed together: each takes some kilobytes meanwhile."""
 
+ROWS_WORTH_PROCESSES = 20_000
+"""Rows whose signatures take longer than processes take to start."""
+
 
 def across_splits(texts: Mapping[str, Column], keys: Mapping[str, Array], threshold: float, examples: int = 5) -> dict[str, Any]:
     """For each pair of splits, the rows of the second that are in the first too; texts are normalized, keys are their hashes.
@@ -32,7 +38,9 @@ def across_splits(texts: Mapping[str, Column], keys: Mapping[str, Array], thresh
     `threshold` to some row (exact ones excluded), found by MinHash, so that a few at the threshold may be missed. `examples` are
     pairs of positions in the prepared splits.
     """
-    near, found = _similar(texts, threshold), {}
+    many = sum(map(len, texts.values())) >= ROWS_WORTH_PROCESSES
+    with closing(Processes(cores() if many else 1, __name__)) as processes:
+        near, found = _similar(texts, threshold, processes), {}
     for first, second in combinations(texts, 2):
         lefts = first_places(keys[first], keys[second])
         same = np.flatnonzero(lefts >= 0)
@@ -70,19 +78,18 @@ class _Index:
             yield number, np.unique(np.concatenate([rows[start:stop] for rows, start, stop in ranges]))
 
 
-def _similar(texts: Mapping[str, Column], threshold: float) -> dict[tuple[str, str], dict[int, int]]:
+def _similar(texts: Mapping[str, Column], threshold: float, processes: Processes) -> dict[tuple[str, str], dict[int, int]]:
     """For each pair of splits, the rows of the second with a similar row in the first, and the most similar one.
 
-    Hashes of the first split, which is the largest, are not kept.
+    Hashes of the first split, which is the largest, are not kept. Processes share the signatures, most of the work.
     """
     splits, indices, pairs = list(texts), dict[str, _Index](), dict[tuple[str, str], dict[int, int]]()
     scheme = MinHashLSH(min(threshold, HIGHEST), PERMUTATIONS, MISSES)
     for number, first in reversed(list(enumerate(splits))):
         best: dict[str, dict[int, tuple[float, int]]] = {second: {} for second in splits[number + 1 :]}
         index = _Index(texts[first], scheme.b) if number else None
-        for part in texts[first].parts():
-            rows = texts[first][part]
-            bands = np.stack([_bands(text, scheme) for text in rows], axis=1)
+        parts = ((part, texts[first][part]) for part in texts[first].parts())
+        for (part, rows), bands in processes.map(partial(_bands, shape=(scheme.b, scheme.r)), parts):
             for second, nearest in best.items():
                 for place, candidates in indices[second].candidates(bands):
                     own = shingles(rows[place])
@@ -104,13 +111,17 @@ def shingles(text: str) -> set[str]:
     return {text[start : start + SHINGLE] for start in range(max(1, len(text) - SHINGLE + 1))}
 
 
-def _bands(text: str, scheme: Any) -> Array:
-    """The bands of a text's signature, each as one number, (bands,) uint64."""
+def _bands(part: tuple[slice, Sequence[str]], shape: tuple[int, int]) -> Array:
+    """The bands of each text's signature, each as one number: so many bands of so many hashes, (bands, texts) uint64."""
+    return np.stack([_signature(text)[: shape[0] * shape[1]].reshape(shape) @ _factors(shape[1]) for text in part[1]], axis=1)
+
+
+def _signature(text: str) -> Array:
     signature = MinHash(PERMUTATIONS, hashfunc=zlib.crc32, permutations=_permutations())
     found = iter(shingles(text))
     while some := [shingle.encode() for shingle in islice(found, AT_ONCE)]:
         signature.update_batch(some)
-    return np.asarray(signature.hashvalues[: scheme.b * scheme.r].reshape(scheme.b, scheme.r) @ _factors(scheme.r))
+    return np.asarray(signature.hashvalues)
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from torch import Tensor
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import atomic_file
+from distill.data.arrow_files import LARGE
 from distill.data.dataset import ID_BYTES
 from distill.store.manifest import ROWS_A_BATCH, libraries
 from distill.store.origin import stage_of
@@ -87,7 +88,7 @@ def write_rows(
     metadata: dict[str, str | bytes] = {"output": output, "codec": codec, "libraries": json.dumps(libraries(), sort_keys=True)}
     metadata |= {f"{STATISTICS}{name}": tensor.numpy().tobytes() for name, tensor in sorted(statistics.items())}
     table = pa.table(arrays).replace_schema_metadata(metadata)
-    with pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.ipc.new_file(sink, table.schema, options=LARGE) as writer:
         writer.write_table(table, max_chunksize=ROWS_A_BATCH)
 
 

@@ -1,11 +1,17 @@
-"""Memory of `prepare`: `python -m tests.benchmarks.preparing 100000 400000` prints what it takes for so many rows."""
+"""Memory of `prepare`: `python -m tests.benchmarks.preparing 100000 400000` prints what it takes for so many rows.
+
+`python -m tests.benchmarks.preparing --speed 40000` prints rows a second by one process and by one a core, interleaved.
+"""
 
 import multiprocessing
 import os
 import re
+import shutil
+import statistics
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,13 +22,19 @@ import pyarrow.parquet
 from distill.preparation.columns import read_raw
 from distill.preparation.prepare import make_rows, write_dataset
 from tests import tiny
+from tests.benchmarks.harness import interleave, ratio
+from tests.command_line import contents
 
 WORDS = np.array([f"word{i}" for i in range(5000)])
-BATCH, SMALL = 20_000, 1000
+BATCH, SMALL, ROUNDS = 20_000, 1000, 5
 
 
 def main() -> None:
-    """One process for each number of rows."""
+    """One process for each number of rows; of speed, this one."""
+    if sys.argv[1] == "--speed":
+        with tempfile.TemporaryDirectory() as folder:
+            speed(Path(folder), int(sys.argv[2]))
+        return
     for rows in map(int, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             size, peak = process.submit(measure, Path(folder), rows).result()
@@ -49,12 +61,33 @@ def measure(folder: Path, rows: int) -> tuple[int, int]:
     return size, peak[0] - before
 
 
-def prepare(name: str) -> None:
+def speed(folder: Path, rows: int) -> None:
+    """Print rows a second, medians of ROUNDS; both ways have to write the same bytes."""
+    os.chdir(folder)
+    write_raw(Path("raw"), rows)
+    every = len(os.sched_getaffinity(0))
+
+    def by(processes: int) -> Callable[[], None]:
+        def run() -> None:
+            os.environ["OMP_NUM_THREADS"] = str(processes)
+            shutil.rmtree(f"prepared/{processes}", ignore_errors=True)
+            prepare("raw", str(processes))
+
+        return run
+
+    seconds = interleave({str(count): by(count) for count in (1, every)}, ROUNDS, "prepare")
+    for count, found in seconds.items():
+        print(f"near-duplicates by {count} processes: {rows / statistics.median(found):.0f} rows a second")
+    same = contents(Path("prepared/1")) == contents(Path("prepared", str(every)))
+    print(f"ratio: {ratio(seconds, '1', str(every), '>= 1', '').value:.2f}; same bytes: {same}")
+
+
+def prepare(name: str, to: str | None = None) -> None:
     """Two classes, splits cut, 32 tokens."""
-    entry = tiny.settings(max_length=32, splits={"validation": 0.1, "test": 0.1})
-    Path("prepared", name).mkdir(parents=True)
+    entry, folder = tiny.settings(max_length=32, splits={"validation": 0.1, "test": 0.1}), Path("prepared", to or name)
+    folder.mkdir(parents=True)
     rows, names = make_rows(read_raw(Path(name), entry), name, entry)
-    write_dataset(Path("prepared", name), rows, names, entry, tiny.tokenizer(WORDS.tolist()))
+    write_dataset(folder, rows, names, entry, tiny.tokenizer(WORDS.tolist()))
 
 
 def write_raw(folder: Path, rows: int) -> int:

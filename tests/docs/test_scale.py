@@ -3,21 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from distill.store.codecs.vectors import bytes_a_vector
 from distill.targets.materialization.units import TeacherShape, row_bytes
+from tests.benchmarks.scale import HIDDEN, LAYERS, SETS, SMALL, TOKENS_A_SECOND, WIDTH, run
 
 DOC = (Path(__file__).parent.parent.parent / "docs" / "scale.md").read_text(encoding="utf-8")
-WIDTH, LAYERS, WEIGHTS, HIDDEN = 768, 12, 85e6, 5
-CPU_TOKENS_A_SECOND = 2000
-"""Measured: some 1,000 on each core of an AMD EPYC with AVX-512."""
+WEIGHTS, CORES = 85e6, 2
 GPU_FLOPS = 0.4 * 312e12
-SETS = {
-    # rows, tokens a row, bytes of logits a row
-    "MNLI: 393k pairs of 40 tokens": (393_000, 40, 4 * 3 + 16),
-    "SQuAD 1.1: 88k windows of 384": (88_000, 384, 4 * 2 * 384 + 16),
-    "a corpus of 3 billion tokens": (3_000_000_000 // 128, 128, 4 * 3 + 16),
-}
 
 
 def flops(length: int) -> float:
@@ -41,14 +35,13 @@ def table() -> str:
         "| data set | tokens | logits | 5 hidden states | teacher, 2 CPU cores | teacher, A100 |",
         "|---|---|---|---|---|---|",
     ]
-    for name, (rows, length, logits) in SETS.items():
-        tokens = rows * length
+    for name, scale in SETS.items():
+        tokens = scale.rows * scale.length
         cells = (
             f"{tokens / 1e6:,.1f} million",
-            size(rows * logits),
-            size(HIDDEN * tokens * bytes_a_vector("int8", WIDTH)),
-            hours(tokens / CPU_TOKENS_A_SECOND),
-            hours(tokens * flops(length) / GPU_FLOPS),
+            *map(size, scale.bytes().values()),
+            hours(tokens / (CORES * TOKENS_A_SECOND)),
+            hours(tokens * flops(scale.length) / GPU_FLOPS),
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -60,7 +53,7 @@ def test_the_table_is_what_the_formulas_give():
 
 def test_what_a_student_reads():
     tokens_a_second = GPU_FLOPS / (3 * WEIGHTS)
-    assert f"reads {size(tokens_a_second * (HIDDEN * bytes_a_vector('int8', WIDTH) + 4))}/s" in DOC.replace("\n", " ")
+    assert f"reads {size(tokens_a_second * (len(HIDDEN) * bytes_a_vector('int8', WIDTH) + 4))}/s" in DOC.replace("\n", " ")
     assert size(30_522 * 2 * 3e9) == "183.1 TB"
 
 
@@ -68,3 +61,12 @@ def test_the_formulas_of_bytes_are_those_of_the_store():
     shape = TeacherShape(LAYERS, WIDTH, 12, 3)
     assert row_bytes("hidden-03", "int8", np.array([40]), False, shape).tolist() == [40 * (WIDTH + 2)]
     assert row_bytes("logits", "fp32", np.array([1]), False, shape).tolist() == [4 * 3]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_run_over_a_part_takes_the_bytes_that_are_promised(tmp_path, name):
+    """Of a teacher with less between its hidden states, which changes no byte."""
+    scale, fraction = SETS[name], 4096 / (SETS[name].rows * SETS[name].length)
+    promised, measured = scale.bytes(fraction), run(scale, tmp_path, fraction, intermediate_size=8)
+    assert 0.95 < measured["hidden"] / promised["hidden"] < 1.05
+    assert 0.9 * promised["logits"] < measured["logits"] < 1.1 * promised["logits"] + 4096

@@ -12,6 +12,7 @@ import pytest
 
 from distill.data import columns
 from distill.data.dataset import Dataset
+from distill.preparation import duplicates
 from distill.preparation.prepare import make_rows, write_dataset
 from tests import tiny
 from tests.command_line import contents, environment
@@ -91,3 +92,19 @@ def test_rows_are_the_same_however_few_are_looked_at_together(tmp_path, tokenize
         write_dataset(folder, *make_rows(raw, "here", entry), entry, tiny.masking_tokenizer())
         made.append(contents(folder))
     assert made[0] == made[1]
+
+
+def test_rows_are_the_same_however_many_processes_prepare_them(tmp_path, tokenizer, monkeypatch):
+    texts = [f"w{row % 30} w{row % 7} w{row % 11} and some w{row // 9}" for row in range(90)]
+    raw = {"train": pa.table({"text": texts, "label": ["ab"[row % 2] for row in range(90)]})}
+    entry, made = tiny.settings(splits={"validation": 0.2, "test": 0.2}, near_duplicate=0.6), []
+    monkeypatch.setattr(columns, "ROWS", 7)
+    monkeypatch.setattr(duplicates, "ROWS_WORTH_PROCESSES", 0)
+    for processes in (1, 2, 3):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(processes))
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        told = write_dataset(folder, *make_rows(raw, "here", entry), entry, tokenizer)
+        made.append(contents(folder))
+    assert made[0] == made[1] == made[2]
+    assert all(pair["near"] for pair in told["duplicates"].values())

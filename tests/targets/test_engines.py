@@ -208,8 +208,7 @@ def test_an_order_is_all_that_another_machine_needs(opened, tmp_path):
     made, order = opened
     elsewhere = dataclasses.replace(order, scratch=tmp_path / "elsewhere")
     other = elsewhere.open()
-    for unit in order.units:
-        other.compute(unit)
+    other.compute(order.units)
     made.pool = Pool(tmp_path / "leader", order.pool)
     assert [unit for unit in made.missing() if made.read(unit)] == []
     expected = sum(int(rows.lengths[unique_rows(rows)].sum()) for rows in made.rows.values())

@@ -83,9 +83,7 @@ class ProcessGroup:
         if made is not None:  # rank 0 shows its progress
             made.run(units)
         else:
-            made = received.open()
-            for unit in units:
-                made.compute(unit)
+            received.open().compute(units)
         with _silent_if_another_failed():
             self._state.wait_for_everyone()
 
@@ -146,7 +144,7 @@ class Worker:
         number = int(batch["item"][0])
         try:
             self._made = self._made or self._order.open()
-            self._made.compute(self._order.units[number])
+            self._made.compute([self._order.units[number]])
         except (UserError, OSError) as error:
             return {"item": [number], "error": [str(error)]}
         return {"item": [number], "error": [""]}

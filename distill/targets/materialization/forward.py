@@ -102,27 +102,38 @@ def layers_of(outputs: Sequence[str]) -> list[int]:
 
 
 def encode_unit(
-    reading: Reading, rows: PreparedRows, positions: Array, codecs: Mapping[str, Codec], advance: Callable[[int], object]
-) -> dict[str, dict[str, Column]]:
+    reading: Reading,
+    rows: PreparedRows,
+    positions: Array,
+    codecs: Mapping[str, Codec],
+    advance: Callable[[int], object],
+    encoding: Callable[..., None],
+) -> Mapping[str, "EncodedRows"]:
     """The teacher's outputs for a unit of rows, each encoded, rows in the order of `positions`.
 
-    `advance` gets the number of tokens of each batch.
+    `advance` gets the number of tokens of each batch. `encoding` makes calls, in their order, while the next batch is read: the
+    rows are all there once it has made them.
     """
     lengths = rows.lengths[positions]
-    encoded = {output: _Rows(len(positions)) for output in codecs}
+    counts = {output: vectors_a_row(reading.per[output], rows, positions) for output in codecs if output != TOKENS}
+    encoded = {
+        output: EncodedRows(on_device(codec, reading.model.device), counts.get(output, lengths))
+        for output, codec in codecs.items()
+    }
     if TOKENS in codecs:
-        encoded[TOKENS].add(codecs[TOKENS], torch.from_numpy(rows.inputs(positions)), lengths, np.arange(len(positions)))
-    wanted = {output: on_device(codec, reading.model.device) for output, codec in codecs.items() if output != TOKENS}
-    counts = {output: vectors_a_row(reading.per[output], rows, positions) for output in wanted}
-    layers = layers_of(list(wanted))
-    for chosen in length_batches(lengths, reading.batch_tokens) if wanted else ():
-        head_outputs, hidden = reading.read(rows, positions[chosen], layers, soft_targets=LOGITS in wanted)
-        _require_finite(head_outputs, rows, positions[chosen], reading.per.get(TRANSFORM, reading.per[LOGITS]))
-        for output, codec in wanted.items():
-            tensor = kept_of(output, head_outputs, hidden, lengths[chosen], reading.frozen)
-            encoded[output].add(codec, tensor, counts[output][chosen], chosen)
+        encoding(encoded[TOKENS].add, torch.from_numpy(rows.inputs(positions)), np.arange(len(positions)))
+    layers = layers_of(list(counts))
+
+    def encode(read: TeacherOutputs, chosen: Array) -> None:
+        for output in counts:
+            encoded[output].add(kept_of(output, *read, lengths[chosen], reading.frozen), chosen)
+
+    for chosen in length_batches(lengths, reading.batch_tokens) if counts else ():
+        read = reading.read(rows, positions[chosen], layers, soft_targets=LOGITS in counts)
+        _require_finite(read[0], rows, positions[chosen], reading.per.get(TRANSFORM, reading.per[LOGITS]))
+        encoding(encode, read, chosen)
         advance(int(lengths[chosen].sum()))
-    return {output: parts.columns() for output, parts in encoded.items()}
+    return encoded
 
 
 def _require_finite(head_outputs: Tensor, rows: PreparedRows, positions: Array, per: Per) -> None:
@@ -144,26 +155,29 @@ def sample(
     return {output: torch.cat(parts) for output, parts in vectors.items()}
 
 
-class _Rows:
-    """The planes of an output, row by row, put back into the unit's order."""
+class EncodedRows:
+    """The planes of an output: rows come batch by batch, and stand where the unit has them."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.pieces: dict[str, list[Array]] = {}
+    def __init__(self, codec: Codec, lengths: Array) -> None:
+        """`lengths` are the vectors (of maps: the tokens) of each row."""
+        self.codec, self.lengths = codec, lengths
+        self.starts = {plane: np.concatenate([[0], np.cumsum(counts)]) for plane, counts in codec.counts(lengths).items()}
+        self._planes: dict[str, Array] = {}
 
-    def add(self, codec: Codec, tensor: Tensor, lengths: Array, places: Array) -> None:
-        counts = codec.counts(lengths)
-        for plane, values in codec.encode(tensor, lengths).items():
-            pieces = self.pieces.setdefault(plane, [np.empty(0)] * self.size)
-            rows = np.split(values.cpu().numpy(), np.cumsum(counts[plane])[:-1])
-            for place, piece in zip(places.tolist(), rows, strict=True):
-                pieces[place] = piece
+    def add(self, tensor: Tensor, chosen: Array) -> None:
+        """Encode the rows at these places of the unit."""
+        for plane, encoded in self.codec.encode(tensor, self.lengths[chosen]).items():
+            starts, values = self.starts[plane], encoded.cpu().numpy()
+            if plane not in self._planes:
+                self._planes[plane] = np.empty((int(starts[-1]), values.shape[1]), values.dtype)
+            place, first = self._planes[plane], 0
+            for start, stop in zip(starts[chosen].tolist(), starts[chosen + 1].tolist(), strict=True):
+                place[start:stop] = values[first : first + stop - start]
+                first += stop - start
 
     def columns(self) -> dict[str, Column]:
-        return {
-            plane: Column(np.concatenate(pieces), np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]))
-            for plane, pieces in self.pieces.items()
-        }
+        """What a shard holds of them."""
+        return {plane: Column(values, self.starts[plane]) for plane, values in self._planes.items()}
 
 
 def kept_of(

@@ -33,7 +33,8 @@ from distill.store.replay.embeddings import replays_embeddings
 from distill.store.replay.registry import replay_weights
 from distill.store.shards import Column, map_shard, write_shard
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.forward import Reading, Teacher, encode_unit, sample
+from distill.targets.materialization.behind import Behind
+from distill.targets.materialization.forward import EncodedRows, Reading, Teacher, encode_unit, sample
 from distill.targets.materialization.outputs import MaterializeSpec, kept_in, resolve, settled
 from distill.targets.materialization.previous import KeptShard, PreviousSet
 from distill.targets.materialization.unit_pool import Pool
@@ -123,21 +124,31 @@ class Materializer:
         units = self.missing() if units is None else units
         computed = sum(map(self.read, units))
         with token_bar(computed) as bar:
-            for unit in units:
-                self.compute(unit, bar.update)
-                after_unit()
+            self.compute(units, bar.update, after_unit)
         return Work(computed, self.tokens)
 
-    def compute(self, unit: Unit, advance: Callable[[int], object] = lambda _: None) -> None:
-        """Write a file for each output of a unit."""
-        rows, ids = self.rows[unit.split], self.rows[unit.split].ids[unit.positions]
-        wanted = {output: self.codecs[output] for output in unit.compute}
-        columns = encode_unit(self.reading, rows, unit.positions, wanted, advance)
-        columns |= {output: self.base.copy(unit.split, output, self.codecs[output], ids) for output in unit.copy}
-        for output, planes in columns.items():
+    def compute(
+        self,
+        units: Sequence[Unit],
+        advance: Callable[[int], object] = lambda _: None,
+        after_unit: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write a file for each output of these units: while the teacher reads, threads encode and write what it read before."""
+        with Behind("write") as writing, Behind("encode") as encoding:
+            for unit in units:
+                wanted = {output: self.codecs[output] for output in unit.compute}
+                encoded = encode_unit(self.reading, self.rows[unit.split], unit.positions, wanted, advance, encoding)
+                encoding(writing, self._write, unit, encoded, after_unit)
+
+    def _write(self, unit: Unit, encoded: Mapping[str, EncodedRows], after_unit: Callable[[], None]) -> None:
+        ids = self.rows[unit.split].ids[unit.positions]
+        for output in unit.outputs:
             codec, path = self.codecs[output], self.file(unit, output)
+            there = output in encoded
+            planes = encoded[output].columns() if there else self.base.copy(unit.split, output, codec, ids)
             write_shard(path, output, ids, planes, codec.name, codec.statistics)
             self.pool.keep(path)
+        after_unit()
 
     def assemble(self, folder: Path) -> None:
         """Build the target set in an empty folder from the finished units and what stays of the base."""

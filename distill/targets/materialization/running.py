@@ -26,9 +26,11 @@ def run_teacher(
     device = model.device
     inputs = {name: tensor.to(device) for name, tensor in batch.items()}
     mask = inputs.get("attention_mask")
+    places = None if mask is None else mask.flatten().nonzero().squeeze(1)
 
     def real(states: Tensor) -> Tensor:
-        return states.flatten(0, 1) if mask is None else states[mask.bool()]
+        tokens = states.flatten(0, 1)
+        return tokens if places is None else tokens.index_select(0, places)
 
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         outputs = (model if where is None else model.base_model)(**inputs, output_hidden_states=bool(layers))
