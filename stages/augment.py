@@ -17,8 +17,9 @@ from distill.params.augmentations import AugmentationSettings
 def main(name: str) -> None:
     """Write the training rows of a data set, and copies of them with other words, as the data set NAME."""
     settings = load_entry(PARAMS, "augmentations", name, AugmentationSettings)
-    from distill.augmentation.augment import Chunks, chunks_key, write_augmented
+    from distill.augmentation.augment import write_augmented
     from distill.augmentation.augmenter import open_augmenter
+    from distill.augmentation.chunks import Chunks, chunks_key
     from distill.data.dataset import Dataset
 
     dataset = Dataset.open(Path("data/prepared", settings.of))

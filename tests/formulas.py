@@ -31,6 +31,8 @@ JOB = MaterializeSpec(hidden=(0, 2, -1), cls=(2, 3), attention=(2, -1), relation
 VARIANTS: dict[str, dict[str, Any]] = {
     "supervised": {},
     "hinton": {},
+    "logit_mse": {"hard_weight": 0.4},
+    "annealing_kd": {"max_temperature": 4},
     "distilbert": {},
     "tinybert-intermediate": {"stage": "intermediate", "attention_weight": 0.5, "embedding_weight": 2.0},
     "tinybert-prediction": {"stage": "prediction", "temperature": 2.0, "hard_weight": 0.3},
@@ -234,6 +236,8 @@ class Formulas:
     """Whether soft targets of a masked language model are those of all tokens."""
     groups: Tensor | None = None
     """Ranking: (batch,) the query that each row is of."""
+    progress: float = 0.0
+    """The share of all steps that is done."""
     labels_expected: float | None = None
     """How many of the lines should have a label; by default as many as have one."""
 
@@ -275,6 +279,12 @@ class Formulas:
             p, log_q = (t / temperature).softmax(-1), (s / temperature).log_softmax(-1)
             found.append((p * (p.log() - log_q)).sum() * temperature**2 if entropy else -(p * log_q).sum())
         return torch.stack(found).mean()
+
+    def squared(self, share: float = 1.0) -> Tensor:
+        """The squared error from a share of the teacher's logits; of multi-label from that of "yes", for that of "no" is 0."""
+        if self.task == "multi-label":
+            return ((self.own.logits - share * self.theirs.logits) ** 2).mean() / 2
+        return torch.stack([((s - share * t) ** 2).mean() for s, t, _ in self.lines()]).mean()
 
     def queries(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Of each query its passages' scores, the student's and the teacher's, and their labels."""
@@ -341,6 +351,10 @@ class Formulas:
                 return self.hard()
             case "hinton":
                 return 0.5 * self.hard() + 0.5 * self.soft(4.0)
+            case "logit_mse":
+                return self.squared() + 0.4 * self.hard()
+            case "annealing_kd":
+                return self.squared((1 + int(4 * self.progress)) / 4)
             case "distilbert":
                 return 5 * self.soft(2.0) + 2 * self.hard() + self.cosine()
             case "tinybert-intermediate":

@@ -54,14 +54,20 @@ class Augmenter:
         `advance` is told the number of places that the model has refilled, after each batch.
         """
         located = locate(self.tokenizer, texts, self.max_length)
-        draws = [self._draw(key, part, len(text.words)) for key, text in zip(keys, located, strict=True)]
-        candidates = self._candidates(located, draws, advance)
         return [
-            [written(text, replaced, choice, options) for replaced, choice in zip(draw.replaced, draw.choice, strict=True)]
-            for text, draw, options in zip(located, draws, candidates, strict=True)
+            [written(text, replaced, choice, options) for replaced, choice in zip(draws.replaced, draws.choice, strict=True)]
+            for text, (draws, options) in zip(located, self.candidates_of(located, keys, part, advance), strict=True)
         ]
 
-    def _draw(self, key: int, part: int, words: int) -> Draws:
+    def candidates_of(
+        self, located: Sequence[Located], keys: Sequence[int], part: int, advance: Callable[[int], object]
+    ) -> list[tuple[Draws, dict[int, list[str]]]]:
+        """Of each text its draws, and the candidates of each word that some copy replaces, by the word's number."""
+        draws = [self.draw(key, part, len(text.words)) for key, text in zip(keys, located, strict=True)]
+        return list(zip(draws, self._candidates(located, draws, advance), strict=True))
+
+    def draw(self, key: int, part: int, words: int) -> Draws:
+        """What happens to so many words of a part of a row in each copy."""
         rng = np.random.default_rng([self.seed, key, part])
         return Draws(rng.random((self.copies, words)) < self.probability, rng.random((self.copies, words)))
 

@@ -1,7 +1,7 @@
 """Losses between logits, and against a teacher's distributions that are kept in part. Means are over rows."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,6 +30,18 @@ def soft_cross_entropy(
     Jiao et al. 2020 (arXiv 1909.10351), eq. 10, which has no factor T².
     """
     return functional.cross_entropy(student.float() / temperature, functional.softmax(teacher.float() / temperature, dim=-1))
+
+
+def logit_mse(
+    student: Float[Tensor, "rows classes"], teacher: Float[Tensor, "rows classes"], counted: Bool[Tensor, "rows classes"]
+) -> Float[Tensor, ""]:
+    """(z_s − z_t)², averaged over the classes of each row that are `counted`, and over rows.
+
+    Kim et al. 2021 (arXiv 2105.08919), who sum over classes. T²·KL for T → ∞ is half of it, of logits whose mean over classes is
+    taken off first; this one compares logits as they are.
+    """
+    errors = (student.float() - teacher.float()).square() * counted
+    return (errors.sum(dim=1) / counted.sum(dim=1)).mean()
 
 
 def topk_kl(

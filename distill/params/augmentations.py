@@ -10,7 +10,9 @@ from distill.core.settings import Positive, Strict
 class AugmentationSettings(Strict):
     """A data set with reworded copies of its training rows (Jiao 2020, algorithm 1). Whatever takes a `dataset` takes its name.
 
-    The copies have no label: a student learns from what its teacher says of them.
+    The copies have no label: a student learns from what its teacher says of them. Of token-classification they have the tags of
+    their rows: a word of an entity gives way to one of the same tag in other rows. Of question-answering a copy asks another
+    question of the same context: one with other words, one of another context, or a sentence of this one with a blank.
     """
 
     of: str
@@ -27,5 +29,5 @@ class AugmentationSettings(Strict):
     probability: Annotated[float, Field(ge=0, le=1)] = 0.4
     """That a word is replaced (p)."""
     limit: Positive | None = None
-    """The most training rows that are reworded, a seeded sample. The others stay in the data set as they are."""
+    """The most training rows, or questions, that are reworded, a seeded sample. The others stay in the data set as they are."""
     seed: Annotated[int, Field(ge=0)] = 1

@@ -206,5 +206,10 @@ def names_entities(tags: Iterable[str]) -> bool:
 
 PER_ROW = tuple(name for name, spec in TASK_SPECS.items() if spec.logits_per == "row")
 """Tasks of one answer a row: another tokenizer's student can learn from its logits."""
-REWORDED = tuple(name for name in PER_ROW if not TASK_SPECS[name].groups)
-"""Tasks whose rows' words can be replaced: a reworded query would be another query."""
+NOT_REWORDED = {
+    "ranking": "a query with other words is another query",
+    "masked-lm": "the text is its own label: give more text",
+    "causal-lm": "the text is its own label: give more text",
+}
+"""Tasks whose rows cannot be reworded, and why."""
+REWORDED = tuple(name for name in TASK_SPECS if name not in NOT_REWORDED)

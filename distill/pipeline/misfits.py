@@ -6,7 +6,7 @@ from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
-from distill.params.task_specs import PER_ROW, REWORDED, TASK_SPECS
+from distill.params.task_specs import NOT_REWORDED, PER_ROW, REWORDED, TASK_SPECS
 from distill.pipeline.entries import Params
 
 AnySet = TargetSettings | GivenSettings | EnsembleSettings
@@ -38,7 +38,7 @@ def _augmentations(params: Params) -> Iterator[str]:
     for name, augmentation in params.augmentations.items():
         task = params.task(augmentation.of)
         if task not in REWORDED:
-            expected = f"expected one of: {', '.join(REWORDED)}"
+            expected = f"expected one of: {', '.join(REWORDED)}; {NOT_REWORDED[task]}"
             yield f"augmentations.{name}.of: '{augmentation.of}' is for {task}, {expected}"
         task = params.task(params.teachers[augmentation.masked_lm].dataset)
         if task != "masked-lm":

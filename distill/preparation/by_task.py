@@ -53,6 +53,14 @@ def _encode_texts(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Data
     return encode(tokenizer, rows.texts, rows.texts_pair, settings.max_length)
 
 
+def _encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
+    return encode_words(tokenizer, rows, settings.max_length)
+
+
+def _encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
+    return encode_questions(tokenizer, rows, settings.max_length, settings.stride)
+
+
 def _texts(rows: Rows) -> dict[str, Column]:
     return {"text": rows.texts} | ({"text_pair": rows.texts_pair} if rows.texts_pair is not None else {})
 
@@ -116,13 +124,13 @@ PREPARERS = {
     "multi-label": Preparer(map_several, number_label_sets, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "regression": Preparer(map_texts, number_scores, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "token-classification": Preparer(
-        map_words, number_tags, _same(_joined_words), encode_words, lambda rows: {"words": _alone(rows)}, _joined_words
+        map_words, number_tags, _same(_joined_words), _encode_words, lambda rows: {"words": _alone(rows)}, _joined_words
     ),
     "question-answering": Preparer(
         map_questions,
         lambda rows, *_: (rows, ("start", "end")),
         lambda rows: (rows, keys_of(rows.texts_pair or (), len(rows))),
-        encode_questions,
+        _encode_questions,
         lambda rows: {},
         _questions_and_hashes,
     ),

@@ -12,18 +12,18 @@ from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Answers, Rows
 from distill.data.tokenizers import Encoded, lengths_of
-from distill.params.datasets import DatasetSettings
 
 
-def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
+def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int, stride: int | None = None) -> Encoded:
     """Tokenize the question first, then as much of its context as there is room for, in as many windows as it takes.
 
-    Questions longer than a third of `max_length` are truncated, and counted. Of several answers the first that is whole in a
+    Windows overlap by `stride` tokens, by default as many as a question may have: longer ones than a third of `max_length` are
+    truncated, and counted. Of several answers the first that is whole in a
     window is the label. `columns` has `example` (the question's place among these rows) and `spans` (the characters of the
     context, a pair a token) too; `labels` are (windows, 2) int64. `counts` has `lost_answers`: questions none of whose answers
     is whole in a window.
     """
-    questions, contexts, max_length, stride = list(rows.texts), list(rows.texts_pair or ()), settings.max_length, settings.stride
+    questions, contexts = list(rows.texts), list(rows.texts_pair or ())
     share, special = max_length // 3, tokenizer.num_special_tokens_to_add(pair=True)
     room = max_length - share - special
     stride = min(share, room - 1) if stride is None else stride

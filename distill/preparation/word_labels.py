@@ -9,10 +9,9 @@ from distill.core.numeric import first_tokens
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, lengths_of, tokenize_truncated
-from distill.params.datasets import DatasetSettings
 
 
-def encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
+def encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> Encoded:
     """Tokenize words of some rows joined by blanks, so that a tokenizer that reads the blank before a word (RoBERTa's) finds it.
 
     `labels` have for each row a tag number a token,
@@ -21,7 +20,7 @@ def encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Datas
     """
     tokens: list[Any] = []
     labels: list[Any] = []
-    encodings, lost = tokenize_truncated(tokenizer, [" ".join(words) for words in rows.texts], None, settings.max_length)
+    encodings, lost = tokenize_truncated(tokenizer, [" ".join(words) for words in rows.texts], None, max_length)
     lost_tags = 0
     for words, given, encoding in zip(rows.texts, rows.labels, encodings, strict=True):
         numbers = np.full(len(words), UNLABELLED) if given is None else np.array(given)

@@ -1,6 +1,7 @@
 """All recipes by name: what params.yaml may say of students, for its schema."""
 
 from distill.params.students import StudentSettings
+from distill.recipes.annealing_kd import AnnealingKd
 from distill.recipes.cosine import Cosine
 from distill.recipes.distilbert import DistilBert
 from distill.recipes.divergence import Divergence
@@ -9,6 +10,7 @@ from distill.recipes.fitnets import FitNets
 from distill.recipes.hinton import Hinton
 from distill.recipes.leaf import Leaf
 from distill.recipes.listwise import Listwise
+from distill.recipes.logit_mse import LogitMse
 from distill.recipes.margin_mse import MarginMse
 from distill.recipes.minilm import MiniLm
 from distill.recipes.mobilebert import MobileBert
@@ -20,6 +22,8 @@ from distill.recipes.tinybert import TinyBert
 RECIPES: dict[str, type[StudentSettings]] = {
     "supervised": Supervised,
     "hinton": Hinton,
+    "logit_mse": LogitMse,
+    "annealing_kd": AnnealingKd,
     "distilbert": DistilBert,
     "tinybert": TinyBert,
     "mobilebert": MobileBert,

@@ -14,7 +14,7 @@ from distill.data.averaging import Kind
 from distill.losses.embeddings import VectorLoss, nested, principal_axes
 from distill.losses.hidden_states import cosine_distance
 from distill.losses.in_chunks import means_in_chunks
-from distill.losses.logits import soft_target_kl
+from distill.losses.logits import logit_mse, soft_target_kl
 from distill.models.attention import CapturedAttention, Projection, attention_relation
 from distill.params.students import Shapes, StudentSettings
 from distill.store.output_names import (
@@ -27,6 +27,7 @@ from distill.store.output_names import (
     projection_outputs,
 )
 from distill.tasks.base import Task
+from distill.tasks.question_answering import NOWHERE
 from distill.tasks.token_classification import real
 
 HARD_LABELS = "hard_labels"
@@ -74,6 +75,8 @@ class Step:
     """The student's scores before mask and softmax, by layer, counted from 1; those that terms ask for."""
     current_layer: int | None = None
     """The layer, from 0, that is being trained; None if all are."""
+    progress: float = 0.0
+    """The share of all optimizer steps that is done, 0 ≤ p < 1."""
     groups: Int[Tensor, " vectors"] | None = None
     """Ranking: which group each row is of, whose rows are all here; None of other tasks."""
     weights: Float[Tensor, " vectors"] | None = None
@@ -140,6 +143,16 @@ def soft_targets(weight: float, temperature: float, loss: LogitsLoss = soft_targ
         return loss(step.logits, step.teacher_logits, temperature)
 
     return Term(name, weight, compare, reads=(LOGITS,))
+
+
+def logit_term(share: Callable[[Step], float] = lambda _: 1.0) -> Term:
+    """The squared error of the student's logits from a share of the teacher's; padding is no class of a window."""
+
+    def compare(step: Step) -> Tensor:
+        teacher = step.teacher_logits
+        return logit_mse(step.logits, share(step) * teacher, teacher > NOWHERE)
+
+    return Term("logits", 1.0, compare, reads=(LOGITS,))
 
 
 def vector_term(name: str, loss: VectorLoss, axes: Tensor | None = None) -> Term:

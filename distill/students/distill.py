@@ -97,6 +97,7 @@ def objective_of(
             hidden=outputs.hidden_states or (),
             attention=attention,
             current_layer=batch.get("current_layer"),
+            progress=batch.get("progress", 0.0),
             gaps="gaps" in batch,
             shares=shares(batch),
         )

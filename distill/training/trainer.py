@@ -210,7 +210,8 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The loss of a batch; its terms are added up for the log."""
-        loss, terms = model({**inputs, "current_layer": self.enter_stage()})
+        progress = self.state.global_step / self.state.max_steps
+        loss, terms = model({**inputs, "current_layer": self.enter_stage(), "progress": progress})
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, torch.zeros((), device=loss.device)) + value
         self.batches += 1

@@ -11,32 +11,20 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from distill.augmentation import augment as augmentation
-from distill.augmentation.augment import Chunks, chunks_key, read_texts, write_augmented
+from distill.augmentation import texts as augmentation
+from distill.augmentation.augment import write_augmented
 from distill.augmentation.augmenter import Augmenter, open_augmenter
+from distill.augmentation.chunks import Chunks, chunks_key
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
-from distill.params.augmentations import AugmentationSettings
+from distill.params.task_specs import NOT_REWORDED
 from distill.preparation.prepare import write_dataset
 from tests import tiny
+from tests.augmentation.conftest import SETTINGS
 from tests.command_line import contents
-from tests.words import masked_lm
 
 SPLITS = {"train": 40, "validation": 12, "test": 12}
-SETTINGS = AugmentationSettings(of="news", masked_lm="corpus", copies=4, candidates=5)
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A masked language model of the tiny words."""
-    tokenizer = tiny.masking_tokenizer()
-    return tiny.save(masked_lm(vocabulary=len(tokenizer)), tmp_path_factory.mktemp("teachers") / "bert", tokenizer)
-
-
-@pytest.fixture(scope="module")
-def augmenter(teacher: Path) -> Augmenter:
-    return open_augmenter(teacher, 10, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +71,7 @@ def test_rows_keep_their_place_and_label_copies_without_a_label_follow_and_all_i
         np.testing.assert_array_equal(getattr(after, part)[: len(before)], getattr(before, part))
     np.testing.assert_array_equal(after.tokens[: len(before.tokens)], before.tokens)
     assert (after.labels[len(before) :] == UNLABELLED).all()
-    assert read_texts(more).texts[: len(before)] == read_texts(dataset).texts
+    assert more.texts("train")["text"][: len(before)] == dataset.texts("train")["text"]
     assert (told["rows"], told["tokens"]) == (len(after), len(after.tokens))
     assert told["transfer_rows"] == (after.labels == UNLABELLED).sum() == told["counts"]["copies"]
     assert sum(told["rows_a_label"].values()) == 40
@@ -175,8 +163,8 @@ def test_both_texts_of_a_pair_are_reworded_and_ids_are_those_of_the_tokenizer_th
     dataset = pairs(tmp_path / "teachers", masking)
     foreign = [pairs(tmp_path / f"{i}", each, masking) for i, each in enumerate((masking, words))]
     after = augmented(tmp_path / "new", dataset, augmenter)
-    given, made = read_texts(dataset), read_texts(after)
-    for new, old in ((made.texts, given.texts), (made.texts_pair, given.texts_pair)):
+    given, made = dataset.texts("train"), after.texts("train")
+    for new, old in ((made[name], given[name]) for name in ("text", "text_pair")):
         assert new[:40] == old
         assert set(new[40:]) - set(old)
     rows = after.rows("train")
@@ -187,9 +175,9 @@ def test_both_texts_of_a_pair_are_reworded_and_ids_are_those_of_the_tokenizer_th
     assert (others[1].tokens != rows.tokens).any()
 
 
-@pytest.mark.parametrize("task", ["token-classification", "question-answering", "masked-lm"])
+@pytest.mark.parametrize("task", ["ranking", "masked-lm"])
 def test_other_tasks_are_refused_by_name(tmp_path, augmenter, task):
-    with pytest.raises(UserError, match=f"is for {task}, expected one of: sequence-classification, multi-label, regression"):
+    with pytest.raises(UserError, match=f"is for {task}, expected one of: sequence-classification, .*; {NOT_REWORDED[task]}"):
         augmented(tmp_path / "new", data(tmp_path, task), augmenter)
 
 

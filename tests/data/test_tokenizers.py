@@ -13,7 +13,6 @@ from distill.data import tokenizers as tokenization
 from distill.data.rows import Rows
 from distill.data.tokenizers import encode, load_tokenizer, tokenize_truncated, vocabulary_size
 from distill.preparation.word_labels import encode_words
-from tests import tiny
 from tests.words import byte_pieces, wordpiece
 
 CLS, SEP = 2, 3
@@ -79,7 +78,7 @@ def test_each_text_is_tokenized_once(monkeypatch):
     assert sorted(seen) == ["sea rock", "star", "sun", "sun moon sea"]
     seen.clear()
     rows = Rows([["sun", "moon", "red"], ["sea"]], None, np.array([None, None], object), np.arange(2))
-    assert encode_words(fast, rows, tiny.settings("token-classification", max_length=4), "").truncated_rows == 1
+    assert encode_words(fast, rows, 4).truncated_rows == 1
     assert seen == ["sun moon red", "sea"]
 
 

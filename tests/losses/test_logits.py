@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.losses.logits import sampled_cross_entropy, soft_cross_entropy, soft_target_kl, topk_kl
+from distill.losses.logits import logit_mse, sampled_cross_entropy, soft_cross_entropy, soft_target_kl, topk_kl
 from distill.store.codecs.vocabulary import decode_sample, decode_top_k, row_generator, sample, top_k
 from tests.numeric import check_gradient
 
@@ -138,3 +138,23 @@ def test_the_mean_gradient_over_many_draws_is_that_of_the_full_kl():
     deviation = (p * (1 - p) / 8 / 3000).sqrt() / 2
     assert (error <= 4.5 * deviation + 1e-6).all()
     torch.testing.assert_close(gradients.std(0) / 3000**0.5, deviation, rtol=0.1, atol=5e-5)
+
+
+def test_squared_error_of_logits_is_the_mean_over_what_counts():
+    student, teacher = (torch.randn(4, 3) for _ in range(2))
+    every = torch.ones(4, 3, dtype=torch.bool)
+    expected = torch.stack([((s.double() - t.double()) ** 2).mean() for s, t in zip(student, teacher, strict=True)]).mean()
+    torch.testing.assert_close(logit_mse(student, teacher, every).double(), expected, rtol=1e-6, atol=0)
+    wider = torch.cat([torch.ones(4, 2, dtype=torch.bool), torch.zeros(4, 1, dtype=torch.bool)], dim=1)
+    torch.testing.assert_close(logit_mse(student, teacher, wider), logit_mse(student[:, :2], teacher[:, :2], every[:, :2]))
+    check_gradient(lambda own: logit_mse(own, teacher, every), lambda own: (own - teacher.double()).square().mean(), student)
+    equal = teacher.clone().requires_grad_()
+    loss = logit_mse(equal, teacher, every)
+    loss.backward()
+    assert (loss.item(), float(equal.grad.abs().max())) == (0.0, 0.0)
+
+
+def test_soft_targets_of_a_high_temperature_are_half_the_squared_error_of_centred_logits():
+    student, teacher = (part - part.mean(dim=1, keepdim=True) for part in torch.randn(2, 5, 4).double())
+    expected = logit_mse(student, teacher, torch.ones(5, 4, dtype=torch.bool)) / 2
+    torch.testing.assert_close(soft_target_kl(student, teacher, 200.0), expected, rtol=2e-2, atol=0)

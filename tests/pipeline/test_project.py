@@ -146,9 +146,9 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
         (
             COMPOSED,
             "augmentations.most.of",
-            "tags",
-            ": 'tags' is for token-classification, expected one of: sequence-classification, multi-label, regression, "
-            "sentence-embedding",
+            "corpus",
+            ": 'corpus' is for masked-lm, expected one of: sequence-classification, multi-label, regression, "
+            "token-classification, question-answering, sentence-embedding; the text is its own label: give more text",
         ),
         (
             COMPOSED,

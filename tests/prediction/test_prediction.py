@@ -125,7 +125,7 @@ def test_tokens_are_those_of_transformers(name: str, tmp_path: Path) -> None:
             require_tokens_of(tokenizer, found, text, pair)
     found = encoder.windows(texts, pairs, 17)
     rows = Rows(texts, pairs, np.full(len(texts), None), np.arange(len(texts)))
-    expected = encode_questions(tokenizer, rows, tiny.settings("question-answering", max_length=17), "").columns
+    expected = encode_questions(tokenizer, rows, 17).columns
     assert [window.row for window in found] == expected["example"]
     for field, key in {"ids": "input_ids", "types": "token_type_ids", "spans": "spans"}.items():
         assert [getattr(window, field) is None for window in found] == [key not in expected] * len(found)

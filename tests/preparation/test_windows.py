@@ -14,7 +14,6 @@ from distill.data.rows import Answers, Rows
 from distill.data.tokenizers import Encoded
 from distill.preparation.windows import encode_questions, places
 from distill.tasks.question_answering import best_match
-from tests import tiny
 from tests.scripts import TOKENIZERS
 
 CLS, SEP = 2, 3
@@ -28,8 +27,7 @@ def answer(text: str, context: str = CONTEXT) -> Answers:
 def windows(tokenizer: PreTrainedTokenizerFast, *answers: Answers | None, question: str = "w1 w2", **how: Any) -> Encoded:
     count = len(answers)
     rows = Rows([question] * count, [CONTEXT] * count, np.fromiter(answers, object), np.arange(count))
-    settings = tiny.settings("question-answering", **{"max_length": 11, "stride": 2, **how})
-    return encode_questions(tokenizer, rows, settings, "train")
+    return encode_questions(tokenizer, rows, **{"max_length": 11, "stride": 2, **how})
 
 
 def test_windows_have_the_question_first_and_share_the_stride_and_long_questions_are_truncated_to_a_third(tokenizer):
@@ -122,7 +120,7 @@ def test_answers_of_every_script_are_found_and_read_back_right_though_tokenizers
     contexts = [frame.format(answer) for frame, answer in SCRIPTS]
     answers = np.fromiter((Answers((answer,), (frame.index("{"),)) for frame, answer in SCRIPTS), object)
     rows = Rows(["?"] * len(contexts), contexts, answers, np.arange(len(contexts)))
-    encoded = encode_questions(fast, rows, tiny.settings("question-answering", max_length=longest), "")
+    encoded = encode_questions(fast, rows, longest)
     found = set()
     for row, spans, label in zip(encoded.columns["example"], encoded.columns["spans"], encoded.labels, strict=True):
         if label[1] > 0:
@@ -136,7 +134,7 @@ def test_answers_of_every_script_are_found_and_read_back_right_though_tokenizers
 
 def test_an_answer_of_which_nothing_has_a_token_is_lost():
     given = Rows(["?"], ["a \u200d b"], np.fromiter([Answers(("\u200d",), (2,))], object), np.arange(1))
-    encoded = encode_questions(TOKENIZERS[0](), given, tiny.settings("question-answering", max_length=20), "")
+    encoded = encode_questions(TOKENIZERS[0](), given, 20)
     assert (encoded.labels.tolist(), encoded.counts["lost_answers"]) == ([[UNLABELLED] * 2], 1)
 
 
@@ -144,7 +142,7 @@ def test_an_answer_of_which_nothing_has_a_token_is_lost():
 def test_a_long_question_is_cut_between_characters(make):
     fast, given = make(), Rows(["😀" * 20], ["paris 😀"], np.fromiter([None], object), np.arange(1))
     for longest in (8, 9, 10, 11, 12):
-        encoded = encode_questions(fast, given, tiny.settings("question-answering", max_length=longest, stride=0), "")
+        encoded = encode_questions(fast, given, longest, stride=0)
         outside = (encoded.columns["spans"][0][:, 0] < 0).sum()
         assert outside <= longest // 3 + fast.num_special_tokens_to_add(pair=True)
 
@@ -172,12 +170,11 @@ def test_random_answers_are_found_in_some_window_and_read_back(tokenizer, longes
         contexts.append(" ".join(words))
         answers.append(Answers((text,), (len(" ".join([*words[:first], ""])),)))
     rows = Rows(questions, contexts, np.fromiter(answers, object), np.arange(40))
-    settings = tiny.settings("question-answering", max_length=longest)
     if longest == 4:
         with pytest.raises(UserError, match="stride"):
-            encode_questions(tokenizer, rows, settings, "train")
+            encode_questions(tokenizer, rows, longest)
         return
-    encoded = encode_questions(tokenizer, rows, settings, "train")
+    encoded = encode_questions(tokenizer, rows, longest)
     assert encoded.lengths.max() <= longest
     covered: dict[int, set[int]] = {}
     found = set()

@@ -15,7 +15,6 @@ from distill.data.dataset import UNLABELLED as NO
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded
 from distill.preparation.word_labels import encode_words
-from tests import tiny
 from tests.words import byte_pieces
 
 
@@ -30,7 +29,7 @@ def pieces() -> PreTrainedTokenizerFast:
 
 def encoded(tokenizer: PreTrainedTokenizerFast, rows: list[list[str]], tags: list[Any], longest: int = 20) -> Encoded:
     made = Rows(rows, None, np.fromiter(tags, object), np.arange(len(rows)))
-    return encode_words(tokenizer, made, tiny.settings("token-classification", max_length=longest), "train")
+    return encode_words(tokenizer, made, longest)
 
 
 def labels_of(tokenizer: PreTrainedTokenizerFast, words: list[str], tags: list[int] | None) -> list[int]:

@@ -38,6 +38,9 @@ KEPT = {"hidden": [0, 2, 3, 4], "cls": [2], "attention": [2, 4], "relations": [4
 CELLS = {
     "supervised": {"recipe": "supervised"},
     "hinton": {"recipe": "hinton"},
+    "logit_mse": {"recipe": "logit_mse"},
+    "annealing_kd": {"recipe": "annealing_kd", "max_temperature": 1},
+    "annealing-then": {"recipe": "supervised", "init": {"from": "data/students/annealing_kd"}},
     "distilbert": {"recipe": "distilbert"},
     "pkd": {"recipe": "pkd"},
     "fitnets": {"recipe": "fitnets"},

@@ -83,6 +83,19 @@ def test_offline_loss_and_gradients_equal_those_with_the_live_teacher(problems, 
         assert all(value.isfinite() for value in values.values())
 
 
+@pytest.mark.parametrize("task", tiny.TASKS)
+@pytest.mark.parametrize("progress", [0.3, 0.99])
+def test_annealed_logits_are_those_of_the_live_teacher_whatever_is_done(problems, task, progress):
+    problem = problems(task)
+    student, objective, collator = problem.setup("annealing_kd")
+    batch = collator([0, 3, 7, 11])
+    expected = live_loss(task, "annealing_kd", student, problem.teacher, batch, None, progress=progress)
+    loss, _ = loss_of(objective, student, {**batch, "progress": progress})
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
+    assert close(gradients(objective, student, loss), gradients(objective, student, expected).float())
+    assert (loss - loss_of(objective, student, batch)[0]).abs() > 1e-3
+
+
 @pytest.mark.parametrize(("task", "variant"), GRID)
 def test_padding_order_and_parts_of_a_batch_change_nothing(problems, task, variant):
     """The parts have unequally many rows, tokens and labels, and one has no label."""

@@ -37,6 +37,8 @@ def shapes(depths=(2, 4), widths=(24, 24), heads=(6, 6)) -> Shapes:
         ("supervised", {}, (2, 4), Needs(), ()),
         ("hinton", {}, (2, 4), Needs(logits=True), ()),
         ("hinton", {"alpha": 1.0}, (2, 4), Needs(), ()),
+        ("logit_mse", {}, (2, 4), Needs(logits=True), ()),
+        ("annealing_kd", {}, (2, 4), Needs(logits=True), ()),
         ("distilbert", {}, (2, 4), Needs(logits=True, hidden=(4,)), ()),
         ("distilbert", {"soft_weight": 0.0}, (2, 4), Needs(hidden=(4,)), ()),
         ("distilbert", {}, (4, 12), Needs(logits=True, hidden=(12,)), ()),
@@ -137,6 +139,7 @@ def test_layers_that_cannot_be_paired_are_refused(recipe, settings, depths, comp
         ("minilm", {"version": 1, "attention_weight": 0.0, "value_weight": 0.0}, NOTHING),
         ("minilm", {"query_weight": 0.0, "key_weight": 0.0, "value_weight": 0.0}, NOTHING),
         *((recipe, {}, "students.s.stage: is missing") for recipe in ("mobilebert", "tinybert")),
+        ("annealing_kd", {"max_temperature": 0}, "students.s.max_temperature: expected greater than or equal to 1, got 0"),
         ("tinybert", {"stage": "both"}, "students.s.stage: expected 'intermediate' or 'prediction', got 'both'"),
         ("tinybert", {**INTERMEDIATE, "layer_map": [0, 3]}, "layer_map.0: expected greater than or equal to 1, got 0"),
         ("tinybert", {**INTERMEDIATE, "layer_map": []}, "layer_map"),
@@ -219,6 +222,13 @@ def test_other_widths_are_compared_through_one_projection():
 def test_the_last_layer_of_the_student_is_compared_by_minilm():
     for version in (1, 2):
         assert {term.reads_student_attention for term in terms_of(student("minilm", version=version), shapes())} == {(2,)}
+
+
+def test_annealed_logits_grow_in_equal_steps_to_their_size():
+    annealing = student("annealing_kd", max_temperature=4)
+    shares = [annealing.share(step / 8) for step in range(8)]
+    assert shares == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+    assert student("annealing_kd", max_temperature=1).share(0.0) == 1.0
 
 
 def test_weights_of_pkd_are_the_papers():

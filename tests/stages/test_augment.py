@@ -19,14 +19,14 @@ augmentations:
   most: {of: more, masked_lm: bert, copies: 1, limit: 5}
   broken: {of: rows, masked_lm: bert, vectors: vectors.txt}
   headless: {of: rows, masked_lm: classifier}
-  tags: {of: tags, masked_lm: bert}
+  words: {of: words, masked_lm: bert}
   nothing: {of: no_rows, masked_lm: bert}
 """
 BAD = {
     "broken": "vectors.txt: line 2: expected a word and 2 numbers, got 'w2 1'; give a text file of word vectors",
     "headless": "data/teachers/classifier: has no masked-lm head",
-    "tags": "data/prepared/tags: is for token-classification, expected one of: sequence-classification, multi-label, regression, "
-    "sentence-embedding",
+    "words": "data/prepared/words: is for masked-lm, expected one of: sequence-classification, multi-label, regression, "
+    "token-classification, question-answering, sentence-embedding; the text is its own label: give more text",
     "nothing": "data/prepared/no_rows/dataset.json: is missing",
 }
 
@@ -37,7 +37,7 @@ def project(in_project: Callable[[str], Path]) -> Path:
     folder = in_project(PARAMS)
     tokenizer = tiny.masking_tokenizer()
     tiny.prepare_task(folder / "data/prepared/rows", "sequence-classification", sizes=(20, 6, 6))
-    tiny.prepare_task(folder / "data/prepared/tags", "token-classification", sizes=(20, 6, 6))
+    tiny.prepare_task(folder / "data/prepared/words", "masked-lm", sizes=(20, 6, 6))
     tiny.save(masked_lm(vocabulary=len(tokenizer)), folder / "data/teachers/bert", tokenizer)
     tiny.save(tiny.bert(), folder / "data/teachers/classifier", tokenizer)
     (folder / "vectors.txt").write_text("w1 1 0\nw2 1\n", encoding="utf-8")

@@ -365,3 +365,13 @@ def test_every_seed_is_a_run_and_the_best_is_the_student(tmp_path, dataset, stor
     for place in (folder, *(folder / "seeds").iterdir()):
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in place.iterdir()}
         assert not [path for path in place.iterdir() if path.suffix in {".bin", ".pt", ".pkl", ".pth"}]
+
+
+def test_terms_are_told_what_share_of_all_steps_is_done(few, few_targets, tmp_path, monkeypatch):
+    """54 rows in batches of 8, two a step: 4 steps an epoch."""
+    told, share = [], type(chosen := student_settings("annealing_kd", gradient_accumulation=2)).share
+    monkeypatch.setattr(type(chosen), "share", lambda own, progress: told.append(progress) or share(own, progress))
+    distil(few, few_targets, tmp_path, chosen, tiny.bert(hidden_dropout_prob=0.0))
+    assert len(told) == 3 * 7
+    assert sorted(set(told)) == [step / 12 for step in range(12)]
+    assert told == sorted(told)
