@@ -1,15 +1,19 @@
 """Tiny decoders, and a tokenizer of words that ends texts."""
 
+import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from distill.preparation.prepare import write_dataset
 from tests import tiny
+from tests.tiny import make_rows
 
 SPECIAL = ("<pad>", "<eos>", "<unk>", "<user>", "<assistant>", "<end>")
 FAMILIES = ("gpt2", "llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "opt")
@@ -48,3 +52,20 @@ def decoder(family: str = "gpt2", layers: int = 4, width: int = 16, seed: int = 
 def checkpoint(folder: Path, family: str = "gpt2", **config: Any) -> Path:
     """A decoder with its tokenizer on disk."""
     return tiny.save(decoder(family, **config), folder, tokenizer())
+
+
+def conversations(folder: Path, sizes: tuple[int, int, int] = (30, 8, 8)) -> Path:
+    """A prepared data set of conversations: what is said back is the words of the question, with a mark behind."""
+
+    def talk(rng: random.Random) -> list[dict[str, str]]:
+        words = " ".join(rng.choices(tiny.WORDS[:6], k=rng.randint(1, 4)))
+        return [{"role": "user", "content": words}, {"role": "assistant", "content": words}]
+
+    entry = tiny.settings("causal-lm", columns={"messages": "messages"}, max_length=16)
+    tables = {}
+    for number, (split, count) in enumerate(zip(("train", "validation", "test"), sizes, strict=True)):
+        rng = random.Random(number)
+        tables[split] = pa.table({"messages": [talk(rng) for _ in range(count)]})
+    folder.mkdir(parents=True)
+    write_dataset(folder, *make_rows(tables, "talks", entry), entry, tokenizer(chat_template=TEMPLATE))
+    return folder

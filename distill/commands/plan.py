@@ -101,6 +101,7 @@ def text(name: str, content: Mapping[str, Any]) -> str:
         f"codec {codec['name']}: {codec['bytes_a_value']:.3f} bytes a value of hidden states, of whose variance it loses "
         f"{codec['variance_lost']:g}",
         *_attention(content["attention"], codec["name"]),
+        *_distributions(content.get("distributions")),
     ]
     if content["outputs"].get("hidden-00", {}).get("source"):
         lines.append("hidden-00: by the config; the targets stage tries replay on a row, and stores the state if it differs")
@@ -176,6 +177,21 @@ def _attention(attention: Mapping[str, Any], codec: str) -> list[str]:
     layers = ", ".join(map(str, attention["layers"]))
     note = "replay adds to the time of a training step (`make bench` measures it), stored maps do not"
     return ["", f"what attention of layers {layers} adds to the set:", *aligned(rows), note]
+
+
+def _distributions(found: Mapping[str, Any] | None) -> list[str]:
+    """The ways to keep a decoder's distributions."""
+    if found is None:
+        return []
+    rows = [("a decoder's distributions", "bytes a token", "what students learn")]
+    learnt = {
+        "replay": "all: any divergence and temperature",
+        "top-k": "forward-kl at temperature 1, biased: of the rest its mass alone is known",
+        "draws": "forward-kl at temperature 1, right on average, noisy",
+    }
+    for way, size in found["bytes_a_token"].items():
+        rows.append((way, f"{size:,}", next(text for kind, text in learnt.items() if f"logits_as: {kind}" in way)))
+    return ["", *aligned(rows), f"here logits_as is {found['kept']}"]
 
 
 def _size(count: int) -> str:

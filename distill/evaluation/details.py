@@ -93,6 +93,17 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """How a decoder goes on with a test row, the likeliest token after the other."""
+
+    before: str
+    """What it read, the end of it."""
+    text: str
+    """What the row says there."""
+    said: str
+
+
+@dataclass(frozen=True)
 class Detail:
     """Empty or None where a task has no such thing (docs/tasks.md)."""
 
@@ -107,6 +118,8 @@ class Detail:
     coverage: tuple[Coverage, ...] = ()
     answered: Answered | None = None
     """Of a student."""
+    continuations: tuple[Continuation, ...] = ()
+    """Of a decoder."""
 
     def to_json(self) -> str:
         """Sorted keys; the same bytes for the same content."""

@@ -12,6 +12,7 @@ from distill.core.arrays import Array
 from distill.core.devices import best_device
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
+from distill.evaluation.continuations import continuations
 from distill.evaluation.describe import detail_of
 from distill.evaluation.details import Detail
 from distill.evaluation.retention import over_seeds, retention, size
@@ -40,7 +41,7 @@ def measure_teacher(folder: Path, dataset: Dataset) -> tuple[dict[str, Any], Det
     kept = predict(model.to(best_device()), task, split.rows, f"evaluate {folder.name}")
     scores = {**_about(dataset, task.judge(kept, split)), **size(model, folder), **task.measures(kept, split)}
     scores |= _fitted(model, dataset)
-    return scores, detail_of(task, kept, split, tokenizer)
+    return scores, replace(detail_of(task, kept, split, tokenizer), **_continued(task, model, tokenizer, split, dataset))
 
 
 def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: Sequence[int]) -> Measured:
@@ -73,6 +74,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
             outputs = predict(model, task, validation.rows, f"validate {folder.name}")
             sure = judged["validation", str(seed)] = task.judged(outputs, validation)
             detail = replace(_detail(task, kept, split, tokenizer, teacher), coverage=coverage(own), answered=answered(sure, own))
+            detail = replace(detail, **_continued(task, model, tokenizer, split, dataset))
             shipped = {"shipped": runs[seed][dataset.metric]} if len(seeds) > 1 else {}
             shipped |= _fitted(model, dataset) | _cascade(dataset, judged, str(seed))
     rows = np.array([judged["test", str(seed)].rows for seed in runs])
@@ -122,6 +124,13 @@ def _detail(
         return detail_of(task, kept, split, tokenizer, None if teacher is None else teacher.kept)
     seen = detail_of(task, teacher.rows_of(kept), teacher.split, tokenizer, teacher.kept)
     return replace(detail_of(task, kept, split, tokenizer), agreement=seen.agreement, examples=seen.examples)
+
+
+def _continued(
+    task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, split: EvaluationSplit, dataset: Dataset
+) -> dict[str, Any]:
+    """How a decoder goes on with test rows."""
+    return {"continuations": continuations(model, tokenizer, split, dataset.max_length)} if task.spec.causal else {}
 
 
 def _retained(task: Task, metric: str, judged: Array, compared: Array, teacher: TeacherAnswers | None) -> dict[str, float]:

@@ -30,10 +30,10 @@ def text_of(task: Task, line: int, split: EvaluationSplit, tokenizer: PreTrained
         word = rows.word(place) if task.spec.names_labels else [int(rows.tokens[place])]
         shown = _decoded(tokenizer, word) if task.spec.names_labels else "?"
         if task.spec.causal:
-            return f"{_end(_decoded(tokenizer, rows.tokens[rows.offsets[row] : place + 1].tolist()), SHOWN)} [{shown}]"
+            return f"{ending(_decoded(tokenizer, rows.tokens[rows.offsets[row] : place + 1].tolist()), SHOWN)} [{shown}]"
         before, after = rows.tokens[rows.offsets[row] : place], rows.tokens[place + len(word) : rows.offsets[row + 1]]
         left, right = (_decoded(tokenizer, part.tolist()) for part in (before, after))
-        return f"{_end(left, SHOWN // 2)} [{shown}] {_start(right, SHOWN // 2)}".strip()
+        return f"{ending(left, SHOWN // 2)} [{shown}] {_start(right, SHOWN // 2)}".strip()
     texts = [rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist() for row in task.rows_of(line, split)]
     parts = [_decoded(tokenizer, tokens) for tokens in texts]
     return _start("\n".join(part.partition("\n")[0] if task.spec.groups else part for part in parts))
@@ -63,7 +63,8 @@ def _cut(text: str, most: int) -> str:
     return (shown if text[len(shown)] == " " else shown.rpartition(" ")[0] or shown) + MORE
 
 
-def _end(text: str, most: int) -> str:
+def ending(text: str, most: int) -> str:
+    """A text's end, from a blank on if it has any."""
     shown = text[-most:]
     return text if len(text) <= most else f"… {shown.partition(' ')[2] or shown}"
 

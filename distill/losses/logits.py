@@ -1,7 +1,6 @@
-"""Losses between logits, and against a teacher's distributions that are kept in part. Means are over rows."""
+"""Losses between logits. Means are over rows."""
 
-import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -42,29 +41,3 @@ def logit_mse(
     """
     errors = (student.float() - teacher.float()).square() * counted
     return (errors.sum(dim=1) / counted.sum(dim=1)).mean()
-
-
-def topk_kl(
-    student: Float[Tensor, "rows vocabulary"],
-    ids: Int64[Tensor, "rows k"],
-    teacher_log_probabilities: Float[Tensor, "rows events"],
-) -> Float[Tensor, ""]:
-    """KL(teacher ‖ student) between k + 1 events: the teacher's k likeliest tokens, and any other (the last column).
-
-    A lower bound of the KL between the full distributions. At the temperature 1 only: the mass of "any other" is not known at
-    another one, and treating what was kept as the whole can turn the gradient around.
-    """
-    logits = student.float()
-    normalizer = logits.logsumexp(dim=1, keepdim=True)
-    others = logits.scatter(1, ids, -torch.inf).logsumexp(dim=1, keepdim=True)
-    events = torch.cat([logits.gather(1, ids), others], dim=1) - normalizer
-    return functional.kl_div(events, teacher_log_probabilities.float(), reduction="batchmean", log_target=True)
-
-
-def sampled_cross_entropy(student: Float[Tensor, "rows vocabulary"], draws: Int64[Tensor, "rows draws"]) -> Float[Tensor, ""]:
-    """−Σ_i w_i·log softmax(student)_i, where w_i is the share of the teacher's draws that fell on token i.
-
-    E[w] is the teacher's distribution, so the expected gradient is that of the full KL(teacher ‖ student); the value differs from
-    it by the teacher's entropy. Anshumann et al. 2025 (arXiv 2503.16870).
-    """
-    return -functional.log_softmax(student.float(), dim=1).gather(1, draws).mean()

@@ -128,6 +128,8 @@ class Shapes:
     """Gives vectors of training rows, (rows, teacher's size) fp32, from which a projection is made."""
     teacher_state_width: int | None = None
     """The width of what the output embedding of a language model multiplies."""
+    logits_as: str = "replay"
+    """What is kept of a decoder's distributions on training rows: all, by states, or as `top-k` or `draws` a part."""
 
     def require_equal_heads(self, what: str, remedy: str) -> None:
         """Refuse what compares attention head by head, where the student has not as many heads as the teacher."""
@@ -201,6 +203,12 @@ class StudentSettings(TrainingSettings):
 
     def require_comparable(self, shapes: Shapes) -> None:
         """Refuse a student that a term cannot compare with its teacher, whatever their depths."""
+
+    def not_in_part(self) -> str | None:
+        """Why a part of a decoder's distributions does not do for the recipe, and the setting that would; None if it does."""
+        if not self.trains_head or not (self.reads_hidden or self.needs(1, 1).logits):
+            return None
+        return f"recipe: {self.recipe} compares whole distributions; set recipe: divergence"
 
     @property
     def target_set(self) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from distill.core.settings import Strict
 
@@ -12,8 +12,8 @@ Split = Literal["train", "validation", "test"]
 class TargetSettings(Strict):
     """One target set: logits for every split, and the hidden states, attention maps and projections that are asked for.
 
-    Logits are kept in fp32, but those of masked-lm: a vocabulary is too wide, so they are replayed from what the teacher's head
-    makes of the last hidden state, kept by `codec`.
+    Logits are kept in fp32, but those of masked-lm and causal-lm: a vocabulary is too wide, so they are replayed from what the
+    teacher's head makes of the last hidden state, kept by `codec`.
     """
 
     teacher: str
@@ -34,6 +34,15 @@ class TargetSettings(Strict):
     last."""
     positions: Literal["masked", "all"] = "masked"
     """masked-lm: keep the logits of masked tokens only, or of all."""
+    logits_as: Literal["replay", "top-k", "draws"] = "replay"
+    """causal-lm: what is kept of training rows' distributions. `replay` keeps the last state, by `codec`, from which all are
+    computed again; the others a part of them, for the recipe `divergence` with forward-kl at temperature 1: docs/decoders.md."""
+    top_k: Annotated[int, Field(gt=0)] = 64
+    """top-k: how many of the likeliest tokens, in fp16 (in fp32 with codec fp32); all others are kept as one mass."""
+    draws: Annotated[int, Field(gt=0)] = 12
+    """draws: how many tokens are drawn for each that is to be predicted."""
+    draw_seed: Annotated[int, Field(ge=0)] = 1
+    """draws: with the row's content, all that they depend on."""
     hidden_splits: tuple[Split, ...] = ("train",)
     """The splits of which hidden states and attention are kept."""
     codec: Literal["fp32", "fp16", "bf16", "int8", "int4"] = "int8"
@@ -50,3 +59,11 @@ class TargetSettings(Strict):
     """Ray actors, each with a teacher of its own; by default as many as the cluster has GPUs, or CPUs."""
     pool: str | None = None
     """Where finished units wait for one another: a folder or any fsspec URL that all machines reach; by default data/.scratch."""
+
+    @model_validator(mode="after")
+    def _of_what_is_kept(self) -> "TargetSettings":
+        """Refuse settings of another way to keep distributions than the chosen one."""
+        for key, way in (("top_k", "top-k"), ("draws", "draws"), ("draw_seed", "draws")):
+            if key in self.model_fields_set and self.logits_as != way:
+                raise ValueError(f"{key}: is of logits_as: {way}, this is {self.logits_as}; set that, or remove {key}")
+        return self

@@ -29,6 +29,8 @@ def misfits(params: Params) -> Iterator[str]:
             yield f"students.{name}.sample_weight: {line}"
         if line := _wrong_recipe(params, student):
             yield f"students.{name}.recipe: {line}"
+        if line := _only_in_part(params, student):
+            yield f"students.{name}.{line}"
         if line := _wrong_targets(params, student, sets[student.target_set].dataset):
             yield f"students.{name}.targets: {line}"
 
@@ -64,9 +66,11 @@ def _teachers(params: Params) -> Iterator[str]:
 
 
 def _target_sets(params: Params) -> Iterator[str]:
-    """What a causal language model has none of."""
+    """What a causal language model has none of, and what it alone has."""
     for name, targets in params.targets.items():
         task = params.task(targets.dataset)
+        if targets.logits_as != "replay" and not TASK_SPECS[task].causal:
+            yield f"targets.{name}.logits_as: is of causal-lm, '{targets.dataset}' is for {task}; remove it"
         if not TASK_SPECS[task].causal:
             continue
         if targets.positions != "masked":
@@ -134,6 +138,14 @@ def _no_weights(params: Params, student: StudentSettings) -> str | None:
     if TASK_SPECS[task].not_audited:
         return f"weighs labels that the teacher contradicts, those of {task} are the text itself; set it to null"
     return None
+
+
+def _only_in_part(params: Params, student: StudentSettings) -> str | None:
+    """Why a recipe cannot learn from a part of the teacher's distributions, if that is all that its target set keeps."""
+    targets = params.targets.get(student.target_set)
+    if targets is None or targets.logits_as == "replay" or not (why := student.not_in_part()):
+        return None
+    return f"{why}, or logits_as: replay of targets.{student.target_set}, which keeps {targets.logits_as}"
 
 
 def _wrong_recipe(params: Params, student: StudentSettings) -> str | None:

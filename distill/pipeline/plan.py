@@ -16,11 +16,13 @@ from distill.data.dataset import Dataset
 from distill.models.loading import model_class
 from distill.params.students import Needs
 from distill.params.targets import Split
+from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.entries import Params
 from distill.pipeline.needs import difference, keeps, lists, names, readers, reads, union, unused_outputs
 from distill.pipeline.shapes import Shape
 from distill.sources.files import read_local
 from distill.store.codecs.vectors import bytes_a_vector
+from distill.store.codecs.vocabulary import Draws, TopK
 from distill.store.output_names import LOGITS, REPLAY, TOKENS
 from distill.store.replay.embeddings import replays_embeddings
 from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
@@ -28,7 +30,7 @@ from distill.targets.given.join import coverage
 from distill.targets.given.table import read_answers
 from distill.targets.given.write import CODECS
 from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve, settled
-from distill.targets.materialization.units import unique_rows
+from distill.targets.materialization.units import TeacherShape, unique_rows
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
 
@@ -62,6 +64,22 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
             for name in outputs.names
         },
         "attention": {"layers": list(wanted.attention), "bytes": attention},
+        **({"distributions": _distributions(job, config, task)} if TASK_SPECS[task].causal else {}),
+    }
+
+
+def _distributions(job: MaterializeSpec, config: Path, task: str) -> dict[str, Any]:
+    """The ways to keep a decoder's distributions, by the settings that ask for them, in bytes a predicted token."""
+    shape = TeacherShape.of(meta_model(config, task_of(task), ()))
+    codecs = dict.fromkeys((job.codec, "int8", "int4"))
+    top, drawn = TopK(shape.classes, min(job.top_k, shape.classes)), Draws(shape.classes, job.draws, job.draw_seed)
+    return {
+        "kept": job.logits_as,
+        "bytes_a_token": {
+            **{f"logits_as: replay, codec: {codec}": bytes_a_vector(codec, shape.inner) for codec in codecs},
+            f"logits_as: top-k, top_k: {top.k}": top.bytes_a_token,
+            f"logits_as: draws, draws: {job.draws}": drawn.bytes_a_token,
+        },
     }
 
 

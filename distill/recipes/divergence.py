@@ -5,7 +5,8 @@ soft_weight·T²·D(p, q) + hard_weight·CE(z_s, y) + cosine_weight·(1 − cos(
 D is KL(p ‖ q) (Hinton et al. 2015; with T 2 and weights 5, 2, 1 DistilGPT2's), KL(q ‖ p) (Gu et al. 2024, "MiniLLM", arXiv
 2306.08543), the Jensen–Shannon divergence (Agarwal et al. 2024, arXiv 2306.13649), or a skewed KL (Ko et al. 2024, "DistiLLM",
 arXiv 2402.03898). h are the last hidden states, which the output embedding multiplies: the store keeps the teacher's,
-and no logits. Both logits, and the gradient of the student's, are made a few tokens at a time.
+and no logits. Where it keeps a part of the distributions in place of states, KL(p ‖ q) at T = 1 is all that can be had: up to how
+the others' mass is spread, or on average. Both logits, and the gradient of the student's, are made a few tokens at a time.
 """
 
 from functools import partial
@@ -69,7 +70,9 @@ class Divergence(StudentSettings):
         return self.hard_weight
 
     def require_comparable(self, shapes: Shapes) -> None:
-        """The cosine term compares states of one width."""
+        """The cosine term compares states of one width; a part of the distributions does for the forward KL alone."""
+        if shapes.logits_as != "replay" and (why := self.not_in_part()):
+            raise UserError(f"{why}, or logits_as: replay of the target set")
         student, teacher = shapes.student_width, shapes.teacher_state_width
         if self.cosine_weight and teacher not in (None, student):
             raise UserError(
@@ -77,10 +80,21 @@ class Divergence(StudentSettings):
                 "set cosine_weight: 0, or take the student from the teacher's layers"
             )
 
+    def not_in_part(self) -> str | None:
+        """Every divergence but the forward KL, and every temperature but 1, asks for the whole distribution."""
+        if self.cosine_weight:
+            return "cosine_weight: compares last states, of which nothing is kept; set cosine_weight: 0"
+        if self.soft_weight and self.divergence != "forward-kl":
+            return f"divergence: {self.divergence} asks for the whole distribution of the teacher; set divergence: forward-kl"
+        if self.soft_weight and self.temperature != 1:
+            return f"temperature: what is kept is of the temperature 1, got {self.temperature:g}; set temperature: 1"
+        return None
+
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The divergence, the hard labels' loss, and the cosine of last states."""
         from distill.losses import divergences
-        from distill.recipes.terms import HARD_LABELS, last_states_term, line_of_label, line_of_teacher, terms_in_chunks
+        from distill.recipes import terms
+        from distill.store.output_names import DRAWS, LIKELIEST, TRANSFORM
 
         chosen = getattr(divergences, self.divergence.replace("-", "_"))
         own = {
@@ -89,9 +103,10 @@ class Divergence(StudentSettings):
             "skewed-reverse-kl": {"skew": self.skew},
         }
         divergence = partial(chosen, temperature=self.temperature, **own.get(self.divergence, {}))
-        return (
-            *terms_in_chunks(
-                ("soft_targets", self.soft_weight, line_of_teacher(divergence)), (HARD_LABELS, self.hard_weight, line_of_label)
-            ),
-            last_states_term(self.cosine_weight),
-        )
+        compare, output = {
+            "replay": (terms.line_of_teacher(divergence), TRANSFORM),
+            "top-k": (terms.line_of_likeliest, LIKELIEST),
+            "draws": (terms.line_of_draws, DRAWS),
+        }[shapes.logits_as]
+        soft, hard = ("soft_targets", self.soft_weight, compare), (terms.HARD_LABELS, self.hard_weight, terms.line_of_label)
+        return (*terms.terms_in_chunks(soft, hard, reads=output), terms.last_states_term(self.cosine_weight))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distill.data.averaging import Kind
+from distill.losses.divergences import drawn_cross_entropy, likeliest_kl
 from distill.losses.embeddings import VectorLoss, nested, principal_axes
 from distill.losses.hidden_states import cosine_distance
 from distill.losses.in_chunks import means_in_chunks
@@ -18,6 +19,8 @@ from distill.losses.logits import logit_mse, soft_target_kl
 from distill.models.attention import CapturedAttention, Projection, attention_relation
 from distill.params.students import Shapes, StudentSettings
 from distill.store.output_names import (
+    DRAWS,
+    LIKELIEST,
     LOGITS,
     PROJECTIONS,
     TRANSFORM,
@@ -248,13 +251,30 @@ def line_of_teacher(divergence: Callable[[Tensor, Tensor], Tensor]) -> LineLoss:
     return compare
 
 
+def line_of_likeliest(step: Step, logits: Tensor, part: slice) -> Float[Tensor, " lines"]:
+    """The KL from the teacher's likeliest words, and the mass of all others; 0 where nobody gave any."""
+    kept = step.targets[LIKELIEST][part]
+    there, k = kept.isfinite().all(dim=1), kept.shape[1] // 2
+    losses = logits.new_zeros(len(logits), dtype=torch.promote_types(logits.dtype, torch.float32))
+    losses[there] = likeliest_kl(logits[there], kept[there, :k].long(), kept[there, k:])
+    return losses
+
+
+def line_of_draws(step: Step, logits: Tensor, part: slice) -> Float[Tensor, " lines"]:
+    """The cross-entropy with what was drawn from the teacher."""
+    return drawn_cross_entropy(logits, step.targets[DRAWS][part])
+
+
 def line_of_label(step: Step, logits: Tensor, part: slice) -> Float[Tensor, " lines"]:
     """The cross-entropy with the label."""
     return functional.cross_entropy(logits, step.labels[part], reduction="none")
 
 
-def terms_in_chunks(*parts: tuple[str, float, LineLoss]) -> tuple[Term, ...]:
-    """Losses between logits, by name and weight, computed together a few lines at a time: distill/losses/in_chunks.py."""
+def terms_in_chunks(*parts: tuple[str, float, LineLoss], reads: str) -> tuple[Term, ...]:
+    """Losses between logits, by name and weight, computed together a few lines at a time: distill/losses/in_chunks.py.
+
+    `reads` is what those against the teacher need of the store.
+    """
     kept = [part for part in parts if part[1] > 0]
     done: dict[str, Any] = {}
 
@@ -277,8 +297,8 @@ def terms_in_chunks(*parts: tuple[str, float, LineLoss]) -> tuple[Term, ...]:
         return means[place]
 
     def term(place: int, name: str, weight: float) -> Term:
-        reads = () if name == HARD_LABELS else (TRANSFORM,)
-        return Term(name, weight, partial(mean_of, place), reads=reads, reads_last_states=True)
+        needed = () if name == HARD_LABELS else (reads,)
+        return Term(name, weight, partial(mean_of, place), reads=needed, reads_last_states=True)
 
     return tuple(term(place, name, weight) for place, (name, weight, _) in enumerate(kept))
 

@@ -12,6 +12,7 @@ from distill.core.files import write_text
 from distill.report.charts import loss_chart, retention_chart, validation_chart
 from distill.report.parts import Block, Code, Collapsible, Grid, Legend, Note, Section, tables_in
 from distill.report.records import DataSet
+from distill.report.sections.continuations import continued
 from distill.report.sections.costs import cost_comparison
 from distill.report.sections.error_analysis import agreement_block, calibration, classes
 from distill.report.sections.label_audits import audits
@@ -41,7 +42,7 @@ def write_page(content: Sequence[DataSet], folder: Path, answer: Mapping[str, An
 
 def section(data_set: DataSet) -> Section:
     """All that is told of a data set."""
-    results: tuple[Make, ...] = (scores, classes, calibration, agreement_block, speeds, published)
+    results: tuple[Make, ...] = (scores, classes, calibration, agreement_block, continued, speeds, published)
     origins: tuple[Make, ...] = (training, cost_comparison, store, audits, rows, again)
     blocks = tuple(block for make in (*results, *origins) if (block := make(data_set)) is not None and block.parts)
     return Section(data_set.name, "Data set", f"data-{data_set.name}", blocks)

@@ -6,6 +6,7 @@
 
 OUTPUT is one of
 - `logits`; `tokens` (what the teacher read); `transform` (what a masked language model multiplies with its output embedding);
+- `likeliest`, `draws` (of the distributions of a decoder: the likeliest tokens with their log-probabilities, tokens drawn);
 - `hidden-03` (hidden state 3; 0 is the embedding output); `cls-03` (the same at the first token alone);
 - `attention-03`, `queries-03`, `keys-03`, `values-03` (scores and projections of layer 3, which reads hidden state 2).
 
@@ -27,7 +28,7 @@ from distill.core.errors import UserError
 from distill.core.files import read_json, to_json, write_text
 from distill.params.task_specs import Per
 from distill.store.origin import stage_of
-from distill.store.output_names import HEADS, LOGITS, REPLAY, TOKENS, TRANSFORM, hidden_output, is_of_layer, kind_of
+from distill.store.output_names import HEADS, IN_PART, LOGITS, REPLAY, TOKENS, TRANSFORM, hidden_output, is_of_layer, kind_of
 
 FORMAT = "distill/targets"
 VERSION = 3
@@ -89,11 +90,13 @@ class SplitShards(Described):
 class Manifest(Described):
     """What an output's manifest.json says. No times and no absolute paths: two runs write the same bytes."""
 
-    output: Annotated[str, Field(pattern=r"^(logits|tokens|transform|(hidden|cls|attention|queries|keys|values)-\d{2,4})$")]
+    output: Annotated[
+        str, Field(pattern=r"^(logits|tokens|transform|likeliest|draws|(hidden|cls|attention|queries|keys|values)-\d{2,4})$")
+    ]
     codec: str
     per: Per
     width: Annotated[int, Field(gt=0, le=2**24)]
-    """Classes of logits, the hidden size, the heads of an attention; 1 for tokens, 2 with token types."""
+    """Classes of logits, the hidden size, the heads of an attention, a vocabulary's words; 1 for tokens, 2 with token types."""
     source: str | None
     """The output that this one is replayed from."""
     teacher_layers: Count
@@ -165,7 +168,8 @@ def _pers(kind: str, replayed: bool) -> tuple[str, ...]:
     """What an output of a kind can have a vector of."""
     if kind == LOGITS:
         return ("position", "token") if replayed else ("row", "token")
-    return {"cls": ("row",), TRANSFORM: ("position", "token")}.get(kind, ("token",))
+    others = {"cls": ("row",), TRANSFORM: ("position", "token"), **dict.fromkeys(IN_PART, ("position",))}
+    return others.get(kind, ("token",))
 
 
 def _text(body: dict[str, Any]) -> str:

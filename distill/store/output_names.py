@@ -6,6 +6,10 @@ from typing import Literal
 LOGITS = "logits"
 TOKENS = "tokens"
 TRANSFORM = "transform"
+LIKELIEST = "likeliest"
+DRAWS = "draws"
+IN_PART = (LIKELIEST, DRAWS)
+"""What is kept of distributions over a vocabulary where they are not replayed."""
 
 PROJECTIONS: dict[str, Literal["query", "key", "value"]] = {"queries": "query", "keys": "key", "values": "value"}
 """Kinds of outputs that are projections of a layer."""

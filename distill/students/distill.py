@@ -27,7 +27,7 @@ from distill.params.students import SampleWeight, Shapes, StudentSettings
 from distill.recipes.terms import HARD_LABELS, LastStates, Step, Term, terms_of, total
 from distill.store.codecs.attention import PROBABILITIES
 from distill.store.expected import split_with_expected
-from distill.store.output_names import LOGITS, TRANSFORM, kind_of
+from distill.store.output_names import DRAWS, IN_PART, LIKELIEST, LOGITS, TRANSFORM, kind_of
 from distill.store.replay.logits import LinearHead, vocabulary_head
 from distill.store.target_set import TargetStore
 from distill.tasks.base import Task
@@ -52,6 +52,7 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
         student_heads=getattr(config, "num_attention_heads", 0),
         teacher_heads=width.get("attention"),
         teacher_state_width=width.get(TRANSFORM),
+        logits_as="top-k" if LIKELIEST in store.manifests else "draws" if DRAWS in store.manifests else "replay",
         teacher_scores=all(manifest.codec != PROBABILITIES for manifest in store.manifests.values()),
         student_size=vector_size(student),
         teacher_size=width.get(LOGITS),
@@ -127,15 +128,14 @@ class Heads:
     def find(cls, student: PreTrainedModel, store: TargetStore, outputs: Sequence[str]) -> "Heads":
         """Refuse a student whose logits are more than its output embedding times these states, or are of another vocabulary."""
         own, found = vocabulary_head(student), store.replay_weights(LOGITS) if TRANSFORM in outputs else None
-        if not isinstance(found, LinearHead):
-            return cls(student, None)
-        sizes = [len(head.weight) for head in (own, found)]
-        if sizes[0] != sizes[1]:
+        words = next((store.manifest(output).width for output in IN_PART if output in outputs), None)
+        sizes = [len(own.weight), len(found.weight) if isinstance(found, LinearHead) else words]
+        if sizes[1] not in (sizes[0], None):
             raise UserError(
                 f"the student chooses among {sizes[0]} words, the teacher among {sizes[1]}: they cannot be compared; give the "
                 f"student vocab_size: {sizes[1]}, or take its embeddings from the teacher"
             )
-        return cls(student, found)
+        return cls(student, found if isinstance(found, LinearHead) else None)
 
     def of(self, states: Float[Tensor, "batch seq hidden"], where: Bool[Tensor, "batch seq"] | None) -> LastStates:
         """Those of the tokens that are to be predicted."""

@@ -48,13 +48,16 @@ class EvaluationSplit:
     """Sentence embedding: how alike the teacher finds the pairs that are scored, (pairs,) float64; None if it was not asked."""
     bytes: int | None = None
     """Of causal language models: UTF-8 bytes of the text that is to be predicted."""
+    conversations: bool = False
+    """Of causal language models: whether rows are conversations, of which responses alone are predicted."""
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, split: str) -> "EvaluationSplit":
         """A split of a prepared data set."""
         examples = dataset.examples(split) if dataset.spec.windows else None
-        size = dataset.splits[split].get("counts", {}).get("bytes")
-        return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable, bytes=size)
+        counts = dataset.splits[split].get("counts", {})
+        own = {"bytes": counts.get("bytes"), "conversations": "conversations" in counts}
+        return cls(dataset.rows(split), dataset.labels, examples, dataset.unanswerable, **own)
 
     def part(self, chosen: Array) -> "EvaluationSplit":
         """Some of the rows, which are no windows; `chosen` are their numbers."""

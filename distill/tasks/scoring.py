@@ -83,7 +83,12 @@ def _answers(metric: str, judged: Array) -> float:
 
 
 def _words(metric: str, judged: Array) -> float:
-    """Judged (rows, 3): `accuracy`, the share of tokens found; `log_likelihood`, nats a token; `likelihood`, 1 / perplexity."""
+    """Judged (rows, 3): `accuracy`, the share of tokens found; `log_likelihood`, nats a token; `likelihood`, 1 / perplexity.
+
+    `exact_match` is the share of rows of which all tokens are found.
+    """
+    if metric == "exact_match":
+        return float((judged[:, 1] == judged[:, 2]).mean())
     log_probability, right, count = judged.sum(axis=0)
     if metric == "likelihood":
         return float(np.exp(log_probability / count))

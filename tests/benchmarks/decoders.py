@@ -109,10 +109,9 @@ def make_checkpoint(folder: Path) -> None:
 def ways(teacher: PreTrainedModel, student: PreTrainedModel, dataset: Any) -> Iterator[Kept]:
     """Every way to keep the teacher's distributions, on ROWS blocks of the test split."""
     from distill.data.batching import pad_batch, pad_labels
-    from distill.losses.divergences import forward_kl
-    from distill.losses.logits import sampled_cross_entropy, topk_kl
+    from distill.losses.divergences import drawn_cross_entropy, forward_kl, likeliest_kl
     from distill.store.codecs.vectors import bytes_a_vector, calibrate
-    from distill.store.codecs.vocabulary import decode_sample, decode_top_k, sample, sample_bytes, top_k, top_k_bytes
+    from distill.store.codecs.vocabulary import Draws, TopK
     from distill.store.replay.logits import vocabulary_head
 
     rows = dataset.rows("test")
@@ -139,17 +138,18 @@ def ways(teacher: PreTrainedModel, student: PreTrainedModel, dataset: Any) -> It
         lost = float(forward_kl(kept, live, 1.0).mean())
         cosine = turned(lambda logits, kept=kept: forward_kl(logits, kept, 1.0).mean())
         yield Kept(f"last state, {name}", bytes_a_vector(name, WIDTH), lost, cosine)
-    logs = live.log_softmax(-1)
     for k in TOP_K:
-        ids, events = decode_top_k(top_k(live, k))
-        spread = (events[:, -1:] - np.log(VOCABULARY - k)).expand_as(logs).scatter(1, ids, events[:, :-1])
-        lost = float((logs.exp() * (logs - spread)).sum(-1).mean())
-        cosine = turned(lambda logits, ids=ids, events=events: topk_kl(logits, ids, events))
-        yield Kept(f"top {k} and the rest", top_k_bytes(VOCABULARY, k), lost, cosine)
+        top = TopK(VOCABULARY, k)
+        kept = top.decode(top.encode(top.keep(live), counts), counts)
+        lost = float(forward_kl(top.shares(kept).log(), live.double(), 1.0).mean())
+        ids, events = kept[:, :k].long(), kept[:, k:]
+        cosine = turned(lambda logits, ids=ids, events=events: likeliest_kl(logits, ids, events).mean())
+        yield Kept(f"top {k} and the rest", top.bytes_a_token, lost, cosine)
     for draws in DRAWS:
-        drawn = decode_sample(sample(live, draws, torch.Generator().manual_seed(1)))
-        cosine = turned(lambda logits, drawn=drawn: sampled_cross_entropy(logits, drawn))
-        yield Kept(f"{draws} draws", sample_bytes(VOCABULARY, draws), None, cosine)
+        codec = Draws(VOCABULARY, draws, 1)
+        drawn = codec.keep(live, torch.from_numpy(codec.uniform(b"", len(live))))
+        cosine = turned(lambda logits, drawn=drawn: drawn_cross_entropy(logits, drawn).mean())
+        yield Kept(f"{draws} draws", codec.bytes_a_token, None, cosine)
 
 
 def table(found: list[Kept]) -> str:

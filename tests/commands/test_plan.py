@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from distill.__main__ import main
-from tests import tiny
+from tests import decoders, tiny
 
 STUDENT = {"dataset": "tiny", "targets": "tiny"}
 HALF = {"from": "data/teachers/big", "depth": 2}
@@ -239,3 +239,30 @@ def test_logits_of_a_masked_lm_alone_are_refused(project: dict[str, Any]):
     done = run(project, "check")
     assert done.exit_code == 1
     assert "students.soft.targets: logits of masked-lm are replayed, 'tiny/logits' lacks" in done.stderr
+
+
+def test_the_ways_to_keep_a_decoder_s_distributions_are_priced_in_bytes_a_token(project: dict[str, Any]):
+    shutil.rmtree("data/prepared/tiny")
+    tiny.prepare_task(Path("data/prepared/tiny"), "causal-lm", decoders.tokenizer(), sizes=(30, 8, 8))
+    path = str(decoders.checkpoint(Path("decoder").absolute()))
+    project["datasets"]["tiny"] |= {"task": "causal-lm", "tokenizer": {"path": path}}
+    project["teachers"]["big"] |= {"checkpoint": {"path": path}}
+    project["targets"]["tiny"] |= {"logits_as": "top-k", "top_k": 5}
+    project["students"]["small"] = {**STUDENT, "recipe": "divergence", "init": HALF}
+    found = planned(project)
+    assert found["distributions"] == {
+        "kept": "top-k",
+        "bytes_a_token": {
+            "logits_as: replay, codec: int8": 16 + 2,
+            "logits_as: replay, codec: int4": 8 + 2,
+            "logits_as: top-k, top_k: 5": 4 * 5 + 2,
+            "logits_as: draws, draws: 12": 2 * 12,
+        },
+    }
+    assert set(found["outputs"]["likeliest"]["bytes"]) == {"train"}
+    assert set(found["outputs"]["transform"]["bytes"]) == {"validation", "test"}
+    text = run(project, "plan").stdout
+    assert "logits_as: draws, draws: 12" in text
+    assert "here logits_as is top-k" in text
+    project["targets"]["tiny"]["top_k"] = 47
+    assert "top_k: got 47, expected 1 to 46" in run(project, "plan").stderr

@@ -1,6 +1,7 @@
 """A decoder through the whole pipeline: taught by its texts, kept, distilled without it, measured, exported, asked."""
 
 import csv
+import html
 import json
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from transformers import AutoModelForCausalLM, pipeline
 
 from distill.data.batching import pad_batch
 from distill.data.dataset import UNLABELLED, Dataset
+from distill.evaluation.details import read_detail
+from distill.evaluation.teacher_answers import kl_from_teacher
+from distill.store.target_set import TargetStore
+from distill.tasks.registry import task_of
 from tests import tiny
 from tests.command_line import invoke
 from tests.decoders import checkpoint
@@ -30,6 +35,8 @@ teachers:
   tiny: {dataset: tiny, checkpoint: {path: ORIGIN/checkpoint}}
 targets:
   tiny: {teacher: tiny, dataset: tiny}
+  likely: {teacher: tiny, dataset: tiny, logits_as: top-k, top_k: 8}
+  drawn: {teacher: tiny, dataset: tiny, logits_as: draws}
 students:
   distilled:
     recipe: divergence
@@ -40,6 +47,12 @@ students:
     soft_weight: 5
     hard_weight: 2
     cosine_weight: 1
+  likely:
+    recipe: divergence
+    dataset: tiny
+    targets: likely
+    init: {from: data/prepared/tiny, architecture: {model_type: gpt2, n_embd: 16, n_layer: 1, n_head: 2}}
+  drawn: {recipe: divergence, dataset: tiny, targets: drawn, init: {from: data/inits/likely}}
   llama:
     recipe: divergence
     dataset: tiny
@@ -114,11 +127,29 @@ def test_exports_follow_torch_and_the_report_and_the_choice_know_the_score(proje
         exported, torch_scores = metrics(project, f"exports/students/{name}"), metrics(project, f"students/{name}")
         assert exported["fp32"]["likelihood"] == pytest.approx(torch_scores["likelihood"], rel=1e-4)
         assert exported["int8"]["agreement_with_fp32"] > 0.9
-    assert "1 / perplexity" in (project / "data/report/index.html").read_text(encoding="utf-8")
+    page = (project / "data/report/index.html").read_text(encoding="utf-8")
+    assert "1 / perplexity" in page
+    for kind in ("teachers/tiny", "students/distilled"):
+        for line in read_detail(project / "data/evaluations" / kind / "detail.json", "evaluate").continuations:
+            assert line.before in html.unescape(page)
+            assert line.said in html.unescape(page)
     monkeypatch.chdir(project)
     chosen = invoke_distill("choose")
     assert chosen.returncode == 0, chosen.stderr
     assert "likelihood" in chosen.stdout
+
+
+@pytest.mark.parametrize("name", ["likely", "drawn"])
+def test_students_of_a_part_of_the_distributions_follow_their_teacher_too(project, name):
+    """All are scored by the teacher's whole distributions, which their sets keep of validation and test rows."""
+    found, whole = metrics(project, f"students/{name}"), metrics(project, "students/distilled")
+    assert found.keys() >= whole.keys() - {"cascade"}
+    initial = AutoModelForCausalLM.from_pretrained(project / f"data/inits/{name}").eval()
+    dataset = Dataset.open(project / "data/prepared/tiny")
+    store = TargetStore.open(project / f"data/targets/{name}")
+    before = kl_from_teacher(initial, task_of("causal-lm"), store, "test", dataset.rows("test"))
+    assert found["kl_from_teacher"] < 0.7 * before
+    assert set(metrics(project, f"targets/{name}")) == {"logits", "transform", {"likely": "likeliest"}.get(name, name)}
 
 
 def invoke_distill(*arguments: str):

@@ -345,6 +345,12 @@ SEEN = "in causal-lm have seen nothing but themselves; take another"
             {**STUDENT, "dataset": "movies", "targets": "movies"},
             "students.small.recipe: divergence is for causal-lm, 'movies' is for sequence-classification; take another",
         ),
+        (
+            "targets.movies.logits_as",
+            "top-k",
+            "targets.movies.logits_as: is of causal-lm, 'movies' is for sequence-classification",
+        ),
+        ("targets.web.top_k", 8, "targets.web: top_k: is of logits_as: top-k, this is replay; set that, or remove top_k"),
         ("students.small.skew", 0.2, "students.small: skew: not of divergence forward-kl, which takes soft_weight"),
         ("students.small.soft_weight", 0, "students.small: soft_weight, hard_weight, cosine_weight: all are 0"),
         (
@@ -363,3 +369,31 @@ SEEN = "in causal-lm have seen nothing but themselves; take another"
 def test_what_a_decoder_has_none_of_is_refused(tmp_path: Path, path: str, value: Any, complaint: str):
     assert load(tmp_path, DECODERS).students["small"].recipe == "divergence"
     assert [line for line in refusal(tmp_path, changed(DECODERS, path, value)) if line.startswith(complaint)]
+
+
+PART = changed(DECODERS, "targets.web.logits_as", "top-k")
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint", "advice"),
+    [
+        ({"divergence": "reverse-kl"}, "divergence: reverse-kl asks for the whole distribution", {"divergence": "forward-kl"}),
+        ({"temperature": 2.0}, "temperature: what is kept is of the temperature 1, got 2; set", {"temperature": 1}),
+        ({"cosine_weight": 1.0}, "cosine_weight: compares last states, of which nothing is kept; set", {"cosine_weight": 0}),
+        ({"recipe": "hinton"}, "recipe: hinton compares whole distributions; set", {"recipe": "divergence"}),
+    ],
+)
+def test_what_asks_for_whole_distributions_is_refused_where_a_part_is_kept_and_both_advices_help(
+    tmp_path: Path, settings: dict[str, Any], complaint: str, advice: dict[str, Any]
+):
+    (line,) = refusal(tmp_path, changed(PART, "students.small", {**STUDENT, **settings}))
+    assert line.startswith(f"students.small.{complaint}")
+    assert line.endswith("or logits_as: replay of targets.web, which keeps top-k")
+    assert load(tmp_path, changed(PART, "students.small", {**STUDENT, **settings, **advice}))
+    assert load(tmp_path, changed(DECODERS, "students.small", {**STUDENT, **settings}))
+
+
+@pytest.mark.parametrize("settings", [{}, {"hard_weight": 2.0}, {"recipe": "supervised"}, {"soft_weight": 0, "hard_weight": 1}])
+def test_the_forward_kl_at_temperature_1_and_labels_do_with_a_part(tmp_path: Path, settings: dict[str, Any]):
+    assert load(tmp_path, changed(PART, "students.small", {**STUDENT, **settings}))
+    assert load(tmp_path, changed(PART, "targets.web", {"teacher": "gpt", "dataset": "web", "logits_as": "draws", "draws": 3}))

@@ -1,6 +1,7 @@
 """Recipes on causal-lm: loss and gradients from the store are those with the live teacher, whatever divergence and family."""
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from distill.data.averaging import mean_divisors
 from distill.data.dataset import Dataset
 from distill.losses import in_chunks
 from distill.recipes.registry import RECIPES
+from distill.store.target_set import TargetStore
 from distill.students.distill import objective_and_rows
 from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
@@ -47,6 +49,12 @@ class Problem:
         self.dataset = Dataset.open(tiny.prepare_task(folder / "tiny", "causal-lm", tokenizer(), sizes=(30, 8, 8)))
         self.teacher, self.folder = decoder(family, seed=1), folder
         self.store = stored(self.teacher, self.dataset, folder / "targets", job)
+
+    def of(self, store: TargetStore) -> "Problem":
+        """The same with another target set."""
+        other = copy(self)
+        other.store = store
+        return other
 
     def objective(self, variant: str, student: PreTrainedModel, **changed: Any) -> Any:
         torch.manual_seed(7)
@@ -145,10 +153,8 @@ def test_int8_states_turn_the_gradient_by_very_little(problems, tmp_path):
     problem, found = problems["gpt2"], []
     student = decoder(layers=2, seed=5)
     coarse = stored(problem.teacher, problem.dataset, tmp_path / "int8", MaterializeSpec(codec="int8"))
-    for store in (problem.store, coarse):
-        problem.store, kept = store, problem.store
-        objective, collator = problem.objective("distilgpt2", student)
-        problem.store = kept
+    for each in (problem, problem.of(coarse)):
+        objective, collator = each.objective("distilgpt2", student)
         found.append(gradients(objective, student, loss_of(objective, student, collator(list(range(9))))[0]))
     assert not torch.equal(*found)
     assert functional.cosine_similarity(*found, dim=0) > 0.999
@@ -175,3 +181,68 @@ def test_a_narrower_student_of_another_family_learns_from_the_logits(problems):
     torch.testing.assert_close(
         loss.double(), live("forward", student, problems["gpt2"].teacher, batch, None), rtol=1e-5, atol=1e-6
     )
+
+
+PARTS = {"top-k": {"logits_as": "top-k", "top_k": 8}, "draws": {"logits_as": "draws", "draws": 5}}
+
+
+def in_part(problem: Problem, folder: Path, **job: Any) -> Problem:
+    return problem.of(stored(problem.teacher, problem.dataset, folder, MaterializeSpec(shard_bytes=3000, **job)))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "opt"])
+def test_the_likeliest_of_all_tokens_in_fp32_are_the_live_teacher_s_distributions(problems, tmp_path, family):
+    problem = in_part(problems[family], tmp_path / "all", logits_as="top-k", top_k=46, codec="fp32")
+    student = decoder(family, layers=2, seed=5)
+    objective, collator = problem.objective("forward", student, temperature=1.0, hard_weight=0.5)
+    for size in (1, 9):
+        batch = collator(np.random.default_rng(size).permutation(len(collator))[:size].tolist())
+        where = batch["labels"] != -100
+        z = student(**inputs_of(batch)).logits[where].double()
+        with torch.no_grad():
+            p = problem.teacher(**inputs_of(batch)).logits[where].double().softmax(-1)
+        hard = functional.cross_entropy(z, batch["labels"][where])
+        expected = (p * (p.log() - z.log_softmax(-1))).sum(-1).mean() + 0.5 * hard
+        loss, _ = loss_of(objective, student, batch)
+        torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
+        assert close(gradients(objective, student, loss), gradients(objective, student, expected).float())
+
+
+def test_the_mean_gradient_over_seeds_of_draws_comes_near_to_the_live_one_and_that_of_few_tokens_does_not(problems, tmp_path):
+    student, rows = decoder(layers=2, seed=5), [0, 3, 5, 8]
+    objective, collator = problems["gpt2"].objective("forward", student, temperature=1.0)
+    exact = gradients(objective, student, loss_of(objective, student, collator(rows))[0])
+
+    def gradient(name: str, **job: Any) -> Tensor:
+        objective, collator = in_part(problems["gpt2"], tmp_path / name, **job).objective("forward", student, temperature=1.0)
+        return gradients(objective, student, loss_of(objective, student, collator(rows))[0])
+
+    drawn = torch.stack([gradient(f"draws-{seed}", logits_as="draws", draws=2, draw_seed=seed) for seed in range(24)])
+    errors = [float((drawn[:count].mean(0) - exact).norm() / exact.norm()) for count in (1, 6, 24)]
+    assert errors[1] < 0.6 * errors[0]
+    assert errors[2] < 0.6 * errors[1]
+    few = gradient("top", logits_as="top-k", top_k=2)
+    assert float((few - exact).norm() / exact.norm()) > errors[2]
+
+
+@pytest.mark.parametrize("kept", PARTS)
+def test_parts_of_a_batch_change_nothing_where_distributions_are_kept_in_part(problems, tmp_path, kept):
+    student = decoder(layers=2, seed=5)
+    problem = in_part(problems["gpt2"], tmp_path / kept, **PARTS[kept])
+    objective, collator = problem.objective("forward", student, temperature=1.0, hard_weight=1.0)
+    rows = [1, 0, 2, 4, 6]
+    expected, values = loss_of(objective, student, collator(rows))
+    assert set(values) == {"soft_targets", "hard_labels"}
+    torch.testing.assert_close(loss_of(objective, student, collator(rows[::-1]))[0], expected, rtol=1e-5, atol=1e-6)
+    parts = [collator(part) for part in (rows[:1], rows[1:])]
+    losses = [loss_of(objective, student, {**part, "divisors": mean_divisors(parts)})[0] for part in parts]
+    torch.testing.assert_close(torch.stack(losses).mean(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kept", PARTS)
+def test_what_asks_for_more_than_a_part_is_refused_and_so_is_another_vocabulary(problems, tmp_path, kept):
+    problem = in_part(problems["gpt2"], tmp_path / kept, **PARTS[kept])
+    with pytest.raises(UserError, match="divergence: reverse-kl asks for the whole .* set divergence: forward-kl, or logits_as"):
+        problem.objective("reverse", decoder(layers=2))
+    with pytest.raises(UserError, match="chooses among 50 words, the teacher among 46"):
+        problem.objective("forward", decoder(layers=2, vocab_size=50), temperature=1.0)

@@ -9,10 +9,11 @@ import pytest
 import vl_convert
 
 from distill.core.errors import UserError
-from distill.evaluation.details import Answered
+from distill.evaluation.details import Answered, Continuation
 from distill.recipes.registry import RECIPES
 from distill.report.parts import Chart, Collapsible, Note
-from distill.report.records import DataSet, Suspect
+from distill.report.records import DataSet, Model, Suspect
+from distill.report.sections.continuations import beside, continued
 from distill.report.sections.costs import break_even, cost_comparison, once, one_time_seconds, sentence, students
 from distill.report.sections.error_analysis import answers_alone
 from distill.report.sections.label_audits import SHORT, SHOWN, audit, audits, shortened
@@ -226,3 +227,25 @@ def test_every_output_of_a_target_set_with_its_bytes_and_losses(news: DataSet) -
     outputs = ("logits", "tokens", "transform", "hidden-00", "cls-03", "attention-12", "queries-01", "keys-01", "values-01")
     assert len({described(output) for output in outputs}) == len(outputs)
     assert described("attention-12") == "attention of layer 12"
+
+
+def test_continuations_stand_beside_those_of_the_teacher_and_of_the_text(news: DataSet) -> None:
+    assert continued(news) is None
+
+    def going(model: Model) -> Model:
+        lines = tuple(Continuation(f"before {place}", f"text {place}", f"{model.name} {place}") for place in (1, 2))
+        return replace(model, detail=replace(model.detail, continuations=lines))
+
+    block = continued(reports.changed(news, going))
+    assert block is not None
+    note, first, *rest = block.parts
+    assert isinstance(note, Note)
+    student, teacher = news.students[0], news.teacher_of(news.students[0])
+    assert isinstance(first, Table)
+    assert first.titles == ("Before", "The text itself", teacher.label, student.label)
+    assert cells(first)["before 2"] == ["text 2", f"{teacher.name} 2", f"{student.name} 2"]
+    assert [part.summary for part in rest if isinstance(part, Collapsible)] == [each.name for each in news.students[1:]]
+    alone = continued(replace(reports.changed(news, going), students=()))
+    assert alone.parts[1].titles == ("Before", "The text itself", teacher.label)
+    ensemble = replace(going(student), teacher="big + other")
+    assert beside(news, ensemble).titles == ("Before", "The text itself", student.label)

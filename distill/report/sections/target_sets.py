@@ -10,6 +10,8 @@ KINDS = {
     "logits": "the teacher’s answers",
     "tokens": "what the teacher read",
     "transform": "what its vocabulary is multiplied with",
+    "likeliest": "the likeliest tokens, and the mass of all others",
+    "draws": "tokens drawn from what it predicts",
     "hidden": "hidden state {}, every token",
     "cls": "hidden state {}, first token",
     "attention": "attention of layer {}",
@@ -20,6 +22,7 @@ KINDS = {
 LOST = {
     "variance_lost": "{:.2g}% of the variance",
     "kl": "KL {:.1e} nats",
+    "total_variation": "right on average, {:.2g} of the mass elsewhere",
     "replayed_kl": "KL {:.1e} nats, if replayed from the last hidden state",
 }
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from distill.core.arrays import Array
 from distill.store.codecs.attention import AttentionCodec
 from distill.store.codecs.vectors import Codec, Planes, vector_codec
-from distill.store.output_names import TOKENS, kind_of
+from distill.store.codecs.vocabulary import Draws, TopK, vocabulary_codec
+from distill.store.output_names import IN_PART, TOKENS, kind_of
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,19 @@ class TokenCodec:
 
 
 def codec_of(output: str, name: str, width: int, statistics: Mapping[str, Tensor]) -> Codec:
-    """The codec of a stored output, of the width that its manifest has: classes, hidden size, heads, or inputs a token."""
+    """The codec of a stored output, of the width that its manifest has: classes, hidden size, heads, inputs a token, or words."""
     kind, _ = kind_of(output)
     if kind == "attention":
         return AttentionCodec(name, width)
+    if kind in IN_PART:
+        return vocabulary_codec(name, width)
     return TokenCodec(width > 1) if kind == TOKENS else vector_codec(name, statistics)
 
 
 def empty_planes(output: str, width: int, codec: Codec) -> Planes:
     """The planes that an output's codec writes, of no rows."""
     kind, _ = kind_of(output)
-    shape = (0, width, 0, 0) if kind == "attention" else (0, width)
+    columns = codec.columns if isinstance(codec, TopK | Draws) else width
+    shape = (0, width, 0, 0) if kind == "attention" else (0, columns)
     zeros = torch.zeros(shape, dtype=torch.int64 if kind == TOKENS else torch.float32)
     return codec.encode(zeros, np.zeros(0, np.int64))

@@ -21,10 +21,12 @@ from distill.models.folds import FurtherTeachers
 from distill.models.loading import config_fingerprint, load_for, weights_fingerprint
 from distill.params.task_specs import Per
 from distill.store.codecs.vectors import Codec, VectorCodec
+from distill.store.codecs.vocabulary import Draws, TopK
 from distill.store.manifest import Fingerprints
 from distill.store.output_names import LOGITS, TOKENS, TRANSFORM, kind_of, state_of
 from distill.store.replay.frozen_weights import FrozenMatrices
 from distill.store.shards import Column
+from distill.targets.materialization.distributions import keep_in_part
 from distill.targets.materialization.outputs import masked, vectors_a_row
 from distill.targets.materialization.running import run_teacher
 from distill.targets.materialization.several_teachers import SeveralTeachers
@@ -126,7 +128,10 @@ def encode_unit(
 
     def encode(read: TeacherOutputs, chosen: Array) -> None:
         for output in counts:
-            encoded[output].add(kept_of(output, *read, lengths[chosen], reading.frozen), chosen)
+            tensor, codec = kept_of(output, *read, lengths[chosen], reading.frozen), codecs[output]
+            if isinstance(codec, TopK | Draws):
+                tensor = keep_in_part(codec, tensor, reading.frozen[LOGITS], rows.ids[positions[chosen]], counts[output][chosen])
+            encoded[output].add(tensor, chosen)
 
     for chosen in length_batches(lengths, reading.batch_tokens) if counts else ():
         read = reading.read(rows, positions[chosen], layers, soft_targets=LOGITS in counts)

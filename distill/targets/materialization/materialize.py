@@ -281,8 +281,15 @@ class Materializer:
         return {output: statistics for output, statistics in known.items() if statistics is not None} | measured
 
     def _sample(self, outputs: Sequence[str]) -> dict[str, Tensor]:
-        """Vectors of the first rows: the base's, where it has them exactly, else the teacher's."""
-        split = next(split for split in self.rows if all(kept_in(output, split, self.job) for output in outputs))
+        """Vectors of the first rows of the first split that keeps an output."""
+        found: dict[str, Tensor] = {}
+        for split in self.rows:
+            if here := [output for output in outputs if output not in found and kept_in(output, split, self.job)]:
+                found |= self._sample_of(split, here)
+        return found
+
+    def _sample_of(self, split: str, outputs: Sequence[str]) -> dict[str, Tensor]:
+        """Those of a split: the base's, where it has them exactly, else the teacher's."""
         rows = self.rows[split]
         first = unique_rows(rows)[:CALIBRATION_ROWS]
         there = ((output, self.base.vectors(split, output, rows.ids[first])) for output in outputs)

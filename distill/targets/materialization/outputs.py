@@ -12,6 +12,9 @@ from distill.params.layers import resolve_layers
 from distill.params.targets import TargetSettings
 from distill.params.task_specs import TASK_SPECS, Per
 from distill.store.output_names import (
+    DRAWS,
+    IN_PART,
+    LIKELIEST,
     LOGITS,
     REPLAY,
     TOKENS,
@@ -44,6 +47,11 @@ class MaterializeSpec:
     hidden_splits: tuple[str, ...] = ("train",)
     """The splits of which more than logits is kept."""
     codec: str = "int8"
+    logits_as: str = REPLAY
+    """What is kept of a decoder's distributions on training rows: states that they are replayed from, or a part of them."""
+    top_k: int = 64
+    draws: int = 12
+    draw_seed: int = 1
     shard_bytes: int = 32 * 2**20
     batch_tokens: int = 4096
     precision: str = "fp32"
@@ -71,7 +79,12 @@ class Outputs:
 
 
 def kept_in(output: str, split: str, job: MaterializeSpec) -> bool:
-    """Whether an output is kept of a split: logits, and what they are made of, of all; the rest of `hidden_splits`."""
+    """Whether an output is kept of a split: logits, and what they are made of, of all; the rest of `hidden_splits`.
+
+    Where a part of a decoder's distributions is kept, that is of training rows; students are scored by the whole ones.
+    """
+    if output in IN_PART or (output in (LOGITS, TRANSFORM) and job.logits_as != REPLAY):
+        return (split == "train") == (output in IN_PART)
     return output in (LOGITS, TOKENS, TRANSFORM) or split in job.hidden_splits
 
 
@@ -83,6 +96,7 @@ def resolve(job: MaterializeSpec, depth: int, task: str) -> Outputs:
     stored, replayed = {LOGITS: job.codec if TASK_SPECS[task].embeds else "fp32", TOKENS: TOKENS}, {}
     if TASK_SPECS[task].vocabulary:
         stored, replayed = {TRANSFORM: job.codec, TOKENS: TOKENS}, {LOGITS: TRANSFORM}
+        stored |= _in_part(job)
     hidden = set(resolve_layers("hidden", job.hidden, 0, depth))
     attention, relations = (resolve_layers(key, getattr(job, key), 1, depth) for key in ("attention", "relations"))
     below = [(name, layer - 1) for layer in relations for name in projection_outputs(layer)]
@@ -100,6 +114,13 @@ def resolve(job: MaterializeSpec, depth: int, task: str) -> Outputs:
     return Outputs(stored, replayed, {name: _per(name, job, task) for name in (*stored, *replayed)})
 
 
+def _in_part(job: MaterializeSpec) -> dict[str, str]:
+    """What is kept of distributions over a vocabulary in place of states, and its codec."""
+    exact = "-fp32" if job.codec == "fp32" else ""
+    kept = {"top-k": {LIKELIEST: f"top-{job.top_k}{exact}"}, "draws": {DRAWS: f"draws-{job.draws}-seed-{job.draw_seed}"}}
+    return kept.get(job.logits_as, {})
+
+
 def settled(job: MaterializeSpec, depth: int, task: str, replays_embeddings: Callable[[], bool]) -> MaterializeSpec:
     """The job, with how hidden state 0 is kept; the teacher is asked only where something of it is."""
     if job.replays_embeddings is not None or hidden_output(0) not in resolve(job, depth, task).names:
@@ -108,7 +129,7 @@ def settled(job: MaterializeSpec, depth: int, task: str, replays_embeddings: Cal
 
 
 def _per(output: str, job: MaterializeSpec, task: str) -> Per:
-    if output == TRANSFORM or (output == LOGITS and TASK_SPECS[task].logits_per == "position"):
+    if output in (TRANSFORM, *IN_PART) or (output == LOGITS and TASK_SPECS[task].logits_per == "position"):
         return "token" if job.positions == "all" else "position"
     if output == LOGITS:
         return TASK_SPECS[task].logits_per

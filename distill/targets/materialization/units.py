@@ -15,12 +15,13 @@ from distill.data.dataset import PreparedRows
 from distill.models.sentence_encoder import vector_size
 from distill.store.codecs.attention import bytes_a_row
 from distill.store.codecs.vectors import bytes_a_vector
-from distill.store.output_names import LOGITS, TOKENS, TRANSFORM, kind_of
+from distill.store.codecs.vocabulary import vocabulary_codec
+from distill.store.output_names import IN_PART, LOGITS, TOKENS, TRANSFORM, kind_of
 from distill.store.replay.logits import vocabulary_shape
 from distill.targets.materialization.outputs import MaterializeSpec, Outputs, vectors_a_row
 from distill.targets.materialization.previous import COMPUTE, COPY, KEEP, KeptShard, PreviousSet
 
-SMALL = (LOGITS, TOKENS, "cls")
+SMALL = (LOGITS, TOKENS, "cls", *IN_PART)
 
 SMALL_UNIT_TOKENS = 65_536
 """The most tokens of a unit, where all that is kept of it is small: what a killed run may have to compute again."""
@@ -47,7 +48,13 @@ class TeacherShape:
 
     def width_of(self, output: str, types: bool) -> int:
         """The width of an output, as its manifest has it; that of projections is the hidden size, unless their heads say else."""
-        widths = {LOGITS: self.classes, TOKENS: 1 + types, "attention": self.heads, TRANSFORM: self.inner}
+        widths = {
+            LOGITS: self.classes,
+            TOKENS: 1 + types,
+            "attention": self.heads,
+            TRANSFORM: self.inner,
+            **dict.fromkeys(IN_PART, self.classes),
+        }
         return widths.get(kind_of(output)[0], self.width)
 
 
@@ -127,6 +134,8 @@ def row_bytes(output: str, codec: str, vectors: Array, types: bool, shape: Teach
         return bytes_a_row(codec, shape.heads, vectors)
     if output == TOKENS:
         return vectors * (5 if types else 4)
+    if output in IN_PART:
+        return vectors * vocabulary_codec(codec, shape.classes).bytes_a_token
     return vectors * bytes_a_vector(codec, shape.width_of(output, types))
 
 

@@ -20,11 +20,14 @@ from distill.data.dataset import Dataset, PreparedRows
 from distill.models.packed_linear import fast_inference
 from distill.store.codecs.attention import PROBABILITIES
 from distill.store.codecs.vectors import VectorCodec
+from distill.store.codecs.vocabulary import LOWEST, Draws, TopK
 from distill.store.manifest import Manifest
-from distill.store.output_names import LOGITS, TOKENS, kind_of
+from distill.store.output_names import IN_PART, LOGITS, TOKENS, kind_of
 from distill.store.readers import OutputReader, OutputReaders, StoredOutput
+from distill.store.replay.frozen_weights import FrozenMatrices
 from distill.store.replay.registry import replay_weights
 from distill.store.target_set import TargetStore
+from distill.targets.materialization.distributions import parts, uniform_of
 from distill.targets.materialization.forward import Reading, Teacher, kept_of, layers_of
 from distill.targets.materialization.outputs import vectors_a_row
 from distill.targets.materialization.units import unique_rows
@@ -106,7 +109,9 @@ def _compare_batch(
             # Where bf16 products are fast, int8 states are replayed by weights in bf16.
             rounded = output != LOGITS and store.manifests[manifest.source].codec == "int8" and has_fast_bf16()
             precision = "bf16" if rounded else reading.precision
-        if kind_of(output)[0] == "attention":
+        if output in IN_PART:
+            yield output, _ratios_in_part(reader, rows, live, reading.frozen[LOGITS], ids, counts, precision)
+        elif kind_of(output)[0] == "attention":
             yield output, _attention_ratios(reader, rows, live.cpu(), manifest, precision)
         else:
             yield output, _vector_ratios(reader, rows, live.cpu(), counts, precision)
@@ -131,6 +136,31 @@ def _vector_ratios(reader: OutputReader, rows: Array, live: Tensor, lengths: Arr
         bound = bound + reader.codec.error_bound(reader.planes(rows), lengths)
     ratios = (reader.gather(rows) - live).abs() / bound
     return _largest(ratios, lengths)
+
+
+def _ratios_in_part(
+    reader: OutputReader, rows: Array, states: Tensor, head: FrozenMatrices, ids: Array, counts: Array, precision: str
+) -> Tensor:
+    """The same for distributions that are kept in part: log-probabilities, or where the distribution function was passed."""
+    assert isinstance(reader, StoredOutput)
+    codec, kept, found = reader.codec, reader.gather(rows).to(states.device), []
+    assert isinstance(codec, TopK | Draws)
+    uniform = uniform_of(codec, ids, counts, states.device) if isinstance(codec, Draws) else None
+    for part in parts(len(states), codec.vocabulary):
+        logits = head.replay(states[part], counts)
+        if isinstance(codec, TopK):
+            words, live = kept[part, : codec.k].long(), logits.log_softmax(dim=1)
+            rest = live.scatter(1, words, -torch.inf).logsumexp(dim=1, keepdim=True)
+            live = torch.cat([live.gather(1, words), rest], dim=1).clamp_min(LOWEST)
+            # Half a step of fp16, of the number itself and of those that it was normalized with.
+            bound = _slack(live, precision) + (0 if codec.exact else (live.abs() + 12) * 2.0**-11)
+            found.append(((kept[part, codec.k :] - live).abs() / bound).amax(dim=1))
+        elif uniform is not None:
+            above, words = logits.double().softmax(dim=1).cumsum(dim=1), kept[part]
+            upper, below = above.gather(1, words), above.gather(1, (words - 1).clamp_min(0)) * (words > 0)
+            beyond = torch.maximum(uniform[part] - upper, below - uniform[part])
+            found.append((beyond.clamp_min(0) / (ABSOLUTE * SLACK[precision])).amax(dim=1))
+    return _largest(torch.cat(found).float().cpu(), counts)
 
 
 def _attention_ratios(reader: OutputReader, rows: Array, scores: Tensor, manifest: Manifest, precision: str) -> Tensor:
