@@ -28,7 +28,7 @@ class Processes:
         self.count, self._pool = count, None if count == 1 else ProcessPoolExecutor(count, _context(module))
 
     def map(self, function: Callable[[Piece], Made], pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Made]]:
-        """Each piece, and what the function makes of it; no more pieces are taken ahead than there are processes, and one.
+        """Each piece, and what the function makes of it; two pieces a process are taken ahead.
 
         Raises:
             UserError: the system has ended a process.
@@ -39,7 +39,7 @@ class Processes:
         pending: deque[tuple[Piece, Future[Made]]] = deque()
         for piece in pieces:
             pending.append((piece, self._pool.submit(function, piece)))
-            if len(pending) > self.count:
+            if len(pending) > 2 * self.count:
                 yield _done(*pending.popleft())
         while pending:
             yield _done(*pending.popleft())

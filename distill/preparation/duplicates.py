@@ -27,6 +27,9 @@ PERMUTATIONS, MISSES, HIGHEST = 128, (0.05, 0.95), 0.9
 AT_ONCE = 1024
 """Shingles that are hashed together: each takes some kilobytes meanwhile."""
 
+PIECE = 512
+"""Rows whose signatures a process computes at a time."""
+
 ROWS_WORTH_PROCESSES = 20_000
 """Rows whose signatures take longer than processes take to start."""
 
@@ -88,8 +91,7 @@ def _similar(texts: Mapping[str, Column], threshold: float, processes: Processes
     for number, first in reversed(list(enumerate(splits))):
         best: dict[str, dict[int, tuple[float, int]]] = {second: {} for second in splits[number + 1 :]}
         index = _Index(texts[first], scheme.b) if number else None
-        parts = ((part, texts[first][part]) for part in texts[first].parts())
-        for (part, rows), bands in processes.map(partial(_bands, shape=(scheme.b, scheme.r)), parts):
+        for (part, rows), bands in processes.map(partial(_bands, shape=(scheme.b, scheme.r)), _pieces(texts[first])):
             for second, nearest in best.items():
                 for place, candidates in indices[second].candidates(bands):
                     own = shingles(rows[place])
@@ -104,6 +106,15 @@ def _similar(texts: Mapping[str, Column], threshold: float, processes: Processes
             indices[first] = index
         pairs |= {(first, second): {row: left for row, (_, left) in nearest.items()} for second, nearest in best.items()}
     return pairs
+
+
+def _pieces(texts: Column) -> Iterator[tuple[slice, list[str]]]:
+    """All rows, PIECE at a time: where they stand, and they."""
+    for part in texts.parts():
+        rows = texts[part]
+        for start in range(0, len(rows), PIECE):
+            piece = rows[start : start + PIECE]
+            yield slice(part.start + start, part.start + start + len(piece)), piece
 
 
 def shingles(text: str) -> set[str]:

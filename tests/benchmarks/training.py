@@ -106,9 +106,10 @@ def reading(terms: tuple[Term, ...], collator: Collator, teacher: PreTrainedMode
 
 
 def share_of_bound(seconds: Mapping[str, list[float]]) -> Figure:
-    """How much of (teacher + step) / step, which no store can exceed, an epoch with the live teacher / one from the store is.
+    """How much of (teacher + step) / step an epoch with the live teacher / one from the store is.
 
-    The step is one with targets in RAM. Medians over rounds, of times of the same round.
+    The step is one with targets in RAM. What a teacher costs in the loop beyond its own pass may bring more than 1. Medians over
+    rounds, of times of the same round.
     """
     rounds = list(zip(*(seconds[name] for name in ("live", "stored", "teacher", "ram")), strict=True))
     bound = statistics.median((teacher + ram) / ram for _, _, teacher, ram in rounds)

@@ -28,7 +28,7 @@ def test_pieces_come_back_in_order_and_few_are_taken_ahead(count):
     with closing(Processes(count, __name__)) as processes:
         found = processes.map(doubled, pieces())
         first, (made, where) = next(found)
-        assert (first, made, len(taken)) == (0, 0, 1 if count == 1 else count + 1)
+        assert (first, made, len(taken)) == (0, 0, 1 if count == 1 else 2 * count + 1)
         assert (where == os.getpid()) == (count == 1)
         assert [(piece, made) for piece, (made, _) in found] == [(number, 2 * number) for number in range(1, 12)]
 
