@@ -7,8 +7,10 @@ every third a sentence of the context in which a few words are blank (cloze: Lew
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -77,7 +79,7 @@ class QuestionCopies(TextCopies):
         """The windows of some questions."""
         return encode_questions(tokenizer, rows, max_length, self.stride)
 
-    def columns(self, rows: Rows) -> dict[str, list[str]]:
+    def columns(self, rows: Rows) -> dict[str, Sequence[Any]]:
         """None: questions and contexts stand beside the windows."""
         return {}
 

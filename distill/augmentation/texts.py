@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -66,7 +67,7 @@ class TextCopies:
         """Some rows' tokens."""
         return encode(tokenizer, rows.texts, rows.texts_pair, max_length)
 
-    def columns(self, rows: Rows) -> dict[str, Sequence[str]]:
+    def columns(self, rows: Rows) -> dict[str, Sequence[Any]]:
         """The columns of text that a prepared row keeps."""
         columns = {"text": rows.texts, "text_pair": rows.texts_pair}
         return {name: column.tolist() for name, column in columns.items() if column is not None}

@@ -56,13 +56,15 @@ class Collator:
         *,
         labelled_only: bool = False,
         reads_labels: bool = True,
+        hardest_of: int = 1,
     ) -> None:
         """Locate every row's targets once. `weights`, (rows,) float32, are those of the labels, by default there are none.
 
         `labelled_only` leaves out rows without a label, or of weight 0: for a loss that reads nothing but labels. Of rows that
-        lack targets, those with a label stay if the loss `reads_labels`.
+        lack targets, those with a label stay if the loss `reads_labels`. `hardest_of`: a step looks at so many times as many rows
+        as it learns from; batches then have the `places` of their rows, by which those that are chosen are gathered again.
         """
-        self.rows, self.weights = rows, weights
+        self.rows, self.weights, self.hardest_of = rows, weights, hardest_of
         self.targets: Targets | tuple[()] = targets or ()
         self.positions = targets.find(rows.ids) if targets else {}
         self.per_token = len(rows.labels) != len(rows)
@@ -96,6 +98,8 @@ class Collator:
         chosen = self.chosen[np.asarray(indices)] if parts is None else np.concatenate(parts)
         batch: dict[str, Any] = dict(pad_batch(self.rows, chosen))
         batch["labels"] = pad_labels(self.rows, chosen)
+        if self.hardest_of > 1:
+            batch["places"] = torch.tensor(list(indices))
         if parts is not None:
             batch["groups"] = torch.from_numpy(np.repeat(np.arange(len(parts)), [len(part) for part in parts]))
         lengths, labels = self.rows.lengths[chosen], (self.held[chosen], self.expected[chosen])

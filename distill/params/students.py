@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from distill.core.errors import UserError
-from distill.core.settings import Strict, nearest
+from distill.core.settings import Positive, Strict, nearest
 from distill.params.presets import PRESETS
 from distill.params.training import TrainingSettings
 
@@ -171,6 +171,10 @@ class StudentSettings(TrainingSettings):
     """One training run each; the best on the validation split is the student, all are measured."""
     sample_weight: SampleWeight | None = None
     """Weights of doubtful rows; by default all weigh the same."""
+
+    hardest_of: Positive = 1
+    """Each step looks at so many times `batch_size` rows, and learns from the `batch_size` whose answers are farthest from the
+    teacher's (Glitter, arXiv 2203.09391), which costs a forward pass of the student. An epoch has so many times fewer steps."""
 
     of_vectors: ClassVar[bool] = False
     """Whether the recipe is of sentence embedding, whose teachers and students give vectors in place of logits."""

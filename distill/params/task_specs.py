@@ -66,6 +66,15 @@ class TaskSpec:
     """Why a table of answers cannot be its targets."""
 
     @property
+    def not_compared_by_row(self) -> str | None:
+        """Why a row of the task has no one divergence from what the teacher says of it."""
+        if self.vocabulary:
+            return "the targets of language models are replayed, a few tokens at a time"
+        if self.embeds:
+            return "vectors are compared by their recipes, each in its way"
+        return "passages of a query are learnt together" if self.groups else None
+
+    @property
     def pairs(self) -> bool:
         """Whether a model reads a row's two texts together."""
         return "text_pair" in self.columns and not self.embeds

@@ -27,6 +27,8 @@ def misfits(params: Params) -> Iterator[str]:
     for name, student in params.students.items():
         if student.sample_weight is not None and (line := _no_weights(params, student)):
             yield f"students.{name}.sample_weight: {line}"
+        if student.hardest_of > 1 and (line := _no_hardest(params, student)):
+            yield f"students.{name}.hardest_of: {line}"
         if line := _wrong_recipe(params, student):
             yield f"students.{name}.recipe: {line}"
         if line := _only_in_part(params, student):
@@ -146,6 +148,15 @@ def _only_in_part(params: Params, student: StudentSettings) -> str | None:
     if targets is None or targets.logits_as == "replay" or not (why := student.not_in_part()):
         return None
     return f"{why}, or logits_as: replay of targets.{student.target_set}, which keeps {targets.logits_as}"
+
+
+def _no_hardest(params: Params, student: StudentSettings) -> str | None:
+    """Why a student cannot tell which rows it is worst at."""
+    if reason := TASK_SPECS[params.task(student.dataset)].not_compared_by_row:
+        return f"{reason}; set it to 1"
+    if student.only_intermediate or not (student.reads_hidden or student.needs(1, 1).logits):
+        return f"compares answers with the teacher's, {student.recipe} here reads no logits; set it to 1"
+    return None
 
 
 def _wrong_recipe(params: Params, student: StudentSettings) -> str | None:

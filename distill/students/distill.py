@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from distill.store.expected import split_with_expected
 from distill.store.output_names import DRAWS, IN_PART, LIKELIEST, LOGITS, TRANSFORM, kind_of
 from distill.store.replay.logits import LinearHead, vocabulary_head
 from distill.store.target_set import TargetStore
+from distill.students.row_divergences import row_divergences
 from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
@@ -111,6 +113,7 @@ def objective_of(
         reads_hidden=any(term.reads_student_hidden for term in terms),
         reads_last_states=heads is not None,
         reads_attention=tuple(sorted({layer for term in terms for layer in term.reads_student_attention})),
+        row_divergences=partial(row_divergences, task),
         extra_modules=nn.ModuleList(modules.values()) if modules else None,
         earlier_layers_lr_scale=earlier_layers_lr_scale,
     )
@@ -158,6 +161,8 @@ def objective_and_rows(
     outputs = sorted({output for term in terms for output in term.reads})
     for output in outputs:
         store.require(dataset, ["train"], output)
+    if settings.hardest_of > 1:
+        require_comparable_answers(settings, dataset, outputs)
     weights = None
     if settings.sample_weight is not None:
         if not any(term.name == HARD_LABELS for term in terms):
@@ -172,7 +177,19 @@ def objective_and_rows(
     objective = objective_of(terms, task, settings.earlier_layers_lr_scale, heads)
     labels = [term.name == HARD_LABELS for term in terms]
     reads = {"labelled_only": all(labels), "reads_labels": any(labels)}
-    return objective, Collator(dataset.rows("train"), store.outputs(outputs, "train"), weights, **reads)
+    targets = store.outputs(outputs, "train")
+    return objective, Collator(dataset.rows("train"), targets, weights, hardest_of=settings.hardest_of, **reads)
+
+
+def require_comparable_answers(settings: StudentSettings, dataset: Dataset, outputs: Sequence[str]) -> None:
+    """Refuse `hardest_of` where a student's answers are not compared row by row with the teacher's."""
+    if reason := dataset.spec.not_compared_by_row:
+        raise UserError(f"hardest_of: {reason}; set it to 1")
+    if LOGITS not in outputs:
+        raise UserError(
+            f"hardest_of: compares a student's answers with the teacher's, {settings.recipe} here reads no logits; set it to 1, "
+            "or take a recipe that does, such as hinton"
+        )
 
 
 def row_weights(dataset: Dataset, store: TargetStore, weights: SampleWeight) -> Array:

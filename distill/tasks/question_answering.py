@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -64,6 +64,10 @@ class QuestionAnswering(Task):
     def align_labels(self, labels: Num[Tensor, "batch two"], mask: Mask) -> Num[Tensor, " n"]:
         """First tokens, then last tokens."""
         return labels.t().flatten()
+
+    def mean_by_row(self, lines: Float[Tensor, " n"], mask: Int[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
+        """The mean of start and end."""
+        return lines.reshape(2, -1).mean(dim=0)
 
     def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:
         """The starts, then the ends, of the windows that have an answer: (2 windows, longest) padded by NOWHERE, and places."""

@@ -1,7 +1,8 @@
 """One class a token: entities, slots, parts of speech."""
 
 import numpy as np
-from jaxtyping import Float, Num, Shaped
+import torch
+from jaxtyping import Float, Int, Num, Shaped
 from torch import Tensor
 
 from distill.core.arrays import Array
@@ -30,6 +31,12 @@ class TokenClassification(Task):
     def align_labels(self, labels: Num[Tensor, "batch seq"], mask: Mask) -> Num[Tensor, " tokens"]:
         """Tags of the real tokens."""
         return real(labels, mask)
+
+    def mean_by_row(self, lines: Float[Tensor, " n"], mask: Int[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
+        """The mean over the tokens of each row."""
+        lengths = mask.sum(dim=1)
+        rows = torch.arange(len(mask), device=lines.device).repeat_interleave(lengths)
+        return lines.new_zeros(len(mask)).index_add(0, rows, lines) / lengths
 
     def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
         """The tag of each labelled token."""

@@ -25,15 +25,21 @@ def uses_bf16(settings: TrainingSettings) -> bool:
     return settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16())
 
 
-def training_arguments(settings: TrainingSettings, rows: int, seed: int, scratch: Path, *, validates: bool) -> TrainingArguments:
-    """The settings of a run over so many rows; checkpoints go to `scratch`. Each process has one GPU."""
-    a_step = settings.batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+def training_arguments(
+    settings: TrainingSettings, rows: int, seed: int, scratch: Path, *, validates: bool, hardest_of: int = 1
+) -> TrainingArguments:
+    """The settings of a run over so many rows; checkpoints go to `scratch`. Each process has one GPU.
+
+    A batch that is looked at has `hardest_of` times the rows of one that is learnt from.
+    """
+    batch_size = settings.batch_size * hardest_of
+    a_step = batch_size * settings.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
     steps = math.ceil(rows / a_step) * settings.epochs
     on_cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(scratch),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,

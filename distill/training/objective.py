@@ -33,6 +33,8 @@ class Objective:
     """The model's layers, counted from 1, whose attention it reads: scores, and projections."""
     extra_modules: nn.Module | None = None
     """Projections and the like: trained, kept in checkpoints, and no part of the model that is saved."""
+    row_divergences: Callable[[Any, Mapping[str, Any]], Tensor] | None = None
+    """(the model's outputs, the batch) → (rows,) how far each row's answer is from the teacher's, by which rows are chosen."""
     earlier_layers_lr_scale: float | None = None
     """If layers are trained one after the other: the share of the learning rate that earlier ones keep. The batch's
     `current_layer`, from 0, is the one that is being trained."""

@@ -32,6 +32,7 @@ from distill.tasks.registry import task_of
 from distill.training.arguments import training_arguments, uses_bf16
 from distill.training.checkpointing import SafeCheckpoints, last_checkpoint
 from distill.training.distributed import is_main_process
+from distill.training.hard_examples import hardest
 from distill.training.objective import DistillationModel, Objective
 from distill.training.progressive import ProgressiveTrainer
 
@@ -111,7 +112,8 @@ def train(
         return Trained([], 0.0, 0.0, 0.0)
     _require_rows(rows, title)
     settings = _with_safe_precision(settings, model, title)
-    arguments = training_arguments(settings, len(rows), seed, scratch, validates=keep == "best")
+    validates = keep == "best"
+    arguments = training_arguments(settings, len(rows), seed, scratch, validates=validates, hardest_of=rows.hardest_of)
     callbacks: list[TrainerCallback] = [EpochProgress(title)]
     if settings.patience is not None and keep == "best":
         callbacks.append(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
@@ -189,6 +191,10 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
                 self.prefetched = Prefetched(epoch_iterator, ahead=num_batches)
             epoch_iterator = self.prefetched
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches and (one_of := self.data_collator.hardest_of) > 1:
+            with self.accelerator.autocast():
+                chosen = [hardest(self.model, batch, one_of) for batch in batches]
+            batches = [self._prepare_inputs(self.data_collator(places)) for places in chosen]
         if batches:
             divisors = self.accelerator.reduce(mean_divisors(batches), "mean")
             batches = [{**batch, "divisors": divisors} for batch in batches]

@@ -83,7 +83,7 @@ def test_a_mistake_is_named_with_its_path_and_what_is_meant(tmp_path: Path, text
         (STUDENT.replace("supervised", "hintn"), ".recipe: got 'hintn', no such recipe; did you mean 'hinton'?"),
         (
             STUDENT.removeprefix("recipe: supervised, "),
-            ".recipe: got None, no such recipe; expected one of: cosine, distilbert, divergence, embedding_mse, ",
+            ".recipe: got None, no such recipe; expected one of: annealing_kd, cosine, distilbert, divergence, ",
         ),
         (f"{STUDENT}, epochs: three", ".epochs: expected valid integer, got 'three'"),
         (f"{STUDENT}, epochs: 2.5", ".epochs: expected"),

@@ -211,6 +211,22 @@ def test_what_is_wrong_is_one_line_of_the_entry(tmp_path: Path, base: dict[str, 
 @pytest.mark.parametrize(
     ("key", "value", "complaint"),
     [
+        ("datasets.movies.task", "masked-lm", "the targets of language models are replayed, a few tokens at a time; set it to 1"),
+        ("students.deep.recipe", "supervised", "supervised here reads no logits; set it to 1"),
+        ("students.deep.recipe", "fitnets", "fitnets here reads no logits; set it to 1"),
+    ],
+)
+def test_rows_that_a_student_is_worst_at_are_told_by_logits_of_rows(tmp_path: Path, key: str, value: Any, complaint: str):
+    content = changed(PLAIN, "students.deep.hardest_of", 4)
+    load(tmp_path, content)
+    (line,) = [line for line in refusal(tmp_path, changed(content, key, value)) if "hardest_of" in line]
+    assert line.startswith("students.deep.hardest_of: ")
+    assert line.endswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
         ("datasets.movies.task", "masked-lm", "those of masked-lm are the text itself; set it to null"),
         ("students.deep.recipe", "minilm", "which minilm here does not learn from; set it to null"),
         ("students.deep.hard_weight", 0.0, "which distilbert here does not learn from; set it to null"),
