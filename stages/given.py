@@ -31,6 +31,7 @@ def main(name: str) -> None:
     from distill.sources.files import read_local
     from distill.store.target_set import TargetStore
     from distill.targets.given.join import join
+    from distill.targets.given.logprobs import SPLIT, join_logprobs, read_logprobs
     from distill.targets.given.table import read_answers
     from distill.targets.given.write import write_given
 
@@ -38,13 +39,20 @@ def main(name: str) -> None:
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     if not raw.exists():
         raise UserError(f"{raw}: no such folder; run the stage that writes it, or put it there with `dvc add`")
-    answers = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
-    splits, strangers = join(answers, dataset, settings, str(raw))
+    likeliest = 0
+    answers: Mapping[Any, Any]
+    if settings.columns.form == "logprobs":
+        answers = read_logprobs(read_local(raw), str(raw), settings)
+        part, likeliest, strangers = join_logprobs(answers, dataset, str(raw))
+        splits = {SPLIT: part}
+    else:
+        answers = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
+        splits, strangers = join(answers, dataset, settings, str(raw))
     with atomic_folder(out) as folder:
-        write_given(folder, dataset, splits, settings)
+        write_given(folder, dataset, splits, settings, likeliest)
     store = TargetStore.open(out)
     write_audit(dataset, None if dataset.spec.not_audited else store, Path("data/audits", name), {})
-    record = describe(out, store, splits, score_answers(store, dataset))
+    record = describe(out, store, splits, {} if likeliest else score_answers(store, dataset))
     about = {"metric": dataset.metric, "strangers": strangers}
     write_text(Path("data/runs/given", f"{name}.json"), to_json({**record, **about}))
     if strangers:
@@ -58,7 +66,7 @@ def describe(
     folder: Path, store: "TargetStore", splits: "Mapping[str, AnsweredSplit]", scores: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     """What the record says of a set: rows and answers of each split, tokens, and the bytes of each output."""
-    from distill.store.output_names import LOGITS
+    from distill.store.output_names import TOKENS
     from distill.targets.given.join import shown
 
     return {
@@ -71,7 +79,7 @@ def describe(
             }
             for split, part in splits.items()
         },
-        "tokens": sum(shard.tokens for part in store.manifest(LOGITS).splits.values() for shard in part.shards),
+        "tokens": sum(shard.tokens for part in store.manifest(TOKENS).splits.values() for shard in part.shards),
         "bytes": {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(folder.iterdir())},
     }
 

@@ -61,11 +61,12 @@ def conversations(folder: Path, sizes: tuple[int, int, int] = (30, 8, 8)) -> Pat
         words = " ".join(rng.choices(tiny.WORDS[:6], k=rng.randint(1, 4)))
         return [{"role": "user", "content": words}, {"role": "assistant", "content": words}]
 
-    entry = tiny.settings("causal-lm", columns={"messages": "messages"}, max_length=16)
+    entry = tiny.settings("causal-lm", columns={"messages": "messages", "id": "id"}, max_length=16)
     tables = {}
     for number, (split, count) in enumerate(zip(("train", "validation", "test"), sizes, strict=True)):
         rng = random.Random(number)
-        tables[split] = pa.table({"messages": [talk(rng) for _ in range(count)]})
+        talks = [talk(rng) for _ in range(count)]
+        tables[split] = pa.table({"messages": talks, "id": [f"{split}-{row}" for row in range(count)]})
     folder.mkdir(parents=True)
     write_dataset(folder, *make_rows(tables, "talks", entry), entry, tokenizer(chat_template=TEMPLATE))
     return folder

@@ -123,7 +123,9 @@ def given_text(name: str, content: Mapping[str, Any]) -> str:
     elif answered is None:
         lines.append(f"{source} is not there: run `dvc repro` up to it for the rows that it answers")
     else:
-        counts = ", ".join(f"{answered[split]:,} of {count:,} {split}" for split, count in dataset["rows"].items())
+        counts = ", ".join(
+            f"{answered[split]:,} of {count:,} {split}" for split, count in dataset["rows"].items() if split in answered
+        )
         lines.append(f"answers for {counts} rows, equal ones once")
     tables = [aligned([("student", "reads", "lacks"), *_students(content["students"])])]
     tables += [aligned(_outputs(content["outputs"], tuple(dataset["rows"])))]

@@ -12,7 +12,7 @@ from distill.data.averaging import labels_a_row
 from distill.data.batching import pad_batch, pad_labels
 from distill.data.dataset import Dataset, PreparedRows
 from distill.models.predict import CAUSAL_BATCH_TOKENS, forward_of
-from distill.store.output_names import LOGITS
+from distill.store.output_names import LIKELIEST, LOGITS
 from distill.store.readers import OutputReader
 from distill.store.target_set import TargetStore
 from distill.tasks.base import EvaluationSplit, Task, closeness
@@ -50,6 +50,8 @@ class TeacherAnswers:
     @classmethod
     def read(cls, store: TargetStore, task: Task, dataset: Dataset, name: str, split: EvaluationSplit) -> "TeacherAnswers | None":
         """Those of the rows of `split`, all or some of the data set's split `name`, with whatever thresholds are usual."""
+        if LIKELIEST in store.manifests and LOGITS not in store.manifests:  # given, of training rows alone
+            return None
         if name not in store.manifest(LOGITS).splits:  # what a teacher computes has all of them
             return None
         store.require(dataset, [name])

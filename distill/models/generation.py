@@ -19,7 +19,7 @@ def continue_greedily(model: PreTrainedModel, ids: Sequence[int], new_tokens: in
     )
     try:
         with torch.inference_mode():
-            made = model.eval().generate(prompt, attention_mask=torch.ones_like(prompt))  # type: ignore[operator]
+            made = model.eval().generate(prompt, attention_mask=torch.ones_like(prompt))
     finally:
         model.generation_config = own
         model.train(training)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from distill.core.settings import Strict
 
-FORMS = ("probabilities", "logits", "log_probabilities", "votes", "label", "score", "embedding")
+FORMS = ("probabilities", "logits", "log_probabilities", "votes", "label", "score", "embedding", "logprobs")
 """The ways to write an answer down."""
 KEYS = ("id", "text", "tokens")
 """What tells whose answer a row of the table is."""
@@ -44,6 +44,10 @@ class GivenColumns(Strict):
     """Regression: a number; ranking: a score, the higher the more relevant."""
     embedding: str | None = None
     """Sentence embedding: a list of numbers, as many in each row. Each text of a pair has a row of its own."""
+
+    logprobs: str | None = None
+    """Conversations of causal-lm: what OpenAI-compatible servers return with `logprobs: true`, `{content: […]}`, for tokens of
+    a row's last response; of training rows."""
 
     @property
     def form(self) -> str:
@@ -104,8 +108,10 @@ class GivenSettings(Strict):
         form = self.columns.form
         if self.votes is not None and form not in ("votes", "label"):
             raise ValueError(f"votes: smooths votes and labels, the answers are {form}; remove it")
-        if form in ("score", "embedding"):
-            answers = "scores" if form == "score" else "vectors"
+        if form == "logprobs" and self.missing != "error":
+            raise ValueError("missing: of logprobs every training row needs its answer; remove it, and drop the rows without")
+        if form in ("score", "embedding", "logprobs"):
+            answers = {"score": "scores", "embedding": "vectors"}.get(form, "logprobs of tokens")
             for key, value, default in (("temperature", self.temperature, 1.0), ("labels", self.labels, None)):
                 if value != default:
                     raise ValueError(f"{key}: is of labels, the answers are {answers}; remove it")

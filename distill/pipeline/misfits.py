@@ -101,6 +101,8 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     """Why a table cannot answer for a data set, told from its task alone."""
     task, form, key = params.task(given.dataset), given.columns.form, given.columns.key
     spec = TASK_SPECS[task]
+    if form == "logprobs" or spec.causal:
+        return _wrong_logprobs(params, given)
     if spec.not_given is not None:
         return f"dataset: '{given.dataset}' is for {task}: {spec.not_given}; let a teacher compute its targets"
     if (form == "embedding") != spec.embeds:
@@ -117,6 +119,22 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     pairs = spec.groups or (params.datasets[params.origin(given.dataset)].columns.text_pair is not None and spec.pairs)
     if key == "text" and pairs != (given.columns.text_pair is not None):
         return f"columns.text_pair: rows of '{given.dataset}' are {'pairs; give it' if pairs else 'single texts; remove it'}"
+    return None
+
+
+def _wrong_logprobs(params: Params, given: GivenSettings) -> str | None:
+    """Why a table of `logprobs` cannot be put beside a data set, and a data set takes no other table."""
+    task, columns = params.task(given.dataset), params.datasets[params.origin(given.dataset)].columns
+    if not TASK_SPECS[task].causal:
+        return f"columns.logprobs: are of conversations of causal-lm, '{given.dataset}' is for {task}; give answers about labels"
+    if given.columns.form != "logprobs":
+        return (
+            f"columns.{given.columns.form}: {task} takes logprobs of responses; give these, or let a teacher compute its targets"
+        )
+    if columns.messages is None and columns.prompt is None:
+        return f"dataset: the rows of '{given.dataset}' are blocks of texts, which no server answers; take conversations"
+    if given.columns.key != "id" or columns.id is None:
+        return f"columns.id: answers are found by the rows' own ids; give it here, and columns.id of datasets.{given.dataset}"
     return None
 
 
@@ -144,6 +162,9 @@ def _no_weights(params: Params, student: StudentSettings) -> str | None:
 
 def _only_in_part(params: Params, student: StudentSettings) -> str | None:
     """Why a recipe cannot learn from a part of the teacher's distributions, if that is all that its target set keeps."""
+    if (given := params.given.get(student.target_set)) is not None:
+        why = student.not_in_part() if given.columns.form == "logprobs" else None
+        return why and f"{why}: given.{student.target_set} has the likeliest tokens alone"
     targets = params.targets.get(student.target_set)
     if targets is None or targets.logits_as == "replay" or not (why := student.not_in_part()):
         return None

@@ -23,10 +23,11 @@ from distill.pipeline.shapes import Shape
 from distill.sources.files import read_local
 from distill.store.codecs.vectors import bytes_a_vector
 from distill.store.codecs.vocabulary import Draws, TopK
-from distill.store.output_names import LOGITS, REPLAY, TOKENS
+from distill.store.output_names import LIKELIEST, LOGITS, REPLAY, TOKENS
 from distill.store.replay.embeddings import replays_embeddings
 from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
 from distill.targets.given.join import coverage
+from distill.targets.given.logprobs import answered_rows, read_logprobs
 from distill.targets.given.table import read_answers
 from distill.targets.given.write import CODECS
 from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve, settled
@@ -93,17 +94,24 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
     if (folder / "dataset.json").exists():
         dataset = Dataset.open(folder)
         rows = {split: len(unique_rows(dataset.rows(split))) for split in get_args(Split) if split in dataset.splits}
-        if raw.exists():
+        if settings.columns.form == "logprobs":
+            if raw.exists():
+                answered = {"train": answered_rows(read_logprobs(read_local(raw), str(raw), settings), dataset)}
+            sizes = {LIKELIEST: {}, TOKENS: {}}
+        elif raw.exists():
             found = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
             answered = coverage(found, dataset, settings)
-        sizes = _given_sizes(dataset, rows if answered is None else answered)
+        if settings.columns.form != "logprobs":
+            sizes = _given_sizes(dataset, rows if answered is None else answered)
     asked = {student: names(params.students[student].needs(1, 1)) for student in readers(params, name)}
     return {
         "table": settings.table,
         "dataset": {"name": settings.dataset, "rows": rows},
         "answered": answered,
         "students": {student: {"reads": reads, "lacks": []} for student, reads in asked.items()},
-        "outputs": {output: {"codec": CODECS[output], "source": None, "bytes": size} for output, size in sizes.items()},
+        "outputs": {
+            output: {"codec": CODECS.get(output, "top-K"), "source": None, "bytes": size} for output, size in sizes.items()
+        },
     }
 
 

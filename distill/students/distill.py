@@ -131,9 +131,10 @@ class Heads:
     def find(cls, student: PreTrainedModel, store: TargetStore, outputs: Sequence[str]) -> "Heads":
         """Refuse a student whose logits are more than its output embedding times these states, or are of another vocabulary."""
         own, found = vocabulary_head(student), store.replay_weights(LOGITS) if TRANSFORM in outputs else None
-        words = next((store.manifest(output).width for output in IN_PART if output in outputs), None)
+        words = next((store.manifest(output).width for output in IN_PART if output in outputs), len(own.weight))
         sizes = [len(own.weight), len(found.weight) if isinstance(found, LinearHead) else words]
-        if sizes[1] not in (sizes[0], None):
+        given = store.teacher_layers == 0  # its words are those of the tokenizer, of which a model may have some more
+        if sizes[0] < sizes[1] or (sizes[0] > sizes[1] and not given):
             raise UserError(
                 f"the student chooses among {sizes[0]} words, the teacher among {sizes[1]}: they cannot be compared; give the "
                 f"student vocab_size: {sizes[1]}, or take its embeddings from the teacher"

@@ -413,3 +413,30 @@ def test_what_asks_for_whole_distributions_is_refused_where_a_part_is_kept_and_b
 def test_the_forward_kl_at_temperature_1_and_labels_do_with_a_part(tmp_path: Path, settings: dict[str, Any]):
     assert load(tmp_path, changed(PART, "students.small", {**STUDENT, **settings}))
     assert load(tmp_path, changed(PART, "targets.web", {"teacher": "gpt", "dataset": "web", "logits_as": "draws", "draws": 3}))
+
+
+TALKS: dict[str, Any] = changed(
+    {
+        **DECODERS,
+        "given": {"api": {"table": "data/raw/web", "dataset": "talks", "columns": {"id": "id", "logprobs": "logprobs"}}},
+        "students": {"small": {**STUDENT, "dataset": "talks", "targets": "api"}},
+    },
+    "datasets.talks",
+    {"source": "web", "task": "causal-lm", "columns": {"messages": "messages", "id": "id"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        ("given.api.dataset", "movies", "given.api.columns.logprobs: are of conversations of causal-lm, 'movies' is for"),
+        ("given.api.dataset", "web", "given.api.dataset: the rows of 'web' are blocks of texts, which no server answers"),
+        ("given.api.columns", {"id": "id", "label": "x"}, "given.api.columns.label: causal-lm takes logprobs of responses"),
+        ("given.api.columns", {"text": "t", "logprobs": "x"}, "given.api.columns.id: answers are found by the rows' own ids"),
+        ("given.api.missing", "skip", "given.api: missing: of logprobs every training row needs its answer"),
+        ("students.small.temperature", 2.0, "students.small.temperature: what is kept is of the temperature 1, got 2"),
+    ],
+)
+def test_logprobs_are_of_conversations_with_ids_and_do_for_the_forward_kl(tmp_path: Path, path: str, value: Any, complaint: str):
+    assert load(tmp_path, TALKS).given["api"].columns.form == "logprobs"
+    assert [line for line in refusal(tmp_path, changed(TALKS, path, value)) if line.startswith(complaint)]

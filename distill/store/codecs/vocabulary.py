@@ -78,8 +78,10 @@ class TopK:
 
     def shares(self, kept: Float[Tensor, "n columns"]) -> Float64[Tensor, "n vocabulary"]:
         """The probabilities, the others' mass spread evenly over them."""
-        events, others = kept[:, self.k :].double().exp(), max(1, self.vocabulary - self.k)
-        return (events[:, -1:] / others).repeat(1, self.vocabulary).scatter_(1, kept[:, : self.k].long(), events[:, :-1])
+        events, ids = kept[:, self.k :].double().exp(), kept[:, : self.k].long()
+        others = torch.ones((len(kept), self.vocabulary), dtype=torch.float64, device=kept.device).scatter_(1, ids, 0.0)
+        spread = others * (events[:, -1:] / others.sum(dim=1, keepdim=True).clamp_min(1))
+        return spread.scatter_add_(1, ids, events[:, :-1])  # of those that were given, one may stand there again, of no mass
 
     def counts(self, lengths: Array) -> dict[str, Array]:
         """An entry a token of each plane."""

@@ -9,11 +9,12 @@ import torch
 
 from distill.core.arrays import Array
 from distill.core.files import sha256
-from distill.data.dataset import Dataset
+from distill.data.dataset import UNLABELLED, Dataset
 from distill.params.given import GivenSettings
 from distill.store.codecs.registry import codec_of
+from distill.store.codecs.vectors import Codec
 from distill.store.manifest import Fingerprints, Manifest, Shard, SplitShards, libraries
-from distill.store.output_names import LOGITS, TOKENS
+from distill.store.output_names import LIKELIEST, LOGITS, TOKENS
 from distill.store.shards import columns_of, write_shard
 from distill.targets.given.join import AnsweredSplit
 
@@ -21,8 +22,12 @@ SHARD_BYTES = 32 * 2**20
 CODECS = {LOGITS: "fp32", TOKENS: TOKENS}
 
 
-def write_given(folder: Path, dataset: Dataset, splits: Mapping[str, AnsweredSplit], settings: GivenSettings) -> None:
+def write_given(
+    folder: Path, dataset: Dataset, splits: Mapping[str, AnsweredSplit], settings: GivenSettings, likeliest: int = 0
+) -> None:
     """Write the set to an empty folder, rows in the order of the data; the same answers give the same bytes.
+
+    Of a decoder's tokens the answers are so many of the `likeliest`, else logits.
 
     Its teacher's fingerprint is that of the answers, the teacher's config is how they were read; it has no layers.
     """
@@ -40,10 +45,12 @@ def write_given(folder: Path, dataset: Dataset, splits: Mapping[str, AnsweredSpl
     )
     some = next(iter(splits))
     tokens = dataset.rows(some).inputs(np.zeros(1, np.int64)).shape[1]
-    for output, width in ((LOGITS, splits[some].logits.shape[1]), (TOKENS, tokens)):
+    answers = (LIKELIEST, dataset.vocabulary) if likeliest else (LOGITS, splits[some].logits.shape[1])
+    for output, width in (answers, (TOKENS, tokens)):
+        keeper = codec_of(output, CODECS.get(output, f"top-{likeliest}"), width, {})
         Manifest(
             output=output,
-            codec=CODECS[output],
+            codec=keeper.name,
             per="token" if output == TOKENS else dataset.spec.logits_per,
             width=width,
             source=None,
@@ -54,7 +61,7 @@ def write_given(folder: Path, dataset: Dataset, splits: Mapping[str, AnsweredSpl
             splits={
                 split: SplitShards(
                     dataset=str(dataset.splits[split]["fingerprint"]),
-                    shards=tuple(_shards(folder / output, output, width, dataset, part, split)),
+                    shards=tuple(_shards(folder / output, output, keeper, dataset, part, split)),
                     lacking=_lacking(output, dataset, part, split),
                 )
                 for split, part in splits.items()
@@ -63,14 +70,16 @@ def write_given(folder: Path, dataset: Dataset, splits: Mapping[str, AnsweredSpl
         ).write(folder / output)
 
 
-def _shards(folder: Path, output: str, width: int, dataset: Dataset, part: AnsweredSplit, split: str) -> Iterator[Shard]:
+def _shards(folder: Path, output: str, keeper: Codec, dataset: Dataset, part: AnsweredSplit, split: str) -> Iterator[Shard]:
     """Cut the rows into shards of about SHARD_BYTES, and write them."""
     rows = dataset.rows(split)
     lengths = rows.lengths[part.positions]
     lines = lengths if output == TOKENS or dataset.spec.labels_per_token else np.ones_like(lengths)
+    if output == LIKELIEST:
+        lines = np.add.reduceat((rows.labels != UNLABELLED).astype(np.int64), rows.offsets[:-1])[part.positions]
     ends = np.cumsum(lines)
-    cuts = np.flatnonzero(np.diff(ends * width * 4 // SHARD_BYTES)) + 1
-    keeper = codec_of(output, CODECS[output], width, {})
+    columns = rows.inputs(part.positions[:1]).shape[1] if output == TOKENS else part.logits.shape[1]
+    cuts = np.flatnonzero(np.diff(ends * columns * 4 // SHARD_BYTES)) + 1
     for number, chosen in enumerate(np.split(np.arange(len(lines)), cuts)):
         start, stop = int(ends[chosen[0]] - lines[chosen[0]]), int(ends[chosen[-1]])
         positions = part.positions[chosen]
@@ -85,6 +94,8 @@ def _shards(folder: Path, output: str, width: int, dataset: Dataset, part: Answe
 def _lacking(output: str, dataset: Dataset, part: AnsweredSplit, split: str) -> int:
     """How many vectors the data set would have besides."""
     rows = dataset.rows(split)
+    if output == LIKELIEST:
+        return 0
     if output == LOGITS and not dataset.spec.labels_per_token:
         return part.rows - len(part.positions)
     _, firsts = np.unique(rows.ids, axis=0, return_index=True)
