@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from multiprocessing import forkserver
@@ -280,3 +281,11 @@ def edit_params(folder: Path, **changes: dict[str, object]) -> None:
             entry.update(settings)
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
+
+
+def wait_for(what: str, happened: Callable[[], bool], seconds: float = 60) -> None:
+    """Look until something has happened, for so long at most."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.05)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -26,6 +25,7 @@ from tests.projects import (
     stages_run,
     stand_in,
     tried,
+    wait_for,
 )
 
 pytestmark = pytest.mark.slow
@@ -56,13 +56,6 @@ def contents(folder: Path) -> dict[str, str]:
     """Every finished output file and the hash of its bytes."""
     files = [file for file in (folder / "data").rglob("*") if file.is_file() and ".scratch" not in file.parts]
     return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def wait_for(what: str, happened, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
 
 
 def test_a_pipeline_that_has_run_has_every_output_and_a_repro_does_nothing(done: Path) -> None:

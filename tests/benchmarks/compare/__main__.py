@@ -1,17 +1,18 @@
 """`make compare`: one student taught from the store, by TextBrewer and by a plain loop, both with the teacher running beside it.
 
 All begin with the same initial student and read the same rows in as many steps, with the same loss, optimizer, schedule and
-threads, each in processes and an environment of its own. Seconds are those of whole processes: ours are the stages `targets`
-and `student`, so that the teacher's pass is in them; what a further student takes from the store stands beside it.
+threads, each in processes and an environment of its own. Seconds are CPU time of whole processes, which other work on the
+machine hardly changes: ours are the stages `targets` and `student`, so that the teacher's pass is in them; what a further student
+takes from the store stands beside it.
 """
 
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,11 @@ def run_round(folder: Path, name: str, number: int, epochs: int, threads: int, p
     variables = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
 
     def run(*words: object) -> float:
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             subprocess.run([*map(str, words)], cwd=folder, env=variables, stdout=log, stderr=log, check=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     def theirs(way: str) -> dict[str, float]:
         student = folder / "students" / way
@@ -177,7 +179,7 @@ def summary(task: str, way: str, rounds: list[Round]) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
-    lines = ["| task | | score | seconds | times TextBrewer's speed | a further student |", "|---|---|---:|---:|---:|---:|"]
+    lines = ["| task | | score | CPU seconds | times TextBrewer's speed | a further student |", "|---|---|---:|---:|---:|---:|"]
     for row in rows:
         more = f"{row['further']:.0f} s, {row['further_faster']:.1f}×" if "further" in row else "–"
         figures = f"{row['score']:.1f} | {row['seconds']:.0f} | {row['faster']:.1f}× | {more} |"
