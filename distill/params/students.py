@@ -250,7 +250,7 @@ class StudentSettings(TrainingSettings):
         return None
 
     def terms(self, shapes: Shapes) -> tuple[Any, ...]:
-        """The summands of the recipe's loss: `Term`s of distill/recipes/terms.py, which this module must not import.
+        """The summands of the recipe's loss: `Term`s of distill/recipes/terms/, which this module must not import.
 
         A recipe imports what needs torch inside this method, so that params.yaml is read and checked without it.
         """

@@ -13,7 +13,7 @@ from pydantic import Field
 from distill.params.students import Needs, Shapes, StudentSettings
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class AnnealingKd(StudentSettings):
@@ -41,6 +41,6 @@ class AnnealingKd(StudentSettings):
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The squared error from the annealed logits."""
-        from distill.recipes.terms import logit_term
+        from distill.recipes.terms.logits import logit_term
 
         return (logit_term(lambda step: self.share(step.progress)),)

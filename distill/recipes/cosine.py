@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from distill.params.students import AlignedStudentSettings, Shapes
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class Cosine(AlignedStudentSettings):
@@ -21,6 +21,6 @@ class Cosine(AlignedStudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The cosine term."""
         from distill.losses.hidden_states import cosine_distance
-        from distill.recipes.terms import aligned_vectors
+        from distill.recipes.terms.logits import aligned_vectors
 
         return (aligned_vectors("cosine", cosine_distance, shapes, self.sizes, pca=self.projection == "pca"),)

@@ -14,7 +14,7 @@ from distill.core.errors import UserError
 from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class DistilBert(StudentSettings):
@@ -63,7 +63,8 @@ class DistilBert(StudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The triple loss."""
         from distill.losses.hidden_states import cosine_distance
-        from distill.recipes.terms import hard_labels, hidden_term, soft_targets
+        from distill.recipes.terms.layers import hidden_term
+        from distill.recipes.terms.logits import hard_labels, soft_targets
 
         last = [(shapes.student_layers, shapes.teacher_layers)]
         return (

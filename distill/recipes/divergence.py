@@ -18,7 +18,7 @@ from distill.core.errors import UserError
 from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 WEIGHTS = ("soft_weight", "hard_weight", "cosine_weight")
@@ -93,7 +93,8 @@ class Divergence(StudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The divergence, the hard labels' loss, and the cosine of last states."""
         from distill.losses import divergences
-        from distill.recipes import terms
+        from distill.recipes.terms import vocabulary
+        from distill.recipes.terms.terms import HARD_LABELS
         from distill.store.output_names import DRAWS, LIKELIEST, TRANSFORM
 
         chosen = getattr(divergences, self.divergence.replace("-", "_"))
@@ -104,9 +105,9 @@ class Divergence(StudentSettings):
         }
         divergence = partial(chosen, temperature=self.temperature, **own.get(self.divergence, {}))
         compare, output = {
-            "replay": (terms.line_of_teacher(divergence), TRANSFORM),
-            "top-k": (terms.line_of_likeliest, LIKELIEST),
-            "draws": (terms.line_of_draws, DRAWS),
+            "replay": (vocabulary.line_of_teacher(divergence), TRANSFORM),
+            "top-k": (vocabulary.line_of_likeliest, LIKELIEST),
+            "draws": (vocabulary.line_of_draws, DRAWS),
         }[shapes.logits_as]
-        soft, hard = ("soft_targets", self.soft_weight, compare), (terms.HARD_LABELS, self.hard_weight, terms.line_of_label)
-        return (*terms.terms_in_chunks(soft, hard, reads=output), terms.last_states_term(self.cosine_weight))
+        soft, hard = ("soft_targets", self.soft_weight, compare), (HARD_LABELS, self.hard_weight, vocabulary.line_of_label)
+        return (*vocabulary.terms_in_chunks(soft, hard, reads=output), vocabulary.last_states_term(self.cosine_weight))

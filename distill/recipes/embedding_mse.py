@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from distill.params.students import AlignedStudentSettings, Shapes
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class EmbeddingMse(AlignedStudentSettings):
@@ -21,6 +21,6 @@ class EmbeddingMse(AlignedStudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The squared error."""
         from distill.losses.hidden_states import hidden_mse
-        from distill.recipes.terms import aligned_vectors
+        from distill.recipes.terms.logits import aligned_vectors
 
         return (aligned_vectors("embedding_mse", hidden_mse, shapes, self.sizes, pca=self.projection == "pca"),)

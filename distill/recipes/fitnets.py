@@ -13,7 +13,7 @@ from distill.core.errors import UserError
 from distill.params.students import LayerNumber, Needs, Shapes, StudentSettings
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class FitNets(StudentSettings):
@@ -49,7 +49,7 @@ class FitNets(StudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The hint's squared error."""
         from distill.losses.hidden_states import hidden_mse
-        from distill.recipes.terms import hidden_term, linear_map
+        from distill.recipes.terms.layers import hidden_term, linear_map
 
         pair = self.layer_pair(shapes.student_layers, shapes.teacher_layers)
         regressor = linear_map(shapes.student_width, shapes.teacher_width or shapes.student_width)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from distill.params.students import Fraction, Needs, Shapes, StudentSettings, Temperature
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class Hinton(StudentSettings):
@@ -30,6 +30,6 @@ class Hinton(StudentSettings):
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """Hard labels with weight α, soft targets with 1 − α."""
-        from distill.recipes.terms import hard_labels, soft_targets
+        from distill.recipes.terms.logits import hard_labels, soft_targets
 
         return hard_labels(self.alpha), soft_targets(1 - self.alpha, self.temperature)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from distill.params.students import AlignedStudentSettings, Shapes
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class Leaf(AlignedStudentSettings):
@@ -23,6 +23,6 @@ class Leaf(AlignedStudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The distance."""
         from distill.losses.embeddings import distance
-        from distill.recipes.terms import aligned_vectors
+        from distill.recipes.terms.logits import aligned_vectors
 
         return (aligned_vectors("distance", distance, shapes, self.sizes, pca=self.projection == "pca"),)

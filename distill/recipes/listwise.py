@@ -10,7 +10,7 @@ from distill.params.students import RankingStudentSettings, Shapes, Temperature
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class Listwise(RankingStudentSettings):
@@ -22,7 +22,7 @@ class Listwise(RankingStudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """Listwise soft targets, and hard labels."""
         from distill.losses.ranking import listwise_kl
-        from distill.recipes.terms import hard_labels, ranking_term
+        from distill.recipes.terms.logits import hard_labels, ranking_term
 
         def divergence(student: "Tensor", teacher: "Tensor", labels: "Tensor", groups: "Tensor") -> "Tensor":
             return listwise_kl(student, teacher, groups, self.temperature)

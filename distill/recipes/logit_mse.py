@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from distill.params.students import Needs, Shapes, StudentSettings, Weight
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class LogitMse(StudentSettings):
@@ -30,6 +30,6 @@ class LogitMse(StudentSettings):
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The squared error, and the hard labels' loss."""
-        from distill.recipes.terms import hard_labels, logit_term
+        from distill.recipes.terms.logits import hard_labels, logit_term
 
         return logit_term(), hard_labels(self.hard_weight)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from distill.params.students import RankingStudentSettings, Shapes
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class MarginMse(RankingStudentSettings):
@@ -23,6 +23,6 @@ class MarginMse(RankingStudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """Margins, and hard labels."""
         from distill.losses.ranking import margin_mse
-        from distill.recipes.terms import hard_labels, ranking_term
+        from distill.recipes.terms.logits import hard_labels, ranking_term
 
         return ranking_term("margins", 1.0, margin_mse), hard_labels(self.hard_weight)

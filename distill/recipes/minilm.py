@@ -14,7 +14,7 @@ from distill.params.students import HeadCount, LayerNumber, Needs, Shapes, Stude
 
 if TYPE_CHECKING:
     from distill.models.attention import Projection
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 KEYS = {
     1: ("attention_weight", "value_weight"),
@@ -59,7 +59,7 @@ class MiniLm(StudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The terms of the chosen version."""
         from distill.losses.attention import attention_kl
-        from distill.recipes.terms import attention_term, relation_term
+        from distill.recipes.terms.layers import attention_term, relation_term
 
         pair, heads = (shapes.student_layers, self._layer(shapes.teacher_layers)), self._heads(shapes)
         relations = tuple(relation_term(each, weight, pair, heads, attention_kl) for each, weight in self._relations().items())

@@ -19,7 +19,7 @@ from distill.params.layers import pair_layers
 from distill.params.students import Fraction, LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 STATES = ("feature_weight", "mean_weight", "variance_weight")
 
@@ -96,7 +96,8 @@ class MobileBert(StudentSettings):
         """The terms of the chosen stage."""
         from distill.losses.attention import attention_kl
         from distill.losses.hidden_states import feature_map_mse, mean_mse, variance_gap
-        from distill.recipes.terms import attention_term, hard_labels, hidden_term, soft_targets, width_map
+        from distill.recipes.terms.layers import attention_term, hidden_term, width_map
+        from distill.recipes.terms.logits import hard_labels, soft_targets
 
         if self.stage == "distill":
             return hard_labels(self.alpha), soft_targets(1 - self.alpha, self.temperature)

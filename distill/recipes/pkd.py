@@ -17,7 +17,7 @@ from distill.core.errors import UserError
 from distill.params.students import Fraction, LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class Pkd(StudentSettings):
@@ -77,7 +77,8 @@ class Pkd(StudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """Hard labels, soft targets, and the patient term."""
         from distill.losses.hidden_states import normalized_mse
-        from distill.recipes.terms import hard_labels, hidden_term, soft_targets, width_map
+        from distill.recipes.terms.layers import hidden_term, width_map
+        from distill.recipes.terms.logits import hard_labels, soft_targets
 
         terms = (hard_labels(1 - self.alpha), soft_targets(self.alpha, self.temperature))
         if not self.beta:

@@ -13,7 +13,7 @@ from distill.params.students import Shapes, Temperature, VectorStudentSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class SimilarityKl(VectorStudentSettings):
@@ -26,7 +26,7 @@ class SimilarityKl(VectorStudentSettings):
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The KL term."""
         from distill.losses.embeddings import nested, similarity_kl
-        from distill.recipes.terms import vector_term
+        from distill.recipes.terms.logits import vector_term
 
         def loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
             return similarity_kl(student, teacher, self.temperature)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from distill.params.students import Shapes, StudentSettings
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 
 class Supervised(StudentSettings):
@@ -15,6 +15,6 @@ class Supervised(StudentSettings):
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The task's loss against the labels."""
-        from distill.recipes.terms import hard_labels
+        from distill.recipes.terms.logits import hard_labels
 
         return (hard_labels(1.0),)

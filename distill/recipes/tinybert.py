@@ -17,7 +17,7 @@ from distill.params.layers import pair_layers
 from distill.params.students import LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
 
 if TYPE_CHECKING:
-    from distill.recipes.terms import Term
+    from distill.recipes.terms.terms import Term
 
 KEYS = {
     "intermediate": ("attention_weight", "hidden_weight", "embedding_weight", "layer_map"),
@@ -88,7 +88,8 @@ class TinyBert(StudentSettings):
         from distill.losses.attention import score_mse
         from distill.losses.hidden_states import hidden_mse
         from distill.losses.logits import soft_cross_entropy
-        from distill.recipes.terms import attention_term, hard_labels, hidden_term, linear_map, soft_targets
+        from distill.recipes.terms.layers import attention_term, hidden_term, linear_map
+        from distill.recipes.terms.logits import hard_labels, soft_targets
 
         if self.stage == "prediction":
             soft = soft_targets(self.soft_weight, self.temperature, soft_cross_entropy, "soft_cross_entropy")

@@ -25,7 +25,7 @@ from distill.models.loading import load_for, save_model
 from distill.models.predict import tune
 from distill.models.sentence_encoder import vector_size
 from distill.params.students import SampleWeight, Shapes, StudentSettings
-from distill.recipes.terms import HARD_LABELS, LastStates, Step, Term, terms_of, total
+from distill.recipes.terms.terms import HARD_LABELS, LastStates, Step, Term, terms_of, total
 from distill.store.codecs.attention import PROBABILITIES
 from distill.store.expected import split_with_expected
 from distill.store.output_names import DRAWS, IN_PART, LIKELIEST, LOGITS, TRANSFORM, kind_of

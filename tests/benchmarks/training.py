@@ -14,7 +14,7 @@ from distill.data.prefetch import Prefetched
 from distill.models.attention import capture_attention
 from distill.params.students import Shapes
 from distill.recipes.registry import RECIPES
-from distill.recipes.terms import Term, terms_of
+from distill.recipes.terms.terms import Term, terms_of
 from distill.store.codecs.attention import AttentionCodec
 from distill.store.output_names import LOGITS, attention_output, hidden_output, kind_of
 from distill.store.readers import OutputReader, OutputReaders, ReplayedOutput

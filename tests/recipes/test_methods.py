@@ -23,7 +23,7 @@ from distill.params.students import Shapes
 from distill.params.task_specs import TASK_SPECS
 from distill.recipes.loading import load_student
 from distill.recipes.registry import RECIPES
-from distill.recipes.terms import terms_of
+from distill.recipes.terms.terms import terms_of
 from stages import evaluate, folds, init, prepare, student, targets, teacher
 from tests import tiny
 

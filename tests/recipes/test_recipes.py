@@ -12,7 +12,7 @@ from distill.data.averaging import labels_a_row, mean_divisors
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.params.students import SampleWeight
-from distill.recipes.terms import HARD_LABELS
+from distill.recipes.terms.terms import HARD_LABELS
 from distill.store.target_set import TargetStore
 from distill.students.distill import objective_of, recipe_terms, row_weights
 from distill.targets.materialization.outputs import MaterializeSpec

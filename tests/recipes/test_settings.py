@@ -6,7 +6,8 @@ from distill.core.errors import UserError
 from distill.core.settings import validate
 from distill.params.students import Needs, Shapes, StudentSettings
 from distill.recipes.registry import RECIPES
-from distill.recipes.terms import linear_map, terms_of
+from distill.recipes.terms.layers import linear_map
+from distill.recipes.terms.terms import terms_of
 from distill.students.distill import objective_of
 from distill.tasks.registry import task_of
 from tests.formulas import OF_VECTORS, VARIANTS
