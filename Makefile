@@ -1,4 +1,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# One more than there are cores: tests wait for disks and for one another.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 4 ? cores + 1 : 4 )))
 BIN := .venv/bin
 READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -22,7 +24,7 @@ demo-embedding: $(READY)  ## Half of MiniLM for vectors of BBC's sentences, with
 setup: $(READY)  ## Make .venv and install everything into it, as the other commands do when they are called first.
 
 test: $(READY)  ## Run all tests.
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## Check style and types.
 	ruff check .
