@@ -9,8 +9,12 @@ def best_device() -> torch.device:
 
 
 def has_fast_bf16() -> bool:
-    """Whether the machine multiplies bf16 matrices in hardware: GPUs from Ampere on, CPUs with AVX512-BF16 or AMX."""
+    """Whether bf16 matrices are multiplied faster than fp32 ones: by GPUs from Ampere on, CPUs with AMX, AMD's with AVX512-BF16.
+
+    Intel's CPUs with AVX512-BF16 and without AMX, as many virtual machines show them, take 1.4 times as long as in fp32.
+    """
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    fast_instructions = "AMD" in str(capabilities.get("cpu_name")) and capabilities.get("avx512_bf16")
+    return bool(capabilities.get("amx_bf16") or fast_instructions)

@@ -28,7 +28,7 @@ class TrainingSettings(Strict):
     patience: Positive | None = None
     """Stop after this many epochs without a better validation score."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 autocast where the hardware multiplies bf16: GPUs from Ampere on, CPUs with AVX512-BF16 or AMX."""
+    """`auto` is bf16 autocast where it is faster: GPUs from Ampere on, CPUs with AMX, AMD's with AVX512-BF16."""
     group_by_length: bool = True
     """Batch rows of like length, so that little is padded."""
     workers: Annotated[int, Field(ge=0)] = 0
