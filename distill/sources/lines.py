@@ -1,5 +1,6 @@
 """Text files with a row a line: texts alone, and fastText's, which begin with their labels."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import detect_encoding, open_text
 
 MARK = "__label__"
+LABEL = re.compile(rf"[ \t\v\f]*{MARK}([^ \t\v\f]*)[ \t\v\f]*")
+"""As fastText parts words: other blanks of Unicode are parts of them."""
 
 
 def read_lines(file: Path, options: ReadOptions) -> Stream:
@@ -35,7 +38,7 @@ def read_fasttext(file: Path, options: ReadOptions) -> Stream:
         for number, line in _lines(file, encoding):
             labels, text = _parted(line)
             unmarked = unmarked and not labels
-            if not text:
+            if not text.strip():
                 raise UserError(f"{file}: line {number}: has no text behind its labels; mend or remove it")
             yield len(line), (text, labels if several else labels[0])
         if unmarked:
@@ -49,12 +52,11 @@ def read_fasttext(file: Path, options: ReadOptions) -> Stream:
 
 def _parted(line: str) -> tuple[list[str], str]:
     """The labels that a line begins with, and the text behind them."""
-    labels, rest = list[str](), line.lstrip()
-    while rest.startswith(MARK):
-        label, *more = rest.split(maxsplit=1)
-        labels.append(label.removeprefix(MARK))
-        rest = more[0] if more else ""
-    return labels, rest
+    labels, place = list[str](), 0
+    while found := LABEL.match(line, place):
+        labels.append(found[1])
+        place = found.end()
+    return labels, line[place:]
 
 
 def _lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:

@@ -57,6 +57,9 @@ def test_csv(folder, rows, delimiter, quoting):
     content = delimited(rows, delimiter=delimiter, quoting=quoting)
     assert rows_of(write(folder / "a.csv", content)) == rows
     assert rows_of(write(folder / "a.csv.gz", gzip.compress(content.encode("utf-16")))) == rows
+    nameless = write(folder / "b.csv", content.partition("\r\n")[2])
+    if rows:
+        assert rows_of(nameless, names=("text", "label"), delimiter=delimiter) == rows
 
 
 @quick
@@ -65,6 +68,20 @@ def test_tsv_without_quoting(folder, rows):
     rows = [(text.rstrip('"'), label) for text, label in rows]
     content = "".join(f"{text}\t{label}\n" for text, label in [("text", "label"), *rows])
     assert rows_of(write(folder / "a.tsv", content)) == rows
+
+
+@quick
+@given(lines=st.lists(LINE.filter(str.strip), min_size=1, max_size=6), end=st.sampled_from(["\n", "\r\n"]))
+def test_lines(folder, lines, end):
+    assert rows_of(write(folder / "a.txt", end.join(lines)), format="text") == [(line,) for line in lines]
+
+
+@quick
+@given(rows=st.lists(st.tuples(WORD, WORD.filter(str.strip), LINE), min_size=1, max_size=6))
+def test_fasttext(folder, rows):
+    rows = [(f"{word}{rest}", label) for label, word, rest in rows]
+    content = "".join(f"__label__{label} {text}\n" for text, label in rows)
+    assert rows_of(write(folder / "a.txt", content), format="fasttext") == rows
 
 
 @quick
