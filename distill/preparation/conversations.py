@@ -9,10 +9,26 @@ from transformers import PreTrainedTokenizerBase
 from distill.core.errors import UserError
 
 USER, ASSISTANT = "user", "assistant"
+ROLES = {"human": USER, "gpt": ASSISTANT}
+"""What ShareGPT's rows call them, whose turns have `from` and `value`."""
 Turns = Sequence[dict[str, str]]
 """`role` and `content` of each turn, in their order."""
 Span = tuple[int, int]
 """Characters of a text, from, to."""
+
+
+def turns_of(value: Any) -> Any:
+    """A conversation whose turns have `role` and `content`, where they had ShareGPT's `from` and `value`; all else as it is."""
+    return [_turn(turn) for turn in value] if isinstance(value, list) else value
+
+
+def _turn(turn: Any) -> Any:
+    if not isinstance(turn, dict) or not isinstance(turn.get("from"), str):
+        return turn
+    if turn.get("role") is not None or turn.get("content") is not None:
+        return turn
+    more = {key: part for key, part in turn.items() if key not in ("from", "value")}
+    return {**more, "role": ROLES.get(turn["from"], turn["from"]), "content": turn.get("value")}
 
 
 def problem(value: Any) -> str | None:

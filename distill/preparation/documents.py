@@ -22,7 +22,7 @@ from distill.data.tokenizers import Encoded, lengths_of
 from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import column_of, own_ids
-from distill.preparation.conversations import ASSISTANT, USER, Turns, problem, rendered
+from distill.preparation.conversations import ASSISTANT, USER, Turns, problem, rendered, turns_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def map_documents(table: pa.Table, where: str, settings: DatasetSettings) -> Row
 def _documents(table: pa.Table, where: str, settings: DatasetSettings) -> Column:
     columns = settings.columns
     if columns.messages is not None:
-        return column_of(table, where, columns.messages, "messages")
+        return column_of(table, where, columns.messages, "messages").map(turns_of)
     if columns.prompt is None or columns.response is None:
         return column_of(table, where, columns.text, "text")
     parts = (("prompt", columns.prompt), ("response", columns.response))

@@ -133,6 +133,16 @@ def test_of_a_conversation_what_the_assistant_says_is_learnt_with_the_marks_behi
     assert made.counts["predicted_tokens"] == 5
 
 
+def test_turns_of_sharegpt_are_turns_of_user_and_assistant():
+    rows = [turns("w0 w1", "w2 w3"), turns("w4", "w5", "w6", "w7")]
+    named = {"user": "human", "assistant": "gpt"}
+    shared = [[{"from": named[turn["role"]], "value": turn["content"]} for turn in row["messages"]] for row in rows]
+    made = tokenizer(chat_template=TEMPLATE)
+    first, other = (encoded(each, made, columns=TURNS) for each in (rows, [{"messages": row} for row in shared]))
+    assert [row.tolist() for row in first.columns["input_ids"]] == [row.tolist() for row in other.columns["input_ids"]]
+    assert [predicted(first, row) for row in (0, 1)] == [predicted(other, row) for row in (0, 1)]
+
+
 def test_prompt_and_response_take_the_chat_template_and_without_one_stand_as_they_are():
     row = {"prompt": "w0 w1", "response": " w2"}
     made = encoded([row], columns=PAIRS)
@@ -160,6 +170,9 @@ BROKEN = {
     "no words": (turns("w0", " "), "has a turn of 'assistant' without words"),
     "no answer": (turns("w0", "w1", "w2"), "ends with a turn of 'user', expected one of 'assistant'"),
     "nothing asked": ({"messages": [{"role": "assistant", "content": "w1"}]}, "has one turn alone"),
+    "nothing said": ({"messages": [{"from": "human", "value": None}]}, "has the turn {'role': 'user', 'content': None}"),
+    "both forms": ({"messages": [{"from": "human", "role": "user", "content": "w0"}]}, "has a turn with 'from', expected role"),
+    "a weight": ({"messages": [{"from": "human", "value": "w0", "weight": 1}]}, "has a turn with 'weight', expected role"),
     "a call": (
         {"messages": [{"role": "user", "content": "w0", "calls": "f"}, {"role": "assistant", "content": "w1", "calls": None}]},
         "has a turn with 'calls', expected role and content alone",
