@@ -78,7 +78,6 @@ def _write_train(path: Path, dataset: Dataset, copies: TextCopies, chosen: Array
             told.update(_told(encoded, part, dataset))
         if dataset.spec.windows:
             examples.finish()
-        counts["copies"] += 0
         return {**told, "rows_a_label": dict(by_label), "counts": dict(counts), "fingerprint": file.finish()}
 
 

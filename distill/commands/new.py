@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from distill.core.settings import Checkpoint
+    from distill.profiling.columns import Columns
     from distill.profiling.profile import Profile
     from distill.sources.streams import Stream
 
@@ -111,7 +112,6 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     from distill.models.families import usable_positions
     from distill.params.sources import Source
     from distill.pipeline.shapes import configured_shape, find_config
-    from distill.profiling.columns import read_columns, require_classes, require_names
     from distill.profiling.profile import profile
     from distill.sources.files import read_local
     from distill.sources.hub import fetch_hub
@@ -129,6 +129,19 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     sample = first_rows(splits["train"])
     if len(sample) == 0:
         raise UserError(f"{next(iter(source.values()))}: has no rows")
+    columns = told_columns(sample, given, task)
+    found = profile(splits, columns, tokenizer, min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
+    if columns.task == "sequence-classification" and len(found.splits["train"].labels) < 2:
+        alike = ", ".join(found.splits["train"].labels)
+        raise UserError(f"column '{columns.parts['label']}' has one class alone ({alike}), expected two or more; see --label")
+    return found, configured_shape(config).get("layers", 6)
+
+
+def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) -> "Columns":
+    """The task and its columns; what is too doubtful to be written down is refused."""
+    from distill.core.errors import UserError
+    from distill.profiling.columns import read_columns, require_classes, require_names
+
     columns = read_columns(sample, given, task)
     require_names(sample, columns)
     if task is None:
@@ -138,11 +151,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
             "no column has labels; name it with --label, or say --task sentence-embedding for vectors of the texts, or "
             "--task masked-lm for a model of them"
         )
-    found = profile(splits, columns, tokenizer, min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
-    if columns.task == "sequence-classification" and len(found.splits["train"].labels) < 2:
-        alike = ", ".join(found.splits["train"].labels)
-        raise UserError(f"column '{columns.parts['label']}' has one class alone ({alike}), expected two or more; see --label")
-    return found, configured_shape(config).get("layers", 6)
+    return columns
 
 
 def first_rows(split: "Stream") -> "pa.Table":

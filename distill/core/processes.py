@@ -17,7 +17,9 @@ Made = TypeVar("Made")
 def cores() -> int:
     """How many this process may use: OMP_NUM_THREADS, if it is set, or those that the system gives it."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) else len(os.sched_getaffinity(0))
+    if given.isdecimal() and int(given):
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has no affinity
 
 
 class Processes:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from distill.core.errors import UserError
 from distill.core.settings import nearest
+from distill.preparation.multi_label import APPLIES
 
 TEXTS = ("text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "title")
 PAIRS = (
@@ -197,7 +198,7 @@ def _marks(rows: _Table, taken: set[str]) -> tuple[str, ...]:
     found = tuple(
         name
         for name in rows.values
-        if name not in taken and {str(value).lower() for value in rows.present(name)} <= {"0", "1", "true", "false"}
+        if name not in taken and {str(value).lower() for value in rows.present(name)} <= APPLIES.keys()
     )
     return found if len(found) > 1 else ()
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from distill.data.tokenizers import lengths_of
+from distill.preparation.multi_label import APPLIES
 from distill.preparation.normalization import normalized
 from distill.preparation.splits import SPLITS
 from distill.profiling.columns import Columns
@@ -93,7 +94,7 @@ def _applying(batch: pa.RecordBatch, marks: Sequence[str]) -> list[list[str] | N
     known = [name for name in marks if name in batch.schema.names]
     cells = [["" if value is None else str(value).lower() for value in batch[name].to_pylist()] for name in known]
     return [
-        [name for name, mark in zip(known, row, strict=True) if mark in ("1", "true")] if any(row) else None
+        [name for name, mark in zip(known, row, strict=True) if APPLIES.get(mark)] if any(row) else None
         for row in zip(*cells, strict=True)
     ]
 
