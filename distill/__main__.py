@@ -1,8 +1,15 @@
 """`python -m distill`: commands that are no stages."""
 
-import click
+import sys
 
-from distill.commands import check, choose, join, new, plan, plots, predict, publish, schema, show, sweep, verify
+try:
+    import click
+
+    from distill.commands import check, choose, join, new, plan, plots, predict, publish, schema, show, sweep, verify
+except ModuleNotFoundError as error:
+    if str(error.name).startswith("distill"):
+        raise
+    sys.exit(f"error: {error.name} is not installed for {sys.executable}; `make setup && source .venv/bin/activate`")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -69,14 +69,14 @@ def recipes() -> set[Path]:
 def needed(script: Path) -> set[str]:
     """What a stage depends on: its closure, and, as it loads recipes by name, what any of them imports.
 
-    A student's stage loads its own recipe alone; `check` loads all.
+    A student's stage loads its own recipe alone.
     """
     found = closure(script)
     if LOADING not in found:
         return found
     all_recipes = {file.relative_to(ROOT).as_posix() for file in recipes()}
     found = found.union(*map(closure, recipes()))
-    return found if script.stem == "check" else found - all_recipes | {ITS_RECIPE}
+    return found - all_recipes | {ITS_RECIPE}
 
 
 def arrows() -> dict[str, set[str]]:

@@ -173,10 +173,10 @@ class Walk:
         attention = self.attention(folder)
         settings = InitSettings.model_validate({"from": "data/teachers/tiny", "depth": 2})
         try:
-            born = init_student(settings.model_copy(update={"source": str(folder / "teacher")}), self.dataset)
+            initial = init_student(settings.model_copy(update={"source": str(folder / "teacher")}), self.dataset)
         except UserError as error:
             return Row(model_type, embeddings, attention, refused=str(error))
-        save_model(folder / "init", born, self.tokenizer, self.dataset)
+        save_model(folder / "init", initial, self.tokenizer, self.dataset)
         recipe = {"recipe": "tinybert", "stage": "intermediate", "attention_weight": 0, "targets": "tiny", "init": settings}
         student = TinyBert.model_validate({**recipe, **self.how})
         places = (folder / "student", folder / "scratch")

@@ -43,35 +43,47 @@ def main(path: Path, jobs: Path | None) -> None:
         for section, places in READ_WHOLE.items():
             for place in places if not getattr(params, section) else ():
                 Path(place).mkdir(parents=True, exist_ok=True)
-    counts = ", ".join(f"{len(entries)} {section}" for section, entries in vars(params).items())
+    counts = ", ".join(f"{len(entries)} {section}" for section, entries in vars(params).items() if entries)
     click.echo(f"{path}: {counts}")
 
 
 def write_jobs(params: "Params", sections: dict[str, Any], jobs: Path) -> None:
     """Write what stages read of params.yaml beside their own entries.
 
-    DVC refuses a parameter that is not there, and most models have no entry in `exports`, most sections none in `defaults`:
-    so each stage depends on a file of its own, and runs again after an edit of what it reads.
+    DVC refuses a parameter that is not there, and most models have no entry in `exports`, most sections none in `defaults`;
+    it cannot depend on a file that some entries name and others do not. So each stage depends on a file of its own, and runs
+    again after an edit of what it reads: this is why `check` runs at every `dvc repro`.
 
-        defaults/SECTION/NAME.json    what an entry inherits
+        entries/SECTION/NAME.json     what an entry inherits, and checksums of the local files that it names
         exports/KIND/NAME.json        what an export reads
         transfer/NAME.json            the sources whose rows a data set learns from without labels
         benchmark.json, report.json   distill/params/resolved.py
     """
     from distill.core.files import atomic_folder, to_json, write_text
-    from distill.core.settings import SECTIONS, inherited
     from distill.pipeline.resolve import benchmark_job, resolve
 
     resolved = resolve(params)
     found: dict[str, Any] = {f"exports/{name}": job for name, job in export_jobs(params).items()}
-    found |= {
-        f"defaults/{section}/{name}": inherited(sections, section, name) for section in SECTIONS for name in sections[section]
-    }
+    found |= {f"entries/{name}": job for name, job in entry_jobs(params, sections, jobs).items()}
     found |= {f"transfer/{name}": list(dataset.transfer_sources) for name, dataset in params.datasets.items()}
     found |= {"benchmark": benchmark_job(resolved).model_dump(mode="json"), "report": resolved.model_dump(mode="json")}
     with atomic_folder(jobs) as folder:
         for name, job in found.items():
             write_text(folder / f"{name}.json", to_json(job))
+
+
+def entry_jobs(params: "Params", sections: dict[str, Any], jobs: Path) -> dict[str, dict[str, Any]]:
+    """By SECTION/NAME what an entry reads that is not in the entry itself."""
+    from distill.core.settings import SECTIONS, inherited
+    from distill.pipeline.local_files import Checksums, local_checksums
+
+    checksums, found = Checksums(), {}
+    for section in SECTIONS:
+        for name in sections[section]:
+            local = local_checksums(getattr(params, section)[name], checksums, jobs / "entries" / section / f"{name}.json")
+            found[f"{section}/{name}"] = {"defaults": inherited(sections, section, name), "checksums": local}
+    checksums.remember()
+    return found
 
 
 def export_jobs(params: "Params") -> dict[str, dict[str, Any]]:

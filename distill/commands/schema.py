@@ -24,8 +24,8 @@ Every key, generated from the schema: `python -m distill schema --markdown > doc
 {sections}.
 Each maps the names of entries (letters, digits, `-`, `_`) to their settings; what is empty is left out. `defaults` holds for each
 section what its entries inherit: any key but those that are required *in each entry*. An entry's own setting wins.
-`python -m distill check` says what is wrong before anything runs. After an edit of `defaults`, `dvc status` and `dvc repro --dry`
-know what is to run only once `dvc repro check` has run.
+`python -m distill check` says what is wrong before anything runs. After an edit of `defaults` or of a local file, `dvc status`
+and `dvc repro --dry` know what is to run only once `dvc repro check` has run; `dvc repro` runs it each time.
 """
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 TYPES = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping", "boolean": "`true`, `false`"}

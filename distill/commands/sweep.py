@@ -132,10 +132,17 @@ def check_params(trials: Sequence[Trial]) -> None:
 
 
 def check_project(students: Sequence[str]) -> str:
-    """The commit that trials begin with; refuses edits, and a commit for which teacher or targets are not computed yet."""
+    """The commit that trials begin with; refuses edits, and a commit for which teacher or targets are not computed yet.
+
+    `check` runs first: it tells what local files have changed.
+    """
     from dvc.repo import Repo
 
     own = [f"student@{name}" for name in students]
+    dvc = [sys.executable, "-m", "dvc", "repro", "--quiet", "check"]
+    checked = subprocess.run(dvc, capture_output=True, text=True, check=False)
+    if checked.returncode:
+        raise UserError(f"check: {(checked.stderr or checked.stdout).strip().splitlines()[0].removeprefix('error: ')}")
     edited = git(Path.cwd(), "status", "--porcelain", "--untracked-files=no")
     if edited:
         files = ", ".join(line[3:] for line in edited.splitlines()[:3])
@@ -152,9 +159,12 @@ def check_project(students: Sequence[str]) -> str:
 
 
 def is_outdated(reason: Any) -> bool:
-    """Whether a stage would run, by `dvc status`; what is recorded but is not in the working folder comes from the cache."""
+    """Whether a stage would run, by `dvc status`; what is recorded but is not in the working folder comes from the cache.
+
+    `check` always runs, and changes nothing that follows unless what it writes has changed.
+    """
     if not isinstance(reason, dict):
-        return True
+        return bool(reason != "always changed")
     return any(how != "deleted" for how in reason.get("changed deps", {}).values())
 
 

@@ -1,7 +1,10 @@
 """Results that dvc.lock records and whose files are not here, as in a clean clone: nobody computes them again by accident."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from distill.core.errors import UserError
 
@@ -34,6 +37,19 @@ def refuse_to_compute_again(stage: str) -> None:
 def is_recorded(output: Path) -> bool:
     """Whether dvc.lock has a version of a folder that a stage writes."""
     return _has(f"path: {output.as_posix()}\n")
+
+
+@contextlib.contextmanager
+def recorded_files() -> Iterator[Any]:
+    """What dvc.lock names, in DVC's cache or remote, as a file system of fsspec; what DVC cannot fetch is a UserError."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        yield DVCFileSystem()
+    except (DvcException, DataIndexDirError, OSError) as error:
+        raise UserError(str(error).splitlines()[0]) from None
 
 
 def _has(line: str) -> bool:

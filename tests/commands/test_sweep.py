@@ -95,10 +95,10 @@ def test_trials_are_refused_before_anything_runs_and_each_advice_leads_on(projec
 
     edit_params(project, students={"third": {**RANDOM, "temperature": 2}})
     edited = refused(*OVERRIDES)
-    assert edited.startswith("params.yaml: edited; trials begin with the last commit: ")
+    assert edited.startswith("dvc.lock, params.yaml: edited; trials begin with the last commit: ")
     run(project, re.findall("`(.+?)`", edited)[0] + " --quiet -m x")
-    missing = refused(*OVERRIDES)
-    assert missing.startswith("check: has not been computed for what is committed, and every trial would compute it")
+    missing = refused("students.third.temperature=3")
+    assert missing.startswith("init@third: has not been computed for what is committed, and every trial would compute it")
     run(project, re.findall("`(.+?)`", missing)[0])
     commit(project, "computed")
     ran = []
@@ -131,7 +131,7 @@ def test_trials_are_experiments_with_the_scores_of_one_after_the_other_and_train
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert re.fullmatch(rf"error: {re.escape(bad)}: .*diverged.*log\.txt\)", line)
     log = (project / "data/.scratch/sweep" / bad / "log.txt").read_text(encoding="utf-8")
-    assert stages_run(log) == {"check", "student@hinton"}
+    assert stages_run(log) == {"student@hinton"}
     assert run(project, "git status --short; git rev-parse HEAD") == before
     assert scores_of(project, good) == scores_alone(project, tmp_path / "alone")
 

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import re
 import sys
 import time
 import warnings
@@ -168,6 +169,12 @@ def test_no_heavy_library_is_loaded_before_it_is_needed(modules: tuple[str, ...]
     assert done.stdout.split() == []
 
 
+def test_a_python_without_the_packages_says_how_to_get_them():
+    done = python(ROOT, "-S", "-m", "distill", "--help")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"error: \w+ is not installed for \S+; `make setup && source \.venv/bin/activate`\n", done.stderr)
+
+
 def test_a_stage_without_params_yaml_says_where_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for stage in ("fetch", "prepare", "student"):
@@ -191,7 +198,7 @@ def test_check_accepts_the_repositorys_file_and_writes_what_stages_read(tmp_path
         "benchmark",
         "report",
         "transfer/bbc",
-        *(f"defaults/{name}" for name in entries),
+        *(f"entries/{name}" for name in entries),
         *(f"exports/{name}" for name in exports),
     ]
     assert contents(tmp_path).keys() == {f"data/jobs/{name}.json" for name in jobs}

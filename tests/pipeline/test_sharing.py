@@ -116,7 +116,7 @@ def test_a_random_student_needs_prepared_data_and_logits_alone_and_comes_back_to
     clone = team.teammate()
     edit_params(clone, students={"random": RANDOM})
     output = run(clone, "dvc repro --pull --allow-missing evaluate@random")
-    assert stages_run(output) == {"check", "init@random", "student@random", "evaluate@random"}
+    assert stages_run(output) == {"init@random", "student@random", "evaluate@random"}
     assert [path.name for path in (clone / "data/inits").iterdir()] == ["random"]
     assert [path.name for path in (clone / "data/targets/tiny").iterdir()] == ["logits"]
     assert_no_teacher(clone, team.publisher)
@@ -131,7 +131,7 @@ def test_what_anybody_has_tried_comes_from_the_run_cache(team: Team) -> None:
     clone = team.teammate()
     edit_params(clone, students={"hinton": {"temperature": 8}})
     output = run(clone, "dvc repro --pull --allow-missing student@hinton")
-    assert stages_run(output) == set()  # not even `check`: it has been tried too
+    assert stages_run(output) == set()
     assert "Stage 'student@hinton' is cached - skipping run, checking out outputs" in output
     student = "data/students/hinton/model.safetensors"
     assert (clone / student).read_bytes() != (team.publisher / student).read_bytes()
@@ -151,7 +151,7 @@ def test_a_set_grows_in_a_clean_clone_from_the_version_that_is_committed(team: T
     clone = team.teammate()
     edit_params(clone, targets={"tiny": {"shard_megabytes": 16}})
     output = run(clone, "dvc repro --pull --allow-missing targets@tiny")
-    assert stages_run(output) == {"check", "targets@tiny"}
+    assert stages_run(output) == {"targets@tiny"}
     assert "fetching the version that dvc.lock names" in output
     assert "targets tiny: 0 of " in output
     record = "data/runs/targets/tiny.json"
@@ -198,7 +198,7 @@ def test_who_joins_gets_what_students_read_and_is_told_what_was_left_out(team: T
     assert {"data/teachers/tiny", "data/students/hinton", "data/inits/distilbert"} <= left
     assert_no_teacher(clone, team.publisher)
     edit_params(clone, students={"hinton": {"temperature": 2}, "third": {**RANDOM, "init": {"from": "data/teachers/tiny"}}})
-    assert stages_run(run(clone, "dvc repro --pull --allow-missing student@hinton")) == {"check", "student@hinton"}
+    assert stages_run(run(clone, "dvc repro --pull --allow-missing student@hinton")) == {"student@hinton"}
     assert "fetched: data/teachers/tiny" in run(clone, "python -m distill join third")
 
 

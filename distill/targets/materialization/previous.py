@@ -14,7 +14,7 @@ from distill.core.arrays import Array
 from distill.core.console import print_progress, print_result
 from distill.core.errors import UserError
 from distill.core.files import atomic_folder, link_or_copy, read_json
-from distill.core.recorded import LOCK, is_recorded
+from distill.core.recorded import LOCK, is_recorded, recorded_files
 from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec
@@ -180,13 +180,9 @@ def fetch_committed(folder: Path, fingerprints: Fingerprints, base: Path) -> Tar
     """Fetch data/targets/NAME, and its record, to `base`, if this teacher has made it and DVC can find all of it."""
     if not is_recorded(folder):
         return None
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-
     try:
-        remote = DVCFileSystem()
-        found = [name for name in remote.find(folder.as_posix()) if name.endswith("/manifest.json")]
-        with atomic_folder(base) as whole:
+        with recorded_files() as remote, atomic_folder(base) as whole:
+            found = [name for name in remote.find(folder.as_posix()) if name.endswith("/manifest.json")]
             for name in found:
                 _get(remote, name, whole / Path(name).relative_to(folder))
             store = TargetStore.open(whole)
@@ -196,16 +192,14 @@ def fetch_committed(folder: Path, fingerprints: Fingerprints, base: Path) -> Tar
             for output, manifest in store.manifests.items():
                 for entry in manifest.files:
                     _get(remote, f"{folder.as_posix()}/{output}/{entry.file}", whole / output / entry.file)
-        with contextlib.suppress(DvcException, OSError):
+        with contextlib.suppress(UserError), recorded_files() as remote:
             _get(remote, f"data/runs/targets/{folder.name}.json", base.parent / RECORD)
         return TargetStore.open(base)
-    except (UserError, DvcException, OSError) as error:
-        print_result(
-            f"{folder}: the version that {LOCK} names is of no use here ({str(error).splitlines()[0]}); all is computed anew"
-        )
+    except UserError as error:
+        print_result(f"{folder}: the version that {LOCK} names is of no use here ({error}); all is computed anew")
         return None
 
 
-def _get(remote: object, name: str, path: Path) -> None:
+def _get(remote: Any, name: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    remote.get_file(name, str(path))  # type: ignore[attr-defined]
+    remote.get_file(name, str(path))

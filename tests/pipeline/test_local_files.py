@@ -1,0 +1,121 @@
+"""`dvc repro` notices local files and checkpoints that have changed, and a clone that lacks them keeps what was recorded."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from distill.core.settings import Checkpoint
+from distill.params.sources import Source
+from distill.pipeline.local_files import KNOWN, Checksums, local_checksums
+from tests.projects import PARAMS, attempt, commit, copy, make_origin, outdated, run, run_stages, stages_run, stand_in
+
+READ_AGAIN = {"fetch@tiny"}
+CHECKPOINT = {"prepare@tiny", "teacher@tiny", "folds@tiny"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with its rows and its checkpoint inside, of which DVC holds that all is done: read only."""
+    project = tmp_path_factory.mktemp("made") / "project"
+    (make_origin(project / "origin") / ".gitignore").write_text("*", encoding="utf-8")
+    stand_in(project, PARAMS.replace("ORIGIN", "origin"))
+    commit(project, "the results")
+    return project
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    return copy(made, tmp_path / "project")
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    """Another content of the same size."""
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        (lambda origin: replace(origin / "rows/train.csv", "dog", "cat"), READ_AGAIN),
+        (lambda origin: (origin / "rows/train.csv").rename(origin / "rows/validation-2.csv"), READ_AGAIN),
+        (lambda origin: shutil.copy(origin / "rows/train.csv", origin / "rows/more.csv"), READ_AGAIN),
+        (lambda origin: replace(origin / "checkpoint/config.json", 'dropout_prob": 0.1', 'dropout_prob": 0.2'), CHECKPOINT),
+        (lambda origin: os.utime(origin / "rows/train.csv"), set()),
+        (lambda origin: (origin / "rows/.note").write_text("mine", encoding="utf-8"), set()),
+        (shutil.rmtree, set()),
+    ],
+    ids=["a value", "a name", "one more file", "a checkpoint", "its time alone", "a hidden file", "not here"],
+)
+def test_what_reads_a_changed_file_is_outdated(change, stages: set[str], project: Path) -> None:
+    change(project / "origin")
+    run_stages(project, "check")
+    assert outdated(project) == stages
+
+
+@pytest.mark.slow
+def test_dvc_repro_fetches_a_changed_file_once(project: Path) -> None:
+    assert stages_run(run(project, "dvc repro fetch@tiny")) == set()
+    replace(project / "origin/rows/test.csv", "dog", "cat")
+    assert stages_run(run(project, "dvc repro fetch@tiny")) == READ_AGAIN
+    assert stages_run(run(project, "dvc repro fetch@tiny")) == set()
+
+
+@pytest.mark.slow
+def test_a_clean_clone_without_the_files_keeps_their_checksums_or_says_what_to_do(project: Path, tmp_path: Path) -> None:
+    run(project, f"dvc remote add --default team {tmp_path / 'remote'}")
+    commit(project, "the remote")
+    run(project, "dvc push data/jobs")
+    run(tmp_path, "git clone --quiet project clone")
+    lock = (tmp_path / "clone/dvc.lock").read_bytes()
+    run(tmp_path / "clone", "dvc repro check")
+    job = "data/jobs/entries/sources/tiny.json"
+    assert (tmp_path / "clone" / job).read_bytes() == (project / job).read_bytes()
+    assert (tmp_path / "clone/dvc.lock").read_bytes() == lock
+    run(tmp_path, "git clone --quiet project other && mv remote away")
+    code, output = attempt(tmp_path / "other", "dvc repro check")
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert code != 0
+    assert line.startswith("error: data/jobs: DVC cannot fetch it (")
+    assert (tmp_path / "other/dvc.lock").read_bytes() == lock
+    (advice,) = re.findall(r"`(.+?)`", line)
+    run(tmp_path, "mv away remote")
+    run(tmp_path / "other", advice)
+    run(tmp_path / "other", "dvc repro check")
+    assert (tmp_path / "other" / job).read_bytes() == (project / job).read_bytes()
+
+
+def test_a_file_of_the_same_size_and_time_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows").mkdir()
+    for name in ("a.csv", "b.csv"):
+        Path("rows", name).write_text(name, encoding="utf-8")
+    source = Source(path="rows")
+    first = Checksums()
+    found = local_checksums(source, first, Path("data/jobs/entries/sources/x.json"))
+    first.remember()
+    read: list[Path] = []
+    monkeypatch.setattr("distill.pipeline.local_files.sha256", lambda file: read.append(file) or "0" * 64)
+    assert local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json")) == found
+    assert read == []
+    Path("rows/b.csv").write_text("other", encoding="utf-8")
+    assert local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json")) != found
+    assert read == [Path("rows/b.csv")]
+    KNOWN.write_text("{", encoding="utf-8")
+    local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json"))
+    assert len(read) == 3  # what was known is damaged: all are read
+
+
+def test_what_is_on_the_hub_has_no_checksum_nor_what_was_never_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = Path("data/jobs/entries/teachers/x.json")
+    assert local_checksums(Checkpoint(hub="a/b"), Checksums(), job) == {}
+    assert local_checksums(Checkpoint(path="nowhere"), Checksums(), job) == {"path": None}
+    job.parent.mkdir(parents=True)
+    job.write_text(json.dumps({"checksums": {"path": "f00"}}), encoding="utf-8")
+    assert local_checksums(Checkpoint(path="nowhere"), Checksums(), job) == {"path": "f00"}
