@@ -26,7 +26,7 @@ from distill.export.onnx_graph import export_model
 from distill.export.session import FP32, open_session
 from distill.models.loading import load_for, load_model, save_model
 from distill.models.probing import require_trainable
-from distill.params.students import InitSettings
+from distill.params.inits import InitSettings
 from distill.params.training import TeacherSettings
 from distill.recipes.tinybert import TinyBert
 from distill.store.target_set import TargetStore

@@ -64,11 +64,8 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         own = judged["test", str(seed)] = task.judged(kept, split)
         runs[seed] = {**task.measures(kept, split), **_uncalibrated(task, model, kept, split)}
         if teacher is not None:
-            both = teacher.rows_of(kept)
-            runs[seed] |= task.relation(both * _temperature(model), teacher.kept, teacher.split)
-            compared.append(task.judge(both, teacher.split))
-            if task.spec.vocabulary:
-                runs[seed]["kl_from_teacher"] = kl_from_teacher(model, task, store, "test", split.rows)
+            runs[seed] |= _relation(task, model, kept, teacher, store, split)
+            compared.append(task.judge(teacher.rows_of(kept), teacher.split))
         sizes = size(model, place)
         if place == folder:
             outputs = predict(model, task, validation.rows, f"validate {folder.name}")
@@ -87,6 +84,16 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         **shipped,
     }
     return scores, detail, judged
+
+
+def _relation(
+    task: Task, model: Any, kept: Array, teacher: TeacherAnswers, store: TargetStore, split: EvaluationSplit
+) -> dict[str, float]:
+    """How near a student is to its teacher: by logits before calibration; of a decoder, by all of the vocabulary."""
+    found = task.relation(teacher.rows_of(kept) * _temperature(model), teacher.kept, teacher.split)
+    if task.spec.vocabulary:
+        found["kl_from_teacher"] = kl_from_teacher(model, task, store, "test", split.rows)
+    return found
 
 
 def _require_measured(dataset: Dataset, store: TargetStore, teacher: TeacherAnswers | None, split: EvaluationSplit) -> None:

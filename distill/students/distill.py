@@ -82,29 +82,7 @@ def objective_of(
     """
 
     def loss(outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        mask, labels = batch.get("attention_mask", torch.ones_like(batch["input_ids"])), batch["labels"]
-        weights = batch.get("weights")
-        if weights is not None:  # a row's is that of each of its labels
-            weights = weights.view(-1, *[1] * (labels.dim() - 1)).expand(labels.shape)
-        last = None if heads is None else heads.of(outputs.last_hidden_state, task.positions(labels, mask))
-        step = Step(
-            task=task,
-            logits=task.align(task.raw(outputs), mask) if last is None else last.states[:, :0],
-            last=last,
-            labels=task.align_labels(labels, mask),
-            weights=None if weights is None else task.align_labels(weights, mask),
-            targets=batch.get("targets", {}),
-            groups=batch.get("groups"),
-            mask=mask,
-            padded="attention_mask" in batch,
-            hidden=outputs.hidden_states or (),
-            attention=attention,
-            current_layer=batch.get("current_layer"),
-            progress=batch.get("progress", 0.0),
-            gaps="gaps" in batch,
-            shares=shares(batch),
-        )
-        return total(terms, step)
+        return total(terms, step_of(task, outputs, batch, attention, heads))
 
     modules = {id(term.trains): term.trains for term in terms if term.trains is not None}
     return Objective(
@@ -116,6 +94,32 @@ def objective_of(
         row_divergences=partial(row_divergences, task),
         extra_modules=nn.ModuleList(modules.values()) if modules else None,
         earlier_layers_lr_scale=earlier_layers_lr_scale,
+    )
+
+
+def step_of(task: Task, outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor], heads: "Heads | None") -> Step:
+    """What terms read of a batch: a student's outputs, the labels and the targets, one for each compared position."""
+    mask, labels = batch.get("attention_mask", torch.ones_like(batch["input_ids"])), batch["labels"]
+    weights = batch.get("weights")
+    if weights is not None:  # a row's is that of each of its labels
+        weights = weights.view(-1, *[1] * (labels.dim() - 1)).expand(labels.shape)
+    last = None if heads is None else heads.of(outputs.last_hidden_state, task.positions(labels, mask))
+    return Step(
+        task=task,
+        logits=task.align(task.raw(outputs), mask) if last is None else last.states[:, :0],
+        last=last,
+        labels=task.align_labels(labels, mask),
+        weights=None if weights is None else task.align_labels(weights, mask),
+        targets=batch.get("targets", {}),
+        groups=batch.get("groups"),
+        mask=mask,
+        padded="attention_mask" in batch,
+        hidden=outputs.hidden_states or (),
+        attention=attention,
+        current_layer=batch.get("current_layer"),
+        progress=batch.get("progress", 0.0),
+        gaps="gaps" in batch,
+        shares=shares(batch),
     )
 
 

@@ -24,7 +24,7 @@ from distill.models.families import PER_LAYER, layer_stacks
 from distill.models.loading import load_for, model_class, set_labels
 from distill.models.probing import require_trainable
 from distill.models.sentence_encoder import KEY, EmbeddingSettings, Pooling
-from distill.params.students import InitSettings
+from distill.params.inits import InitSettings
 from distill.students.bert_to_distilbert import to_distilbert
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of

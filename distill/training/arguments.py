@@ -5,6 +5,7 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -23,6 +24,20 @@ LONGEST_WAIT = timedelta(days=7)
 def uses_bf16(settings: TrainingSettings) -> bool:
     """Whether a run is to compute in bf16 autocast here."""
     return settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16())
+
+
+SAME_FOR_ALL: dict[str, Any] = {
+    "greater_is_better": True,
+    "label_names": ["labels"],
+    "logging_nan_inf_filter": False,
+    "metric_for_best_model": "selection",
+    "remove_unused_columns": False,
+    "report_to": "none",
+    "restore_callback_states_from_checkpoint": True,
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+}
+"""Settings of transformers that no run changes: batches keep targets, and an epoch's end is where a run goes on from."""
 
 
 def training_arguments(
@@ -49,24 +64,16 @@ def training_arguments(
         use_cpu=not on_cuda,
         bf16=uses_bf16(settings),
         eval_strategy="epoch" if validates else "no",
-        save_strategy="epoch",
-        save_total_limit=2,
         load_best_model_at_end=validates,
-        metric_for_best_model="selection",
-        greater_is_better=True,
-        restore_callback_states_from_checkpoint=True,
         logging_steps=max(1, steps // LOG_POINTS),
-        logging_nan_inf_filter=False,
         train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
         seed=seed,
         data_seed=seed,
-        remove_unused_columns=False,
-        label_names=["labels"],
         dataloader_pin_memory=on_cuda,
         dataloader_num_workers=settings.workers,
         ddp_timeout=int(LONGEST_WAIT.total_seconds()),
         disable_tqdm=quiet() or not sys.stderr.isatty(),
-        report_to="none",
+        **SAME_FOR_ALL,
     )
     arguments._n_gpu = min(1, arguments.n_gpu)
     return arguments

@@ -32,11 +32,10 @@ from distill.tasks.registry import task_of
 from distill.training.arguments import training_arguments, uses_bf16
 from distill.training.checkpointing import SafeCheckpoints, last_checkpoint
 from distill.training.distributed import is_main_process
+from distill.training.epoch_progress import EpochProgress
 from distill.training.hard_examples import hardest
 from distill.training.objective import DistillationModel, Objective
 from distill.training.progressive import ProgressiveTrainer
-
-SECONDS_A_LINE = 60
 
 CHECKPOINT_VERSION = 3
 """Raised when what a checkpoint holds changes: one of another version is not resumed."""
@@ -262,41 +261,6 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
             return super()._get_train_sampler(train_dataset)
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LengthGroupedSampler(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
-
-
-class EpochProgress(TrainerCallback):
-    """A line an epoch, and one a minute of longer epochs: the epoch, the loss, the score, and the time left."""
-
-    def __init__(self, title: str) -> None:
-        """`title` begins each line."""
-        self.title = title
-        self.last: dict[str, float] = {}
-        self.started = self.printed = 0.0
-        self.first_step = 0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock."""
-        self.started = self.printed = time.perf_counter()
-        self.first_step = state.global_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Remember training loss and validation score."""
-        self.last |= logs or {}
-        if "loss" in (logs or {}) and time.perf_counter() - self.printed > SECONDS_A_LINE:
-            self._print(state)
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """At the end of an epoch."""
-        self._print(state)
-
-    def _print(self, state: Any) -> None:
-        self.printed = time.perf_counter()
-        rate = (state.global_step - self.first_step) / (self.printed - self.started)
-        words = [f"loss {self.last.get('loss', math.nan):.4f}"]
-        words += [f"validation score {self.last['eval_score']:.4f}"] if "eval_score" in self.last else []
-        words += [f"{rate:.3g} steps/s", f"{(state.max_steps - state.global_step) / rate:.0f} s left"] if rate else []
-        if state.is_world_process_zero:
-            print_progress(f"{self.title}: epoch {state.epoch:.3g} of {state.num_train_epochs}: {', '.join(words)}")
 
 
 def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def main(seconds: float, threads: int | None) -> None:
     """Measure the presets, print a table, write data/metrics/presets.json and presets.md."""
     import torch
 
-    from distill.params.presets import PRESETS
+    from distill.params.inits import PRESETS
 
     shapes = {name: PRESETS[name] for name in (REFERENCE, *PUBLISHED)}
     content = measure(shapes, SCRATCH / "presets", seconds, threads or torch.get_num_threads())

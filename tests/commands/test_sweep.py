@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from distill.commands import sweep
-from distill.commands.sweep import Trial, divided, grid
+from distill.commands.sweep import divided, grid
 from distill.core.errors import UserError
+from distill.pipeline.trials import Trial, reference
 from tests.command_line import invoke, refusal
 from tests.projects import attempt, commit, copy, edit_params, environment, reproduced, run, run_stages, stages_run, wait_for
 
@@ -107,7 +108,7 @@ def test_trials_are_refused_before_anything_runs_and_each_advice_leads_on(projec
     assert "hinton-temperature-2: tired" in invoke(sweep.main, "-S", "students.hinton.temperature=2").stderr
     assert [trial.name for trial in ran.pop()] == ["hinton-temperature-2"]
     head = run(project, "git rev-parse HEAD").strip()
-    run(project, f"git update-ref {sweep.reference(head, 'hinton-temperature-2')} HEAD")
+    run(project, f"git update-ref {reference(head, 'hinton-temperature-2')} HEAD")
     assert invoke(sweep.main, "-S", "students.hinton.temperature=2").returncode == 0
     assert ran == []  # it has been trained
 

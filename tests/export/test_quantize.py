@@ -12,7 +12,7 @@ from distill.core.errors import UserError
 from distill.export.onnx_graph import export_model
 from distill.export.quantize import excluded, quantize
 from distill.export.session import FP32, INT8, open_session
-from distill.params.presets import PRESETS
+from distill.params.inits import PRESETS
 from tests import tiny
 
 VOCABULARY = 30522

@@ -16,7 +16,7 @@ from distill.export.session import open_session
 from distill.models.bi_encoder import BiEncoder
 from distill.models.loading import load_for, save_model
 from distill.models.predict import predict
-from distill.params.students import InitSettings
+from distill.params.inits import InitSettings
 from distill.prediction.answers import answers
 from distill.prediction.model import open_model
 from distill.students.initialize import init_student

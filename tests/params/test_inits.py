@@ -5,8 +5,7 @@ from pydantic import TypeAdapter
 
 from distill.core.errors import UserError
 from distill.core.settings import validate
-from distill.params.presets import PRESETS
-from distill.params.students import InitSettings
+from distill.params.inits import PRESETS, InitSettings
 
 TEACHER, PREPARED = "data/teachers/t", "data/prepared/d"
 

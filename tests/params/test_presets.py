@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from distill.params.presets import PRESETS
+from distill.params.inits import PRESETS
 
 VOCABULARY = 30_522
 

@@ -10,7 +10,7 @@ from transformers import pipeline, set_seed
 
 from distill.data.dataset import Dataset
 from distill.models.loading import load_model, save_model
-from distill.params.students import InitSettings
+from distill.params.inits import InitSettings
 from distill.prediction.answers import answers, entities
 from distill.prediction.model import open_model
 from distill.prediction.rows import row_of

@@ -10,8 +10,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.models.families import layer_stack
-from distill.params.presets import PRESETS
-from distill.params.students import InitSettings
+from distill.params.inits import PRESETS, InitSettings
 from distill.students.initialize import copy_embeddings, copy_layers, evenly_spaced, init_student, random_student
 from distill.tasks.registry import task_of
 from tests import tiny

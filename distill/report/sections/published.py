@@ -31,7 +31,7 @@ class Published:
     kept: float
     """The share of BERT-base's score."""
     preset: str | None = None
-    """Its shape's name in distill/params/presets.py, if it is timed by `make benchmark-presets`."""
+    """Its shape's name in distill/params/inits.py, if it is timed by `make benchmark-presets`."""
 
 
 def read_published() -> tuple[Published, ...]:

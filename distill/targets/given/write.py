@@ -28,21 +28,8 @@ def write_given(
     """Write the set to an empty folder, rows in the order of the data; the same answers give the same bytes.
 
     Of a decoder's tokens the answers are so many of the `likeliest`, else logits.
-
-    Its teacher's fingerprint is that of the answers, the teacher's config is how they were read; it has no layers.
     """
-    how = settings.model_dump_json(exclude={"missing", "table"})
-    content = hashlib.sha256()
-    for split, part in splits.items():
-        content.update(dataset.rows(split).ids[part.positions].tobytes())
-        content.update(part.logits.tobytes())
-    fingerprints = Fingerprints(
-        teacher=content.hexdigest(),
-        config=hashlib.sha256(how.encode()).hexdigest(),
-        tokenizer=dataset.seen_tokenizer,
-        labels=dataset.labels,
-        max_length=dataset.seen_max_length,
-    )
+    fingerprints = _fingerprints(dataset, splits, settings)
     some = next(iter(splits))
     tokens = dataset.rows(some).inputs(np.zeros(1, np.int64)).shape[1]
     answers = (LIKELIEST, dataset.vocabulary) if likeliest else (LOGITS, splits[some].logits.shape[1])
@@ -68,6 +55,22 @@ def write_given(
             },
             libraries=libraries(),
         ).write(folder / output)
+
+
+def _fingerprints(dataset: Dataset, splits: Mapping[str, AnsweredSplit], settings: GivenSettings) -> Fingerprints:
+    """The teacher's is that of the answers, its config is how they were read."""
+    how = settings.model_dump_json(exclude={"missing", "table"})
+    content = hashlib.sha256()
+    for split, part in splits.items():
+        content.update(dataset.rows(split).ids[part.positions].tobytes())
+        content.update(part.logits.tobytes())
+    return Fingerprints(
+        teacher=content.hexdigest(),
+        config=hashlib.sha256(how.encode()).hexdigest(),
+        tokenizer=dataset.seen_tokenizer,
+        labels=dataset.labels,
+        max_length=dataset.seen_max_length,
+    )
 
 
 def _shards(folder: Path, output: str, keeper: Codec, dataset: Dataset, part: AnsweredSplit, split: str) -> Iterator[Shard]:

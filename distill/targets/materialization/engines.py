@@ -19,10 +19,10 @@ from distill.core.errors import UserError
 from distill.core.ray_cluster import ray_cluster
 from distill.data.dataset import Dataset
 from distill.targets.materialization.forward import open_teacher
-from distill.targets.materialization.materialize import Materializer, Statistics, Work, token_bar
+from distill.targets.materialization.materialize import Materializer, Statistics, Work
 from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.unit_pool import Pool
-from distill.targets.materialization.units import Unit
+from distill.targets.materialization.units import Unit, token_bar
 
 FOREVER = timedelta(days=365)
 """How long processes wait for the slowest of them; one that fails ends them all at once."""

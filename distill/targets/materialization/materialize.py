@@ -11,16 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from distill.core.errors import UserError
 from distill.core.files import atomic_file, link_or_copy, sha256
-from distill.core.progress import bar
 from distill.data.dataset import Dataset
 from distill.models.packed_linear import fast_inference
 from distill.models.probing import runs_in_bf16
@@ -38,7 +36,7 @@ from distill.targets.materialization.forward import EncodedRows, Reading, Teache
 from distill.targets.materialization.outputs import MaterializeSpec, kept_in, resolve, settled
 from distill.targets.materialization.previous import KeptShard, PreviousSet
 from distill.targets.materialization.unit_pool import Pool
-from distill.targets.materialization.units import Layout, Unit, lay_out, unique_rows
+from distill.targets.materialization.units import Layout, Unit, lay_out, token_bar, unique_rows
 
 Statistics = Mapping[str, Mapping[str, Tensor]]
 
@@ -296,8 +294,3 @@ class Materializer:
         known = {output: vectors for output, vectors in there if vectors is not None}
         asked = [output for output in outputs if output not in known]
         return known | (sample(self.reading, rows, first, asked) if asked else {})
-
-
-def token_bar(tokens: int) -> "tqdm[NoReturn]":
-    """A bar of tokens that the teacher reads."""
-    return bar(total=tokens, title="targets", unit="token", unit_scale=True)

@@ -6,11 +6,14 @@ work: rows for which the same outputs are missing, closed when its largest outpu
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
+from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
+from distill.core.progress import bar
 from distill.data.dataset import PreparedRows
 from distill.models.sentence_encoder import vector_size
 from distill.store.codecs.attention import bytes_a_row
@@ -145,3 +148,8 @@ def _bytes_a_row(rows: PreparedRows, positions: Array, names: Sequence[str], out
     vectors = {per: vectors_a_row(per, rows, positions) for per in {outputs.per[output] for output in names}}
     sizes = [row_bytes(output, outputs.stored[output], vectors[outputs.per[output]], types, shape) for output in names]
     return max(sizes, key=lambda sizes: int(sizes.sum()))
+
+
+def token_bar(tokens: int) -> "tqdm[NoReturn]":
+    """A bar of tokens that the teacher reads."""
+    return bar(total=tokens, title="targets", unit="token", unit_scale=True)
