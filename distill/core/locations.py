@@ -1,6 +1,7 @@
 """Files on the hub, in a folder or in an installed package: where each lies, and an error that says why it cannot be had."""
 
 import importlib.util
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,14 +25,15 @@ def package_folder(name: str) -> Path:
 
 
 def local_folder(path: str | None, package: str | None) -> Path | None:
-    """The folder or file of a `path` or `package`; nothing for what stands on the hub."""
+    """The folder or file of a `path`, which may begin with `~`, or of a `package`; nothing for what stands on the hub."""
     if package is not None:
         return package_folder(package)
     if path is None:
         return None
-    if not Path(path).exists():
+    place = Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises where there is no such user)
+    if not place.exists():
         raise UserError(f"{path}: no such file or folder (looked from {Path.cwd()})")
-    return Path(path)
+    return place
 
 
 def from_hub(what: str, load: Callable[[], Result], attempts: int = 2, pause: float = 2.0) -> Result:

@@ -171,3 +171,11 @@ def test_a_name_that_no_hub_has_is_refused_in_one_line(monkeypatch: pytest.Monke
         with pytest.raises(UserError, match=name) as caught:
             load()
         assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_tilde_is_the_home_folder_where_there_is_such_a_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rows.csv").touch()
+    assert local_folder("~/rows.csv", None) == tmp_path / "rows.csv"
+    with pytest.raises(UserError, match=r"~nobody-of-this-name/rows\.csv: no such file or folder"):
+        local_folder("~nobody-of-this-name/rows.csv", None)
