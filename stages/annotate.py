@@ -30,9 +30,7 @@ def main(name: str) -> None:
     annotator, rows, dataset = open_work(settings, responses, where)
 
     async def ask() -> int:
-        client = Client(
-            settings, where, extras(settings, annotator.labels), lambda text: print_result(f"annotate {name}: {text}")
-        )
+        client = Client(settings, where, extras(settings, annotator.form), lambda text: print_result(f"annotate {name}: {text}"))
         try:
             await annotator.ask([texts for part in rows.values() for texts in part], client, f"annotate {name}")
         finally:

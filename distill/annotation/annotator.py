@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from distill.annotation.answers import Distribution, distribution, label_of
+from distill.annotation.answers import Distribution, distribution, vote_of
 from distill.annotation.client import Client
+from distill.annotation.forms import Form, Vote
 from distill.annotation.prompts import Message, Request, Texts, build_request, extras, opening_of
 from distill.annotation.responses import Responses, key_of
 from distill.core import progress
@@ -48,7 +49,7 @@ class Usage:
 class Annotation:
     """What is known of a row: votes, or a distribution; or why there is neither."""
 
-    votes: tuple[str, ...]
+    votes: tuple[Vote, ...]
     distribution: Distribution | None
     why: str
     read: tuple[str, ...]
@@ -64,22 +65,22 @@ class Annotator:
     """The requests of rows, and what has been answered."""
 
     settings: AnnotatorSettings
-    labels: Sequence[str]
-    examples: Sequence[tuple[Texts, str]]
+    form: Form
+    examples: Sequence[tuple[Texts, Vote]]
     responses: Responses
     opening: Sequence[Message] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.opening = opening_of(self.settings, self.labels, self.examples)
+        self.opening = opening_of(self.settings, self.form, self.examples)
 
     def requests(self, texts: Texts) -> list[tuple[str, Request]]:
         """The samples of a row's answer, by key: what was asked for with them is a part of it."""
         requests = [build_request(self.settings, self.opening, texts, vote) for vote in range(self.settings.votes)]
-        return [(key_of({**request, "extras": extras(self.settings, self.labels)}), request) for request in requests]
+        return [(key_of({**request, "extras": extras(self.settings, self.form)}), request) for request in requests]
 
     def annotation(self, requests: Sequence[tuple[str, Request]]) -> Annotation:
         """What the answers that are there say of a row, by its requests. A distribution is all that is needed of it."""
-        votes, reasons, read, missing = list[str](), list[str](), list[str](), list[tuple[str, Request]]()
+        votes, reasons, read, missing = list[Vote](), list[str](), list[str](), list[tuple[str, Request]]()
         soft, usage = list[tuple[str, str, Distribution]](), Usage()
         for key, request in requests:
             response = self.responses.get(key)
@@ -89,13 +90,13 @@ class Annotator:
                 continue
             usage.add(response)
             read.append(key)
-            label, why = label_of(response, self.labels)
-            if label is None:
+            vote, why = vote_of(response, self.form)
+            if vote is None:
                 reasons.append(why)
-            elif known := distribution(response, label, self.labels):
-                soft.append((key, label, known))
+            elif isinstance(vote, str) and (known := distribution(response, vote, self.form.labels)):
+                soft.append((key, vote, known))
             else:
-                votes.append(label)
+                votes.append(vote)
         if soft:
             key, label, known = soft[0]
             return Annotation((label,), known, "", (key,), (), usage)

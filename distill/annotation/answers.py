@@ -1,4 +1,4 @@
-"""What a language model has answered, as a label or as a distribution over labels; an answer of another form is none."""
+"""What a language model has answered, as a vote or as a distribution over labels; an answer of another form is none."""
 
 import json
 import math
@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from distill.annotation.forms import Form, Vote
+
 Distribution = dict[str, float]
 """Log-probabilities of the labels that they are known of."""
 
 
-def label_of(response: Mapping[str, Any], labels: Sequence[str]) -> tuple[str | None, str]:
-    """The label that an answer names, or None; and why there is none, in a few words that can be counted."""
+def vote_of(response: Mapping[str, Any], form: Form) -> tuple[Vote | None, str]:
+    """What an answer names, or None; and why it names nothing, in a few words that can be counted."""
     choice = (response.get("choices") or [{}])[0]
     message = choice.get("message") or {}
     content = message.get("content")
@@ -23,13 +25,9 @@ def label_of(response: Mapping[str, Any], labels: Sequence[str]) -> tuple[str | 
     try:
         given = json.loads(_without_fence(content))
     except (ValueError, RecursionError):
-        return (content.strip(), "") if content.strip() in labels else (None, _not_json(choice))
-    if isinstance(given, dict):
-        given = given.get("label")
-    if isinstance(given, (bool, int, float)):
-        given = json.dumps(given)
-    name = given.strip() if isinstance(given, str) else None
-    return (name, "") if name in labels else (None, "label outside the set")
+        bare = content.strip() if not form.several and content.strip() in form.labels else None
+        return (bare, "") if bare is not None else (None, _not_json(choice))
+    return form.vote(given)
 
 
 def _not_json(choice: Mapping[str, Any]) -> str:

@@ -1,11 +1,11 @@
-"""Rows as requests: the messages that a language model answers with the name of a label."""
+"""Rows as requests: the messages that a language model answers with the names of labels."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from distill.annotation.forms import Form, Vote
 from distill.core.arrays import Array
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.params.annotators import AnnotatorSettings
@@ -17,21 +17,16 @@ Request = dict[str, Any]
 """The body of a request, without what a server may not take: see `extras`."""
 
 
-def system_prompt(settings: AnnotatorSettings, labels: Sequence[str]) -> str:
+def system_prompt(settings: AnnotatorSettings, form: Form) -> str:
     """The instruction, the labels with their descriptions, and the form of the answer."""
-    told = [f"- {label}: {settings.descriptions[label]}" if label in settings.descriptions else f"- {label}" for label in labels]
-    form = 'Answer with JSON alone: {"label": "…"}, with one of these labels, as it is written.'
-    return "\n".join([settings.instruction.strip(), "", "Labels:", *told, "", form])
+    described = settings.descriptions
+    told = [f"- {label}: {described[label]}" if label in described else f"- {label}" for label in form.labels]
+    return "\n".join([(settings.instruction or form.instruction).strip(), "", "Labels:", *told, "", form.told])
 
 
 def user_prompt(texts: Texts) -> str:
     """The row."""
     return texts[0] if len(texts) == 1 else "\n\n".join(f"Text {number}: {text}" for number, text in enumerate(texts, 1))
-
-
-def answer(label: str) -> str:
-    """What a model is expected to say, to the letter: examples show it."""
-    return json.dumps({"label": label}, ensure_ascii=False)
 
 
 def build_request(settings: AnnotatorSettings, opening: Sequence[Message], texts: Texts, vote: int) -> Request:
@@ -46,21 +41,22 @@ def build_request(settings: AnnotatorSettings, opening: Sequence[Message], texts
     }
 
 
-def opening_of(settings: AnnotatorSettings, labels: Sequence[str], examples: Sequence[tuple[Texts, str]]) -> list[Message]:
+def opening_of(settings: AnnotatorSettings, form: Form, examples: Sequence[tuple[Texts, Vote]]) -> list[Message]:
     """The messages that all requests begin with, so that servers which keep prefixes read them once."""
-    messages = [{"role": "system", "content": system_prompt(settings, labels)}]
-    for texts, label in examples:
-        messages += [{"role": "user", "content": user_prompt(texts)}, {"role": "assistant", "content": answer(label)}]
+    messages = [{"role": "system", "content": system_prompt(settings, form)}]
+    for texts, vote in examples:
+        messages += [{"role": "user", "content": user_prompt(texts)}, {"role": "assistant", "content": form.written(vote)}]
     return messages
 
 
-def extras(settings: AnnotatorSettings, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Fields that make answers better where a server takes them, by what they are for; the first is the first to go."""
-    label = {"type": "string", "enum": list(labels)}
-    schema = {"type": "object", "properties": {"label": label}, "required": ["label"], "additionalProperties": False}
-    form = {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": schema}}
-    asked = {"log-probabilities": {"logprobs": True, "top_logprobs": 20}} if settings.log_probabilities else {}
-    return {**asked, "a JSON schema": {"response_format": form}}
+def extras(settings: AnnotatorSettings, form: Form) -> dict[str, dict[str, Any]]:
+    """Fields that make answers better where a server takes them, by what they are for; the first is the first to go.
+
+    Log-probabilities of a list's tokens are not those of its labels: they are asked for where one label is answered.
+    """
+    asks = settings.log_probabilities and not form.several
+    asked = {"log-probabilities": {"logprobs": True, "top_logprobs": 20}} if asks else {}
+    return {**asked, "a JSON schema": {"response_format": form.schema()}}
 
 
 def rows_of(dataset: Dataset, split: str) -> list[Texts]:
@@ -69,22 +65,33 @@ def rows_of(dataset: Dataset, split: str) -> list[Texts]:
     return list(zip(*(columns[name] for name in ("text", "text_pair") if name in columns), strict=True))
 
 
-def few_shot(dataset: Dataset, count: int, seed: int) -> list[tuple[Texts, str]]:
-    """Labelled training rows, as even as can be over the classes, in an order that mixes them."""
+def few_shot(dataset: Dataset, count: int, seed: int) -> list[tuple[Texts, Vote]]:
+    """Labelled training rows, as even as can be over the labels, in an order that mixes them."""
     if not count:
         return []
     labels = dataset.rows("train").labels
-    chosen = [int(row) for row in _round_robin(labels, np.random.default_rng(seed))][:count]
+    chosen = list(dict.fromkeys(_round_robin(_members(labels), np.random.default_rng(seed))))[:count]
     texts = rows_of(dataset, "train")
-    return [(texts[row], dataset.labels[labels[row]]) for row in chosen]
+    return [(texts[row], _vote(labels[row], dataset.labels)) for row in chosen]
 
 
-def _round_robin(labels: Array, random: np.random.Generator) -> Iterator[int]:
-    """A row of each class, then another of each, and so on."""
-    waiting: Mapping[int, list[int]] = {
-        int(label): random.permutation(np.flatnonzero(labels == label)).tolist()
-        for label in np.unique(labels[labels != UNLABELLED])
-    }
+def _vote(label: Any, names: Sequence[str]) -> Vote:
+    """Of a class, or of labels, (labels,), 1 where one applies."""
+    return names[int(label)] if np.ndim(label) == 0 else tuple(names[place] for place in np.flatnonzero(label == 1).tolist())
+
+
+def _members(labels: Array) -> dict[int, Array]:
+    """The rows of each class, or of each label that applies to any, and those to which none applies."""
+    if labels.ndim == 1:
+        return {int(label): np.flatnonzero(labels == label) for label in np.unique(labels[labels != UNLABELLED])}
+    found = {place: np.flatnonzero(labels[:, place] == 1) for place in range(labels.shape[1])}
+    found[labels.shape[1]] = np.flatnonzero((labels == 0).all(axis=1))
+    return {place: rows for place, rows in found.items() if len(rows)}
+
+
+def _round_robin(members: Mapping[int, Array], random: np.random.Generator) -> Iterator[int]:
+    """A row of each label, then another of each, and so on; a row of several labels comes more than once."""
+    waiting = {label: random.permutation(rows).tolist() for label, rows in members.items()}
     while any(waiting.values()):
         for label in random.permutation(list(waiting)).tolist():
             if waiting[label]:

@@ -19,11 +19,16 @@ from distill.params.annotators import SelectionSettings
 DESCRIPTION = "selection.json"
 
 
-def uncertainty(logits: Array, by: str) -> Array:
+def uncertainty(logits: Array, by: str, *, exclusive: bool = True) -> Array:
     """How unsure a model is of each row, (rows,) float64, from logits (rows, classes).
 
-    `entropy`: −Σ p log p, in nats. `margin`: 1 − (p₁ − p₂), of the two highest probabilities.
+    `entropy`: −Σ p log p, in nats. `margin`: 1 − (p₁ − p₂), of the two highest probabilities. Labels that do not exclude each
+    other are so many yes or no: the sum of their entropies, and the least of their margins.
     """
+    if not exclusive:
+        both = np.stack([logits, np.zeros_like(logits)], axis=-1)
+        each = uncertainty(both.reshape(-1, 2), by).reshape(logits.shape)
+        return np.asarray(each.sum(axis=1) if by == "entropy" else each.max(axis=1))
     logs = log_softmax(logits)
     if by == "entropy":
         return np.asarray(-(np.exp(logs) * logs).sum(axis=1))
@@ -46,8 +51,10 @@ def choose(unsure: Array, texts: Sequence[Texts], open_rows: Array, known: Seque
 def write_selection(folder: Path, dataset: Dataset, logits: Array, settings: SelectionSettings) -> dict[str, Any]:
     """Write the training rows to be labelled; returns what selection.json says."""
     known, texts = read_texts(Path(settings.rows), "train"), rows_of(dataset, "train")
-    open_rows = dataset.rows("train").labels == UNLABELLED
-    chosen = choose(uncertainty(logits, settings.by), texts, open_rows, known, settings.count)
+    labels = dataset.rows("train").labels
+    open_rows = labels.reshape(len(labels), -1)[:, 0] == UNLABELLED
+    unsure = uncertainty(logits, settings.by, exclusive=dataset.task != "multi-label")
+    chosen = choose(unsure, texts, open_rows, known, settings.count)
     (folder / ROWS).mkdir()
     pa.parquet.write_table(pa.table(text_columns(chosen, len(texts[0]))), folder / ROWS / "train.parquet")
     made = {

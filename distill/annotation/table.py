@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from distill.annotation.annotator import Annotation, Annotator, Usage
+from distill.annotation.forms import Form, Vote
 from distill.annotation.prompts import Texts
 from distill.annotation.responses import FILE
 from distill.core.files import read_json, to_json, write_text
@@ -44,13 +45,13 @@ def write_annotations(folder: Path, annotator: Annotator, rows: Mapping[str, Seq
     soft = any(annotation.distribution for part in found.values() for _, annotation in part)
     (folder / ROWS).mkdir()
     for split, part in found.items():
-        pa.parquet.write_table(_table(part, annotator.labels, soft), folder / ROWS / f"{split}.parquet")
+        pa.parquet.write_table(_table(part, annotator.form, soft), folder / ROWS / f"{split}.parquet")
     annotator.responses.write(folder / FILE, keys)
     lines = [json.dumps(one, ensure_ascii=False, sort_keys=True) for one in unanswered]
     write_text(folder / "unanswered.jsonl", "".join(f"{line}\n" for line in lines))
     made = {
         "dataset": dataset,
-        "labels": list(annotator.labels),
+        "labels": list(annotator.form.labels),
         "model": annotator.settings.model,
         "splits": {
             split: {
@@ -66,18 +67,19 @@ def write_annotations(folder: Path, annotator: Annotator, rows: Mapping[str, Seq
     return made
 
 
-def _table(rows: Sequence[tuple[Texts, Annotation]], labels: Sequence[str], soft: bool) -> pa.Table:
+def _table(rows: Sequence[tuple[Texts, Annotation]], form: Form, soft: bool) -> pa.Table:
     """The texts of answered rows, and their labels: all as log-probabilities if some have them, else all as votes."""
     columns = text_columns([texts for texts, _ in rows], len(rows[0][0]) if rows else 1)
     if soft:
-        values = [annotation.distribution or _smoothed(annotation.votes, labels) for _, annotation in rows]
-        columns["log_probabilities"] = pa.array(values, pa.struct([(label, pa.float64()) for label in labels]))
+        values = [annotation.distribution or _smoothed(annotation.votes, form.labels) for _, annotation in rows]
+        columns["log_probabilities"] = pa.array(values, pa.struct([(label, pa.float64()) for label in form.labels]))
     else:
-        columns["votes"] = pa.array([list(annotation.votes) for _, annotation in rows], pa.list_(pa.string()))
+        vote = pa.list_(pa.string()) if form.several else pa.string()
+        columns["votes"] = pa.array([list(annotation.votes) for _, annotation in rows], pa.list_(vote))
     return pa.table(columns)
 
 
-def _smoothed(votes: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+def _smoothed(votes: Sequence[Vote], labels: Sequence[str]) -> dict[str, float]:
     """Log-probabilities from votes, each label with one more (a uniform Dirichlet prior)."""
     counts = Counter(votes)
     return {label: float(np.log((counts[label] + 1) / (len(votes) + len(labels)))) for label in labels}

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.annotation.annotator import Annotator
+from distill.annotation.forms import Form
 from distill.annotation.prompts import Texts, few_shot, rows_of
 from distill.annotation.responses import Responses
 from distill.annotation.select import DESCRIPTION
@@ -12,7 +13,7 @@ from distill.annotation.table import dataset_of, read_texts
 from distill.core.errors import UserError
 from distill.core.settings import nearest
 from distill.data.dataset import Dataset
-from distill.params.annotators import AnnotatorSettings
+from distill.params.annotators import ANNOTATED, AnnotatorSettings
 
 
 def open_work(settings: AnnotatorSettings, responses: Responses, where: str) -> tuple[Annotator, dict[str, list[Texts]], str]:
@@ -20,8 +21,8 @@ def open_work(settings: AnnotatorSettings, responses: Responses, where: str) -> 
     place = Path(settings.rows)
     name = dataset_of(settings.rows, DESCRIPTION)
     dataset = Dataset.open(Path("data/prepared", name))
-    if dataset.task != "sequence-classification":
-        raise UserError(f"{where}.rows: '{name}' is for {dataset.task}; a language model labels rows of sequence-classification")
+    if dataset.task not in ANNOTATED:
+        raise UserError(f"{where}.rows: '{name}' is for {dataset.task}; a language model labels rows of {' or '.join(ANNOTATED)}")
     for label in settings.descriptions:
         if label not in dataset.labels:
             raise UserError(f"{where}.descriptions: '{name}' has no label '{label}'{nearest(label, dataset.labels)}")
@@ -35,7 +36,7 @@ def open_work(settings: AnnotatorSettings, responses: Responses, where: str) -> 
         raise UserError(f"{where}.examples: '{name}' has {len(examples)} labelled training rows, expected {settings.examples}")
     known = {texts for texts, _ in examples}
     rows = {split: _sample(list(dict.fromkeys(t for t in texts if t not in known)), settings) for split, texts in rows.items()}
-    return Annotator(settings, dataset.labels, examples, responses), rows, name
+    return Annotator(settings, Form(dataset.labels, dataset.task == "multi-label"), examples, responses), rows, name
 
 
 def _sample(texts: list[Texts], settings: AnnotatorSettings) -> list[Texts]:

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from distill.core.settings import Positive, Strict
 
+ANNOTATED = ("sequence-classification", "multi-label")
+"""The tasks whose rows a language model labels."""
 Split = Literal["train", "validation", "test"]
 Price = Annotated[float, Field(ge=0)]
 
@@ -44,8 +46,9 @@ class AnnotatorSettings(Strict):
     """As the server calls it."""
     key: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; unset for servers that ask for none. The key itself is written nowhere."""
-    instruction: str = "Choose the label that fits the text best."
-    """What the labels mean to you: the first paragraph of the prompt. Other words are other requests."""
+    instruction: str | None = None
+    """What the labels mean to you: the first paragraph of the prompt. Other words are other requests. Not given: to choose the
+    label that fits best, of multi-label all that apply."""
     descriptions: dict[str, str] = Field(default_factory=dict)
     """Of labels, by their names, for the prompt."""
     examples: Annotated[int, Field(ge=0)] = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from distill.params.annotators import ANNOTATED
 from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.students import StudentSettings
@@ -144,8 +145,8 @@ def _not_annotated(params: Params) -> Iterator[str]:
         for name, entry in entries.items():
             dataset = params.rows_dataset(entry.rows)
             task, student = params.task(dataset), getattr(entry, "student", None)
-            if task != "sequence-classification":
-                yield f"{section}.{name}.rows: '{dataset}' is for {task}, expected sequence-classification; take others"
+            if task not in ANNOTATED:
+                yield f"{section}.{name}.rows: '{dataset}' is for {task}, expected {' or '.join(ANNOTATED)}; take others"
             elif student and (reads := params.students[student].dataset) != dataset:
                 yield f"{section}.{name}.student: '{student}' reads '{reads}', the rows are '{dataset}'; take a student of these"
 

@@ -14,6 +14,7 @@ from distill.annotation import client as client_module
 from distill.annotation.annotator import NOT_ASKED, Annotator
 from distill.annotation.client import Client
 from distill.annotation.cost import estimate
+from distill.annotation.forms import Form
 from distill.annotation.prompts import Texts, extras
 from distill.annotation.responses import Responses
 from distill.core.errors import UserError
@@ -40,11 +41,11 @@ def settings_of(server: Server, **more: Any) -> AnnotatorSettings:
 def ask(server: Server, path: Path, rows: list[Texts] = ROWS, told: list[str] | None = None, **more: Any) -> Annotator:
     """Ask about the rows, and close everything but the answers."""
     settings = settings_of(server, **more)
-    annotator = Annotator(settings, LABELS, [(("an example",), "bad")], Responses(path / "responses.sqlite"))
+    annotator = Annotator(settings, Form(LABELS), [(("an example",), "bad")], Responses(path / "responses.sqlite"))
 
     async def run() -> None:
         client = Client(
-            settings, "params.yaml: annotators.x", extras(settings, LABELS), (told if told is not None else []).append
+            settings, "params.yaml: annotators.x", extras(settings, Form(LABELS)), (told if told is not None else []).append
         )
         try:
             await annotator.ask(rows, client, "ask")
@@ -250,11 +251,11 @@ def test_a_killed_run_repeats_what_was_in_flight_at_most(tmp_path: Path) -> None
 
     with serving(by_row) as server:
         settings = settings_of(server, parallel=1)
-        annotator = Annotator(settings, LABELS, [(("an example",), "bad")], Responses(tmp_path / "responses.sqlite"))
+        annotator = Annotator(settings, Form(LABELS), [(("an example",), "bad")], Responses(tmp_path / "responses.sqlite"))
         annotator.responses.add = kill_at_fourth(annotator)  # type: ignore[method-assign]
 
         async def run() -> None:
-            await annotator.ask(ROWS, Client(settings, "x", extras(settings, LABELS), print), "ask")
+            await annotator.ask(ROWS, Client(settings, "x", extras(settings, Form(LABELS)), print), "ask")
 
         with pytest.raises(Killed):
             asyncio.run(run())

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from distill.annotation.answers import distribution, label_of
+from distill.annotation.answers import distribution, vote_of
+from distill.annotation.forms import Form
 from tests.annotation.server import said, token
 
 LABELS = ("not", "nothing", "positive", "negative")
+ONE, SEVERAL = Form(LABELS), Form(LABELS, several=True)
 
 
 def response(content: str | None, logprobs: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def response(content: str | None, logprobs: list[dict[str, Any]] | None = None, 
     ],
 )
 def test_a_label_is_read(content: str, label: str) -> None:
-    assert label_of(response(content), LABELS) == (label, "")
+    assert vote_of(response(content), ONE) == (label, "")
 
 
 @pytest.mark.parametrize(
@@ -47,12 +49,38 @@ def test_a_label_is_read(content: str, label: str) -> None:
     ],
 )
 def test_what_names_no_label_says_why(content: str | None, more: dict[str, Any], why: str) -> None:
-    assert label_of(response(content, **more), LABELS) == (None, why)
+    assert vote_of(response(content, **more), ONE) == (None, why)
 
 
 def test_numbers_and_truth_values_are_labels_as_they_are_written() -> None:
-    assert label_of(response('{"label": 3}'), ("1", "3")) == ("3", "")
-    assert label_of(response('{"label": true}'), ("true", "false")) == ("true", "")
+    assert vote_of(response('{"label": 3}'), Form(("1", "3"))) == ("3", "")
+    assert vote_of(response('{"label": true}'), Form(("true", "false"))) == ("true", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "vote", "why"),
+    [
+        ('{"labels": ["positive", "not"]}', ("not", "positive"), ""),
+        ('["not", " not "]', ("not",), ""),
+        ('{"labels": []}', (), ""),
+        ('```json\n{"labels": ["nothing"]}\n```', ("nothing",), ""),
+        ('{"labels": ["not", "neutral"]}', None, "label outside the set"),
+        ('{"labels": ["not", null]}', None, "label outside the set"),
+        ('{"labels": [["not"]]}', None, "label outside the set"),
+        ('{"labels": "not"}', None, "no list of labels"),
+        ('{"label": ["not"]}', None, "no list of labels"),
+        ('"not"', None, "no list of labels"),
+        ("not", None, "no JSON, and no label"),
+        ("not, nothing", None, "no JSON, and no label"),
+    ],
+)
+def test_all_labels_that_apply_are_read_in_the_data_sets_order(content: str, vote: tuple[str, ...] | None, why: str) -> None:
+    assert vote_of(response(content), SEVERAL) == (vote, why)
+
+
+@pytest.mark.parametrize(("form", "vote"), [(ONE, "not"), (SEVERAL, ("not", "positive")), (SEVERAL, ())])
+def test_what_examples_show_is_what_is_read(form: Form, vote: str | tuple[str, ...]) -> None:
+    assert vote_of(response(form.written(vote)), form) == (vote, "")
 
 
 def test_the_label_is_followed_over_several_tokens() -> None:

@@ -31,9 +31,11 @@ annotators:
   first: {rows: data/prepared/rows, limit: 6, examples: 2, splits: [train, test], prices: {prompt: 1.0, answer: 1.0}}
   second: {rows: data/selections/hard, examples: 2}
   tags: {rows: data/prepared/tags}
+  topics: {rows: data/prepared/topics, limit: 5, examples: 4, votes: 2}
   typo: {rows: data/prepared/rows, descriptions: {sprot: all that is played}}
   greedy: {rows: data/prepared/rows, examples: 1000}
 given:
+  topics: {table: data/annotations/topics/rows, dataset: topics, columns: {text: text, votes: votes}, missing: skip}
   votes: {table: data/annotations/first/rows, dataset: rows, columns: {text: text, votes: votes}, missing: skip}
   soft:
     columns: {text: text, log_probabilities: log_probabilities}
@@ -42,6 +44,7 @@ given:
     missing: skip
 selections:
   hard: {rows: data/annotations/first, student: small, count: 4}
+  unsure: {rows: data/annotations/topics, student: small, count: 3, by: margin}
 """
 
 
@@ -60,6 +63,7 @@ def project(in_project: Callable[[str], Path], server: Server) -> Path:
     texts, labels = tiny.rows(30, 0)
     tiny.prepare_rows(folder / "data/prepared/rows", tiny.tokenizer(), texts, [*labels[:12], *[""] * 18], (5, 5))
     tiny.prepare_task(folder / "data/prepared/tags", "token-classification", sizes=(20, 6, 6))
+    tiny.prepare_task(folder / "data/prepared/topics", "multi-label", tiny.tokenizer(), (20, 6, 6), labelled=8)
     tiny.save(tiny.bert(), folder / "data/students/small", tiny.tokenizer())
     return folder
 
@@ -130,6 +134,50 @@ def test_a_given_set_reads_what_was_answered(project: Path, server: Server, soft
     )
 
 
+def test_rows_of_several_labels_are_asked_for_all_that_apply_and_given_reads_their_votes(project: Path, server: Server) -> None:
+    dataset = Dataset.open(project / "data/prepared/topics")
+    first, second, third = dataset.labels
+    server.answer = lambda body, _: said(json.dumps({"labels": [first, third] if body["seed"] else [third]}))
+    for stage in (annotate, give):
+        done = invoke(stage, "topics")
+        assert done.returncode == 0, done.stderr
+    body = server.bodies[0]
+    assert body["messages"][0]["content"].startswith("Choose all labels that apply to the text.\n\nLabels:\n")
+    assert body["response_format"]["json_schema"]["schema"]["properties"]["labels"]["items"]["enum"] == [first, second, third]
+    assert "logprobs" not in body
+    rows, texts = dataset.rows("train"), dataset.texts("train")["text"]
+    shown = {
+        message["content"]: json.loads(after["content"])["labels"]
+        for message, after in zip(body["messages"][1:9:2], body["messages"][2:9:2], strict=True)
+    }
+    expected = {text: [dataset.labels[i] for i in np.flatnonzero(rows.labels[texts.index(text)] == 1)] for text in shown}
+    assert shown == expected
+    assert {label for labels in shown.values() for label in labels} == {first, second, third}
+    table = pyarrow.parquet.read_table(project / "data/annotations/topics/rows/train.parquet")
+    assert table["votes"].to_pylist() == [[[third], [first, third]]] * 5
+    store = TargetStore.open(project / "data/targets/topics")
+    found = torch.sigmoid(store.output("logits", "train").gather(np.zeros(1, np.int64)))[0].tolist()
+    assert found == pytest.approx([2 / 4, 1 / 4, 3 / 4])  # one more yes and one more no for each label
+    done = invoke(select, "unsure")
+    assert done.returncode == 0, done.stderr
+    assert "3 of 12 rows without a label, and 5 that are annotated already" in done.stderr
+
+
+def test_a_row_to_which_no_label_applies_has_an_answer(project: Path, server: Server) -> None:
+    server.answer = lambda *_: said('{"labels": []}')
+    assert invoke(annotate, "topics").returncode == 0
+    table = pyarrow.parquet.read_table(project / "data/annotations/topics/rows/train.parquet")
+    assert table["votes"].to_pylist() == [[[], []]] * 5
+    assert invoke(give, "topics").returncode == 0
+
+
+def test_labels_that_do_not_exclude_each_other_are_unsure_one_by_one() -> None:
+    logits = np.array([[0.0, 0.0], [0.0, 9.0], [9.0, -9.0]], np.float32)
+    entropy, margin = (uncertainty(logits, by, exclusive=False) for by in ("entropy", "margin"))
+    assert entropy == pytest.approx([2 * math.log(2), math.log(2), 0.0], abs=3e-3)
+    assert margin == pytest.approx([1.0, 1.0, 0.0], abs=3e-3)
+
+
 def test_uncertainty_of_known_probabilities() -> None:
     logits = np.log([[0.5, 0.4, 0.1], [0.5, 0.25, 0.25], [1.0, 1e-9, 1e-9]]).astype(np.float32)
     entropy, margin = (uncertainty(logits, by) for by in ("entropy", "margin"))
@@ -161,7 +209,8 @@ def test_plan_says_what_is_left_and_what_it_costs(project: Path) -> None:
     [
         (
             "tags",
-            "annotators.tags.rows: 'tags' is for token-classification; a language model labels rows of sequence-classification",
+            "annotators.tags.rows: 'tags' is for token-classification; a language model labels rows of "
+            "sequence-classification or multi-label",
         ),
         ("typo", "annotators.typo.descriptions: 'rows' has no label 'sprot'"),
         ("greedy", "annotators.greedy.examples: 'rows' has 12 labelled training rows, expected 1000"),
