@@ -17,6 +17,8 @@ from distill.params.sources import Source
 
 KNOWN = SCRATCH / "checksums.json"
 """By file: its size, when it was changed, and its SHA-256, so that a file is read once."""
+WRITTEN = ("data", "dvc.lock")
+"""What the pipeline writes into a project."""
 WORTH_SAYING = 1e9
 """Bytes whose reading takes seconds."""
 
@@ -33,15 +35,14 @@ class Checksums:
         self._now: dict[str, list[Any]] = {}
 
     def of(self, place: Path) -> str:
-        """Of a file's bytes; of a folder's names and their files' bytes, hidden ones and Python's caches left out."""
+        """Of a file's bytes; of a folder's names and their files' bytes.
+
+        Left out are hidden files, Python's caches, and, where the folder holds the project itself, what the pipeline writes.
+        """
         if place.is_file():
             return self._of_file(place)
-        inside = sorted(file.relative_to(place) for file in place.rglob("*") if file.is_file())
-        lines = [
-            f"{file.as_posix()}\0{self._of_file(place / file)}\n"
-            for file in inside
-            if not any(part.startswith(".") or part == "__pycache__" for part in file.parts)
-        ]
+        inside = sorted(file.relative_to(place) for file in place.rglob("*") if _is_input(file, place))
+        lines = [f"{file.as_posix()}\0{self._of_file(place / file)}\n" for file in inside]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def remember(self) -> None:
@@ -57,6 +58,14 @@ class Checksums:
             print_progress(f"{file}: reading {stat.st_size / 1e9:.1f} GB to see whether they have changed")
         self._now[key] = known if known[:2] == state else [*state, sha256(file)]
         return str(self._now[key][2])
+
+
+def _is_input(file: Path, place: Path) -> bool:
+    """Whether a file inside a folder is one that may be read."""
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in file.relative_to(place).parts)
+    project, file, place = Path.cwd(), file.absolute(), place.absolute()
+    written = project.is_relative_to(place) and any(file.is_relative_to(project / name) for name in WRITTEN)
+    return file.is_file() and not hidden and not written
 
 
 def local_checksums(settings: Strict, checksums: Checksums, job: Path) -> dict[str, str | None]:

@@ -111,6 +111,21 @@ def test_a_file_of_the_same_size_and_time_is_read_once(tmp_path: Path, monkeypat
     assert len(read) == 3  # what was known is damaged: all are read
 
 
+def test_a_folder_that_holds_the_project_has_no_more_than_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.csv").write_text("text,label", encoding="utf-8")
+    found = Checksums().of(Path())
+    for name in ("dvc.lock", "data/raw/x/train.parquet", ".git/index", "__pycache__/x.pyc"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("more", encoding="utf-8")
+        assert Checksums().of(Path()) == found == Checksums().of(tmp_path)
+    inside = Checksums().of(Path("data/raw/x"))
+    Path("data/raw/x/train.parquet").write_text("other", encoding="utf-8")
+    assert Checksums().of(Path("data/raw/x")) != inside
+    Path("data.csv").touch()
+    assert Checksums().of(Path()) != found
+
+
 def test_what_is_on_the_hub_has_no_checksum_nor_what_was_never_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     job = Path("data/jobs/entries/teachers/x.json")
