@@ -7,6 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ifdef QUIET
 export DISTILL_QUIET := 1
 endif
+OUTPUTS := .scratch annotations audits evaluations exports folds inits jobs plots prepared report runs selections students targets teachers transfer
 .PHONY: setup demo demo-embedding test lint bench bench-decoders benchmark-presets quality compare picture clean
 
 demo: $(READY)  ## Run the pipeline on BBC News; interrupted, it goes on from where it was. QUIET=1 shows results alone.
@@ -40,7 +41,7 @@ benchmark-presets: $(READY)  ## BERT-base, DistilBERT, TinyBERT and MobileBERT s
 bench-decoders: $(READY)  ## What ways to keep a decoder's distributions lose, and what a student gains, about three hours.
 	python -m tests.benchmarks.decoders
 
-quality: $(READY)  ## Every method on every task, about three hours; DATA=folder instead of the hub. Interrupted, it goes on.
+quality: $(READY)  ## Every method on every task, some five hours; DATA=folder instead of the hub. Interrupted, it goes on.
 	python -m tests.benchmarks.quality $(if $(DATA),--data $(DATA))
 
 compare: $(READY)  ## One student taught from the store, by TextBrewer and by a plain loop; DATA=folder instead of the hub.
@@ -49,11 +50,11 @@ compare: $(READY)  ## One student taught from the store, by TextBrewer and by a 
 picture: $(READY)  ## Photograph the report for the README: docs/report.png, light, and docs/report-dark.png. Needs chromium.
 	python -m tests.benchmarks.picture
 
-clean:  ## Remove the virtual environment and everything that the pipeline computed here, DVC's cache included; what you `dvc add`ed stays.
+clean:  ## Remove the virtual environment and what the pipeline computed, DVC's cache too; your files, answers that were paid for, and what you `dvc add`ed stay.
 	rm -rf .venv .dvc/tmp dvc.lock dvc_plots .pytest_cache .mypy_cache .ruff_cache *.egg-info
-	find data -mindepth 1 -maxdepth 1 ! -name README.md ! -name raw ! -name metrics -exec rm -rf {} +
+	cd data && rm -rf $(OUTPUTS)
 	cd data/metrics && rm -rf students teachers exports targets benchmark.json
-	ls data/raw/*.dvc > /dev/null 2>&1 || rm -rf .dvc/cache
+	[ -n "$$(find . -name .git -prune -o -name '*.dvc' -type f -print)" ] || rm -rf .dvc/cache
 	for raw in data/raw/*/; do [ -e "$${raw%/}.dvc" ] || rm -rf "$$raw"; done
 
 $(READY): constraints.txt pyproject.toml

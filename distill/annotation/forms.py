@@ -30,7 +30,8 @@ class Form:
     def told(self) -> str:
         """The last line of the prompt."""
         if self.several:
-            return 'Answer with JSON alone: {"labels": ["…"]}, with all of these labels that apply, as they are written, or none.'
+            form = 'Answer with JSON alone: {"labels": ["…"]}, with all of these labels that apply, as they are written'
+            return f'{form}; if none applies: {{"labels": []}}.'
         return 'Answer with JSON alone: {"label": "…"}, with one of these labels, as it is written.'
 
     def written(self, vote: Vote) -> str:

@@ -17,7 +17,8 @@ import pyarrow.parquet
 
 from distill.core.console import print_progress
 from distill.core.errors import UserError
-from distill.core.recorded import LOCK, is_recorded
+from distill.core.locations import first_line
+from distill.core.recorded import LOCK, is_recorded, recorded_files
 
 PATH = Path("data", "responses.sqlite")
 FILE = "responses.parquet"
@@ -82,13 +83,12 @@ def read_committed(responses: Responses, folder: Path, scratch: Path) -> None:
     """Add the answers of the version of data/annotations/NAME that dvc.lock names, from DVC's cache or its remote."""
     if not is_recorded(folder):
         return
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        DVCFileSystem().get_file(f"{folder.as_posix()}/{FILE}", str(scratch / FILE))
+        with recorded_files() as files:
+            files.get_file(f"{folder.as_posix()}/{FILE}", str(scratch / FILE))
         responses.read(scratch / FILE)
-    except (DvcException, OSError, pa.ArrowException) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        print_progress(f"{folder}: the answers that {LOCK} names are not at hand ({why}); those on this machine are used")
+    except (UserError, OSError, pa.ArrowException) as error:
+        print_progress(
+            f"{folder}: the answers that {LOCK} names are not at hand ({first_line(error)}); those on this machine are used"
+        )

@@ -12,6 +12,7 @@ from distill.augmentation.word_vectors import Neighbours, from_embeddings, from_
 from distill.augmentation.words import Located, locate, require_mask, whole_words
 from distill.core.arrays import Array
 from distill.core.devices import best_device
+from distill.core.locations import local_folder
 from distill.data.tokenizers import load_tokenizer
 from distill.models.loading import load_model, require_positions, require_vocabulary
 from distill.models.packed_linear import fast_inference
@@ -115,10 +116,8 @@ def open_augmenter(folder: Path, max_length: int, settings: AugmentationSettings
     model = load_model(folder, task_of("masked-lm"), (), new_head=False).eval()
     require_vocabulary(model, len(tokenizer), str(folder))
     require_positions(model, max_length, str(folder))
-    if settings.vectors is None:
-        near = from_embeddings(model.get_input_embeddings().weight, vocabulary)
-    else:
-        near = from_file(Path(settings.vectors))
+    file = local_folder(settings.vectors, None)
+    near = from_embeddings(model.get_input_embeddings().weight, vocabulary) if file is None else from_file(file)
     refiller = Refiller(fast_inference(model.to(best_device())), vocabulary, mask, tokenizer.pad_token_id)
     draws = settings.copies, settings.candidates, settings.probability, settings.seed
     return Augmenter(tokenizer, refiller, near, max_length, *draws)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.files import read_json, sha256, to_json, write_text
+from distill.core.locations import local_folder
 from distill.data.rows import Rows
 from distill.params.augmentations import AugmentationSettings
 
@@ -36,6 +37,7 @@ class Chunks:
 def chunks_key(masked_lm: Path, settings: AugmentationSettings, max_length: int) -> str:
     """A hash of all that decides what copies of a text there are: settings, model (data/teachers/NAME) and word vectors."""
     files = sorted(file for file in masked_lm.iterdir() if file.is_file())
-    files += [Path(settings.vectors)] if settings.vectors is not None else []
+    vectors = local_folder(settings.vectors, None)
+    files += [] if vectors is None else [vectors]
     parts = [settings.model_dump_json(), str(max_length), *(sha256(file) for file in files)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

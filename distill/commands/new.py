@@ -94,7 +94,7 @@ def checkpoint_of(teacher: str | None) -> "Checkpoint":
     from distill.core.settings import Checkpoint
 
     if teacher is not None:
-        return Checkpoint(path=teacher) if Path(teacher).exists() else Checkpoint(hub=teacher)
+        return Checkpoint(path=teacher) if Path(teacher).expanduser().exists() else Checkpoint(hub=teacher)
     try:
         package_folder(INSTALLED)
     except UserError:

@@ -154,7 +154,7 @@ def default_text(key: Schema) -> str:
     if "default" not in key:
         return "required"
     default = key["default"]
-    return "–" if default is None else "see there" if isinstance(default, dict) else f"`{json.dumps(default)}`"
+    return "–" if default in (None, {}) else "see there" if isinstance(default, dict) else f"`{json.dumps(default)}`"
 
 
 def taken(key: Schema) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import UserError
+from distill.core.locations import first_line
 
 COMPUTE = "DISTILL_COMPUTE"
 """The environment variable that says to compute what could be fetched."""
@@ -41,15 +42,20 @@ def is_recorded(output: Path) -> bool:
 
 @contextlib.contextmanager
 def recorded_files() -> Iterator[Any]:
-    """What dvc.lock names, in DVC's cache or remote, as a file system of fsspec; what DVC cannot fetch is a UserError."""
-    from dvc.api import DVCFileSystem
+    """What dvc.lock names, from DVC's cache or remote and not from the working folder, as a file system of fsspec.
+
+    What DVC cannot fetch is a UserError of one line.
+    """
     from dvc.exceptions import DvcException
+    from dvc.fs.data import DataFileSystem
+    from dvc.repo import Repo
     from dvc_data.index import DataIndexDirError
 
     try:
-        yield DVCFileSystem()
+        with Repo() as repo:
+            yield DataFileSystem(index=repo.index.data["repo"])
     except (DvcException, DataIndexDirError, OSError) as error:
-        raise UserError(str(error).splitlines()[0]) from None
+        raise UserError(first_line(error)) from None
 
 
 def _has(line: str) -> bool:

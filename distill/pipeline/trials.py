@@ -16,6 +16,7 @@ from typing import Any
 
 from distill.core.errors import UserError
 from distill.core.files import SCRATCH
+from distill.pipeline.local_files import KNOWN
 
 WORK = SCRATCH / "sweep"
 OVERRIDE = re.compile(r"(?:\+{0,2}|~)students\.([\w-]+)\.\w.*", re.DOTALL)
@@ -64,7 +65,7 @@ def check_project(students: Sequence[str]) -> str:
     dvc = [sys.executable, "-m", "dvc", "repro", "--quiet", "check"]
     checked = subprocess.run(dvc, capture_output=True, text=True, check=False)
     if checked.returncode:
-        raise UserError(f"check: {(checked.stderr or checked.stdout).strip().splitlines()[0].removeprefix('error: ')}")
+        raise UserError(f"check: {error_in(checked.stderr + checked.stdout)}")
     edited = git(Path.cwd(), "status", "--porcelain", "--untracked-files=no")
     if edited:
         files = ", ".join(line[3:] for line in edited.splitlines()[:3])
@@ -118,9 +119,10 @@ def prepare_clone(root: Path, head: str, clone: Path) -> None:
     git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(clone))
     git(clone, "checkout", "--quiet", "--detach", head)
     shutil.copy(Path(git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")) / "config", clone / ".git/config")
-    local = root / ".dvc/config.local"
-    if local.exists():
-        shutil.copy(local, clone / ".dvc")
+    for known in (Path(".dvc/config.local"), KNOWN):
+        if (root / known).exists():
+            (clone / known).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / known, clone / known)
     with Repo(str(root)) as repo:
         cache = repo.cache.local_cache_dir
     with Repo(str(clone)) as repo, repo.config.edit("local") as config:
@@ -129,9 +131,13 @@ def prepare_clone(root: Path, head: str, clone: Path) -> None:
 
 def reason(log: Path) -> str:
     """The error that a failed `dvc exp run` has printed, and where the rest of it is."""
-    lines = log.read_text(encoding="utf-8").splitlines()
-    errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
-    return f"{errors[0] if errors else 'failed'} ({log})"
+    return f"{error_in(log.read_text(encoding='utf-8'))} ({log})"
+
+
+def error_in(printed: str) -> str:
+    """The first error among lines."""
+    errors = [line.partition(": ")[2] for line in printed.splitlines() if line.lower().startswith("error: ")]
+    return errors[0] if errors else "failed"
 
 
 def reference(head: str, name: str) -> str:

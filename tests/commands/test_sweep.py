@@ -10,7 +10,7 @@ import pytest
 from distill.commands import sweep
 from distill.commands.sweep import divided, grid
 from distill.core.errors import UserError
-from distill.pipeline.trials import Trial, reference
+from distill.pipeline.trials import Trial, error_in, reference
 from tests.command_line import invoke, refusal
 from tests.projects import attempt, commit, copy, edit_params, environment, reproduced, run, run_stages, stages_run, wait_for
 
@@ -72,6 +72,18 @@ def test_what_is_no_grid_of_students_is_refused(override, complaint):
 )
 def test_cores_and_gpus_are_divided_among_trials(cluster, trials, jobs, threads, expected):
     assert divided(cluster, trials, jobs, threads) == expected
+
+
+@pytest.mark.parametrize(
+    ("printed", "error"),
+    [
+        ("reading\nerror: a: b\nERROR: failed to reproduce 'check'", "a: b"),
+        ("ERROR: failed to load", "failed to load"),
+        ("", "failed"),
+    ],
+)
+def test_the_first_error_of_what_was_printed_is_told(printed, error):
+    assert error_in(printed) == error
 
 
 def test_more_threads_than_there_are_are_refused():

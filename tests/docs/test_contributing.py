@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from distill.core.settings import validate
 from distill.recipes.logit_mse import LogitMse
-from tests.closures import ROOT
+from tests.closures import FLOORS, ROOT
 from tests.projects import copy, edit_params, reproduced, run, stages_run
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -75,3 +75,9 @@ def test_what_it_says_of_places_is_true() -> None:
     names = re.findall(r"`((?:distill|tests|stages)/[\w/]+(?:\.py)?)/?`", TEXT)
     assert len(names) > 10
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_every_package_has_a_row_that_says_its_job_and_the_file_to_begin_with() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| `([\w/.]+)` \|$", TEXT, re.MULTILINE)
+    assert {package for package, _ in rows} == {package for floor in FLOORS for package in floor}
+    assert [row for row in rows if not (ROOT / "distill" / Path(*row)).exists()] == []

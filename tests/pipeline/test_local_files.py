@@ -1,5 +1,6 @@
 """`dvc repro` notices local files and checkpoints that have changed, and a clone that lacks them keeps what was recorded."""
 
+import hashlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from distill.core.settings import Checkpoint
+from distill.params.augmentations import AugmentationSettings
 from distill.params.sources import Source
 from distill.pipeline.local_files import KNOWN, Checksums, local_checksums
 from tests.projects import PARAMS, attempt, commit, copy, make_origin, outdated, run, run_stages, stages_run, stand_in
@@ -77,11 +79,20 @@ def test_a_clean_clone_without_the_files_keeps_their_checksums_or_says_what_to_d
     job = "data/jobs/entries/sources/tiny.json"
     assert (tmp_path / "clone" / job).read_bytes() == (project / job).read_bytes()
     assert (tmp_path / "clone/dvc.lock").read_bytes() == lock
+    for published in ("cat", "fish"):  # what the teammate has of data/jobs is older than what is pulled
+        replace(project / "origin/rows/test.csv", "dog" if published == "cat" else "cat", published)
+        run(project, "dvc repro check && dvc push data/jobs")
+        commit(project, published)
+        run(tmp_path / "clone", "git pull --quiet && dvc repro check")
+        assert (tmp_path / "clone" / job).read_bytes() == (project / job).read_bytes()
+        assert run(tmp_path / "clone", "git status --short") == ""
+    lock = (project / "dvc.lock").read_bytes()
     run(tmp_path, "git clone --quiet project other && mv remote away")
     code, output = attempt(tmp_path / "other", "dvc repro check")
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert code != 0
     assert line.startswith("error: data/jobs: DVC cannot fetch it (")
+    assert ", and origin/" in line
     assert (tmp_path / "other/dvc.lock").read_bytes() == lock
     (advice,) = re.findall(r"`(.+?)`", line)
     run(tmp_path, "mv away remote")
@@ -105,25 +116,52 @@ def test_a_file_of_the_same_size_and_time_is_read_once(tmp_path: Path, monkeypat
     assert read == []
     Path("rows/b.csv").write_text("other", encoding="utf-8")
     assert local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json")) != found
-    assert read == [Path("rows/b.csv")]
+    assert read == [tmp_path / "rows/b.csv"]
     KNOWN.write_text("{", encoding="utf-8")
     local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json"))
     assert len(read) == 3  # what was known is damaged: all are read
 
 
-def test_a_folder_that_holds_the_project_has_no_more_than_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("train.csv").write_text("text,label", encoding="utf-8")
-    found = Checksums().of(Path())
-    for name in ("dvc.lock", "data/raw/x/train.parquet", ".git/index", "__pycache__/x.pyc"):
+@pytest.mark.parametrize("place", [".", "../project", "../link", "data"])
+def test_what_the_pipeline_writes_is_no_input_however_the_folder_that_holds_it_is_named(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "link").symlink_to("project")
+    monkeypatch.chdir(tmp_path / "project")
+    own = Path("data/train.csv" if place == "data" else "train.csv")
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("text,label", encoding="utf-8")
+    found = Checksums().of(Path(place))
+    for name in ("dvc.lock", "data/raw/x/train.parquet", "data/responses.sqlite", ".git/index", "__pycache__/x.pyc"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("more", encoding="utf-8")
-        assert Checksums().of(Path()) == found == Checksums().of(tmp_path)
-    inside = Checksums().of(Path("data/raw/x"))
-    Path("data/raw/x/train.parquet").write_text("other", encoding="utf-8")
-    assert Checksums().of(Path("data/raw/x")) != inside
-    Path("data.csv").touch()
-    assert Checksums().of(Path()) != found
+        assert Checksums().of(Path(place)) == found
+    own.write_text("text,label\na,b", encoding="utf-8")
+    assert Checksums().of(Path(place)) != found
+
+
+def test_a_folder_inside_data_is_read_and_links_are_followed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("data/own/train.csv", "elsewhere/sport/1.txt"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_text("one", encoding="utf-8")
+    Path("data/own/sport").symlink_to(tmp_path / "elsewhere/sport")
+    Path("elsewhere/sport/again").symlink_to(tmp_path / "elsewhere")
+    Path("elsewhere/sport/gone").symlink_to("nowhere")
+    found = {Checksums().of(Path("data/own"))}
+    for name in ("data/own/train.csv", "elsewhere/sport/1.txt"):
+        Path(name).write_text("two", encoding="utf-8")
+        found.add(Checksums().of(Path("data/own")))
+    assert len(found) == 3
+
+
+def test_word_vectors_are_a_local_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("glove.txt").write_text("a 1 2", encoding="utf-8")
+    entry = AugmentationSettings(of="x", masked_lm="y", vectors="glove.txt")
+    found = local_checksums(entry, Checksums(), Path("data/jobs/entries/augmentations/x.json"))
+    assert found == {"vectors": hashlib.sha256(b"a 1 2").hexdigest()}
 
 
 def test_what_is_on_the_hub_has_no_checksum_nor_what_was_never_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

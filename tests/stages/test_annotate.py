@@ -2,6 +2,9 @@
 
 import json
 import math
+import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,6 +98,21 @@ def test_who_has_the_annotations_has_the_answers(project: Path, server: Server) 
     before = len(server.bodies)
     assert invoke(annotate, "first").returncode == 0
     assert len(server.bodies) == before
+
+
+def test_answers_that_dvc_cannot_fetch_are_said_and_asked_for(project: Path, server: Server) -> None:
+    assert invoke(annotate, "first").returncode == 0
+    (project / "dvc.yaml").write_text("stages: {one: {cmd: 'true', outs: [data/annotations/first]}}\n", encoding="utf-8")
+    for command in (("git", "init", "--quiet"), ("dvc", "init", "--quiet"), ("dvc", "commit", "--force", "--quiet")):
+        subprocess.run(command, check=True, capture_output=True)
+    for folder in (".dvc/cache", "data/annotations"):
+        shutil.rmtree(folder)
+    Path("data/responses.sqlite").unlink()
+    before = len(server.bodies)
+    done = invoke(annotate, "first")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"data/annotations/first: the answers that dvc\.lock names are not at hand \(.+\); those on", done.stderr)
+    assert len(server.bodies) == before + 11
 
 
 def test_a_second_round_asks_what_the_student_is_least_sure_of(project: Path, server: Server) -> None:

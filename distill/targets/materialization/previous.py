@@ -14,6 +14,7 @@ from distill.core.arrays import Array
 from distill.core.console import print_progress, print_result
 from distill.core.errors import UserError
 from distill.core.files import atomic_folder, link_or_copy, read_json
+from distill.core.locations import first_line
 from distill.core.recorded import LOCK, is_recorded, recorded_files
 from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of
@@ -196,7 +197,7 @@ def fetch_committed(folder: Path, fingerprints: Fingerprints, base: Path) -> Tar
             _get(remote, f"data/runs/targets/{folder.name}.json", base.parent / RECORD)
         return TargetStore.open(base)
     except UserError as error:
-        print_result(f"{folder}: the version that {LOCK} names is of no use here ({error}); all is computed anew")
+        print_result(f"{folder}: the version that {LOCK} names is of no use here ({first_line(error)}); all is computed anew")
         return None
 
 
