@@ -136,7 +136,7 @@ class _Guard:
         groups = [part.tolist() for part in np.array_split(np.array(nodes, object), min(GROUPS, len(nodes)))] if nodes else []
         left = [count for count in LEFT if count <= len(groups) // 2]
         title = f"mend {self.folder.name.strip('.').removesuffix('.unfinished')}"
-        with progress.bar(total=1 + len(groups) + len(left), title=title, unit="try") as bar:
+        with progress.bar(total=1 + len(groups) + len(left), title=title, unit="attempt") as bar:
             other = {"dynamic": "static", "static": "dynamic"}[self.settings.quantization]
             if self.attempt(other, split="train").fits:
                 return

@@ -11,8 +11,16 @@ from ruamel.yaml import YAML
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
+from distill.tasks.judged import Judged, write_judged
 from tests.benchmarks.quality import efficiency
-from tests.benchmarks.quality.collecting import collect, efficiency_table, merge, quality_tables, write_between
+from tests.benchmarks.quality.collecting import (
+    collect,
+    efficiency_table,
+    gain_over_reference,
+    merge,
+    quality_tables,
+    write_between,
+)
 from tests.benchmarks.quality.entries import ABLATION, METHODS, TASKS, methods_of
 from tests.benchmarks.quality.params import stages_of, task_params
 from tests.closures import ROOT
@@ -114,6 +122,24 @@ def test_tables_have_a_line_for_each_student_and_a_dash_where_nothing_was_measur
     assert "| teacher, 6 × 384 | 80.0 | 80.0 |" in text
     assert "| `supervised` | 76.0 ± 1.0 | 76.0 ± 1.0 |" in text
     assert "| `supervised` | 76.0 |" in quality_tables([{**rows[0], "seeds": [1]}])
+
+
+def test_students_of_the_ablation_are_held_against_one_of_them_row_by_row(tmp_path: Path, rows: list[dict]) -> None:
+    for student, right in {"soft-twice": [0, 0, 1, 1], "hardest-twice": [1, 1, 1, 1]}.items():
+        judged = Judged(tuple("abcd"), None, np.array(right, bool), np.array(right, float))
+        place = tmp_path / "data/evaluations/students" / student
+        place.mkdir(parents=True)
+        write_judged(place / "judged.parquet", {("test", "1"): judged})
+    row = {"metric": "accuracy", "seeds": [1]}
+    found = gain_over_reference(tmp_path, "hardest-twice", row)
+    assert found["gain"] == 0.5
+    assert 0 <= found["by_rows"][0] < 0.5 < found["by_rows"][1] <= 1
+    assert gain_over_reference(tmp_path, "soft-twice", row) == gain_over_reference(tmp_path, "pkd", row) == {}
+    assert gain_over_reference(tmp_path, "hardest-twice", {**row, "seeds": [1, 2]}) == {}
+    text = quality_tables([{**rows[0], **found, "kl_from_teacher": 0.0756}, rows[1]])
+    assert "Gain over `soft-twice`" in text
+    assert "| `supervised` | +50.0 (" in text
+    assert "| `supervised` | 0.076 |" in text
 
 
 def test_the_marked_part_of_a_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:

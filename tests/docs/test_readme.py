@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from distill.pipeline.project import load_params
+from distill.recipes.registry import RECIPES
 from tests.closures import ROOT
 from tests.documents import PAGES, PIPELINE, blocks
 
@@ -38,3 +39,9 @@ def test_it_names_every_stage_and_every_page():
 
 def test_a_command_fills_its_figures():
     assert README.count("<!-- figures -->\n") == README.count("<!-- /figures -->\n") == 1
+
+
+def test_it_names_every_recipe_and_counts_them():
+    (number, named) = re.findall(r"\*\*(\w+) recipes\*\*(.+?)Students may", README, re.DOTALL)[0]
+    assert {*re.findall(r"`(\w+)`", named)} == RECIPES.keys()
+    assert number == {17: "Seventeen", 18: "Eighteen", 19: "Nineteen"}[len(RECIPES)]

@@ -4,14 +4,21 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
+from distill.core.arrays import Array
 from distill.core.files import write_text
-from tests.benchmarks.quality.entries import Method
+from distill.tasks.judged import read_judged
+from tests.benchmarks.quality.entries import ABLATION, Method
 from tests.benchmarks.quality.params import stages_of
 
 Row = dict[str, Any]
+RESAMPLES = 2000
+REFERENCE = "soft-twice"
+"""What the students of the ablation are held against."""
 
 
 def read(path: Path) -> Any:
@@ -36,8 +43,45 @@ def collect(folder: Path, task: str, content: Mapping[str, Any], methods: Mappin
         row |= {"retention": measured["retention"], "interval": [measured["retention_low"], measured["retention_high"]]}
         row |= {"seconds": round(sum(seconds(folder, stage) for stage in stages_of(content["students"], student)), 1)}
         row |= {"seeds": sorted(int(seed) for seed in measured["seeds"])}
+        row |= {"kl_from_teacher": measured.get("kl_from_teacher"), **gain_over_reference(folder, student, row)}
         rows.append(row | {key: measured[key] for key in ("layers", "hidden_size", "parameters")})
     return rows
+
+
+def gain_over_reference(folder: Path, student: str, row: Row) -> Row:
+    """By how much a student is right more often than REFERENCE on the same test rows; nothing where it is not to be had."""
+    seeds = [str(seed) for seed in row["seeds"]]
+    places = [folder / "data/evaluations/students" / name for name in (student, REFERENCE)]
+    if (
+        row["metric"] != "accuracy"
+        or student not in ABLATION.keys() - {REFERENCE}
+        or not all((place / "judged.parquet").exists() for place in places)
+    ):
+        return {}
+    judged = [read_judged(place, "test", "evaluate") for place in places]
+    if not all(seed in found for seed in seeds for found in judged):
+        return {}
+    right, baseline = (np.array([found[seed].right for seed in seeds]) for found in judged)
+    return gain(right, baseline)
+
+
+def gain(right: Array, baseline: Array) -> Row:
+    """By how much the first is right more often than the second, both (seeds, rows), as a share of rows.
+
+    `by_rows` is the 95% interval of a paired bootstrap of the test rows (means over seeds), `by_seeds` that of Student's t
+    over the seeds' differences; None for one seed.
+    """
+    from scipy.stats import t
+
+    difference = right.mean(axis=0) - baseline.mean(axis=0)
+    rng = np.random.default_rng(1)
+    resampled = difference[rng.integers(len(difference), size=(RESAMPLES, len(difference)))].mean(axis=1)
+    by_seed = [float(value) for value in right.mean(axis=1) - baseline.mean(axis=1)]
+    middle, spread = mean(by_seed), None
+    if len(by_seed) > 1:
+        half = float(t.ppf(0.975, len(by_seed) - 1)) * stdev(by_seed) / len(by_seed) ** 0.5
+        spread = [middle - half, middle + half]
+    return {"gain": middle, "by_rows": [float(end) for end in np.quantile(resampled, [0.025, 0.975])], "by_seeds": spread}
 
 
 def seconds(folder: Path, student: str) -> float:
@@ -92,7 +136,20 @@ def quality_tables(rows: Sequence[Row]) -> str:
         "Retention, in percent of the teacher's score (95% interval):": table(["student", *tasks, "mean"], kept),
         "Seconds of training, all stages of a chain, one seed:": table(["student", *tasks], spent),
     }
+    if any("gain" in row for row in rows):
+        gains = lines(lambda row: "{:+.1f} ({:+.1f} to {:+.1f})".format(*points(row)) if "gain" in row else "–")
+        parts[f"Gain over `{REFERENCE}`, in points (95% interval, paired bootstrap of the test rows):"] = table(
+            ["student", *tasks], gains
+        )
+    if any(row.get("kl_from_teacher") is not None for row in rows):
+        nats = lines(lambda row: "–" if row.get("kl_from_teacher") is None else f"{row['kl_from_teacher']:.3f}")
+        parts["KL from the teacher on the test rows, in nats:"] = table(["student", *tasks], nats)
     return "\n\n".join(part for title in parts.items() for part in title)
+
+
+def points(row: Row) -> tuple[float, ...]:
+    """A gain and its interval."""
+    return tuple(100 * value for value in (row["gain"], *row["by_rows"]))
 
 
 def efficiency_table(rows: Sequence[Row]) -> str:

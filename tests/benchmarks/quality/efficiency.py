@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from distill.core.arrays import Array
-from tests.benchmarks.quality.collecting import Row, read
+from tests.benchmarks.quality.collecting import Row, gain, read
 from tests.benchmarks.quality.entries import MINILM, TASKS
 from tests.benchmarks.quality.params import BATCH, empty
 
@@ -22,7 +22,6 @@ SIZES = {"500": 500, "2000": 2000, "all": ALL}
 UNLABELLED_ROWS = 20_000
 VALIDATION = 1000
 MINUTES = 75.0
-RESAMPLES = 2000
 TINY = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
 STUDENTS: dict[str, dict[str, Any]] = {
     "half": {"init": {"from": "data/teachers/TEACHER", "layers": [0, 1, 2]}, "learning_rate": 1e-4},
@@ -142,22 +141,3 @@ def correct(folder: Path, student: str, seeds: Sequence[int]) -> Array:
         model, _ = load_for(place, dataset)
         right.append(predict(model, task_of(dataset.task), rows, student).argmax(axis=1) == rows.labels)
     return np.array(right)
-
-
-def gain(right: Array, baseline: Array) -> dict[str, Any]:
-    """By how much the first is right more often than the second, both (seeds, rows), as a share of rows.
-
-    `by_rows` is the 95% interval of a paired bootstrap of the test rows (means over seeds), `by_seeds` that of Student's t
-    over the seeds' differences; None for one seed.
-    """
-    from scipy.stats import t
-
-    difference = right.mean(axis=0) - baseline.mean(axis=0)
-    rng = np.random.default_rng(1)
-    resampled = difference[rng.integers(len(difference), size=(RESAMPLES, len(difference)))].mean(axis=1)
-    by_seed = [float(value) for value in right.mean(axis=1) - baseline.mean(axis=1)]
-    middle, spread = mean(by_seed), None
-    if len(by_seed) > 1:
-        half = float(t.ppf(0.975, len(by_seed) - 1)) * stdev(by_seed) / len(by_seed) ** 0.5
-        spread = [middle - half, middle + half]
-    return {"gain": middle, "by_rows": [float(end) for end in np.quantile(resampled, [0.025, 0.975])], "by_seeds": spread}
