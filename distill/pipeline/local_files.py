@@ -1,6 +1,5 @@
 """Checksums of the local files that params.yaml names: DVC tracks what stages write, not what lies elsewhere."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -28,11 +27,9 @@ class Checksums:
 
     def __init__(self) -> None:
         """Begin with what the last run has read."""
-        try:
-            self._before: dict[str, list[Any]] = json.loads(KNOWN.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._before = {}
+        self._before = _known()
         self._now: dict[str, list[Any]] = {}
+        self._jobs: dict[str, str] | UserError | None = None
 
     def of(self, place: Path) -> str:
         """Of a file's bytes; of a folder's names and their files' bytes.
@@ -45,6 +42,24 @@ class Checksums:
         place = place.resolve()
         lines = [f"{file.relative_to(place).as_posix()}\0{self._of_file(file)}\n" for file in sorted(_inputs(place))]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def recorded(self, job: Path, missing: UserError) -> dict[str, str | None]:
+        """Those of an entry's job that dvc.lock names: an older version may lie here. Else of what the last run has written here.
+
+        Raises:
+            UserError: DVC has a version that it cannot fetch, and there is none here; with what is `missing`.
+        """
+        jobs = job.parents[2]
+        if self._jobs is None:
+            self._jobs = _recorded(jobs)
+        if isinstance(self._jobs, UserError) and not jobs.exists():
+            raise UserError(
+                f"{jobs}: DVC cannot fetch it ({self._jobs}), and {missing}; "
+                f"`dvc pull {jobs}` says why, or put that file in its place"
+            )
+        if isinstance(self._jobs, dict) and job.as_posix() in self._jobs:
+            return _checksums(self._jobs[job.as_posix()])
+        return _checksums(job.read_text(encoding="utf-8")) if job.exists() else {}
 
     def remember(self) -> None:
         """Keep what was read for the next run."""
@@ -88,7 +103,7 @@ def local_checksums(settings: Strict, checksums: Checksums, job: Path) -> dict[s
         try:
             place = local_folder(named.path, named.package)
         except UserError as missing:
-            found[key] = _recorded(job, missing).get(key)
+            found[key] = checksums.recorded(job, missing).get(key)
         else:
             if place is not None:
                 found[key] = checksums.of(place)
@@ -106,19 +121,23 @@ def _named(settings: Strict, key: str = "") -> Iterator[tuple[str, Source | Chec
             yield from _named(value, f"{key}{name}.")
 
 
-def _recorded(job: Path, missing: UserError) -> dict[str, str | None]:
-    """What dvc.lock names, in DVC's cache or remote: an older version may lie here. Else what the last run has written here."""
-    jobs = job.parents[2]
+def _recorded(jobs: Path) -> dict[str, str] | UserError:
+    """By path the entries' jobs that dvc.lock names, from DVC's cache or remote: all at once, as DVC is slow to open."""
+    if not is_recorded(jobs):
+        return {}
     try:
-        if is_recorded(jobs):
-            with recorded_files() as files, contextlib.suppress(FileNotFoundError):
-                return _checksums(files.read_text(job.as_posix()))
+        with recorded_files() as files:
+            return {name: files.read_text(name) for name in files.find((jobs / "entries").as_posix())}
     except UserError as error:
-        if not jobs.exists():
-            raise UserError(
-                f"{jobs}: DVC cannot fetch it ({error}), and {missing}; `dvc pull {jobs}` says why, or put that file in its place"
-            ) from None
-    return _checksums(job.read_text(encoding="utf-8")) if job.exists() else {}
+        return error
+
+
+def _known() -> dict[str, list[Any]]:
+    try:
+        known = json.loads(KNOWN.read_text(encoding="utf-8"))
+        return {file: [int(size), int(time), str(checksum)] for file, (size, time, checksum) in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _checksums(job: str) -> dict[str, str | None]:

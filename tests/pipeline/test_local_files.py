@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from distill.core.recorded import recorded_files
 from distill.core.settings import Checkpoint
 from distill.params.augmentations import AugmentationSettings
 from distill.params.sources import Source
@@ -68,6 +69,18 @@ def test_dvc_repro_fetches_a_changed_file_once(project: Path) -> None:
     assert stages_run(run(project, "dvc repro fetch@tiny")) == set()
 
 
+def test_dvcs_repository_is_opened_once_however_many_files_are_not_here(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("distill.pipeline.local_files.recorded_files", lambda: opened.append(1) or recorded_files())
+    checksums, nowhere, job = Checksums(), Source(path="nowhere"), Path("data/jobs/entries/sources/tiny.json")
+    recorded = json.loads(job.read_text(encoding="utf-8"))["checksums"]
+    job.unlink()
+    assert local_checksums(nowhere, checksums, job) == recorded != {"path": None}
+    assert local_checksums(nowhere, checksums, job.with_name("new.json")) == {"path": None}
+    assert opened == [1]
+
+
 @pytest.mark.slow
 def test_a_clean_clone_without_the_files_keeps_their_checksums_or_says_what_to_do(project: Path, tmp_path: Path) -> None:
     run(project, f"dvc remote add --default team {tmp_path / 'remote'}")
@@ -117,9 +130,10 @@ def test_a_file_of_the_same_size_and_time_is_read_once(tmp_path: Path, monkeypat
     Path("rows/b.csv").write_text("other", encoding="utf-8")
     assert local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json")) != found
     assert read == [tmp_path / "rows/b.csv"]
-    KNOWN.write_text("{", encoding="utf-8")
-    local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json"))
-    assert len(read) == 3  # what was known is damaged: all are read
+    for number, damaged in enumerate(("{", "[]", '{"a": 1}', '{"a": [1, 2]}'), start=1):  # then all are read
+        KNOWN.write_text(damaged, encoding="utf-8")
+        local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json"))
+        assert len(read) == 1 + 2 * number
 
 
 @pytest.mark.parametrize("place", [".", "../project", "../link", "data"])
