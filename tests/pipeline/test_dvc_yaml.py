@@ -2,6 +2,8 @@
 
 import graphlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,12 @@ def test_the_pipeline_is_readable_on_a_few_screens() -> None:
 
 def test_every_script_in_stages_is_run_by_a_stage() -> None:
     assert {script(stage["cmd"]).name for stage in STAGES.values()} >= {file.name for file in (ROOT / "stages").glob("*.py")}
+
+
+def test_a_script_hides_no_module_of_python_from_those_who_run_it_by_its_path() -> None:
+    assert not {file.stem for file in (ROOT / "stages").glob("*.py")} & sys.stdlib_module_names
+    script = [sys.executable, "stages/selection.py", "--help"]
+    assert subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True).stdout.startswith("Usage: selection.py")
 
 
 def test_all_outputs_and_all_inputs_but_the_code_stand_under_data() -> None:

@@ -21,7 +21,7 @@ from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
 from stages.annotate import main as annotate
 from stages.given import main as give
-from stages.select import main as select
+from stages.selection import main as select
 from tests import tiny
 from tests.annotation.server import Server, error, labelled, said, serving, token
 from tests.command_line import contents, invoke, refusal
