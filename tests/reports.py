@@ -271,6 +271,14 @@ def write_two(folder: Path) -> Resolved:
     return read_params(folder, TWO_PARAMS)
 
 
+def write_cascade(folder: Path) -> None:
+    """What the teacher behind the INT8 file of the student `soft` adds to it."""
+    file = folder / "data/metrics/exports/students/soft.json"
+    scores = json.loads(file.read_text(encoding="utf-8"))
+    scores["int8"]["cascade"] = {"threshold": 0.8, "sent": 0.25, "accuracy": 0.98}
+    write_json(file, scores)
+
+
 def write_report(folder: Path) -> None:
     """Every file that the report reads, and the report."""
     from distill.report.budget_explorer import answer

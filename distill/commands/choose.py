@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--length", type=click.IntRange(min=1), help="Latency of rows of so many tokens; by default of the test rows.")
 @click.option("--percentile", type=click.Choice(["p50", "p95", "p99"]), default="p95", show_default=True)
+@click.option("--cascades", is_flag=True, help="Also students with their teacher behind them, which takes both models.")
 @click.option("--dataset", help="Its students alone; by default an answer for each data set.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
@@ -33,10 +34,11 @@ def main(
     prefer: "Preference | None",
     length: int | None,
     percentile: str,
+    cascades: bool,
     dataset: str | None,
     as_json: bool,
 ) -> None:
-    """Name the student to ship within a budget, from data/metrics; it may have its teacher behind it, for what it is not sure of.
+    """Name the student to ship within a budget, from data/metrics.
 
     Without a limit or a preference: the fastest that keeps 97% of its teacher's score, or, if none does, the best score.
     Exits with 1 if none fits, and says which is nearest and which limit, relaxed alone, would admit one.
@@ -56,7 +58,7 @@ def main(
     found = measured(Path("data"), students, str(length or "rows"), percentile, ensembles=resolved.ensembles_students())
     if dataset is not None and dataset not in found:
         raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
-    budget = Budget(max_latency_ms, min_retention, max_megabytes)
+    budget = Budget(max_latency_ms, min_retention, max_megabytes, cascades)
     answers = {name: answer(candidates, budget, prefer) for name, candidates in found.items() if dataset in (None, name)}
     if as_json:
         click.echo(to_json({name: asdict(choice) for name, (choice, _) in answers.items()}), nl=False)
@@ -69,10 +71,9 @@ def main(
 
 def answer(found: "Sequence[Candidate]", budget: "Budget", prefer: "Preference | None") -> "tuple[Choice, str]":
     """A data set's choice and the sentence that tells it; without any wish the one that is recommended."""
-    from distill.report.candidates import alone
     from distill.report.choose import Budget, choose, recommendation, recommended, sentence
 
     if budget == Budget() and prefer is None:
-        return choose(alone(found), *recommended(found)), recommendation(found)
+        return choose(found, *recommended(found)), recommendation(found)
     choice = choose(found, budget, prefer or "score")
     return choice, sentence(choice, budget)

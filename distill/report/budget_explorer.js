@@ -10,13 +10,15 @@
     return miss > 0 ? [{slider, limit, miss}] : [];
   });
 
-  function choose(set, limits, prefer) {
-    const order = set.orders[prefer];
+  function choose(set, limits, prefer, cascades) {
+    const admits = set.candidates.map((own) => cascades || own.sent === null);
+    const order = set.orders[prefer].filter((index) => admits[index]);
     const misses = set.candidates.map((own) => missed(own, limits));
-    const fits = order.find((index) => misses[index].length === 0);
-    if (fits !== undefined) return {index: fits, misses};
+    const out = misses.map((own, index) => own.length > 0 || !admits[index]);
+    const fits = order.find((index) => !out[index]);
+    if (fits !== undefined) return {index: fits, misses, out};
     const far = misses.map((own) => own.reduce((sum, {miss, limit}) => sum + miss / limit, 0));
-    return {index: order.reduce((best, index) => (far[index] < far[best] ? index : best)), misses};
+    return {index: order.reduce((best, index) => (far[index] < far[best] ? index : best)), misses, out};
   }
 
   function worded(own, misses) {
@@ -50,8 +52,9 @@
       range.setAttribute("aria-valuetext", text);
       range.previousElementSibling.textContent = text;
     });
-    const untouched = prefer === set.prefer && ranges.every((range, number) => Number(range.value) === set.sliders[number].start);
-    const found = choose(set, limits, prefer), misses = found.misses, index = untouched ? set.chosen : found.index;
+    const cascades = form.querySelector("input[type=checkbox]")?.checked ?? false;
+    const untouched = !cascades && prefer === set.prefer && ranges.every((range, number) => Number(range.value) === set.sliders[number].start);
+    const found = choose(set, limits, prefer, cascades), misses = found.misses, index = untouched ? set.chosen : found.index;
     const own = set.candidates[index];
     block.querySelector(".verb").textContent = misses[index].length ? "Nothing fits; nearest:" : "Ship";
     block.querySelector(".name").textContent = own.name;
@@ -60,7 +63,7 @@
     block.querySelectorAll("[data-text]").forEach((part) => { part.textContent = own.texts[part.dataset.text]; });
     block.querySelectorAll("[data-candidate]").forEach((part) => {
       const number = Number(part.dataset.candidate);
-      part.classList.toggle("out", misses[number].length > 0);
+      part.classList.toggle("out", found.out[number]);
       part.classList.toggle("chosen", number === index);
     });
     block.querySelector(".card").classList.toggle("unfit", misses[index].length > 0);

@@ -13,7 +13,7 @@ from typing import Any
 from distill.core.files import read_json
 from distill.params.resolved import Resolved
 from distill.report import pareto
-from distill.report.candidates import REFERENCE, Candidate, alone, measured
+from distill.report.candidates import REFERENCE, Candidate, measured
 from distill.report.choose import KEPT, ORDERS, Budget, brief, choose, described, ranked, recommendation, recommended
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.pareto import Teacher, chart
@@ -75,12 +75,13 @@ def _data_set(name: str, students: Sequence[str], unordered: Sequence[Candidate]
         "name": name,
         "line": line,
         "metric": METRIC_NAMES[candidates[0].metric],
-        "chosen": candidates.index(choose(alone(candidates), budget, prefer).best),  # type: ignore[arg-type]
+        "chosen": candidates.index(choose(candidates, budget, prefer).best),  # type: ignore[arg-type]
         "prefer": prefer,
         "candidates": [_shown(candidate, colours[candidate.name], budget) for candidate in candidates],
         "colours": {student: colour for student, colour in colours.items() if student in timed},
         "orders": {preference: [candidates.index(each) for each in ranked(candidates, preference)] for preference in ORDERS},
         "sliders": _sliders(candidates, budget),
+        "cascades": any(candidate.sent is not None for candidate in candidates),
         "charts": [chart(candidates, teachers, axis) for axis in ("latency_ms", "megabytes")],
         "whole": teachers[0].score if {teacher.name for teacher in teachers} == compared and len(compared) == 1 else None,
     }
@@ -95,12 +96,12 @@ def _shown(candidate: Candidate, colour: str, budget: Budget) -> dict[str, Any]:
         "format": SHAPES[candidate.form][0] + behind,
         "path": SHAPES[candidate.form][1] + ("" if candidate.sent is None else BEHIND_IT),
         "colour": colour,
-        "misses": bool(budget.misses(candidate)),
+        "misses": not budget.admits(candidate) or bool(budget.misses(candidate)),
         "texts": {
             "score": shown(candidate.metric, candidate.score),
             "retention": "" if candidate.retention is None else f"{candidate.retention:.1%} of its teacher’s",
             "latency": f"{brief(candidate.latency_ms)} ms",
-            "speedup": "" if candidate.speedup is None else f"{candidate.speedup:.1f} × as fast",
+            "speedup": "" if candidate.speedup is None else f"{candidate.speedup:.1f} × as fast (median)",
             "size": f"{brief(candidate.megabytes)} MB",
             "smaller": "" if candidate.smaller is None else f"{candidate.smaller:.1f} × as small",
         },

@@ -3,7 +3,7 @@
 Scores of exports are those of the very files that are shipped. Without torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,18 @@ class Candidate:
     retention: float | None
     """The share of its teacher's score; None if that is 0."""
     latency_ms: float
+    """Of one row, at `percentile`."""
     megabytes: float
     """Of 10⁶ bytes."""
     speedup: float | None
-    """Over its teacher in torch, fp32; None if they were not timed on the same rows."""
+    """Of the median, over its teacher's in torch, fp32; None if they were not timed on the same rows."""
     smaller: float | None
     """How many times smaller than its teacher in torch, fp32; None if that was not measured."""
     sent: float | None = None
     """Of a cascade: the share of the test rows that the student is not sure of, which its teacher answers; else None."""
     threshold: float | None = None
     """The probability from which on the student answers itself."""
+    percentile: str = "p95"
 
     def __str__(self) -> str:
         alone = f"{self.name} ({self.form})"
@@ -113,14 +115,15 @@ def candidates(
             kept = None if share is None else score * share
             smaller = reference / timed["bytes"] if reference else None
             figures = (float(latency[percentile]), timed["bytes"] / 1e6, latency.get("speedup"), smaller)
-            alone = Candidate(name, form, entry["dataset"], entry["teacher"], metric, score, kept, *figures)
+            about = (name, form, entry["dataset"], entry["teacher"], metric, score, kept)
+            alone = Candidate(*about, *figures, percentile=percentile)
             teacher = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(BEHIND[form])
-            results += [alone, *_cascades(alone, scores, timed, teacher, setting, percentile, share)]
+            results += [alone, *_cascades(alone, scores, timed, teacher, setting, share)]
     return results
 
 
 def _cascades(
-    alone: Candidate, scores: Mapping[str, Any], timed: Any, teacher: Any, setting: str, percentile: str, share: float | None
+    alone: Candidate, scores: Mapping[str, Any], timed: Any, teacher: Any, setting: str, share: float | None
 ) -> list[Candidate]:
     """The student with its teacher behind it, if it has been scored so, and both were timed on the same rows."""
     found, latency = scores.get("cascade"), timed["latency"][setting]
@@ -134,7 +137,7 @@ def _cascades(
             alone,
             score=score,
             retention=None if share is None else score * share,
-            latency_ms=float(latency[percentile] + sent * behind[percentile]),
+            latency_ms=alone.latency_ms + sent * float(behind[alone.percentile]),
             megabytes=size / 1e6,
             speedup=alone.speedup * latency["p50"] / half,
             smaller=None if alone.smaller is None else alone.smaller * timed["bytes"] / size,
@@ -142,8 +145,3 @@ def _cascades(
             threshold=found["threshold"],
         )
     ]
-
-
-def alone(results: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that are no cascades."""
-    return [candidate for candidate in results if candidate.sent is None]

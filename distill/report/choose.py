@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from distill.report.candidates import Candidate, alone
+from distill.report.candidates import Candidate
 from distill.report.metric_names import METRIC_NAMES, shown
 
 STEPS = {"max-latency-ms": 100, "max-megabytes": 100, "min-retention": 1000}
@@ -23,6 +23,12 @@ class Budget:
     max_latency_ms: float | None = None
     min_retention: float | None = None
     max_megabytes: float | None = None
+    cascades: bool = False
+    """Whether a student may have its teacher behind it, for what it is not sure of: that takes two models."""
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Whether a candidate is looked at, within the limits or not."""
+        return self.cascades or candidate.sent is None
 
     def misses(self, candidate: Candidate) -> dict[str, float]:
         """By how much a candidate misses each limit that it misses: ms, share, megabytes."""
@@ -41,8 +47,12 @@ class Relaxation:
     """One limit relaxed, the others left: the value at which a candidate fits, and which that is."""
 
     limit: str
-    value: float
+    value: float | None
+    """None of `cascades`, which has no value."""
     candidate: Candidate
+
+    def __str__(self) -> str:
+        return f"--{self.limit}{'' if self.value is None else f' {self.value:g}'} admits {self.candidate}"
 
 
 @dataclass(frozen=True)
@@ -69,28 +79,25 @@ def ranked(results: Sequence[Candidate], prefer: Preference) -> list[Candidate]:
 
 def choose(results: Sequence[Candidate], budget: Budget, prefer: Preference = "score") -> Choice:
     """The preferred one within the budget; or what is nearest."""
-    order = ranked(results, prefer)
+    order = ranked([candidate for candidate in results if budget.admits(candidate)], prefer)
     if not order:
         return Choice(None, None)
     best = next((candidate for candidate in order if not budget.misses(candidate)), None)
     if best is not None:
         return Choice(best, None)
-    return Choice(None, min(order, key=lambda candidate: distance(candidate, budget)), relaxations(results, budget))
+    return Choice(None, min(order, key=lambda candidate: distance(candidate, budget)), relaxations(results, budget, prefer))
 
 
 def recommended(results: Sequence[Candidate]) -> tuple[Budget, Preference]:
-    """What to ask for where nobody says: the fastest that keeps 97% of its teacher's score, or, if none does, the best score.
-
-    Of students that answer alone: `alone`. A cascade needs two models, and is for who asks for it by a budget.
-    """
+    """What to ask for where nobody says: the fastest that keeps 97% of its teacher's score, or, if none does, the best score."""
     budget = Budget(min_retention=KEPT)
-    return (budget, "latency") if choose(alone(results), budget).best else (Budget(), "score")
+    return (budget, "latency") if choose(results, budget).best else (Budget(), "score")
 
 
 def recommendation(results: Sequence[Candidate]) -> str:
     """The answer in a line, for people who have set no budget."""
     budget, prefer = recommended(results)
-    line = sentence(choose(alone(results), budget, prefer), budget)
+    line = sentence(choose(results, budget, prefer), budget)
     if prefer == "latency" or not results:
         return line
     known = any(candidate.retention is not None for candidate in results)
@@ -104,11 +111,17 @@ def distance(candidate: Candidate, budget: Budget) -> float:
     return sum(miss / limits[limit] if limits[limit] else math.inf for limit, miss in budget.misses(candidate).items())
 
 
-def relaxations(results: Sequence[Candidate], budget: Budget) -> tuple[Relaxation, ...]:
-    """For each limit the value at which, relaxed alone, it admits a first candidate; limits that admit none are left out."""
+def relaxations(results: Sequence[Candidate], budget: Budget, prefer: Preference) -> tuple[Relaxation, ...]:
+    """For each limit the value at which, relaxed alone, it admits a first candidate; limits that admit none are left out.
+
+    Before them `cascades`, where one fits: no limit has to give way.
+    """
     answers = []
+    cascade = None if budget.cascades else choose(results, replace(budget, cascades=True), prefer).best
+    if cascade is not None:
+        answers.append((0.0, Relaxation("cascades", None, cascade)))
     for limit in STEPS:
-        alone = [candidate for candidate in results if set(budget.misses(candidate)) == {limit}]
+        alone = [candidate for candidate in filter(budget.admits, results) if set(budget.misses(candidate)) == {limit}]
         if alone:
             nearest = min(
                 alone, key=lambda candidate: (budget.misses(candidate)[limit], -candidate.score, candidate.name, candidate.form)
@@ -141,8 +154,7 @@ def sentence(choice: Choice, budget: Budget) -> str:
         for limit, miss in budget.misses(choice.nearest).items()
     ]
     line = f"nothing fits; the nearest, {described(choice.nearest)}, misses {' and '.join(missed)}"
-    options = [f"--{relaxed.limit} {relaxed.value:g} admits {relaxed.candidate}" for relaxed in choice.relaxed]
-    return f"{line}; {', or '.join(options) or 'no single limit is to blame: relax several'}"
+    return f"{line}; {', or '.join(map(str, choice.relaxed)) or 'no single limit is to blame: relax several'}"
 
 
 def described(candidate: Candidate) -> str:
@@ -150,12 +162,14 @@ def described(candidate: Candidate) -> str:
     kept = "" if candidate.retention is None else f" ({candidate.retention:.1%} of its teacher’s)"
     gains = [
         f"{gain:.1f} × as {what}"
-        for gain, what in ((candidate.speedup, "fast"), (candidate.smaller, "small"))
+        for gain, what in ((candidate.speedup, "fast (median)"), (candidate.smaller, "small"))
         if gain is not None
     ]
     gained = f": {' and '.join(gains)} as {candidate.teacher} in torch" if gains else ""
     score = f"{METRIC_NAMES[candidate.metric]} {shown(candidate.metric, candidate.score)}{kept}"
-    figures = f"{candidate}: {score}, {brief(candidate.latency_ms)} ms, {brief(candidate.megabytes)} MB{gained}"
+    figures = (
+        f"{candidate}: {score}, {candidate.percentile} {brief(candidate.latency_ms)} ms, {brief(candidate.megabytes)} MB{gained}"
+    )
     if candidate.sent is None:
         return figures
     return f"{figures}; it answers what it is {candidate.threshold:.1%} sure of, the teacher the other {candidate.sent:.1%}"

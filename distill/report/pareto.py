@@ -67,7 +67,7 @@ def chart(candidates: Sequence[Candidate], teachers: Sequence[Teacher], axis: Ax
         "y_ticks": [{"place": y.place(tick), "text": shown(metric, tick)} for tick in linear_ticks(y.low, y.high)],
         "points": [spot(model) for model in candidates],
         "teachers": [{"name": teacher.name, **spot(teacher)} for teacher in teachers],
-        "front": _steps([spot(model) for model in front(candidates, axis)]),
+        "front": _steps([spot(model) for model in front([model for model in candidates if model.sent is None], axis)]),
         "x": {"low": x.low, "high": x.high},
         "y": {"low": y.low, "high": y.high},
     }

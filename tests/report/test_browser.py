@@ -14,14 +14,15 @@ from distill.report.choose import Budget, choose, sentence
 from distill.report.page import write_page
 from tests import browser, reports
 from tests.benchmarks.picture import photograph
-from tests.reports import TWO_PARAMS, read_params, write_two
+from tests.reports import TWO_PARAMS, read_params, write_cascade, write_two
 
 DESKTOP, PHONE, SMALL = ({"width": width, "height": height} for width, height in ((1280, 900), (390, 844), (360, 640)))
 SET_ALL = """([number, states]) => {
   const block = document.querySelectorAll(".answer-set")[number], form = block.querySelector("form");
   const sliders = form.querySelectorAll("input[type=range]");
   const numbers = (found) => [...block.querySelectorAll(found)].map((part) => Number(part.dataset.candidate));
-  return states.map(([places, prefer]) => {
+  return states.map(([places, prefer, cascades]) => {
+    form.querySelectorAll("input[type=checkbox]").forEach((box) => { box.checked = cascades; });
     places.forEach((place, index) => { sliders[index].value = place; });
     form.querySelector(`input[value=${prefer}]`).checked = true;
     form.dispatchEvent(new Event("input"));
@@ -43,7 +44,9 @@ def chromium():
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    write_page((), folder, answer(write_two(folder), folder / "data"))
+    params = write_two(folder)
+    write_cascade(folder)
+    write_page((), folder, answer(params, folder / "data"))
     return folder
 
 
@@ -66,25 +69,37 @@ def shown(page: Page) -> str:
     return page.locator(".answer-set:not([hidden]) .line").inner_text()
 
 
+def unhinted(line: str) -> str:
+    """Without what the command says of options."""
+    return line.partition("; --")[0].partition("; no single")[0]
+
+
 def test_sliders_choose_as_the_command_does(page: Page, project: Path) -> None:
     params = read_params(project, TWO_PARAMS)
     draw, seen = random.Random(1), set()
     for number, own in enumerate(answer(params, project / "data")["sets"]):
         found = measured(project / "data", params.shippable())[own["name"]]
-        by_name = {(one.name, one.form): one for one in found}
+        by_label = {str(one): one for one in found}
+        can = any(one.sent is not None for one in found)
         stops = [slider["stops"] for slider in own["sliders"]]
         states = [
-            ([draw.randrange(len(values)) for values in stops], draw.choice(["score", "latency", "size"])) for _ in range(400)
+            (
+                [draw.randrange(len(values)) for values in stops],
+                draw.choice(["score", "latency", "size"]),
+                can and draw.random() < 0.5,
+            )
+            for _ in range(400)
         ]
-        for (places, prefer), said in zip(states, page.evaluate(SET_ALL, [number, states]), strict=True):
+        for (places, prefer, cascades), said in zip(states, page.evaluate(SET_ALL, [number, states]), strict=True):
             limits = [values[place] for values, place in zip(stops, places, strict=True)]
-            budget = Budget(max_latency_ms=limits[0], max_megabytes=limits[1], min_retention=limits[2])
+            budget = Budget(max_latency_ms=limits[0], max_megabytes=limits[1], min_retention=limits[2], cascades=cascades)
             choice = choose(found, budget, prefer)
             expected = choice.best or choice.nearest
-            assert sentence(choice, budget).partition("; --")[0].partition("; no single")[0] == said["line"]
+            assert unhinted(sentence(choice, budget)) == said["line"]
             assert (said["name"], said["rings"], said["rows"]) == (expected.name, [said["rings"][0]] * 2, said["rings"][:1])
             assert Candidate(**{key: own["candidates"][said["rings"][0]][key] for key in Candidate.__annotations__}) == expected
-            out = [place for place, one in enumerate(own["candidates"]) if budget.misses(by_name[one["name"], one["form"]])]
+            listed = [by_label[one["label"]] for one in own["candidates"]]
+            out = [place for place, one in enumerate(listed) if budget.misses(one) or not budget.admits(one)]
             assert (said["out"], said["faded"]) == (out * 2, out)
             seen.add((expected, choice.best is None))
     assert len(seen) > 12
@@ -114,10 +129,10 @@ def test_the_keyboard_moves_a_slider_which_says_where_it_stands_and_goes_through
     assert shown(page) == before
     order = []
     page.get_by_label("Data set", exact=True).focus()
-    for _ in range(6):
+    for _ in range(7):
         page.keyboard.press("Tab")
         order.append(page.evaluate("document.activeElement.type || document.activeElement.tagName"))
-    assert order == ["reset", "range", "range", "range", "radio", "SUMMARY"]
+    assert order == ["reset", "range", "range", "range", "radio", "checkbox", "SUMMARY"]
 
 
 def test_another_data_set_has_its_own_answer_and_print_shows_all_without_controls(page: Page) -> None:

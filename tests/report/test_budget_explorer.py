@@ -10,7 +10,7 @@ from distill.core.files import to_json
 from distill.report.budget_explorer import answer
 from distill.report.candidates import measured
 from distill.report.choose import recommendation
-from tests.reports import NEWS, SCORES, write_json, write_two
+from tests.reports import NEWS, SCORES, write_cascade, write_json, write_two
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_each_data_set_has_its_line_which_is_the_recommendation(found: dict, tmp
     expected = measured(tmp_path / "data", dict.fromkeys(NEWS, "news") | {"wired": "wire"})
     assert [own["line"] for own in found["sets"]] == [recommendation(expected[name]) for name in ("news", "wire")]
     assert found["lines"] == [f"{own['name']}: {own['line']}" for own in found["sets"]]
-    line = "news: ship soft (onnx-int8): accuracy 97.3% (100.2% of its teacher’s), 1.4 ms, 16 MB: 11.4 × as"
+    line = "news: ship soft (onnx-int8): accuracy 97.3% (100.2% of its teacher’s), p95 1.4 ms, 16 MB: 11.4 × as"
     assert found["lines"][0].startswith(line)
     alone = params.model_copy(update={"students": tuple(entry for entry in params.students if entry.name in NEWS)})
     assert answer(alone, tmp_path / "data")["lines"] == [found["sets"][0]["line"]]
@@ -81,9 +81,12 @@ def test_a_student_without_times_has_no_place_and_a_missing_benchmark_is_named(t
 
 def test_where_there_are_cascades_the_key_says_what_their_latency_is(found: dict, tmp_path: Path) -> None:
     params = write_two(tmp_path)
-    file = tmp_path / "data/metrics/exports/students/soft.json"
-    scores = json.loads(file.read_text(encoding="utf-8"))
-    scores["int8"]["cascade"] = {"threshold": 0.8, "sent": 0.25, "accuracy": 0.98}
-    write_json(file, scores)
-    assert "its latency is a sum of p95s" in answer(params, tmp_path / "data")["picture"]["shapes"][-1]["name"]
+    write_cascade(tmp_path)
+    said = answer(params, tmp_path / "data")
+    assert "its latency is a sum of p95s" in said["picture"]["shapes"][-1]["name"]
+    news = said["sets"][0]
+    (both,) = [own for own in news["candidates"] if own["sent"] is not None]
+    assert (both["misses"], both["retention"] > 0.97, news["cascades"], said["sets"][1]["cascades"]) == (True, True, True, False)
+    steps = [[chart["front"].count("H") for chart in each["sets"][0]["charts"]] for each in (said, found)]
+    assert steps[0] == steps[1], "the line joins models that answer alone"
     assert not any("p95" in shape["name"] for shape in found["picture"]["shapes"])

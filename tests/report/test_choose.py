@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from distill.commands.choose import main
-from distill.report.candidates import Candidate, alone, candidates, measured
+from distill.report.candidates import Candidate, candidates, measured
 from distill.report.choose import Budget, choose, recommendation, sentence
 from tests.command_line import invoke, python, refusal
 from tests.reports import PARAMS, write_json
@@ -49,8 +49,8 @@ def test_what_is_preferred_among_what_fits_is_chosen_and_of_equal_ones_the_bette
 
 def test_who_sets_no_budget_is_told_the_fastest_that_keeps_97_percent() -> None:
     assert recommendation(FRONT) == (
-        "ship third (onnx-int8): accuracy 93.0% (97.9% of its teacher’s), 6 ms, 40 MB: "
-        "2.0 × as fast and 4.0 × as small as big in torch"
+        "ship third (onnx-int8): accuracy 93.0% (97.9% of its teacher’s), p95 6 ms, 40 MB: "
+        "2.0 × as fast (median) and 4.0 × as small as big in torch"
     )
     worse = [candidate("third", 0.92, 6), candidate("tiny", 0.9, 2)]
     line = recommendation(worse)
@@ -80,7 +80,7 @@ def test_a_student_of_unknown_retention_meets_no_demand_of_it() -> None:
     unknown = Candidate("odd", "torch-fp32", "news", "big", "mcc", 0.1, None, 1.0, 123.4, None, None)
     assert choose([unknown], Budget()).best == unknown
     assert choose([unknown], Budget(min_retention=0.5)).best is None
-    assert sentence(choose([unknown], Budget()), Budget()) == "ship odd (torch-fp32): MCC 0.100, 1 ms, 123 MB"
+    assert sentence(choose([unknown], Budget()), Budget()) == "ship odd (torch-fp32): MCC 0.100, p95 1 ms, 123 MB"
 
 
 def timed(p95: float, size: int) -> dict[str, object]:
@@ -124,15 +124,22 @@ def test_a_cascade_has_the_score_of_both_and_the_time_of_the_student_and_its_sha
     assert both.retention == pytest.approx(0.95 * 0.94 / 0.9)
     assert both.speedup == pytest.approx(3.0 * 2 / (2 + 0.25 * 12))
     assert both.smaller == pytest.approx(80 / 90)
-    assert choose(found, Budget(max_latency_ms=10.0)).best == both
-    assert both.name not in recommendation(alone(found)).partition(" with big behind it")[1]
+    assert choose(found, Budget(max_latency_ms=10.0, cascades=True)).best == both
+    assert choose(found, Budget(max_latency_ms=10.0)).best in [own for own in found if own.sent is None]
+    assert choose([both], Budget()).best is None
     assert "behind it" not in recommendation(found)
-    assert sentence(choose([both], Budget()), Budget()).endswith(
+    assert sentence(choose([both], Budget(cascades=True)), Budget(cascades=True)).endswith(
         "; it answers what it is 80.0% sure of, the teacher the other 25.0%"
     )
     write_json(project / "data/metrics/benchmark.json", BENCHMARK | {"teachers": teacher})
     write_json(project / "data/metrics/exports/students/soft.json", scored["soft"])
-    assert invoke(main, "--min-retention", "0.98").stdout.startswith("ship soft (onnx-int8) with big behind it: accuracy 94.0%")
+    refused = invoke(main, "--min-retention", "0.98")
+    assert (refused.returncode, refused.stdout.startswith("nothing fits; the nearest, soft (onnx-fp32): ")) == (1, True)
+    assert "; --cascades admits soft (onnx-int8) with big behind it, or --min-retention 0.95 admits soft" in refused.stdout
+    line = invoke(main, "--min-retention", "0.98", "--cascades").stdout
+    assert line.startswith(
+        "ship soft (onnx-int8) with big behind it: accuracy 94.0% (99.2% of its teacher’s), p95 10 ms, 90 MB: "
+    )
     assert [own.sent for own in measured(project / "data", {"soft": "news"}, ensembles=frozenset({"soft"}))["news"]] == [None] * 3
     slow = {"soft": {**FORMATS["soft"], "onnx-int8": {"bytes": 1, "latency": {"rows": {"p50": 2, "p95": 4}}}}}
     unlike = {"students": {"soft": {"dataset": "news", "teacher": "big", "formats": slow["soft"]}}, "teachers": teacher}
@@ -154,10 +161,11 @@ def test_the_command_names_the_student_takes_a_preference_and_without_any_wish_r
     done = invoke(main, "--max-latency-ms", "10", "--min-retention", "0.94")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "ship soft (onnx-fp32): accuracy 90.0% (95.0% of its teacher’s), 8 ms, 40 MB: "
-        "3.0 × as fast and 2.0 × as small as big in torch\n"
+        "ship soft (onnx-fp32): accuracy 90.0% (95.0% of its teacher’s), p95 8 ms, 40 MB: "
+        "3.0 × as fast (median) and 2.0 × as small as big in torch\n"
     )
     assert invoke(main, "--prefer", "size").stdout.startswith("ship soft (onnx-int8)")
+    assert ", p50 2 ms, 10 MB: " in invoke(main, "--prefer", "size", "--percentile", "p50").stdout
     done = invoke(main)
     assert done.stdout.startswith("ship soft (onnx-fp32)")
     assert ("none keeps 97%" in done.stdout, done.returncode) == (True, 0)
