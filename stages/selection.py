@@ -24,9 +24,9 @@ def main(name: str) -> None:
 
     dataset = Dataset.open(Path("data/prepared", dataset_of(settings.rows, DESCRIPTION)))
     model, _ = load_for(Path("data/students", settings.student), dataset)
-    logits = predict(model, task_of(dataset.task), dataset.rows("train"), f"select {name}")
+    predicted = predict(model, task_of(dataset.task), dataset.rows("train"), f"select {name}")
     with atomic_folder(Path("data/selections", name)) as folder:
-        made = write_selection(folder, dataset, logits, settings)
+        made = write_selection(folder, dataset, predicted, settings)
     print_result(
         f"select {name}: {made['chosen']} of {made['without_label']} rows without a label, and {made['annotated']} that are "
         f"annotated already, least sure first by {settings.by}"

@@ -48,12 +48,15 @@ def choose(unsure: Array, texts: Sequence[Texts], open_rows: Array, known: Seque
     return list(chosen)
 
 
-def write_selection(folder: Path, dataset: Dataset, logits: Array, settings: SelectionSettings) -> dict[str, Any]:
-    """Write the training rows to be labelled; returns what selection.json says."""
+def write_selection(folder: Path, dataset: Dataset, predicted: Array, settings: SelectionSettings) -> dict[str, Any]:
+    """Write the training rows to be labelled; returns what selection.json says.
+
+    Of what is `predicted` for the training rows, logits come first: multi-label has those above its thresholds behind them.
+    """
     known, texts = read_texts(Path(settings.rows), "train"), rows_of(dataset, "train")
     labels = dataset.rows("train").labels
     open_rows = labels.reshape(len(labels), -1)[:, 0] == UNLABELLED
-    unsure = uncertainty(logits, settings.by, exclusive=dataset.task != "multi-label")
+    unsure = uncertainty(predicted[:, : len(dataset.labels)], settings.by, exclusive=dataset.task != "multi-label")
     chosen = choose(unsure, texts, open_rows, known, settings.count)
     (folder / ROWS).mkdir()
     pa.parquet.write_table(pa.table(text_columns(chosen, len(texts[0]))), folder / ROWS / "train.parquet")

@@ -92,7 +92,7 @@ class InitSettings(Strict):
     layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
     """The layers to copy, counted from 0."""
     depth: Annotated[int, Field(gt=0)] | None = None
-    """How many layers to copy, evenly spaced, the first and the last among them."""
+    """How many layers to copy, evenly spaced, the first and the last among them (of one, the first)."""
     family: Literal["distilbert"] | None = Field(default=None, alias="as")
     """Put the copied layers of a BERT into another family's modules: DistilBERT has no token types and no pooler."""
     architecture: Architecture | None = None

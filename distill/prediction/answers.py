@@ -25,7 +25,9 @@ NEW_TOKENS = 32
 def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     """One answer a row of `row_of`; `truncated` is there, and true, if the model saw the beginning of the text alone.
 
-    Classes: `label`, `probability`. Several labels: `labels`, those that apply, and the `probabilities` of all. Numbers: `score`.
+    Classes: `label`, `probability`. Where an answer has several parts, `confidence` is how sure the model is of all of it, as
+    cascades compare it: of several labels the product of the probabilities of all decisions, of words the least, of passages the
+    share of the first among them. Several labels: `labels`, those that apply, and the `probabilities` of all. Numbers: `score`.
     A passage: `score`, the log-odds that it is relevant, and its `probability`. Several: `ranking`, the best first, each with
     `passage`, its place in the row's list from 0, `score` and `probability`.
     Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`;
@@ -52,6 +54,7 @@ def _labels(model: Model, rows: Sequence[Row]) -> list[Answer]:
         {
             "labels": [name for name, chance, least in zip(model.labels, row, model.thresholds, strict=True) if chance >= least],
             "probabilities": dict(zip(model.labels, map(_round, row), strict=True)),
+            "confidence": _round(np.where(row >= model.thresholds, row, 1 - row).prod()),
         }
         for row in chances
     ]
@@ -76,8 +79,12 @@ def _rankings(model: Model, rows: Sequence[Row]) -> list[Answer]:
     answered: list[Answer] = []
     for row, own in zip(rows, passages, strict=True):
         found = [next(scored) for _ in own]
+        if "passages" not in row:
+            answered.append(found[0])
+            continue
         order = sorted(range(len(own)), key=lambda place: -found[place]["score"])
-        answered.append({"ranking": [{"passage": place, **found[place]} for place in order]} if "passages" in row else found[0])
+        sure = np.exp(log_softmax(np.array([[passage["score"] for passage in found]]))).max()
+        answered.append({"ranking": [{"passage": place, **found[place]} for place in order], "confidence": _round(sure)})
     return answered
 
 
@@ -101,11 +108,11 @@ def _entities(model: Model, rows: Sequence[Row]) -> list[Answer]:
         tags, sure = ["O"] * len(words[row.row]), np.zeros(len(words[row.row]))
         for word, position in zip(*(part.tolist() for part in first_tokens(words[row.row], row.spans)), strict=True):
             tags[word], sure[word] = model.labels[chances[position].argmax()], chances[position].max()
-        text, where = texts[row.row], places[row.row]
+        text, where, least = texts[row.row], places[row.row], {"confidence": _round(sure[sure > 0].min(initial=1.0))}
         if not names_entities(model.labels):
-            answered.append({"tags": [_word(text, where, sure, tags, place) for place in range(len(tags))]})
+            answered.append({"tags": [_word(text, where, sure, tags, place) for place in range(len(tags))], **least})
             continue
-        answered.append({"entities": [_entity(text, where, sure, *entity) for entity in entities(tags)]})
+        answered.append({"entities": [_entity(text, where, sure, *entity) for entity in entities(tags)], **least})
     return _with_cuts(answered, encoded)
 
 

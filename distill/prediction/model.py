@@ -104,7 +104,7 @@ def task_name(config: Mapping[str, Any], labels: Sequence[str], where: str) -> s
     """The task that a model's head is for."""
     if "sentence_embedding" in config:
         return "ranking" if config.get("reads_apart") else "sentence-embedding"
-    (architecture,) = config.get("architectures") or ("none",)
+    architecture = str(next(iter(config.get("architectures") or ("none",))))
     heads = {name: f"For{spec.head}" for name, spec in TASK_SPECS.items()}
     task = next((name for name, head in heads.items() if architecture.endswith(head)), None)
     if architecture.endswith(CAUSAL_LM_HEADS):

@@ -107,7 +107,8 @@ def write_dataset(
     teacher_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> dict[str, Any]:
     """Tokenize the splits and write a prepared data set; returns what dataset.json says."""
-    preparer, metric = PREPARERS[settings.task], chosen_metric(settings, labels, _searched(rows["test"]))
+    searched = all(_searched(rows[split]) for split in ("validation", "test"))
+    preparer, metric = PREPARERS[settings.task], chosen_metric(settings, labels, searched)
     encoder = Encoder(settings, labels, tokenizer, teacher_tokenizer)
     compared = {split: preparer.compared(part) for split, part in rows.items()}
     keys = {split: np.asarray(with_keys(part, compared[split]).keys) for split, part in rows.items()}
@@ -138,7 +139,7 @@ def _searched(rows: Rows) -> bool:
 def chosen_metric(settings: DatasetSettings, labels: Sequence[str], searched: bool = False) -> str:
     """The metric, or the default of the task and of such labels; one that these labels do not have is refused.
 
-    Sentence embedding: `searched` says that the test rows are pairs without scores, of which one text asks for the other.
+    Sentence embedding: `searched` says that validation and test rows are pairs without scores: one text asks for the other.
     """
     metrics = TASK_SPECS[settings.task].metrics
     if settings.task == "sequence-classification" and len(labels) != PAIR:
@@ -148,7 +149,9 @@ def chosen_metric(settings: DatasetSettings, labels: Sequence[str], searched: bo
     if TASK_SPECS[settings.task].embeds:
         metrics = (*metrics[1:], metrics[0]) if searched else metrics[:1]
         if settings.metric is not None and settings.metric not in metrics:
-            raise UserError(f"metric: {settings.metric} is of pairs without scores, the test rows are others; take {metrics[0]}")
+            raise UserError(
+                f"metric: {settings.metric} is of pairs without scores, validation or test rows are others; take {metrics[0]}"
+            )
     if settings.metric is not None and settings.metric not in metrics:
         raise UserError(
             f"metric: {settings.metric} is not for the labels {shown(labels)}; these have {', '.join(metrics)}: take one"

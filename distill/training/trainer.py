@@ -41,7 +41,15 @@ CHECKPOINT_VERSION = 3
 """Raised when what a checkpoint holds changes: one of another version is not resumed."""
 
 TIE_BREAK = 1e-7
-"""How much the validation loss weighs against the score: ties are common on small validation splits."""
+"""How much the validation loss weighs against the score at most: ties are common on small validation splits."""
+
+
+def selection(score: float, loss: float) -> float:
+    """What the best epoch is chosen by: its validation score, and of equal scores the lower loss.
+
+    A squared error has no bound, loss / (1 + loss) is below 1; NaN where either is not finite.
+    """
+    return score - TIE_BREAK * loss / (1 + loss)
 
 
 @dataclass(frozen=True)
@@ -234,7 +242,7 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
                 kept = predict(self.model.model, task, self.validation.rows, "validate")
             kept = task.tuned(kept, task.tune(kept, self.validation))
             score = task.score(self.metric, task.judge(kept, self.validation))
-            results = [{"score": score, "selection": score - TIE_BREAK * task.loss(kept, self.validation)}]
+            results = [{"score": score, "selection": selection(score, task.loss(kept, self.validation))}]
         metrics: dict[str, float] = broadcast_object_list(results)[0]
         if not math.isfinite(metrics["selection"]):
             raise self._diverged(metrics["selection"])

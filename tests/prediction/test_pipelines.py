@@ -1,6 +1,7 @@
 """What this pipeline saves is answered by transformers' own pipelines as `predict` answers, in every task that has one."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,14 @@ def by_label(place: Path, rows: list[Any]) -> list[Answer]:
     chances = [
         {row["label"]: row["score"] for row in each} for each in pipeline("text-classification", str(place), top_k=None)(rows)
     ]
-    return [{"labels": [name for name in least if row[name] >= least[name]], "probabilities": row} for row in chances]
+    return [
+        {
+            "labels": [name for name in least if row[name] >= least[name]],
+            "probabilities": row,
+            "confidence": math.prod(row[name] if row[name] >= least[name] else 1 - row[name] for name in least),
+        }
+        for row in chances
+    ]
 
 
 def by_number(place: Path, rows: list[Any]) -> list[Answer]:
@@ -48,7 +56,7 @@ def by_entity(place: Path, rows: list[Any]) -> list[Answer]:
         found.append({"entities": [
             {"type": kind, "text": text[part[0]["start"] : part[-1]["end"]], "start": part[0]["start"], "end": part[-1]["end"],
              "probability": sum(word["score"] for word in part) / len(part)} for kind, part in spans
-        ]})  # fmt: skip
+        ], "confidence": min(word["score"] for word in words)})  # fmt: skip
     return found
 
 

@@ -32,12 +32,16 @@ from distill.data.dataset import Dataset
 from distill.data.rows import Rows
 from distill.export.export import write_export
 from distill.models.loading import load_for, save_model, set_labels
+from distill.models.predict import predict
 from distill.params.exports import ExportSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.prediction.answers import entities
 from distill.prediction.encoding import Tokens, open_encoder
 from distill.preparation.prepare import make_rows, write_dataset
 from distill.preparation.windows import encode_questions
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.ranking import scored_groups
+from distill.tasks.registry import task_of
 from tests import tiny
 from tests.export.test_scores import model_of
 
@@ -230,8 +234,33 @@ def test_words_have_the_tags_of_the_model_where_those_name_no_entities(tmp_path:
     unseen = [{"tag": None, "text": "w5", "start": 11, "end": 13, "probability": 0.0}]
     for place in ("model", "export"):
         whole, cut = predicted(tmp_path / place, given="w3, w30 w4\nw3, w30 w4 w5")
-        require_near(whole, {"tags": expected})
-        require_near(cut, {"tags": expected + unseen, "truncated": True})
+        sure = min(word["probability"] for word in expected)
+        require_near(whole, {"tags": expected, "confidence": sure})
+        require_near(cut, {"tags": expected + unseen, "confidence": sure, "truncated": True})
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "multi-label", "token-classification", "ranking"])
+def test_what_a_cascade_compares_is_in_the_answer(task: str, folders: dict[str, Path]) -> None:
+    dataset = Dataset.open(folders[task] / "prepared")
+    split = EvaluationSplit.from_dataset(dataset, "test")
+    model, _ = load_for(folders[task] / "model", dataset)
+    own = task_of(task)
+    kept = own.tuned(predict(model, own, split.rows, "test"), model.config.to_dict())
+    texts = dataset.texts("test")
+    if task == "token-classification":
+        given = [{"tokens": words} for words in texts["words"]]
+    elif task == "ranking":
+        queries, passages = texts["text"], texts["text_pair"]
+        parts = scored_groups(split.rows)
+        given = [{"query": queries[part[0]], "passages": [passages[row] for row in part]} for part in parts]
+    else:
+        given = [{"text": text} for text in texts["text"]]
+    found = predicted(folders[task] / "model", given="\n".join(map(json.dumps, given)))
+    sure = [answer.get("confidence", answer.get("probability")) for answer in found]
+    whole = (
+        np.full(len(sure), True) if task == "ranking" else split.rows.lengths < dataset.max_length
+    )  # else `prepare` may have cut it
+    assert np.array(sure)[whole] == pytest.approx(own.judged(kept, split).confidence[whole], abs=1e-4)
 
 
 def test_answers_are_the_likeliest_spans_of_their_contexts(folders: dict[str, Path]) -> None:

@@ -46,6 +46,18 @@ def test_rows_without_any_label_are_cut_at_random_and_no_pair_is_torn(tmp_path):
         assert np.bincount(dataset.rows(split).examples).tolist() == [2] * count
 
 
+@pytest.mark.parametrize("validation", [None, SCORED], ids=["single texts", "scored pairs"])
+def test_pairs_without_scores_are_searched_by_what_validation_rows_have_too(tmp_path, validation):
+    """Else each epoch would be as good as the others."""
+    searched = {"text": ["w1", "w2", "w3"], "other": ["w4", "w5", "w6"]}
+    tables = {"train": ALONE, "test": searched, **({} if validation is None else {"validation": validation})}
+    columns = PAIRS["columns"] if validation else {"text_pair": "other"}
+    with pytest.raises(UserError, match="validation or test rows are others; take spearman"):
+        written(tmp_path, tables, columns=columns, metric="recall_at_1")
+    assert written(tmp_path, tables, columns=columns, metric="spearman").metric == "spearman"
+    assert written(tmp_path, tables, columns=columns).metric == "spearman"
+
+
 def test_the_classes_of_single_texts_are_not_read(tmp_path):
     dataset = written(tmp_path, {"train": {**ALONE, "label": ["x", "y", "z"] * 10}})
     assert np.isnan(dataset.rows("train").labels).all()
@@ -94,7 +106,11 @@ def test_texts_are_cut_into_sentences(text, sentences):
             "row 0: label 'high', expected a finite number",
         ),
         ({"train": ALONE}, {"sentences": True, "columns": {"text_pair": "other"}}, "sentences: pairs are not cut"),
-        ({"train": ALONE}, {"metric": "ndcg_at_10"}, "metric: ndcg_at_10 is of pairs without scores, the test rows are others"),
+        (
+            {"train": ALONE},
+            {"metric": "ndcg_at_10"},
+            "metric: ndcg_at_10 is of pairs without scores, validation or test",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_row(tmp_path, tables, how, complaint):

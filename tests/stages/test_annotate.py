@@ -14,10 +14,13 @@ import pytest
 import torch
 
 from distill.annotation.responses import Responses
-from distill.annotation.select import choose, uncertainty
+from distill.annotation.select import choose, uncertainty, write_selection
 from distill.commands.plan import main as plan
+from distill.core.console import PARAMS as PARAMS_FILE
 from distill.core.files import read_json
+from distill.core.settings import load_entry
 from distill.data.dataset import Dataset
+from distill.params.annotators import SelectionSettings
 from distill.store.target_set import TargetStore
 from stages.annotate import main as annotate
 from stages.given import main as give
@@ -194,6 +197,21 @@ def test_labels_that_do_not_exclude_each_other_are_unsure_one_by_one() -> None:
     entropy, margin = (uncertainty(logits, by, exclusive=False) for by in ("entropy", "margin"))
     assert entropy == pytest.approx([2 * math.log(2), math.log(2), 0.0], abs=3e-3)
     assert margin == pytest.approx([1.0, 1.0, 0.0], abs=3e-3)
+
+
+def test_a_multi_label_students_thresholds_have_no_say_in_how_unsure_it_is(project: Path, server: Server) -> None:
+    assert invoke(annotate, "topics").returncode == 0
+    dataset, settings = (
+        Dataset.open(project / "data/prepared/topics"),
+        load_entry(PARAMS_FILE, "selections", "unsure", SelectionSettings),
+    )
+    logits = np.random.default_rng(0).normal(size=(len(dataset.rows("train")), len(dataset.labels))).astype(np.float32)
+    found = []
+    for name, predicted in (("one", logits), ("two", np.hstack([logits, logits[::-1] * 5]))):
+        (project / name).mkdir()
+        write_selection(project / name, dataset, predicted, settings)
+        found.append((project / name / "rows/train.parquet").read_bytes())
+    assert found[0] == found[1]
 
 
 def test_uncertainty_of_known_probabilities() -> None:

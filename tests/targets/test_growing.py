@@ -9,9 +9,11 @@ import torch
 
 from distill.core.files import to_json
 from distill.data.dataset import Dataset
+from distill.store.loader import TargetLoader
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.previous import RECORD, open_remembered, remember, total_cost
+from distill.targets.verification.integrity import check
 from tests import tiny
 from tests.command_line import contents
 from tests.damage import flip
@@ -87,13 +89,19 @@ def test_new_rows_and_layers_alone_are_read_in_one_pass_and_old_shards_stay(tmp_
         assert contents(first).items() <= contents(folder).items()
 
 
-def test_rows_that_are_gone_leave_no_shard_that_holds_little_else(tmp_path, tokenizer, model, first):
+@pytest.mark.parametrize("count", [10, 45, 59])
+def test_rows_that_are_gone_are_in_no_shard_nor_in_a_batch_and_nothing_is_read_for_it(tmp_path, tokenizer, model, first, count):
     texts, labels = tiny.rows(60, 0)
-    fewer = prepared_of(tmp_path / "fewer", tokenizer, texts[:10], labels[:10])
+    fewer = prepared_of(tmp_path / "fewer", tokenizer, texts[:count], labels[:count])
     folder, tokens = grow(tmp_path, model, fewer)
     assert tokens == 0
     assert_equals_live_teacher(folder, fewer, model, ("logits", "hidden-01", "hidden-03"))
-    assert len(TargetStore.open(folder).output("hidden-01", "train")) < 25
+    store, expected = TargetStore.open(folder), {bytes(identity) for identity in fewer.rows("train").ids}
+    for output in store.manifests:
+        assert {bytes(identity) for identity in store.output(output, "train").ids} == expected
+    batches = TargetLoader(store, "train", ("logits",), batch_size=4)
+    assert sum(len(batch["rows"]) for batch in batches) == len(expected)
+    assert check(folder, {fewer.splits["train"]["fingerprint"]: fewer.rows("train").ids}).problems == []
 
 
 @pytest.mark.parametrize(("before", "after", "read"), [("fp32", "int8", False), ("fp32", "bf16", False), ("int8", "fp16", True)])

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import math
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from distill.tasks.registry import task_of
 from distill.tasks.sequence_classification import SequenceClassification
 from distill.training import trainer as training
 from distill.training.objective import supervised
-from distill.training.trainer import DistillationTrainer, run_key, train
+from distill.training.trainer import DistillationTrainer, run_key, selection, train
 from tests import tiny
 from tests.distilling import Interrupt, distil, weights
 from tests.formulas import settings as recipe_settings
@@ -125,6 +126,16 @@ def test_of_equally_good_epochs_the_one_with_the_lower_log_loss_is_kept(tmp_path
     scored(monkeypatch, 0.5, 0.5)
     _, trained = run(dataset, tmp_path / "run", settings(epochs=2))
     assert (trained.best_epoch, trained.best_score) == (2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [((0.994, 5e6), (0.501, 5e5)), ((0.5, 0.3), (0.5, 0.4)), ((0.5, 1e9), (0.5 - 2e-7, 0.0)), ((0.5, 1.0), (0.5, 1e4))],
+    ids=["a higher score, whatever the loss", "a lower loss", "bounded", "a lower loss in other units"],
+)
+def test_the_score_decides_and_of_equal_ones_the_loss_however_large_its_unit(better, worse):
+    assert selection(*better) > selection(*worse)
+    assert not any(math.isfinite(selection(*pair)) for pair in ((math.nan, 1.0), (0.5, math.inf), (0.5, math.nan)))
 
 
 def test_the_same_seed_gives_the_same_student_and_another_a_different_one(tmp_path, dataset):

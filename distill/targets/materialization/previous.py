@@ -28,9 +28,6 @@ from distill.targets.materialization.unit_pool import Pool
 COMPUTE, COPY, KEEP = 0, 1, 2
 """What is to be done for a row's output: the teacher reads it, its bytes are copied, its shard stays."""
 
-WORTH_KEEPING = 0.5
-"""The share of a shard's rows that must still be wanted for the shard to stay."""
-
 RECORD = "record.json"
 """In the scratch folder: data/runs/targets/NAME.json of the version that is remembered."""
 
@@ -69,7 +66,10 @@ class PreviousSet:
         return next((mapped.statistics for split in splits for _, mapped in self._intact(output, split)), None)
 
     def state(self, split: str, output: str, codec: str, ids: Array) -> tuple[Array, list[KeptShard]]:
-        """What is to be done for each of these rows of a stored output, (rows,) uint8, and the shards that stay."""
+        """What is to be done for each of these rows of a stored output, (rows,) uint8, and the shards that stay.
+
+        No shard stays that has a row which is wanted no more: who reads all of a set, or publishes it, would have that too.
+        """
         state = np.full(len(ids), COMPUTE, np.uint8)
         manifest = self.manifests.get(output)
         if manifest is None or manifest.codec not in (codec, EXACT):
@@ -78,7 +78,7 @@ class PreviousSet:
         for entry, mapped in self._intact(output, split):
             present = np.concatenate([batch.ids for batch in mapped.batches])
             wanted = np.isin(row_keys(ids), row_keys(present))
-            if manifest.codec == codec and wanted.sum() >= WORTH_KEEPING * len(present):
+            if manifest.codec == codec and wanted.sum() == len(present):
                 assert self.store is not None
                 kept.append(KeptShard(self.store.folder / output / entry.file, entry, present[0].tobytes()))
                 state[wanted] = KEEP
