@@ -12,6 +12,7 @@ from distill.core.settings import load_entry
 from distill.params.given import GivenSettings
 
 if TYPE_CHECKING:
+    from distill.data.dataset import Dataset
     from distill.store.target_set import TargetStore
     from distill.targets.given.join import AnsweredSplit
 
@@ -28,26 +29,14 @@ def main(name: str) -> None:
     from distill.core.errors import UserError
     from distill.data.dataset import Dataset
     from distill.evaluation.teacher_answers import score_answers
-    from distill.sources.files import read_local
     from distill.store.target_set import TargetStore
-    from distill.targets.given.join import join
-    from distill.targets.given.logprobs import SPLIT, join_logprobs, read_logprobs
-    from distill.targets.given.table import read_answers
     from distill.targets.given.write import write_given
 
     raw, out = Path(settings.table), Path("data/targets", name)
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     if not raw.exists():
         raise UserError(f"{raw}: no such folder; run the stage that writes it, or put it there with `dvc add`")
-    likeliest = 0
-    answers: Mapping[Any, Any]
-    if settings.columns.form == "logprobs":
-        answers = read_logprobs(read_local(raw), str(raw), settings)
-        part, likeliest, strangers = join_logprobs(answers, dataset, str(raw))
-        splits = {SPLIT: part}
-    else:
-        answers = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
-        splits, strangers = join(answers, dataset, settings, str(raw))
+    splits, likeliest, count, strangers = join_table(raw, dataset, settings)
     with atomic_folder(out) as folder:
         write_given(folder, dataset, splits, settings, likeliest)
     store = TargetStore.open(out)
@@ -56,10 +45,32 @@ def main(name: str) -> None:
     about = {"metric": dataset.metric, "strangers": strangers}
     write_text(Path("data/runs/given", f"{name}.json"), to_json({**record, **about}))
     if strangers:
-        print_result(f"given {name}: {strangers} of {len(answers)} answers are of no row of {settings.dataset}")
+        print_result(f"given {name}: {strangers} of {count} answers are of no row of {settings.dataset}")
     for split, part in record["splits"].items():
         right = f", {dataset.metric} {part['scores'][dataset.metric]:.4f} against its labels" if part["scores"] else ""
         print_result(f"given {name}: {split}: answers for {part['answered']} of {part['rows']} rows{right}")
+
+
+def join_table(raw: Path, dataset: "Dataset", settings: GivenSettings) -> "tuple[Mapping[str, AnsweredSplit], int, int, int]":
+    """The rows with answers by split; how many likeliest tokens, 0 for logits; answers of the table, and those of no row."""
+    from distill.sources.files import read_local
+    from distill.targets.given.distillkit import join_compressed
+    from distill.targets.given.join import join
+    from distill.targets.given.likeliest import SPLIT
+    from distill.targets.given.logprobs import join_logprobs, read_logprobs
+    from distill.targets.given.table import read_answers
+
+    tables, where = read_local(raw), str(raw)
+    if settings.compression is not None:
+        part, count, strangers = join_compressed(tables, dataset, settings, where)
+        return {SPLIT: part}, settings.compression.k, count, strangers
+    if settings.columns.form == "logprobs":
+        said = read_logprobs(tables, where, settings)
+        part, likeliest, strangers = join_logprobs(said, dataset, where)
+        return {SPLIT: part}, likeliest, len(said), strangers
+    answers = read_answers(tables, where, settings, dataset.task, dataset.labels)
+    splits, strangers = join(answers, dataset, settings, where)
+    return splits, 0, len(answers), strangers
 
 
 def describe(

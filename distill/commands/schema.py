@@ -116,9 +116,19 @@ def reference(schema: Schema) -> str:
     definitions, parts, groups = schema["$defs"], [HEAD.format(sections=", ".join(f"`{name}`" for name in SECTIONS))], set()
     for section in SECTIONS:
         models = [definitions[name] for name in references(schema["properties"][section]["additionalProperties"])]
-        groups |= {name for model in models for name in references(model["properties"])}
+        groups |= nested([model["properties"] for model in models], definitions)
         parts += [f"## {section}\n", described(models[0]) if len(models) == 1 else recipes(models)]
     return "\n".join([*parts, *(f"## {name}\n\n{described({**definitions[name], 'required': []})}" for name in sorted(groups))])
+
+
+def nested(keys: Sequence[Schema], definitions: Schema) -> set[str]:
+    """The groups of keys that keys are of, and those that these have."""
+    found: set[str] = set()
+    waiting = {name for each in keys for name in references(each)}
+    while waiting:
+        found |= waiting
+        waiting = {name for group in waiting for name in references(definitions[group].get("properties", {}))} - found
+    return found
 
 
 def recipes(models: Sequence[Schema]) -> str:

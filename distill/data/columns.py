@@ -150,6 +150,13 @@ def on_disk(schema: pa.Schema, batches: Iterable[pa.RecordBatch], folder: Path =
         return pa.ipc.open_stream(mapped(file)).read_all()
 
 
+def array_on_disk(shape: tuple[int, int], kind: type[np.generic], folder: Path = SCRATCH) -> Array:
+    """Zeros, mapped from a file without a name, which is gone once nobody looks at them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, kind, "w+", shape=shape)
+
+
 def mapped(file: IO[bytes]) -> pa.Buffer:
     """What was written to a file, read from disk when it is looked at, also once the file is closed."""
     file.flush()

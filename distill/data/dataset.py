@@ -6,8 +6,8 @@
     train.arrow, validation.arrow, test.arrow    Arrow IPC, memory-mapped
     train.examples.arrow, …      question answering: the questions that the rows are windows of
 
-A row is an example, a window of a context (question answering), a masked chunk of a text (masked LM), or a block of texts
-(causal LM). Columns:
+A row is an example, a window of a context (question answering), a masked chunk of a text (masked LM), or a block of texts, a
+conversation or a row of tokens (causal LM). Columns:
 `example_id` (16 bytes: a hash of what the teacher sees), `input_ids` (list of int32), `token_type_ids` (list of int8, pairs
 only), the labels (see `PreparedRows`), `text`, `text_pair` or `words` for other tools, `id` if the data name a column of ids,
 for windows `example` and `spans`, and for ranking `group`.

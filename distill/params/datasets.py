@@ -50,12 +50,14 @@ class Columns(Strict):
     """Which raw column plays which part; each task has its own parts."""
 
     text: str = "text"
-    """Causal LM: documents, unless `messages`, or `prompt` and `response`, are given."""
+    """Causal LM: documents, unless `messages`, `prompt` and `response`, or `input_ids` are given."""
     prompt: str | None = None
     """Causal LM: what is asked; goes with `response`, which alone is learnt."""
     response: str | None = None
     messages: str | None = None
     """Causal LM: conversations, a list of `{role: …, content: …}` a row; what the role `assistant` says is learnt."""
+    input_ids: str | None = None
+    """Causal LM: rows that are tokenized already, a list of ids a row; all tokens but the first are learnt."""
     text_pair: str | None = None
     """The second text of a pair. Sentence embedding: null where a row is a single text; without scores, what the first asks for.
     """
@@ -143,7 +145,8 @@ class DatasetSettings(Strict):
     limit: Limits = Limits()
     max_length: Annotated[int, Field(ge=4)] = 128
     """Tokens, special tokens included; longer rows are truncated, and counted. Long contexts and corpora are cut to windows.
-    Causal LM: documents are packed into blocks of so many; longer conversations lose their beginning (docs/decoders.md)."""
+    Causal LM: documents are packed into blocks of so many; longer conversations lose their beginning, longer
+    `input_ids` their end (docs/decoders.md)."""
     stride: Annotated[int, Field(ge=0)] | None = None
     """Question answering: tokens that neighbouring windows of a context share. Not given: a third of max_length, 128 of 384."""
     maskings: Annotated[int, Field(gt=0)] = 1
@@ -214,8 +217,10 @@ class DatasetSettings(Strict):
             raise ValueError("columns.labels: stands in place of columns.label; remove one of them")
         if (self.columns.prompt is None) != (self.columns.response is None):
             raise ValueError("columns.prompt and columns.response go together; give both")
-        if self.columns.messages is not None and self.columns.prompt is not None:
-            raise ValueError("columns: expected one of: messages, prompt and response")
+        if sum(each is not None for each in (self.columns.messages, self.columns.prompt, self.columns.input_ids)) > 1:
+            raise ValueError("columns: expected one of: messages, prompt and response, input_ids")
+        if self.columns.input_ids is not None and "text" in self.columns.model_fields_set:
+            raise ValueError("columns: expected one of: text, input_ids; remove the other")
         if self.metric is not None and self.metric not in spec.metrics:
             raise ValueError(f"metric: {self.task} has {', '.join(spec.metrics)}, got {self.metric!r:.60}")
         if self.teacher_max_length is not None and self.teacher_tokenizer is None:

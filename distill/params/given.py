@@ -3,15 +3,18 @@
 A section of its own, as `ensembles` has one: DVC interpolates the teacher of each entry of `targets`, and a given set has none.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from distill.core.settings import Strict
+from distill.core.settings import Positive, Strict
 
-FORMS = ("probabilities", "logits", "log_probabilities", "votes", "label", "score", "embedding", "logprobs")
+COMPRESSED = "compressed_logprobs"
+FORMS = ("probabilities", "logits", "log_probabilities", "votes", "label", "score", "embedding", "logprobs", COMPRESSED)
 """The ways to write an answer down."""
-KEYS = ("id", "text", "tokens")
+OF_TOKENS = ("logprobs", COMPRESSED)
+"""Those of decoders: the likeliest tokens in place of each that is predicted."""
+KEYS = ("id", "text", "tokens", "input_ids")
 """What tells whose answer a row of the table is."""
 
 PerLabel = str | dict[str, str]
@@ -28,6 +31,8 @@ class GivenColumns(Strict):
     """Of pairs, beside `text`: the second text; of ranking, the passage."""
     tokens: str | None = None
     """Token classification: a column of lists of words."""
+    input_ids: str | None = None
+    """Of `compressed_logprobs`: a column of lists of token ids, those of the data set's `columns.input_ids`."""
     probabilities: PerLabel | None = None
     """A column of lists, or of mappings of labels to probabilities; or LABEL: COLUMN, a column a label. Labels that a row does
     not name share what is left of 1. Multi-label: each label has its own, none may be missing. Tokens: a list of these."""
@@ -48,6 +53,11 @@ class GivenColumns(Strict):
     logprobs: str | None = None
     """Conversations of causal-lm: what OpenAI-compatible servers return with `logprobs: true`, `{content: […]}`, for tokens of
     a row's last response; of training rows."""
+    compressed_logprobs: str | None = None
+    """Rows of causal-lm that are tokenized already: log-probabilities as DistillKit compresses them, a list of lists of bytes; of
+    training rows. Goes with `input_ids`, `bytepacked_indices` and `compression`."""
+    bytepacked_indices: str | None = None
+    """Beside `compressed_logprobs`: the ids that they are of."""
 
     @property
     def form(self) -> str:
@@ -67,6 +77,69 @@ class GivenColumns(Strict):
                 raise ValueError(f"expected one column of {what}: {', '.join(names)}; got {' and '.join(there) or 'none'}")
         if self.text_pair is not None and self.text is None:
             raise ValueError("text_pair: goes with text; give that too, or remove it")
+        parts = {name: getattr(self, name) is not None for name in ("input_ids", COMPRESSED, "bytepacked_indices")}
+        if len(set(parts.values())) > 1:
+            lacking = " and ".join(name for name, there in parts.items() if not there)
+            raise ValueError(f"{', '.join(parts)} go together; give {lacking} too, or remove the others")
+        return self
+
+
+FloatType = Literal["float16", "bfloat16", "float32", "float64"]
+
+
+def _polynomial_term(value: Any) -> Any:
+    if value in ("sqrt", "exp") or (type(value) is int and value >= 0):
+        return value
+    raise ValueError(f"expected a power from 0 on, sqrt or exp, got {value!r:.60}")
+
+
+Term = Annotated[
+    int | Literal["sqrt", "exp"],
+    BeforeValidator(_polynomial_term, json_schema_input_type=Annotated[int, Field(ge=0)] | Literal["sqrt", "exp"]),
+]
+
+
+class ResidualBin(Strict):
+    """Consecutive values, quantized by a scale that they share."""
+
+    scale_dtype: FloatType
+    element_bits: Annotated[int, Field(gt=0, le=64)]
+    num_elements: Positive
+
+
+class Compression(Strict):
+    """How DistillKit has compressed log-probabilities, in its words: what compression_config.yaml has, beside its files."""
+
+    d: Annotated[int, Field(gt=1)]
+    """Words of the vocabulary; an id takes ceil(log2(d)) bits."""
+    k: Positive
+    """Tokens that are kept in each place, the likeliest first."""
+    exact_k: Annotated[int, Field(ge=0)]
+    """How many of them have their log-probability as a number of its own."""
+    exact_dtype: FloatType = "float32"
+    polynomial_terms: tuple[Term, ...] | None = None
+    """The others are a sum of these functions of their place (powers, `sqrt`, `exp`), and a residual."""
+    term_dtype: FloatType = "float32"
+    residual_bins: tuple[ResidualBin, ...]
+    """The residuals, the first ones first; those in no bin are 0."""
+    delta_encoding: bool = True
+    """Whether each number is the difference from the one before it."""
+    error_diffusion: bool = False
+    """Whether what rounding took from a number was added to the next; reading is the same."""
+    normalize_t: bool = False
+    """Whether places are from 0 to 1, not 0, 1, 2, …"""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Compression":
+        rest = self.k - self.exact_k
+        if not self.exact_k <= self.k <= self.d:
+            raise ValueError(f"expected exact_k <= k <= d, got {self.exact_k}, {self.k}, {self.d}")
+        if rest and not self.polynomial_terms and not self.residual_bins:
+            raise ValueError(
+                f"says nothing of {rest} of {self.k} values; give polynomial_terms or residual_bins, or raise exact_k"
+            )
+        if (held := sum(each.num_elements for each in self.residual_bins)) > rest:
+            raise ValueError(f"residual_bins: hold {held} values, expected at most k - exact_k, {rest}")
         return self
 
 
@@ -92,6 +165,8 @@ class GivenSettings(Strict):
     A mapping, NAME IN THE TABLE: NAME IN THE DATA SET, renames."""
     votes: Votes | None = None
     """Not given: a prior of 1 for `votes`, of 0 for `label`."""
+    compression: Compression | None = None
+    """Of `compressed_logprobs`: DistillKit's settings. docs/decoders.md"""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Answers are softened by it, softmax(log p / T): above 1 for a source that is surer than it is right."""
     missing: Literal["error", "skip"] = "error"
@@ -108,9 +183,15 @@ class GivenSettings(Strict):
         form = self.columns.form
         if self.votes is not None and form not in ("votes", "label"):
             raise ValueError(f"votes: smooths votes and labels, the answers are {form}; remove it")
-        if form == "logprobs" and self.missing != "error":
-            raise ValueError("missing: of logprobs every training row needs its answer; remove it, and drop the rows without")
-        if form in ("score", "embedding", "logprobs"):
+        if form in OF_TOKENS and self.missing != "error":
+            raise ValueError(f"missing: of {form} every training row needs its answer; remove it, and drop the rows without")
+        if form == COMPRESSED and self.compression is None:
+            raise ValueError(
+                "compression: is missing; copy it from the compression_config.yaml that DistillKit wrote beside its files"
+            )
+        if form != COMPRESSED and self.compression is not None:
+            raise ValueError(f"compression: is of {COMPRESSED}, the answers are {form}; remove it")
+        if form in ("score", "embedding", *OF_TOKENS):
             answers = {"score": "scores", "embedding": "vectors"}.get(form, "logprobs of tokens")
             for key, value, default in (("temperature", self.temperature, 1.0), ("labels", self.labels, None)):
                 if value != default:

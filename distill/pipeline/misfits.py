@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from distill.params.annotators import ANNOTATED
 from distill.params.ensembles import EnsembleSettings
-from distill.params.given import GivenSettings
+from distill.params.given import COMPRESSED, OF_TOKENS, GivenSettings
 from distill.params.students import StudentSettings
 from distill.params.targets import TargetSettings
 from distill.params.task_specs import NOT_REWORDED, PER_ROW, REWORDED, TASK_SPECS
@@ -102,8 +102,8 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     """Why a table cannot answer for a data set, told from its task alone."""
     task, form, key = params.task(given.dataset), given.columns.form, given.columns.key
     spec = TASK_SPECS[task]
-    if form == "logprobs" or spec.causal:
-        return _wrong_logprobs(params, given)
+    if form in OF_TOKENS or spec.causal:
+        return _wrong_tokens(params, given)
     if spec.not_given is not None:
         return f"dataset: '{given.dataset}' is for {task}: {spec.not_given}; let a teacher compute its targets"
     if (form == "embedding") != spec.embeds:
@@ -123,15 +123,22 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     return None
 
 
-def _wrong_logprobs(params: Params, given: GivenSettings) -> str | None:
-    """Why a table of `logprobs` cannot be put beside a data set, and a data set takes no other table."""
-    task, columns = params.task(given.dataset), params.datasets[params.origin(given.dataset)].columns
+def _wrong_tokens(params: Params, given: GivenSettings) -> str | None:
+    """Why a table of likeliest tokens cannot be put beside a data set, and a data set of a decoder takes no other table."""
+    task, form = params.task(given.dataset), given.columns.form
+    columns = params.datasets[params.origin(given.dataset)].columns
     if not TASK_SPECS[task].causal:
-        return f"columns.logprobs: are of conversations of causal-lm, '{given.dataset}' is for {task}; give answers about labels"
-    if given.columns.form != "logprobs":
-        return (
-            f"columns.{given.columns.form}: {task} takes logprobs of responses; give these, or let a teacher compute its targets"
-        )
+        rows = "conversations" if form == "logprobs" else "tokenized rows"
+        return f"columns.{form}: are of {rows} of causal-lm, '{given.dataset}' is for {task}; give answers about labels"
+    if form not in OF_TOKENS:
+        takes = "takes logprobs of responses" if columns.input_ids is None else f"takes {COMPRESSED} of such rows"
+        return f"columns.{form}: {task} {takes}; give these, or let a teacher compute its targets"
+    if form == COMPRESSED:
+        if columns.input_ids is None:
+            return f"dataset: the rows of '{given.dataset}' are not those of the table; give them by columns.input_ids there"
+        return None
+    if columns.input_ids is not None:
+        return f"columns.logprobs: are of conversations, the rows of '{given.dataset}' are tokens; give {COMPRESSED}"
     if columns.messages is None and columns.prompt is None:
         return f"dataset: the rows of '{given.dataset}' are blocks of texts, which no server answers; take conversations"
     if given.columns.key != "id" or columns.id is None:
@@ -164,7 +171,7 @@ def _no_weights(params: Params, student: StudentSettings) -> str | None:
 def _only_in_part(params: Params, student: StudentSettings) -> str | None:
     """Why a recipe cannot learn from a part of the teacher's distributions, if that is all that its target set keeps."""
     if (given := params.given.get(student.target_set)) is not None:
-        why = student.not_in_part() if given.columns.form == "logprobs" else None
+        why = student.not_in_part() if given.columns.form in OF_TOKENS else None
         return why and f"{why}: given.{student.target_set} has the likeliest tokens alone"
     targets = params.targets.get(student.target_set)
     if targets is None or targets.logits_as == "replay" or not (why := student.not_in_part()):

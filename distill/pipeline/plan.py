@@ -14,6 +14,7 @@ from distill.core.errors import UserError
 from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
 from distill.models.loading import model_class
+from distill.params.given import OF_TOKENS, GivenSettings
 from distill.params.students import Needs
 from distill.params.targets import Split
 from distill.params.task_specs import TASK_SPECS
@@ -26,6 +27,7 @@ from distill.store.codecs.vocabulary import Draws, TopK
 from distill.store.output_names import LIKELIEST, LOGITS, REPLAY, TOKENS
 from distill.store.replay.embeddings import replays_embeddings
 from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
+from distill.targets.given.distillkit import answered_compressed
 from distill.targets.given.join import coverage
 from distill.targets.given.logprobs import answered_rows, read_logprobs
 from distill.targets.given.table import read_answers
@@ -94,14 +96,14 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
     if (folder / "dataset.json").exists():
         dataset = Dataset.open(folder)
         rows = {split: len(unique_rows(dataset.rows(split))) for split in get_args(Split) if split in dataset.splits}
-        if settings.columns.form == "logprobs":
+        if settings.columns.form in OF_TOKENS:
             if raw.exists():
-                answered = {"train": answered_rows(read_logprobs(read_local(raw), str(raw), settings), dataset)}
+                answered = {"train": _answered_of_tokens(raw, dataset, settings)}
             sizes = {LIKELIEST: {}, TOKENS: {}}
         elif raw.exists():
             found = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
             answered = coverage(found, dataset, settings)
-        if settings.columns.form != "logprobs":
+        if settings.columns.form not in OF_TOKENS:
             sizes = _given_sizes(dataset, rows if answered is None else answered)
     asked = {student: names(params.students[student].needs(1, 1)) for student in readers(params, name)}
     return {
@@ -113,6 +115,14 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
             output: {"codec": CODECS.get(output, "top-K"), "source": None, "bytes": size} for output, size in sizes.items()
         },
     }
+
+
+def _answered_of_tokens(raw: Path, dataset: Dataset, settings: GivenSettings) -> int:
+    """How many training rows a table of likeliest tokens answers."""
+    tables = read_local(raw)
+    if settings.compression is not None:
+        return answered_compressed(tables, dataset, settings, str(raw))
+    return answered_rows(read_logprobs(tables, str(raw), settings), dataset)
 
 
 def _given_sizes(dataset: Dataset, rows: Mapping[str, int]) -> dict[str, dict[str, int] | None]:

@@ -25,6 +25,7 @@ from distill.preparation.multi_label import map_several
 from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
 from distill.preparation.rankings import encode_rankings, map_rankings, number_relevance
 from distill.preparation.splits import Grouped
+from distill.preparation.token_rows import encode_token_rows, map_token_rows
 from distill.preparation.windows import encode_questions
 from distill.preparation.word_labels import encode_words
 
@@ -59,6 +60,15 @@ def _encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Data
 
 def _encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
     return encode_questions(tokenizer, rows, settings.max_length, settings.stride)
+
+
+def _map_causal(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    return (map_documents if settings.columns.input_ids is None else map_token_rows)(table, where, settings)
+
+
+def _encode_causal(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
+    encode_rows = encode_conversations if settings.columns.input_ids is None else encode_token_rows
+    return encode_rows(tokenizer, rows, settings, split)
 
 
 def _texts(rows: Rows) -> dict[str, Column]:
@@ -147,10 +157,10 @@ PREPARERS = {
     ),
     "ranking": Preparer(map_rankings, number_relevance, _same(_alone), encode_rankings, _texts, _alone),
     "causal-lm": Preparer(
-        map_documents,
+        _map_causal,
         lambda rows, *_: (rows, ()),
         _same(texts_of),
-        encode_conversations,
+        _encode_causal,
         lambda rows: {},
         texts_of,
         packer_of,

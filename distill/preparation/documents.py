@@ -86,14 +86,20 @@ def talks(settings: DatasetSettings) -> bool:
 
 
 def texts_of(rows: Rows) -> Column:
-    """What each row says, to compare rows by."""
-    said: Column = rows.texts.map(lambda text: text if isinstance(text, str) else "\n".join(turn["content"] for turn in text))
+    """What each row says, to compare rows by: a text, all that was said, or ids of tokens."""
+    said: Column = rows.texts.map(_said)
     return said
 
 
+def _said(row: str | list[Any]) -> str:
+    if isinstance(row, str):
+        return row
+    return " ".join(map(str, row)) if isinstance(row[0], int) else "\n".join(turn["content"] for turn in row)
+
+
 def packer_of(tokenizer: PreTrainedTokenizerBase, settings: DatasetSettings) -> "Packer | None":
-    """Documents are packed, conversations are not."""
-    return None if talks(settings) else Packer(tokenizer, settings.max_length)
+    """Documents are packed; conversations, and rows that are tokenized already, are not."""
+    return None if talks(settings) or settings.columns.input_ids is not None else Packer(tokenizer, settings.max_length)
 
 
 class Packer:
@@ -127,7 +133,9 @@ class Packer:
         blocks = [slice(start, min(start + self.length, stop)) for start in range(0, stop, self.length)]
         kept = [block for block in blocks if (labels[block] != UNLABELLED).any()]
         lost = stop - sum(block.stop - block.start for block in kept)
-        return _encoded([ids[block] for block in kept], [labels[block] for block in kept], counts | {"blocks": len(kept)}, lost)
+        return encoded_rows(
+            [ids[block] for block in kept], [labels[block] for block in kept], counts | {"blocks": len(kept)}, lost
+        )
 
 
 def encode_conversations(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
@@ -147,7 +155,7 @@ def encode_conversations(tokenizer: PreTrainedTokenizerBase, rows: Rows, setting
         labels.append(made.labels)
         lost.append(len(whole.ids) - len(made.ids))
         count += made.bytes
-    encoded = _encoded(tokens, labels, {"conversations": len(rows), "bytes": count}, sum(lost))
+    encoded = encoded_rows(tokens, labels, {"conversations": len(rows), "bytes": count}, sum(lost))
     return replace(encoded, truncated_rows=int((np.array(lost) > 0).sum()))
 
 
@@ -209,7 +217,8 @@ def _one(encoding: Encoding, text: str, spans: Any, eos: int | None) -> Tokenize
     return Tokenized(ids, learnt, sizes[np.maximum.accumulate(np.where(added, 0, places[:, 1]))])
 
 
-def _encoded(tokens: list[Array], labels: list[Array], counts: dict[str, Any], lost: int) -> Encoded:
+def encoded_rows(tokens: list[Array], labels: list[Array], counts: dict[str, Any], lost: int) -> Encoded:
+    """Rows with the ids and counts of their predicted tokens; `lost` tokens are in none."""
     places = [np.flatnonzero(row != UNLABELLED) for row in labels]
     ids = [example_id(row, None, place) for row, place in zip(tokens, places, strict=True)]
     counts |= {"predicted_tokens": sum(map(len, places))}

@@ -1,7 +1,6 @@
 """Rows that are in more than one split, exactly or nearly: they make every score too high."""
 
 import functools
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -13,9 +12,8 @@ import numpy as np
 from datasketch import MinHash, MinHashLSH
 
 from distill.core.arrays import Array
-from distill.core.files import SCRATCH
 from distill.core.processes import Processes, cores
-from distill.data.columns import Column
+from distill.data.columns import Column, array_on_disk
 from distill.preparation.keys import first_places
 
 SHINGLE = 5
@@ -62,7 +60,7 @@ class _Index:
 
     def __init__(self, texts: Column, bands: int) -> None:
         self.texts = texts
-        self.hashes, self.rows = (_on_disk((bands, len(texts)), kind) for kind in (np.uint64, np.int64))
+        self.hashes, self.rows = (array_on_disk((bands, len(texts)), kind) for kind in (np.uint64, np.int64))
 
     def sort(self) -> None:
         """Once `hashes`, (bands, rows), are filled."""
@@ -147,9 +145,3 @@ def _permutations() -> Any:
 
 def _jaccard(first: set[str], second: set[str]) -> float:
     return len(first & second) / len(first | second)
-
-
-def _on_disk(shape: tuple[int, int], kind: type[np.generic]) -> Array:
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=SCRATCH) as file:
-        return np.memmap(file, kind, "w+", shape=shape)

@@ -150,7 +150,7 @@ REFUSED = {
     ),
     "no key": (
         "given: {api: {columns: {votes: v}}}",
-        "expected one column of whose answers these are: id, text, tokens; got none",
+        "expected one column of whose answers these are: id, text, tokens, input_ids; got none",
     ),
     "a prior of probabilities": (
         "given: {api: {columns: {text: t, probabilities: p}, votes: {prior: 1}}}",

@@ -440,3 +440,94 @@ TALKS: dict[str, Any] = changed(
 def test_logprobs_are_of_conversations_with_ids_and_do_for_the_forward_kl(tmp_path: Path, path: str, value: Any, complaint: str):
     assert load(tmp_path, TALKS).given["api"].columns.form == "logprobs"
     assert [line for line in refusal(tmp_path, changed(TALKS, path, value)) if line.startswith(complaint)]
+
+
+KIT_COLUMNS = {"input_ids": "tokens", "compressed_logprobs": "logs", "bytepacked_indices": "ids"}
+COMPRESSION: dict[str, Any] = {"d": 50257, "k": 50, "exact_k": 1, "polynomial_terms": [0, 1, "sqrt"], "residual_bins": []}
+KIT: dict[str, Any] = changed(
+    {
+        **DECODERS,
+        "given": {
+            "kit": {"table": "data/raw/web", "dataset": "rows", "columns": KIT_COLUMNS, "compression": COMPRESSION},
+        },
+        "students": {"small": {**STUDENT, "dataset": "rows", "targets": "kit"}},
+    },
+    "datasets.rows",
+    {"source": "web", "task": "causal-lm", "columns": {"input_ids": "tokens"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        ("given.kit.dataset", "movies", "given.kit.columns.compressed_logprobs: are of tokenized rows of causal-lm, 'movies' is"),
+        (
+            "given.kit.dataset",
+            "web",
+            "given.kit.dataset: the rows of 'web' are not those of the table; give them by columns.input",
+        ),
+        ("given.kit.columns", {"input_ids": "t", "label": "x"}, "given.kit.columns: input_ids, compressed_logprobs, bytepacked_"),
+        ("given.kit.columns", {**KIT_COLUMNS, "id": "id"}, "given.kit.columns: expected one column of whose answers these are"),
+        (
+            "given.kit.columns.bytepacked_indices",
+            None,
+            "given.kit.columns: input_ids, compressed_logprobs, bytepacked_indices go",
+        ),
+        ("given.kit.compression", None, "given.kit: compression: is missing; copy it from the compression_config.yaml"),
+        (
+            "given.kit.missing",
+            "skip",
+            "given.kit: missing: of compressed_logprobs every training row needs its answer; remove it",
+        ),
+        ("given.kit.temperature", 2.0, "given.kit: temperature: is of labels, the answers are logprobs of tokens; remove it"),
+        ("given.kit.labels", ["a", "b"], "given.kit: labels: is of labels, the answers are logprobs of tokens; remove it"),
+        ("given.kit.votes", {"prior": 1.0}, "given.kit: votes: smooths votes and labels, the answers are compressed_logprobs"),
+        ("given.kit.compression.depth", 3, "given.kit.compression.depth: unknown key"),
+        ("given.kit.compression.d", None, "given.kit.compression.d: expected "),
+        ("given.kit.compression.exact_k", 51, "given.kit.compression: expected exact_k <= k <= d, got 51, 50, 50257"),
+        ("given.kit.compression.polynomial_terms", None, "given.kit.compression: says nothing of 49 of 50 values; give poly"),
+        (
+            "given.kit.compression.polynomial_terms",
+            ["log"],
+            "given.kit.compression.polynomial_terms.0: expected a power from 0 on, sqrt or",
+        ),
+        (
+            "given.kit.compression.residual_bins",
+            [{"scale_dtype": "float16", "element_bits": 4, "num_elements": 50}],
+            "given.kit.compression: residual_bins: hold 50 values, expected at most k - exact_k, 49",
+        ),
+        (
+            "given.kit.compression.residual_bins",
+            [{"scale_dtype": "float16", "element_bits": 65, "num_elements": 5}],
+            "given.kit.compression.residual_bins.0.element_bits: expected less than or equal to 64, got 65",
+        ),
+        ("given.kit.compression.exact_dtype", "float8", "given.kit.compression.exact_dtype: expected 'float16', 'bfloat16'"),
+        ("students.small.temperature", 2.0, "students.small.temperature: what is kept is of the temperature 1, got 2"),
+    ],
+)
+def test_compressed_log_probabilities_are_of_tokenized_rows_with_the_settings_they_were_written_with(
+    tmp_path: Path, path: str, value: Any, complaint: str
+):
+    assert load(tmp_path, KIT).given["kit"].compression is not None
+    assert [line for line in refusal(tmp_path, changed(KIT, path, value)) if line.startswith(complaint)]
+
+
+def test_other_tables_are_refused_for_tokenized_rows(tmp_path: Path):
+    """Those of a server need conversations, those of labels have none here."""
+    for columns, complaint in (
+        (
+            {"id": "id", "logprobs": "x"},
+            "columns.logprobs: are of conversations, the rows of 'rows' are tokens; give compressed_",
+        ),
+        (
+            {"id": "id", "label": "x"},
+            "columns.label: causal-lm takes compressed_logprobs of such rows; give these, or let a teacher",
+        ),
+    ):
+        given = {"table": "data/raw/web", "dataset": "rows", "columns": columns}
+        assert [line for line in refusal(tmp_path, changed(KIT, "given.kit", given)) if line.startswith(f"given.kit.{complaint}")]
+    only = {"id": "id", "label": "x"}
+    movies = changed(
+        KIT, "given.kit", {"table": "data/raw/web", "dataset": "movies", "columns": only, "compression": COMPRESSION}
+    )
+    assert [line for line in refusal(tmp_path, movies) if "compression: is of compressed_logprobs, the answers are label" in line]

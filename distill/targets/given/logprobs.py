@@ -23,9 +23,7 @@ from distill.preparation.columns import column_of
 from distill.sources.streams import Stream
 from distill.store.codecs.vocabulary import LOWEST
 from distill.targets.given.join import AnsweredSplit
-
-SPLIT = "train"
-"""The rows that are learnt: what others are scored by is not in such a table."""
+from distill.targets.given.likeliest import SPLIT, top_k_values, unique_positions
 
 TOLERANCE = 1e-2
 """How far above 1 probabilities may add up: servers round."""
@@ -84,7 +82,7 @@ def join_logprobs(answers: Mapping[str, Said], dataset: Dataset, where: str) -> 
     rows, names = dataset.rows(SPLIT), dataset.own_ids(SPLIT)
     if names is None:
         raise UserError(f"{dataset.folder}: its rows have no ids to find answers by; name their column in columns.id")
-    positions = np.sort(np.unique(rows.ids, axis=0, return_index=True)[1])
+    positions = unique_positions(rows)
     missing = [names[row] for row in positions.tolist() if names[row] not in answers]
     if missing:
         shown = ", ".join(f"{name!r:.40}" for name in missing[:3])
@@ -95,8 +93,12 @@ def join_logprobs(answers: Mapping[str, Said], dataset: Dataset, where: str) -> 
         labels = rows.labels[rows.offsets[row] : rows.offsets[row + 1]]
         lines += _lines(labels[labels != UNLABELLED].tolist(), _last_response(labels), answers[names[row]], words)
     k = max(map(len, lines))
-    values = np.stack([_kept(line, k) for line in lines])
-    return AnsweredSplit(positions, values, len(positions), ()), k, len(answers.keys() - {names[row] for row in range(len(rows))})
+    ids, logs = (np.array(part) for part in zip(*(_filled(line, k) for line in lines), strict=True))
+    return (
+        AnsweredSplit(positions, top_k_values(ids, logs), len(positions), ()),
+        k,
+        len(answers.keys() - {names[row] for row in range(len(rows))}),
+    )
 
 
 def answered_rows(answers: Mapping[str, Said], dataset: Dataset) -> int:
@@ -144,13 +146,11 @@ def _line(token: Mapping[str, Any], place: str, words: "Vocabulary") -> Line:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _kept(line: Line, k: int) -> Array:
-    """(2k + 1,) float32, as `TopK` has it; where fewer words are known, the first of them again, of no mass."""
+def _filled(line: Line, k: int) -> tuple[list[int], list[float]]:
+    """Ids and log-probabilities; where fewer than k words are known, the first of them again, of no mass."""
     ids, logs = list(line), list(line.values())
-    rest = 1 - sum(map(math.exp, logs))
     fill = k - len(ids)
-    values = [*ids, *[ids[0]] * fill, *logs, *[LOWEST] * fill, math.log(rest) if rest > math.exp(-15) else LOWEST]
-    return np.array(values, np.float32)
+    return [*ids, *[ids[0]] * fill], [*logs, *[LOWEST] * fill]
 
 
 class Vocabulary:

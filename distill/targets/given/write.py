@@ -63,7 +63,7 @@ def _fingerprints(dataset: Dataset, splits: Mapping[str, AnsweredSplit], setting
     content = hashlib.sha256()
     for split, part in splits.items():
         content.update(dataset.rows(split).ids[part.positions].tobytes())
-        content.update(part.logits.tobytes())
+        content.update(np.ascontiguousarray(part.logits).reshape(-1).data)
     return Fingerprints(
         teacher=content.hexdigest(),
         config=hashlib.sha256(how.encode()).hexdigest(),
