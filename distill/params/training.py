@@ -15,8 +15,8 @@ class TrainingSettings(Strict):
     batch_size: Positive = 32
     """Rows a step and process, before `gradient_accumulation`; of ranking whole groups, the passages of so many queries."""
     gradient_accumulation: Positive = 1
-    """Batches of one optimizer step, which has the gradient of one large batch; but for `similarity_kl`, which compares the rows of
-    a batch with each other."""
+    """Batches of one optimizer step, which has the gradient of one large batch; but for `similarity_kl`, which compares the
+    rows of a batch with each other."""
     learning_rate: Rate = 5e-5
     """The highest, after `warmup`."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

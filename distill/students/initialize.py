@@ -59,7 +59,7 @@ def init_student(init: InitSettings, dataset: Dataset) -> PreTrainedModel:
 
 
 def evenly_spaced(depth: int, teacher_layers: int) -> tuple[int, ...]:
-    """`depth` layers of `teacher_layers`, evenly spaced, the first and the last among them (of one, the first): 6 of 12 are 0, 2, 4, 7, 9, 11."""
+    """`depth` layers of `teacher_layers`, evenly spaced, first and last among them: 6 of 12 are 0, 2, 4, 7, 9, 11; 1 is 0."""
     if depth > teacher_layers:
         raise UserError(f"init.depth: {depth} layers are wanted, the model that they come from has {teacher_layers}")
     return tuple(int(layer) for layer in np.round(np.linspace(0, teacher_layers - 1, depth)))
