@@ -42,7 +42,17 @@ def demo(benchmark: Mapping[str, Any], metrics: Path) -> str:
         size = whole["formats"][TORCH]["bytes"]
         lines.append([f"{teacher}, the teacher", *cells(whole, size, metrics, f"teachers/{teacher}.json")])
         lines += [[f"`{name}`", *cells(entry, size, metrics, f"students/{name}.json")] for name, entry in own.items()]
-    head = ["model", "layers × width", "parameters", "score", "retention (95%)", "speed", "INT8: score", "INT8: speed", "MB"]
+    head = [
+        "model",
+        "layers × width",
+        "parameters",
+        "score",
+        "retention (95%)",
+        "speed",
+        "INT8: score",
+        "INT8: speed",
+        "INT8: MB",
+    ]
     about = (
         f"`make demo`, on {machine(benchmark['machine'])}. Scores in percent of the test rows; speeds in times the teacher's in "
         "torch, a row at a time with the test rows' own lengths, in the same run; MB of 10⁶ bytes, and how many times "
@@ -81,7 +91,7 @@ def presets(content: Mapping[str, Any], metrics: Path) -> str:
         published = f"{PUBLISHED[name].faster:g}×" if name in PUBLISHED else "1×"
         sizes = [f"{own['bytes'][form] / 1e6:.1f}" for form in ("onnx-fp32", INT8)]
         lines.append([name, f"{own['parameters'] / 1e6:.1f}M", *sizes, *speeds, published])
-    head = ["preset", "parameters", "fp32, MB", "INT8, MB", "speed in torch", "in ONNX INT8", "published"]
+    head = ["preset", "parameters of the encoder", "fp32, MB", "INT8, MB", "speed in torch", "in ONNX INT8", "published"]
     about = (
         f"`make benchmark-presets`, on {machine(content['machine'])}: one row of {content['length']} tokens, speeds in times "
         f"{next(iter(content['models']))}'s in torch, in the same run; published ones are of other hardware."
