@@ -30,6 +30,7 @@ def main(name: str) -> None:
     from distill.evaluation.teacher_answers import score_answers
     from distill.sources.files import read_local
     from distill.store.target_set import TargetStore
+    from distill.targets.given.ids import told_by_split
     from distill.targets.given.join import join
     from distill.targets.given.logprobs import SPLIT, join_logprobs, read_logprobs
     from distill.targets.given.table import read_answers
@@ -46,8 +47,10 @@ def main(name: str) -> None:
         part, likeliest, strangers = join_logprobs(answers, dataset, str(raw))
         splits = {SPLIT: part}
     else:
-        answers = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
-        splits, strangers = join(answers, dataset, settings, str(raw))
+        tables = read_local(raw)
+        by_split = told_by_split(tables, dataset, settings, str(raw))
+        answers = read_answers(tables, str(raw), settings, dataset.task, dataset.labels, by_split)
+        splits, strangers = join(answers, dataset, settings, str(raw), by_split)
     with atomic_folder(out) as folder:
         write_given(folder, dataset, splits, settings, likeliest)
     store = TargetStore.open(out)

@@ -26,6 +26,7 @@ from distill.store.codecs.vocabulary import Draws, TopK
 from distill.store.output_names import LIKELIEST, LOGITS, REPLAY, TOKENS
 from distill.store.replay.embeddings import replays_embeddings
 from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
+from distill.targets.given.ids import told_by_split
 from distill.targets.given.join import coverage
 from distill.targets.given.logprobs import answered_rows, read_logprobs
 from distill.targets.given.table import read_answers
@@ -99,8 +100,10 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
                 answered = {"train": answered_rows(read_logprobs(read_local(raw), str(raw), settings), dataset)}
             sizes = {LIKELIEST: {}, TOKENS: {}}
         elif raw.exists():
-            found = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
-            answered = coverage(found, dataset, settings)
+            tables = read_local(raw)
+            by_split = told_by_split(tables, dataset, settings, str(raw))
+            found = read_answers(tables, str(raw), settings, dataset.task, dataset.labels, by_split)
+            answered = coverage(found, dataset, settings, by_split)
         if settings.columns.form != "logprobs":
             sizes = _given_sizes(dataset, rows if answered is None else answered)
     asked = {student: names(params.students[student].needs(1, 1)) for student in readers(params, name)}
