@@ -30,10 +30,8 @@ def main(name: str) -> None:
     from distill.evaluation.teacher_answers import score_answers
     from distill.sources.files import read_local
     from distill.store.target_set import TargetStore
-    from distill.targets.given.ids import told_by_split
-    from distill.targets.given.join import join
+    from distill.targets.given.join import join, read_table
     from distill.targets.given.logprobs import SPLIT, join_logprobs, read_logprobs
-    from distill.targets.given.table import read_answers
     from distill.targets.given.write import write_given
 
     raw, out = Path(settings.table), Path("data/targets", name)
@@ -47,9 +45,7 @@ def main(name: str) -> None:
         part, likeliest, strangers = join_logprobs(answers, dataset, str(raw))
         splits = {SPLIT: part}
     else:
-        tables = read_local(raw)
-        by_split = told_by_split(tables, dataset, settings, str(raw))
-        answers = read_answers(tables, str(raw), settings, dataset.task, dataset.labels, by_split)
+        answers, by_split = read_table(raw, dataset, settings)
         splits, strangers = join(answers, dataset, settings, str(raw), by_split)
     with atomic_folder(out) as folder:
         write_given(folder, dataset, splits, settings, likeliest)

@@ -26,10 +26,8 @@ from distill.store.codecs.vocabulary import Draws, TopK
 from distill.store.output_names import LIKELIEST, LOGITS, REPLAY, TOKENS
 from distill.store.replay.embeddings import replays_embeddings
 from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
-from distill.targets.given.ids import told_by_split
-from distill.targets.given.join import coverage
+from distill.targets.given.join import coverage, read_table
 from distill.targets.given.logprobs import answered_rows, read_logprobs
-from distill.targets.given.table import read_answers
 from distill.targets.given.write import CODECS
 from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve, settled
 from distill.targets.materialization.units import TeacherShape, unique_rows
@@ -100,9 +98,7 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
                 answered = {"train": answered_rows(read_logprobs(read_local(raw), str(raw), settings), dataset)}
             sizes = {LIKELIEST: {}, TOKENS: {}}
         elif raw.exists():
-            tables = read_local(raw)
-            by_split = told_by_split(tables, dataset, settings, str(raw))
-            found = read_answers(tables, str(raw), settings, dataset.task, dataset.labels, by_split)
+            found, by_split = read_table(raw, dataset, settings)
             answered = coverage(found, dataset, settings, by_split)
         if settings.columns.form != "logprobs":
             sizes = _given_sizes(dataset, rows if answered is None else answered)

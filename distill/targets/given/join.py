@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset, PreparedRows
 from distill.params.given import GivenSettings
+from distill.sources.files import read_local
 from distill.store.shards import row_keys
-from distill.targets.given.ids import require_one_row_an_id, text_key, written_otherwise
+from distill.targets.given.ids import require_one_row_an_id, text_key, told_by_split, written_otherwise
 from distill.targets.given.numbers import mean
-from distill.targets.given.table import Answer, Key
+from distill.targets.given.table import Answer, Key, read_answers
 from distill.targets.given.words import word_starts
 
 NAMED = 3
@@ -33,6 +35,13 @@ class AnsweredSplit:
     """How many rows the split has, equal ones once."""
     missing: tuple[Key, ...]
     """Those that have no answer, by their keys."""
+
+
+def read_table(raw: Path, dataset: Dataset, settings: GivenSettings) -> tuple[dict[Key, Answer], bool]:
+    """The answers of a table, and whether their ids are told by split."""
+    tables, where = read_local(raw), str(raw)
+    by_split = told_by_split(tables, dataset, settings, where)
+    return read_answers(tables, where, settings, dataset.task, dataset.labels, by_split), by_split
 
 
 def join(
