@@ -55,10 +55,9 @@ def join_table(raw: Path, dataset: "Dataset", settings: GivenSettings) -> "tuple
     """The rows with answers by split; how many likeliest tokens, 0 for logits; answers of the table, and those of no row."""
     from distill.sources.files import read_local
     from distill.targets.given.distillkit import join_compressed
-    from distill.targets.given.join import join
+    from distill.targets.given.join import join, read_table
     from distill.targets.given.likeliest import SPLIT
     from distill.targets.given.logprobs import join_logprobs, read_logprobs
-    from distill.targets.given.table import read_answers
 
     tables, where = read_local(raw), str(raw)
     if settings.compression is not None:
@@ -68,8 +67,8 @@ def join_table(raw: Path, dataset: "Dataset", settings: GivenSettings) -> "tuple
         said = read_logprobs(tables, where, settings)
         part, likeliest, strangers = join_logprobs(said, dataset, where)
         return {SPLIT: part}, likeliest, len(said), strangers
-    answers = read_answers(tables, where, settings, dataset.task, dataset.labels)
-    splits, strangers = join(answers, dataset, settings, where)
+    answers, by_split = read_table(raw, dataset, settings)
+    splits, strangers = join(answers, dataset, settings, where, by_split)
     return splits, 0, len(answers), strangers
 
 

@@ -18,7 +18,7 @@ from SUSPECT_Z on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -204,12 +204,8 @@ def train_logits(dataset: Dataset, store: TargetStore) -> Array:
 
 def _with_logits(rows: PreparedRows, logits: Array) -> PreparedRows:
     """The same rows, without the labels of lines whose logits are lacking."""
-    lacking = np.isnan(logits).any(axis=1)
-    if not lacking.any() or len(rows.labels) != len(logits):
-        return rows
-    labels = rows.labels.copy()
-    labels[lacking] = np.nan if labels.dtype.kind == "f" else UNLABELLED
-    return replace(rows, labels=labels)
+    lacking = np.asarray(np.isnan(logits).any(axis=1))
+    return rows.without_labels(lacking) if lacking.any() and len(rows.labels) == len(logits) else rows
 
 
 def require_labels(dataset: Dataset) -> None:

@@ -183,6 +183,12 @@ class PreparedRows:
             groups=None if self.groups is None else self.groups[chosen],
         )
 
+    def without_labels(self, lacking: Array) -> "PreparedRows":
+        """The same rows, without the labels of some lines, (lines,) bool."""
+        labels = self.labels.copy()
+        labels[lacking] = np.nan if labels.dtype.kind == "f" else UNLABELLED
+        return replace(self, labels=labels)
+
     def word(self, place: int) -> list[int]:
         """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
         end = int(self.offsets[np.searchsorted(self.offsets, place, side="right")])

@@ -10,7 +10,7 @@ from distill.core.arrays import Array
 from distill.core.numeric import length_batches
 from distill.data.averaging import labels_a_row
 from distill.data.batching import pad_batch, pad_labels
-from distill.data.dataset import Dataset, PreparedRows
+from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
 from distill.models.predict import CAUSAL_BATCH_TOKENS, forward_of
 from distill.store.output_names import LIKELIEST, LOGITS
 from distill.store.readers import OutputReader
@@ -49,7 +49,10 @@ class TeacherAnswers:
 
     @classmethod
     def read(cls, store: TargetStore, task: Task, dataset: Dataset, name: str, split: EvaluationSplit) -> "TeacherAnswers | None":
-        """Those of the rows of `split`, all or some of the data set's split `name`, with whatever thresholds are usual."""
+        """Those of the rows of `split`, all or some of the data set's split `name`, with whatever thresholds are usual.
+
+        Labels count where there is an answer: of tags, words may have none, and then rows with no other word are left out.
+        """
         if LIKELIEST in store.manifests and LOGITS not in store.manifests:  # given, of training rows alone
             return None
         if name not in store.manifest(LOGITS).splits:  # what a teacher computes has all of them
@@ -63,7 +66,21 @@ class TeacherAnswers:
         lines = None
         if len(known) < len(split.rows):
             split, lines = split.part(known), split.rows.lines(known)
-        return cls(split, stored(reader, task, split.rows, per), lines) if len(known) else None
+        return cls(split, stored(reader, task, split.rows, per), lines).labelled() if len(known) else None
+
+    def labelled(self) -> "TeacherAnswers | None":
+        """These without labels of lines that have no answer, NaN, and without rows that have no other; None if none is left."""
+        rows = self.split.rows
+        if not rows.labels_per_token or len(self.kept) != len(rows.labels):
+            return self
+        lacking = np.asarray(np.isnan(self.kept).reshape(len(self.kept), -1).any(axis=1))
+        if not (lacking & (rows.labels != UNLABELLED)).any():
+            return self
+        split = replace(self.split, rows=rows.without_labels(lacking))
+        chosen = np.flatnonzero(labels_a_row(split.rows))
+        places = rows.lines(chosen)
+        lines = places if self.lines is None else self.lines[places]
+        return TeacherAnswers(split.part(chosen), self.kept[places], lines) if len(chosen) else None
 
     def rows_of(self, kept: Array) -> Array:
         """A student's predictions of all rows, for those that have answers."""

@@ -156,7 +156,8 @@ class GivenSettings(Strict):
 
     table: Annotated[str, Field(pattern=r"^data/(raw/[A-Za-z0-9_-]+|annotations/[A-Za-z0-9_-]+/rows)$")]
     """data/raw/SOURCE, an entry of `sources` or data put there with `dvc add`; or data/annotations/NAME/rows, what an entry of
-    `annotators` has answered. All its splits are one table."""
+    `annotators` has answered. All its splits are one table, but where ids recur in the
+    data's splits: then each answers its own."""
     dataset: str
     """Whose rows are answered: an entry of `datasets`, or of `augmentations`."""
     columns: GivenColumns

@@ -28,9 +28,8 @@ from distill.store.output_names import LIKELIEST, LOGITS, REPLAY, TOKENS
 from distill.store.replay.embeddings import replays_embeddings
 from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
 from distill.targets.given.distillkit import answered_compressed
-from distill.targets.given.join import coverage
+from distill.targets.given.join import coverage, read_table
 from distill.targets.given.logprobs import answered_rows, read_logprobs
-from distill.targets.given.table import read_answers
 from distill.targets.given.write import CODECS
 from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve, settled
 from distill.targets.materialization.units import TeacherShape, unique_rows
@@ -101,8 +100,8 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
                 answered = {"train": _answered_of_tokens(raw, dataset, settings)}
             sizes = {LIKELIEST: {}, TOKENS: {}}
         elif raw.exists():
-            found = read_answers(read_local(raw), str(raw), settings, dataset.task, dataset.labels)
-            answered = coverage(found, dataset, settings)
+            found, by_split = read_table(raw, dataset, settings)
+            answered = coverage(found, dataset, settings, by_split)
         if settings.columns.form not in OF_TOKENS:
             sizes = _given_sizes(dataset, rows if answered is None else answered)
     asked = {student: names(params.students[student].needs(1, 1)) for student in readers(params, name)}

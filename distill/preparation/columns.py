@@ -167,11 +167,16 @@ def map_ids(table: pa.Table, where: str, identity: str | None) -> Column:
     for row, value in enumerate(values):
         if value is None or value == "":
             raise UserError(f"{where}: row {row}: column '{identity}' has no id; give one, or leave out columns.id")
-        hashes[row] = int.from_bytes(hashlib.blake2b(str(value).encode(), digest_size=8).digest())
+        hashes[row] = int.from_bytes(hashlib.blake2b(id_text(value).encode(), digest_size=8).digest())
     for first, row in _alike(hashes):
-        if str(values[first]) == str(values[row]):
+        if id_text(values[first]) == id_text(values[row]):
             raise UserError(f"{where}: rows {first} and {row} have the same {identity}, {values[row]!r:.60}; ids must be unique")
-    return values.map(str)
+    return values.map(id_text)
+
+
+def id_text(value: Any) -> str:
+    """An id as text; pandas makes floats of a column of integers with gaps."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _alike(hashes: Array) -> list[tuple[int, int]]:

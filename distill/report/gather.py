@@ -146,6 +146,7 @@ def _model(data: Path, kind: str, name: str, teacher: str, recipe: str, runs: tu
             formats=_formats(data, kind, name, record, exports, benchmark),
             judged=_judged(data / "evaluations/students" / name, runs, f"evaluate{suffix}") if kind == "students" else (),
             mended=exports["quantization"]["told"],
+            retention_rows=record.get("retention_rows"),
         )
 
 

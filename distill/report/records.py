@@ -76,6 +76,8 @@ class Model:
     """Of a student: its test rows, by each seed."""
     mended: str = ""
     """What became of an INT8 file that lost too much."""
+    retention_rows: int | None = None
+    """Of a student: how many test rows its teacher has answered, which retention and agreement are over; None of all."""
 
     @property
     def seconds(self) -> float:

@@ -108,9 +108,15 @@ def results(data_set: DataSet) -> list[Table]:
         *(_measure(*column) for column in OTHER_MEASURES if column[1] in measured),
     ]
     rows = next((model.rows for model in data_set.models if model.metrics), 0)
+    some = [f"{model.retention_rows:,} of {model.name}" for model in data_set.students if model.retention_rows is not None]
+    apart = f", on those test rows that the teacher has answered: {', '.join(some)}" if some else ""
     return [
-        make_table(f"Scores on {rows:,} test rows, and sizes", scores, data_set.models),
-        make_table("Other measures on the same rows; log-loss and KL in nats", rest, data_set.models),
+        make_table(f"Scores on {rows:,} test rows, and sizes{apart and f'; retention{apart}'}", scores, data_set.models),
+        make_table(
+            f"Other measures on the same rows; log-loss and KL in nats{apart and f'; agreement and KL{apart}'}",
+            rest,
+            data_set.models,
+        ),
     ]
 
 

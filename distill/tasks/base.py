@@ -134,8 +134,8 @@ class Task:
         return labels
 
     def mean_by_row(self, lines: Float[Tensor, " n"], mask: Int[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
-        """The mean over the lines of each row, of a number a line."""
-        return lines.reshape(len(mask), -1).mean(dim=1)
+        """The mean over the lines of each row, of a number a line, NaN where it has no target; of a row without any, NaN."""
+        return lines.reshape(len(mask), -1).nanmean(dim=1)
 
     def positions(self, labels: Num[Tensor, "..."], mask: Mask) -> Bool[Tensor, "batch seq"] | None:
         """The tokens at which alone the model's head has to run; None if it runs as it is."""

@@ -33,10 +33,12 @@ class TokenClassification(Task):
         return real(labels, mask)
 
     def mean_by_row(self, lines: Float[Tensor, " n"], mask: Int[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
-        """The mean over the tokens of each row."""
-        lengths = mask.sum(dim=1)
-        rows = torch.arange(len(mask), device=lines.device).repeat_interleave(lengths)
-        return lines.new_zeros(len(mask)).index_add(0, rows, lines) / lengths
+        """The mean over the tokens of each row that have a target: of given ones, those that words begin with."""
+        rows = torch.arange(len(mask), device=lines.device).repeat_interleave(mask.sum(dim=1))
+        known, sums = ~lines.isnan(), lines.new_zeros(2, len(mask))
+        values = torch.stack([lines.where(known, 0.0), known.to(lines.dtype)])
+        total, count = sums.index_add(1, rows, values).unbind()
+        return total / count
 
     def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
         """The tag of each labelled token."""

@@ -79,6 +79,17 @@ def test_a_student_whose_head_is_not_trained_is_counted_in_the_costs_alone(data:
     assert "soft" in [own.name for own in found.taught]
 
 
+def test_where_the_teacher_has_answered_some_test_rows_alone_a_student_says_how_many(data: Path, tmp_path: Path) -> None:
+    path = data / "metrics/students/soft.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "retention_rows": 300}))
+    (found,) = gather(read_params(tmp_path), data)
+    path.write_text(json.dumps(content))
+    assert {own.name: own.retention_rows for own in found.students}["soft"] == 300
+    assert {own.retention_rows for own in found.students if own.name != "soft"} == {None}
+    assert "retention_rows" not in found.students[1].metrics
+
+
 def test_a_set_that_came_from_the_cache_has_no_time(data: Path, tmp_path: Path) -> None:
     path = data / "runs/targets/news.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "tokens_computed": 0}))

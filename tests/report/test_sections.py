@@ -37,6 +37,8 @@ def test_verdict(news: DataSet) -> None:
     assert best.name == "soft"
     assert verdict(replace(news, students=(best,))).startswith("On news, the best student is soft")
     assert verdict(replace(news, students=())) == "No student has learnt from news yet."
+    some = verdict(replace(news, students=(replace(best, retention_rows=300),)))
+    assert "The interval includes 100%: the 300 test rows that its teacher has answered do not tell it from its teacher." in some
     of_an_ensemble = replace(news.students[1], teacher="big + other")
     assert "parameters" not in verdict(replace(news, students=(of_an_ensemble,)))
 

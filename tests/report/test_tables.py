@@ -20,6 +20,17 @@ def test_every_model_with_its_numbers(news: DataSet) -> None:
     assert others["big"][-2:] == ["–", "–"]
 
 
+def test_captions_say_which_rows_retention_is_over_where_the_teacher_has_not_answered_all(news: DataSet) -> None:
+    plain, *rest = news.students
+    captions = [table.caption for table in results(replace(news, students=(replace(plain, retention_rows=300), *rest)))]
+    assert captions == [
+        "Scores on 445 test rows, and sizes; retention, on those test rows that the teacher has answered: 300 of plain",
+        "Other measures on the same rows; log-loss and KL in nats; agreement and KL, on those test rows that the teacher has "
+        "answered: 300 of plain",
+    ]
+    assert "retention" not in results(news)[0].caption
+
+
 def test_columns_are_aligned(news: DataSet) -> None:
     for table in (*results(news), *data(news)):
         lines = to_markdown(table).splitlines()[2:]

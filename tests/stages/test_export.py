@@ -99,6 +99,15 @@ def test_the_card_and_the_hub_have_the_weights_of_a_large_model(tmp_path: Path, 
         assert re.search(rf"\| {place} \| ONNX, \w+, weights in `{name}.data` beside it \| {size / 1e6:.1f} \|", card)
 
 
+def test_the_card_says_over_which_rows_retention_is_where_the_teacher_has_not_answered_all(tmp_path: Path) -> None:
+    make(tmp_path, "sequence-classification")
+    place = tmp_path / "data/metrics/students/small.json"
+    write_text(place, to_json({**json.loads(place.read_bytes()), "retention_rows": 7}))
+    assert invoke(main, "students", "small").returncode == 0
+    card = (tmp_path / "data/exports/students/small/README.md").read_text(encoding="utf-8")
+    assert "It keeps 95.0% of its teacher's score on the 7 test rows that it has answered (95% interval" in card
+
+
 def test_the_card_says_what_a_stranger_has_to_know(tmp_path: Path) -> None:
     make(tmp_path, "sequence-classification")
     assert invoke(main, "students", "small").returncode == 0

@@ -9,6 +9,7 @@ import torch
 from distill.core.errors import UserError
 from distill.data.batching import Collator
 from distill.tasks.base import EvaluationSplit
+from distill.tasks.registry import task_of
 from distill.training.hard_examples import hardest
 from distill.training.objective import DistillationModel
 from distill.training.trainer import train
@@ -59,6 +60,20 @@ def test_those_of_the_largest_divergence_are_chosen(problems, task, one_of):
     assert set(chosen) == set(sorted(found, key=found.get)[-len(chosen) :])
     assert chosen == [place for place in places if place in chosen]
     assert hardest(model, collator(places[::-1]), one_of) == chosen[::-1]
+
+
+NAN = float("nan")
+MEANS = {
+    "sequence-classification": ([2.0, NAN], [[1, 1], [1, 0]], [2.0, NAN]),
+    "multi-label": ([1.0, 3.0, NAN, NAN], [[1, 1], [1, 0]], [2.0, NAN]),
+    "token-classification": ([NAN, 4.0, 2.0, NAN, 5.0, NAN, NAN], [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0]], [3.0, 5.0, NAN]),
+}
+
+
+@pytest.mark.parametrize("task", MEANS)
+def test_the_mean_of_a_row_is_over_its_lines_that_have_a_target(task):
+    lines, mask, expected = map(torch.tensor, MEANS[task])
+    torch.testing.assert_close(task_of(task).mean_by_row(lines, mask), expected, equal_nan=True)
 
 
 def test_rows_without_targets_are_chosen_last(problems):

@@ -36,7 +36,8 @@ def _score(best: Model, metric: str) -> str:
 def _certainty(best: Model) -> list[str]:
     if "retention" not in best.metrics:
         return []
-    rows = f"{best.rows:,} test rows"
+    some = best.retention_rows
+    rows = f"{best.rows:,} test rows" if some is None else f"the {some:,} test rows that its teacher has answered"
     if best.metrics["retention_low"] > 1:
         return [f"It is better than its teacher by more than chance on {rows}."]
     if best.metrics["retention_high"] < 1:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,9 +12,11 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset, PreparedRows
 from distill.params.given import GivenSettings
+from distill.sources.files import read_local
 from distill.store.shards import row_keys
+from distill.targets.given.ids import require_one_row_an_id, text_key, told_by_split, written_otherwise
 from distill.targets.given.numbers import mean
-from distill.targets.given.table import Answer, Key
+from distill.targets.given.table import Answer, Key, read_answers
 from distill.targets.given.words import word_starts
 
 NAMED = 3
@@ -34,8 +37,15 @@ class AnsweredSplit:
     """Those that have no answer, by their keys."""
 
 
+def read_table(raw: Path, dataset: Dataset, settings: GivenSettings) -> tuple[dict[Key, Answer], bool]:
+    """The answers of a table, and whether their ids are told by split."""
+    tables, where = read_local(raw), str(raw)
+    by_split = told_by_split(tables, dataset, settings, where)
+    return read_answers(tables, where, settings, dataset.task, dataset.labels, by_split), by_split
+
+
 def join(
-    answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings, where: str
+    answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings, where: str, by_split: bool = False
 ) -> tuple[dict[str, AnsweredSplit], int]:
     """By split the rows with answers, of the splits that have any; and how many answers are of no row.
 
@@ -48,32 +58,35 @@ def join(
     used: set[Key] = set()
     joined = {}
     for split in dataset.splits:
-        keys = _keys(dataset, split, settings)
-        _require_one_row_a_key(keys, dataset.rows(split), f"{dataset.folder}: {split}", settings)
+        keys = _keys(dataset, split, settings, by_split)
+        if settings.columns.key == "id":
+            advice = f"take {text_key(dataset)} as the key"
+            require_one_row_an_id([key[-1] for key in keys], dataset.rows(split), f"{dataset.folder}: {split}", advice)
         joined[split] = _answered(answers, keys, dataset, split, where)
         used.update(key for key in keys if key in answers)
     if not used:
-        raise UserError(f"{where}: {_strangers(answers, dataset, settings)}")
+        raise UserError(f"{where}: {_strangers(answers, dataset, settings, by_split)}")
     for split, part in joined.items():
         if part.missing:
-            _tell_missing(split, part, where, settings)
+            _tell_missing(split, part, where, settings, answers)
     return {split: part for split, part in joined.items() if len(part.positions)}, len(answers) - len(used)
 
 
-def coverage(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings) -> dict[str, int]:
+def coverage(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings, by_split: bool = False) -> dict[str, int]:
     """How many rows of each split a table answers, equal ones once."""
     found = {}
     for split in dataset.splits:
-        keys, ids = _keys(dataset, split, settings), row_keys(dataset.rows(split).ids)
+        keys, ids = _keys(dataset, split, settings, by_split), row_keys(dataset.rows(split).ids)
         found[split] = len({bytes(identity) for key, identity in zip(keys, ids, strict=True) if key in answers})
     return found
 
 
-def _keys(dataset: Dataset, split: str, settings: GivenSettings) -> list[Key]:
-    """Of each row what the table may call it."""
+def _keys(dataset: Dataset, split: str, settings: GivenSettings, by_split: bool) -> list[Key]:
+    """Of each row what the table may call it; `by_split` is what `told_by_split` says."""
     if settings.columns.key == "id":
         own = dataset.own_ids(split)
-        return [(name,) for name in (own if own is not None else map(_hexadecimal, dataset.rows(split).ids))]
+        before = (split,) if by_split else ()
+        return [(*before, name) for name in (own if own is not None else map(_hexadecimal, dataset.rows(split).ids))]
     texts = dataset.texts(split)
     if settings.columns.key == "tokens":
         return [tuple(words) for words in texts["words"]]
@@ -82,17 +95,6 @@ def _keys(dataset: Dataset, split: str, settings: GivenSettings) -> list[Key]:
 
 def _hexadecimal(identity: Array) -> str:
     return identity.tobytes().hex()
-
-
-def _require_one_row_a_key(keys: list[Key], rows: PreparedRows, where: str, settings: GivenSettings) -> None:
-    """An id that two different rows have, such as one of the training file and one of a transfer source, is no key."""
-    if settings.columns.key != "id":
-        return
-    first: dict[Key, int] = {}
-    for row, key in enumerate(keys):
-        other = first.setdefault(key, row)
-        if not np.array_equal(rows.ids[other], rows.ids[row]):
-            raise UserError(f"{where}: rows {other} and {row} differ and have the same id, {key[0]!r:.60}; take text as the key")
 
 
 def _answered(answers: Mapping[Key, Answer], keys: list[Key], dataset: Dataset, split: str, where: str) -> AnsweredSplit:
@@ -135,24 +137,27 @@ def _token_lines(found: Mapping[int, Answer], dataset: Dataset, split: str, rows
         yield row, lines
 
 
-def _tell_missing(split: str, part: AnsweredSplit, where: str, settings: GivenSettings) -> None:
+def _tell_missing(split: str, part: AnsweredSplit, where: str, settings: GivenSettings, answers: Mapping[Key, Answer]) -> None:
     """Say how many rows have no answer, and which; refuse, unless they are to be left out, or none of the split has one."""
+    hint = written_otherwise(part.missing, answers) if settings.columns.key == "id" else ""
     if not len(part.positions):
-        print_result(f"{where}: no row of {split} has an answer; the set has none of that split")
+        print_result(f"{where}: no row of {split} has an answer; the set has none of that split{hint}")
         return
     line = f"{where}: {len(part.missing)} of {part.rows} rows of {split} have no answer: {_named(map(shown, part.missing))}"
     if settings.missing == "error":
-        raise UserError(f"{line}; add them to the table, or leave them out: missing: skip")
-    print_result(f"{line}; they are left out")
+        raise UserError(line + (hint or "; add them to the table, or leave them out: missing: skip"))
+    print_result(f"{line}; they are left out{hint}")
 
 
-def _strangers(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings) -> str:
+def _strangers(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSettings, by_split: bool) -> str:
     """What to say of a table that has no answer for any row."""
     key = settings.columns.key
-    known = map(shown, _keys(dataset, "train", settings)[: NAMED + 1])
+    keys = _keys(dataset, "train", settings, by_split)
     what = f"{len(answers)} answers ({_named(map(shown, answers))}), none of which is of a row of {dataset.folder}"
     own = " (example ids, for the data set has no columns.id)" if key == "id" and dataset.own_ids("train") is None else ""
-    return f"has {what}, whose {key}s are {_named(known)}{own}; name another column in columns.{key}, or another key"
+    hint = written_otherwise(keys, answers) if key == "id" else ""
+    advice = hint or f"; name another column in columns.{key}, or another key"
+    return f"has {what}, whose {key}s are {_named(map(shown, keys))}{own}{advice}"
 
 
 def shown(key: Key) -> str:

@@ -19,14 +19,18 @@ from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.tokenizers import load_tokenizer
 from distill.params.given import GivenSettings
-from distill.preparation.columns import column_of
+from distill.preparation.columns import column_of, id_text
 from distill.sources.streams import Stream
 from distill.store.codecs.vocabulary import LOWEST
+from distill.targets.given.ids import require_one_row_an_id, written_otherwise
 from distill.targets.given.join import AnsweredSplit
 from distill.targets.given.likeliest import SPLIT, top_k_values, unique_positions
 
 TOLERANCE = 1e-2
 """How far above 1 probabilities may add up: servers round."""
+
+BYTE = 255
+"""The largest byte."""
 
 Line = Mapping[int, float]
 """Of a token that is predicted: ids and log-probabilities."""
@@ -41,20 +45,24 @@ class Said:
 
 
 def read_logprobs(tables: Mapping[str, Stream], where: str, settings: GivenSettings) -> dict[str, Said]:
-    """All answers of a table, by the id of the row; an answer that is null is none."""
+    """All answers of a table, by the id of the row; an answer that is null is none.
+
+    Where splits number their rows anew, an id is that of SPLIT.
+    """
     columns, found = settings.columns, dict[str, Said]()
     assert columns.id is not None
     assert columns.logprobs is not None
-    for split, stream in tables.items():
-        table = stream.table([columns.id, columns.logprobs])
+    for split in sorted(tables, key=lambda name: name != SPLIT):
+        table, before = tables[split].table([columns.id, columns.logprobs]), set(found)
         parts = ((columns.id, "id"), (columns.logprobs, "logprobs"))
         keys, values = (column_of(table, f"{where}: {split}", name, part).tolist() for name, part in parts)
         for number, (key, value) in enumerate(zip(keys, values, strict=True)):
-            place = f"{where}: {split}: row {number}"
-            if str(key) in found:
-                raise UserError(f"{place}: the id {key!r:.60} is that of {found[str(key)].place} too; drop one")
-            if value is not None:
-                found[str(key)] = Said(_content(value, f"{place}: column '{columns.logprobs}'"), place)
+            place, name = f"{where}: {split}: row {number}", id_text(key)
+            if name in before or value is None or value == "":
+                continue
+            if name in found:
+                raise UserError(f"{place}: the id {name!r:.60} is that of {found[name].place} too; drop one")
+            found[name] = Said(_content(value, f"{place}: column '{columns.logprobs}'"), place)
     return found
 
 
@@ -82,12 +90,14 @@ def join_logprobs(answers: Mapping[str, Said], dataset: Dataset, where: str) -> 
     rows, names = dataset.rows(SPLIT), dataset.own_ids(SPLIT)
     if names is None:
         raise UserError(f"{dataset.folder}: its rows have no ids to find answers by; name their column in columns.id")
+    require_one_row_an_id(names, rows, f"{dataset.folder}: {SPLIT}", "give each an id of its own")
     positions = unique_positions(rows)
     missing = [names[row] for row in positions.tolist() if names[row] not in answers]
     if missing:
         shown = ", ".join(f"{name!r:.40}" for name in missing[:3])
         few = f"{len(missing)} of {len(positions)} training rows have no answer: {shown}"
-        raise UserError(f"{where}: {few}; add them, or drop these rows")
+        hint = written_otherwise([(name,) for name in missing], [(name,) for name in answers])
+        raise UserError(f"{where}: {few}{hint or '; add them, or drop these rows'}")
     words, lines = Vocabulary(load_tokenizer(dataset.folder / "tokenizer")), list[Line]()
     for row in positions.tolist():
         labels = rows.labels[rows.offsets[row] : rows.offsets[row + 1]]
@@ -134,8 +144,16 @@ def _lines(labels: Sequence[int], last: int, said: Said, words: "Vocabulary") ->
 def _line(token: Mapping[str, Any], place: str, words: "Vocabulary") -> Line:
     """Ids and log-probabilities of the likeliest words and of the one that was said; what the tokenizer lacks is among others."""
     found: dict[int, float] = {}
-    for each in (*(token.get("top_logprobs") or ()), token):
-        logprob, identity = each.get("logprob"), words.find(each)
+    likeliest = token.get("top_logprobs") or ()
+    if not isinstance(likeliest, list | tuple) or not all(isinstance(each, dict) for each in likeliest):
+        raise UserError(
+            f"{place} has the top_logprobs {likeliest!r:.40}, expected a list of {{token, logprob, bytes}}; drop the row"
+        )
+    for each in (*likeliest, token):
+        try:
+            logprob, identity = each.get("logprob"), words.find(each)
+        except ValueError as error:
+            raise UserError(f"{place} {error}; mend or drop the row") from None
         if not isinstance(logprob, int | float) or isinstance(logprob, bool) or not logprob <= 1e-6:
             raise UserError(f"{place} has the logprob {logprob!r:.40}, expected a number up to 0; drop the row")
         if identity is not None:
@@ -163,16 +181,23 @@ class Vocabulary:
         by_bytes = "ByteLevel" in json.dumps([pipeline["decoder"], pipeline["pre_tokenizer"]])
         letters = {letter: byte for byte, letter in _letters().items()} if by_bytes else {}
         added = set(tokenizer.get_added_vocab())
+        self._known = set(tokenizer.get_vocab().values())
         self._ids: dict[bytes, int] = {}
         for word, identity in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
             self._ids.setdefault(_bytes(word, {} if word in added else letters), identity)
 
     def find(self, token: Mapping[str, Any]) -> int | None:
-        """The id of a server's token: by its `bytes`, or by its text, which may be `token_id:ID`; None if there is no such."""
+        """The id of a server's token: by its `bytes`, or by its text, which may be `token_id:ID`; None if there is no such.
+
+        A ValueError if its `bytes` are none.
+        """
         text, content = token.get("token"), token.get("bytes")
         if isinstance(text, str) and text.startswith("token_id:"):
-            return int(text.removeprefix("token_id:"))
+            written = text.removeprefix("token_id:")
+            return int(written) if written.isdecimal() and int(written) in self._known else None
         if isinstance(content, list):
+            if not all(isinstance(each, int) and 0 <= each <= BYTE for each in content):
+                raise ValueError(f"has the bytes {content!r:.40}, expected numbers from 0 to {BYTE}")
             return self._ids.get(bytes(content))
         return self._ids.get(text.encode()) if isinstance(text, str) else None
 

@@ -1,5 +1,7 @@
 """What a table of answers calls the labels of a data set."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +9,10 @@ from typing import Any
 from distill.core.errors import UserError
 from distill.core.settings import nearest
 from distill.preparation.labels import Reader, quoted, shown
+
+SEPARATORS = re.compile(r"[,;|]")
+LISTED = re.compile(r"""\s*[\[{(]\s*['"].*[\]})]\s*""", re.DOTALL)
+"""A list or a mapping, as Python writes it."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +47,36 @@ class Names:
             raise UserError(
                 f"labels: has {len(listed)} of the data set's {len(labels)} labels, '{left}' is not there; give them all"
             )
-        index = own | {name: own[label] for name, label in renames.items()}
+        index = own | {name.strip(): own[label] for name, label in renames.items()}
         order = tuple(own[label] for label in listed) if listed else None
         return cls(labels, index, (0,) if len(labels) == 1 else order, Reader(carried))
 
     def find(self, value: Any) -> int:
         """The number of a label; a ValueError if it is none."""
-        text = self.reader.read(value)
+        text = None if isinstance(value, (dict, list)) else self.reader.read(value)
         if isinstance(text, str) and text in self.index:
             return self.index[text]
-        hint = nearest(str(value), self.labels) if len(self.labels) < 1000 else f"; expected one of {shown(self.labels)}"
+        if self._several(value):
+            raise ValueError(
+                f"holds {value!r:.60}, several labels in one; write a list, {self._list()} (in CSV it is read as JSON), or a row "
+                "a vote, of columns.votes"
+            )
+        if text is None:
+            raise ValueError(f"holds {value!r:.60} among its labels; write a label there, or null in place of the whole list")
+        if not isinstance(text, str):
+            carried = shown(self.reader.carried or ())
+            raise ValueError(f"holds {value!r:.60}, no place among the names that the table carries, {carried}; mend the row")
+        hint = nearest(text, self.labels) if len(self.labels) < 1000 else f"; expected one of {shown(self.labels)}"
         raise ValueError(
-            f"names the label {value!r:.60}, which the data set has not{hint}; name it: labels: {{{quoted(value)}: NAME}}"
+            f"names the label {value!r:.60}, which the data set has not{hint}; name it: labels: {{{quoted(text)}: NAME}}"
         )
+
+    def _several(self, value: Any) -> bool:
+        """Whether what stands for a label is a list in another form: a mapping, brackets that are no JSON, labels and commas."""
+        if not isinstance(value, str):
+            return isinstance(value, (dict, list))
+        parts = [part.strip(" '\"[](){}") for part in SEPARATORS.split(value)]
+        return bool(LISTED.fullmatch(value)) or (len(parts) > 1 and all(part in self.index for part in parts if part))
+
+    def _list(self) -> str:
+        return json.dumps(self.labels[:2], ensure_ascii=False)

@@ -14,8 +14,9 @@ from distill.core.errors import UserError
 from distill.core.progress import bar
 from distill.params.given import GivenSettings
 from distill.params.task_specs import TASK_SPECS
-from distill.preparation.columns import column_of
-from distill.preparation.labels import class_names
+from distill.preparation.columns import column_of, id_text
+from distill.preparation.labels import NUMBER, class_names
+from distill.preparation.numbering import LARGEST
 from distill.sources.streams import Stream
 from distill.targets.given.names import Names
 from distill.targets.given.numbers import of_log_probabilities, of_logits, of_probabilities, of_votes, softened
@@ -30,7 +31,7 @@ SHARES: Mapping[str, Callable[..., Array]] = {
 }
 
 Key = tuple[str, ...]
-"""An id, a text, a pair of texts, or words."""
+"""An id, behind its split where ids are told by split; a text, a pair of texts, or words."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,16 @@ class Answer:
 
 
 def read_answers(
-    tables: Mapping[str, Stream], where: str, settings: GivenSettings, task: str, labels: tuple[str, ...]
+    tables: Mapping[str, Stream],
+    where: str,
+    settings: GivenSettings,
+    task: str,
+    labels: tuple[str, ...],
+    by_split: bool = False,
 ) -> dict[Key, Answer]:
     """All answers of a table by key; `tables` are its splits, `where` names the source in errors.
 
-    A row whose answer is null is none. Votes of rows with one key are added up.
+    A row whose answer is null is none. Votes of rows with one key are added up. `by_split`: keys begin with the split.
 
     Raises:
         UserError: a column is missing; a row has no key, no such label, NaN, a probability or a sum out of range, or contradicts
@@ -66,8 +72,8 @@ def read_answers(
             except (ValueError, TypeError) as error:
                 raise UserError(f"{place}: column '{reader.shown}' {error}") from None
             if numbers is not None:
-                _keep(found.setdefault(key, []), numbers, place, reader)
-    return {key: Answer(reader.logits([each for each, _ in parts]), parts[0][1]) for key, parts in found.items()}
+                _keep(found.setdefault((split, *key) if by_split else key, []), numbers, place, reader)
+    return {key: Answer(reader.logits(parts), parts[0][1]) for key, parts in found.items()}
 
 
 def _keep(parts: list[tuple[Array, str]], numbers: Array, place: str, reader: "_Reader") -> None:
@@ -122,7 +128,7 @@ class _Reader:
             columns = {label: table.column(column).to_pylist() for label, column in self.answer.items()}
             cells = zip(*columns.values(), strict=True)
             answers: list[Any] = [
-                {label: None if cell == "" else cell for label, cell in zip(columns, row, strict=True)} for row in cells
+                {label: None if _blank(cell) else cell for label, cell in zip(columns, row, strict=True)} for row in cells
             ]
         else:
             answers = _mappings(table, column_of(table, where, self.answer, self.form).tolist(), self.answer)
@@ -138,15 +144,13 @@ class _Reader:
         for name, value in zip(self.keys, row, strict=True):
             if value is None or value == "":
                 raise UserError(f"{place}: column '{name}' has no {self.key}, so nobody knows whose answer it is; drop the row")
-        return tuple(map(str, row))
+        return tuple(map(id_text, row)) if self.key == "id" else tuple(map(str, row))
 
     def lines(self, value: Any, names: Names) -> Array | None:
         """What a row says; None if nothing: (lines, labels) logits, or of votes (lines, labels + 1), counts and votes."""
-        if self.form == "score":
-            return np.array([[_number(value)]])
         value = _parsed(value)
-        if self.form == "embedding":
-            return None if value is None else self._vector(value)
+        if self.form in ("score", "embedding"):
+            return None if value is None else np.array([[_number(value)]]) if self.form == "score" else self._vector(value)
         if self.form in ("votes", "label"):
             return self._counts(value, names)
         if not self.words:
@@ -215,18 +219,28 @@ class _Reader:
         lines = [vote] if self.several else [[tag] for tag in vote] if self.words else [[vote]]
         counts = np.zeros((len(lines), len(self.labels) + 1))
         for line, chosen in enumerate(lines):
-            counts[line, [names.find(label) for label in chosen]] = 1
+            places = [names.find(label) for label in chosen]
+            if len(set(places)) < len(places):
+                nested = json.dumps([[self.labels[place]] for place in places], ensure_ascii=False)
+                raise ValueError(
+                    f"has a label twice in one vote, {vote!r:.80}; drop one, or if these are several votes, write a list of "
+                    f"lists for columns.votes: {nested:.60}"
+                )
+            counts[line, places] = 1
         counts[:, -1] = 1
         return counts
 
-    def logits(self, parts: list[Array]) -> Array:
+    def logits(self, parts: list[tuple[Array, str]]) -> Array:
         """Of all that was said under a key."""
         if self.form == "embedding":
-            return parts[0]
-        exclusive, total = not self.several, np.sum(parts, axis=0)
+            return parts[0][0]
+        exclusive, total = not self.several, np.sum([each for each, _ in parts], axis=0)
         if self.form in ("votes", "label"):
             total = of_votes(total[:, :-1], total[:, -1], self.settings.prior, exclusive=exclusive)
-        return softened(total, self.settings.temperature, exclusive=exclusive)
+        logits = softened(total, self.settings.temperature, exclusive=exclusive)
+        if (np.abs(logits) > LARGEST).any():
+            raise UserError(f"{parts[0][1]}: its logits over the temperature are beyond {LARGEST:.2g}; give a higher temperature")
+        return logits
 
 
 def _mappings(table: pa.Table, values: list[Any], column: str) -> list[Any]:
@@ -246,7 +260,12 @@ def _parsed(value: Any) -> Any:
             return json.loads(value)
         except ValueError:
             return value
-    return None if value == "" or (isinstance(value, float) and math.isnan(value)) else value
+    return None if _blank(value) or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _blank(value: Any) -> bool:
+    """Whether a cell is empty, as CSV files have what is null."""
+    return isinstance(value, str) and not value.strip()
 
 
 def _says_nothing(value: Any) -> bool:
@@ -254,16 +273,15 @@ def _says_nothing(value: Any) -> bool:
     if value is None:
         return True
     numbers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    return all(number is None or number == "" for number in numbers)
+    return all(number is None or _blank(number) for number in numbers)
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"holds {value!r:.60}, expected a number")
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError(f"holds {value!r:.60}, expected a number") from None
-    if not math.isfinite(number):
-        raise ValueError(f"holds {value!r:.60}, expected a finite number; mend or drop the row")
-    return number
+    if isinstance(value, str) and not NUMBER.fullmatch(value.strip()):
+        raise ValueError(f"holds {value!r:.60}, expected a number")
+    number = float(value) if isinstance(value, str) else value
+    if not abs(number) <= LARGEST:
+        raise ValueError(f"holds {value!r:.60}, expected a finite number, at most {LARGEST:.2g}; mend or drop the row")
+    return float(number)

@@ -142,6 +142,13 @@ def broken(change: Any) -> Any:
     return apply
 
 
+def in_json(lines: list[dict[str, Any]], change: Any) -> list[dict[str, Any]]:
+    change()
+    for line in lines:
+        line["logprobs"] = json.dumps(line["logprobs"])
+    return lines
+
+
 def first(lines: list[dict[str, Any]]) -> dict[str, Any]:
     return lines[0]["logprobs"]["content"][0]
 
@@ -160,6 +167,19 @@ def first(lines: list[dict[str, Any]]) -> dict[str, Any]:
             lambda lines: [each.update(logprob=-0.1) for each in first(lines)["top_logprobs"]],
             r"add up to 4\.\d+, expected at most 1",
         ),
+        (lambda lines: first(lines).update(token="token_id:abc"), "token 0 of the answer is 'token_id:abc', its row has 'w"),
+        (lambda lines: first(lines).update(token="token_id:99"), "token 0 of the answer is 'token_id:99', its row has 'w"),
+        (lambda lines: first(lines)["top_logprobs"][0].update(bytes=[300]), r"row 0: token 0 has the bytes \[300\], expected"),
+        (lambda lines: first(lines).update(bytes=["a"]), r"row 0: token 0 has the bytes \['a'\], expected numbers from 0 to 255"),
+        (
+            lambda lines: in_json(lines, lambda: first(lines).update(top_logprobs={"w1": -0.1})),
+            "row 0: token 0 has the top_logprobs {.*, expected a list",
+        ),
+        (lambda lines: lines[0].update(id="0"), "training rows have no answer: 'train-0'; add them, or drop these rows"),
+        (
+            lambda lines: in_json(lines, lambda: None)[0].update(logprobs=""),
+            "training rows have no answer: 'train-0'; add them, or drop these rows",
+        ),
         (lambda lines: lines[0].update(logprobs={"content": []}), "expected `content`, a list of tokens with logprob"),
         (lambda lines: lines.append(lines[0]), "the id 'train-0' is that of answers: rows: row 0 too; drop one"),
     ],
@@ -169,6 +189,25 @@ def test_answers_that_do_not_fit_are_refused(dataset, teacher, tmp_path, change,
     change(lines)
     with pytest.raises(UserError, match=complaint):
         join_logprobs(read_logprobs(read_local(table(tmp_path, lines)), "answers", SETTINGS), dataset, "answers")
+
+
+def test_of_what_no_word_is_the_mass_is_among_others(dataset, teacher, tmp_path):
+    lines = answers(dataset, teacher)
+    first(lines)["top_logprobs"] = [{"token": f"token_id:{each}", "logprob": -3.0} for each in ("abc", "99", "-1")]
+    content = read_logprobs(read_local(table(tmp_path, lines)), "answers", SETTINGS)
+    (part, _, _), said = join_logprobs(content, dataset, "answers"), first(lines)["logprob"]
+    k = part.logits.shape[1] // 2
+    np.testing.assert_allclose(part.logits[0, k], said, atol=1e-6)
+    np.testing.assert_allclose(np.exp(part.logits[0, -1]), 1 - np.exp(said), atol=1e-6)
+
+
+def test_an_id_of_several_splits_of_a_table_is_that_of_train(dataset, teacher, tmp_path):
+    place = table(tmp_path, lines := answers(dataset, teacher))
+    (place / "rows.jsonl").rename(place / "train.jsonl")
+    other = [{"id": line["id"], "logprobs": lines[-1]["logprobs"]} for line in lines[1:]]
+    (place / "another.jsonl").write_text("".join(json.dumps(line) + "\n" for line in other), encoding="utf-8")
+    part, _, strangers = join_logprobs(read_logprobs(read_local(place), "answers", SETTINGS), dataset, "answers")
+    assert (len(part.positions), strangers) == (len({bytes(each) for each in dataset.rows("train").ids}), 1)
 
 
 TEXT = "Grüße an die Welt — 你好, 🦊! The quick brown fox"

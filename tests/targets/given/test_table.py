@@ -126,49 +126,6 @@ def test_a_row_without_an_answer_is_none_and_one_that_says_the_same_again_is_one
     assert list(answers(rows, {**KEY, "probabilities": "p"})) == ["1"]
 
 
-COMPLAINTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], str]] = {
-    "another label": ([{"n": 1, "p": {"cats": 1.0}}], {"probabilities": "p"}, {}, r"row 0: .*'cats'.* did you mean 'cat'"),
-    "a sum": ([{"n": 1, "p": P}, {"n": 2, "p": {**P, "cat": 0.1}}], {"probabilities": "p"}, {}, "row 1: .*sum is 0.4"),
-    "NaN": ([{"n": 1, "p": {**P, "cat": float("nan")}}], {"probabilities": "p"}, {}, "row 0: .*nan, expected a finite number"),
-    "text": ([{"n": 1, "p": {"cat": "much"}}], {"probabilities": "p"}, {}, "row 0: .*'much', expected a number"),
-    "below 0": ([{"n": 1, "p": {"cat": -0.2}}], {"probabilities": "p"}, {}, "row 0: .*probability -0.2, expected 0 to 1"),
-    "a list": ([{"n": 1, "p": [0.7, 0.2, 0.1]}], {"probabilities": "p"}, {}, r"row 0: .*labels: \[cat, dog, fish\]"),
-    "a short list": ([{"n": 1, "p": [0.7, 0.3]}], {"probabilities": "p"}, {"labels": LABELS}, "row 0: .*2 numbers, expected 3"),
-    "no key": ([{"n": None, "p": P}], {"probabilities": "p"}, {}, "row 0: column 'n' has no id"),
-    "two answers": (
-        [{"n": 1, "p": P}, {"n": 1, "p": {"cat": 1.0}}],
-        {"probabilities": "p"},
-        {},
-        "row 1: has another answer than data/raw/api: train: row 0 under the same id",
-    ),
-    "two labels": (
-        [{"n": 1, "p": "cat"}, {"n": 1, "p": "dog"}],
-        {"label": "p"},
-        {},
-        "row 1: .* if rows are votes, name the column in columns.votes",
-    ),
-    "no column": ([{"n": 1, "p": P}], {"probabilities": "q"}, {}, "no column 'q' for columns.probabilities"),
-    "no such label": ([{"n": 1, "p": P}], {"probabilities": "p"}, {"labels": {"x": "cow"}}, "labels: 'cow' is no label"),
-    "an incomplete order": ([{"n": 1, "p": P}], {"probabilities": "p"}, {"labels": ("cat", "dog")}, "'fish' is not there"),
-}
-
-
-@pytest.mark.parametrize("case", COMPLAINTS)
-def test_what_no_answer_can_be_read_from_is_refused_with_its_row(case):
-    rows, columns, more, complaint = COMPLAINTS[case]
-    with pytest.raises(UserError, match=complaint):
-        answers(rows, {**KEY, **columns}, **more)
-
-
-def test_the_advice_of_each_error_leads_out():
-    with pytest.raises(UserError, match=r"labels: \{cats: NAME\}"):
-        answers([{"n": 1, "p": {"cats": 1.0}}], {**KEY, "probabilities": "p"})
-    answers([{"n": 1, "p": {"cats": 1.0}}], {**KEY, "probabilities": "p"}, labels={"cats": "cat"})
-    answers([{"n": 1, "p": [0.7, 0.2, 0.1]}], {**KEY, "probabilities": "p"}, labels=("cat", "dog", "fish"))
-    found = answers([{"n": 1, "p": "cat"}, {"n": 1, "p": "dog"}], {**KEY, "votes": "p"}, votes={"prior": 0.0})
-    np.testing.assert_allclose(shares(found["1"]), [[0.5, 0.5, 0]], atol=1e-9)
-
-
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A data set whose rows have ids of their own: read only."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,8 +41,13 @@ def problems(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Proble
     return cache(lambda task: Problem(tmp_path_factory.mktemp(task), task, MaterializeSpec()))
 
 
-def given_set(problem: Problem, folder: Path, drop: Callable[[int], bool] = lambda row: False) -> TargetStore:
-    """A computed set published as tables, less some rows, and read again as a given set of the same logits."""
+def given_set(
+    problem: Problem,
+    folder: Path,
+    drop: Callable[[int], bool] = lambda row: False,
+    change: Callable[[int, list[Any]], list[Any]] | None = None,
+) -> TargetStore:
+    """A computed set published as tables, less some rows, and read again as a given set of the same logits, or changed ones."""
     files = write_tables(folder / "tables", problem.store, problem.dataset)
     entry = {"table": "data/raw/x", "dataset": "tiny", "columns": {"id": "id", "logits": "logits"}, "missing": "skip"}
     how = GivenSettings.model_validate(entry)
@@ -50,6 +56,9 @@ def given_set(problem: Problem, folder: Path, drop: Callable[[int], bool] = lamb
         table = stream.table()
         ids = {name: number for number, name in enumerate(dict.fromkeys(table["id"].to_pylist()))}
         kept = table.filter(pa.array([not drop(ids[name]) for name in table["id"].to_pylist()]))
+        if change is not None:
+            told = [change(ids[row["id"]], row["logits"]) for row in kept.to_pylist()]
+            kept = kept.set_column(kept.column_names.index("logits"), kept.schema.field("logits"), [told])
         tables[split] = Stream(kept.schema, lambda names, kept=kept: iter(kept.select(names).to_batches()))
     found = read_answers(tables, "tables", how, problem.task, problem.dataset.labels)
     splits, strangers = join(found, problem.dataset, how, "tables")
