@@ -45,8 +45,8 @@ def tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: str
         meant = meant_for_validation(unread) or unread[0]
         part = meant if meant in SPLITS else "validation"
         print_result(
-            f"{where}: no split has the rows of {', '.join(unread)}; `splits: {{{part}: {quoted(meant)}}}` makes those of {meant} "
-            f"{part} rows; files that are called train-0 and train-1 are one split"
+            f"{where}: no split has the rows of {', '.join(unread)}; `splits: {{{part}: {quoted(meant)}}}` makes those of "
+            f"{meant} {part} rows; files that are called train-0 and train-1 are one split"
         )
 
 
