@@ -12,7 +12,7 @@ from distill.core.errors import UserError
 from distill.params.task_specs import TASK_SPECS
 
 Row = Mapping[str, Any]
-TABLES = ("csv", "tsv", "parquet", "excel")
+TABLES = ("csv", "tsv", "parquet", "excel", "conll")
 """Formats that are read as tables, as .json is; all other files are read line by line."""
 OBJECTS = (".jsonl", ".ndjson")
 """Endings of files that have a JSON object a line, and no texts."""
@@ -46,9 +46,11 @@ def _lines(lines: Iterable[bytes], where: str) -> Iterator[tuple[int, str | User
         if number == 1 and line.startswith(WIDE):
             raise UserError(f"{where}: is UTF-16 or UTF-32; save it as UTF-8 (iconv -t utf-8 -f utf-16)")
         try:
-            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             yield number, UserError(f"byte {error.start} is no UTF-8; save the file as UTF-8")
+        else:
+            yield number, text if "\r" not in text else UserError("holds carriage returns: end lines by \\n (tr '\\r' '\\n')")
 
 
 def _object(line: str) -> Row | UserError:

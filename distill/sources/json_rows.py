@@ -154,7 +154,10 @@ def _is_wrapped(file: Path, encoding: str) -> bool:
         if scanner.peek():
             return False
     if not {"version"}.issuperset(beside):
-        print_result(f"{file}: its rows are those of 'data'; what stands beside it is not read: {', '.join(beside):.80}")
+        print_result(
+            f"{file}: its rows are those of 'data'; what stands beside it is not read: {', '.join(beside):.80}; if the file is "
+            "one row, let it end in .jsonl"
+        )
     return True
 
 

@@ -61,7 +61,10 @@ def test_every_row_is_read_from_every_file_compressed_or_not(tmp_path: Path, nam
     assert told(path) == TEXTS
 
 
-def test_excel_is_read_too(tmp_path: Path) -> None:
+def test_excel_and_conll_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("w1 O\nw2 B-x\n\nw3 O\n", encoding="utf-8")
+    found = [row_of(content, "token-classification") for _, content in read_rows(tmp_path / "a.conll")]
+    assert found == [{"tokens": ["w1", "w2"]}, {"tokens": ["w3"]}]
     book = openpyxl.Workbook()
     for text in ("text", *TEXTS):
         book.active.append((text,))
@@ -80,6 +83,7 @@ def test_excel_is_read_too(tmp_path: Path) -> None:
             '[{"text": "w1"}, {"text": "w2"}]',
             "is a JSON array of rows; give one object a line, or a file that ends in .json",
         ),
+        ("a.txt", "w1\rw2", "holds carriage returns: end lines by \\n (tr '\\r' '\\n')"),
         ("a.txt", "w\0", "text: got 'w\\x00', with a NUL, which no text has; remove it, or save the file as UTF-8"),
         ("a.jsonl", '{"text": "w\\u0000"}', "text: got 'w\\x00', with a NUL"),
     ],

@@ -57,7 +57,12 @@ ROW = '{"id": "1", "data": [{"text": "inner"}], "text": "outer"}'
         ("a.ndjson", f"{ROW}\n" * 40, ["outer"] * 40, ""),
         ("a.json", f"{ROW}\n" * 40, ["outer"] * 40, ""),
         ("a.json", f"[{ROW},\n{ROW}]", ["outer"] * 2, ""),
-        ("a.json", ROW, ["inner"], "its rows are those of 'data'; what stands beside it is not read: id, text"),
+        (
+            "a.json",
+            ROW,
+            ["inner"],
+            "what stands beside it is not read: id, text; if the file is one row, let it end in .jsonl",
+        ),
         ("a.json", '{"version": "1", "data": [{"text": "inner"}]}', ["inner"], ""),
     ],
 )
