@@ -238,10 +238,19 @@ def read_from(found: "Profile") -> dict[str, Any]:
     task, usual = found.columns.task, Columns()
     columns: dict[str, Any] = {part: name for part, name in found.columns.parts.items() if name != getattr(usual, part)}
     columns |= {"labels": list(found.columns.marks)} if found.columns.marks else {}
-    unscored = [split for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled]
+    splits = splits_of(found)
     dataset: dict[str, Any] = {"task": task} if task != "sequence-classification" else {}
     dataset |= {"columns": columns} if columns else {}
-    return dataset | ({"splits": dict.fromkeys(unscored, 0.1)} if unscored else {})
+    return dataset | ({"splits": splits} if splits else {})
+
+
+def splits_of(found: "Profile") -> dict[str, Any]:
+    """The splits that have to be named: a source's `dev` is for validation; where one lacks labels, rows are cut for it."""
+    from distill.preparation.splits import meant_for_validation
+
+    splits = {split: 0.1 for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled}
+    meant = meant_for_validation(found.splits) if "validation" not in found.splits else None
+    return ({"validation": meant} if meant is not None and not found.splits[meant].unlabelled else {}) | splits
 
 
 def assumed(found: "Profile") -> list[str]:
@@ -260,7 +269,9 @@ def assumed(found: "Profile") -> list[str]:
     labels = found.splits["train"].labels
     shown = [f"{label} {count:,}" for label, count in labels.most_common(10)]
     lines += [f"{len(labels)} labels: {', '.join(shown)}{', …' if len(labels) > 10 else ''}"] if labels else []
-    missing = [split for split in ("validation", "test") if split not in found.splits]
+    named = {split: name for split, name in splits_of(found).items() if isinstance(name, str)}
+    lines += [f"{split}: the rows of {name}" for split, name in named.items()]
+    missing = [split for split in ("validation", "test") if split not in {*found.splits, *named}]
     lines += [f"{' and '.join(missing)}: a tenth of the training rows each, cut by `prepare`"] if missing else []
     lines.append(f"max_length {found.max_length}: {found.cut:.1%} of the rows are longer and are cut")
     return lines

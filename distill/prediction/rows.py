@@ -1,8 +1,10 @@
 """What is to be predicted: lines or rows, each looked at before a model sees it."""
 
+import codecs
+import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +12,54 @@ from distill.core.errors import UserError
 from distill.params.task_specs import TASK_SPECS
 
 Row = Mapping[str, Any]
-TABLES = ("csv", "tsv", "parquet", "excel")
-"""Formats that are read as tables; all other files are read line by line."""
+TABLES = ("csv", "tsv", "parquet", "excel", "conll")
+"""Formats that are read as tables, as .json is; all other files are read line by line."""
+OBJECTS = (".jsonl", ".ndjson")
+"""Endings of files that have a JSON object a line, and no texts."""
+WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+"""How UTF-16 and UTF-32 begin."""
 
 
 def read_rows(path: Path | None) -> Iterator[tuple[int, str | Row | UserError]]:
-    """The lines or rows of a file, or of stdin, with their numbers from 1; an error in place of a line that is no text."""
+    """The lines or rows of a file, or of stdin, with their numbers from 1; an error in place of a line that cannot be read."""
     if path is not None and not path.is_file():
         raise UserError(f"{path}: no such file; expected lines of text or JSON, or a table ({', '.join(TABLES)})")
-    if path is not None and path.suffix:
-        from distill.sources.files import is_table, read_file
+    if path is None or not path.suffix:
+        with sys.stdin.buffer if path is None else path.open("rb") as lines:
+            yield from _lines(lines, str(path or "stdin"))
+        return
+    from distill.sources.files import is_table, read_file
+    from distill.sources.texts import inner_name, open_bytes, unbroken
 
-        if is_table(path, TABLES):
-            yield from enumerate((row for batch in read_file(path).batches() for row in batch.to_pylist()), 1)
-            return
-    with sys.stdin.buffer if path is None else path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                yield number, UserError(f"byte {error.start} is no UTF-8; save the file as UTF-8")
+    name = inner_name(path).lower()
+    if is_table(path, TABLES) or name.endswith(".json"):
+        yield from enumerate((row for batch in read_file(path).batches() for row in batch.to_pylist()), 1)
+        return
+    with unbroken(path), io.BufferedReader(open_bytes(path)) as lines:
+        for number, line in _lines(lines, str(path)):
+            yield number, _object(line) if name.endswith(OBJECTS) and isinstance(line, str) else line
+
+
+def _lines(lines: Iterable[bytes], where: str) -> Iterator[tuple[int, str | UserError]]:
+    """Lines of UTF-8; an error in place of one that is not."""
+    for number, line in enumerate(lines, 1):
+        if number == 1 and line.startswith(WIDE):
+            raise UserError(f"{where}: is UTF-16 or UTF-32; save it as UTF-8 (iconv -t utf-8 -f utf-16)")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield number, UserError(f"byte {error.start} is no UTF-8; save the file as UTF-8")
+        else:
+            yield number, text if "\r" not in text else UserError("holds carriage returns: end lines by \\n (tr '\\r' '\\n')")
+
+
+def _object(line: str) -> Row | UserError:
+    """A line of JSON, which has to be an object."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return UserError(f"is no JSON ({error}); mend it, or give texts as a .txt file")
+    return row if isinstance(row, dict) else UserError(f'got {line.strip():.40}, expected an object: {{"text": …}}')
 
 
 def row_of(content: str | Row | UserError, task: str) -> Row:
@@ -64,13 +94,25 @@ def _several(row: Row, column: str, what: str) -> list[str]:
 
 
 def _parsed(line: str) -> Row:
-    if not line.lstrip().startswith("{"):
+    begin = line.lstrip()[:1]
+    if begin == "[" and _is_array(line):
+        raise UserError("is a JSON array of rows; give one object a line, or a file that ends in .json")
+    if begin != "{":
         return {"text": line}
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(f"begins with '{{' and is no JSON object ({error}); mend it") from None
     return dict(row)
+
+
+def _is_array(line: str) -> bool:
+    """Whether a line is a JSON array of objects, and no text that begins with a bracket, such as `[MASK] is here`."""
+    try:
+        rows = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return bool(rows) and all(isinstance(row, dict) for row in rows)
 
 
 def _require_text(row: Row, column: str, columns: tuple[str, ...]) -> None:
@@ -82,6 +124,8 @@ def _require_text(row: Row, column: str, columns: tuple[str, ...]) -> None:
 
 
 def _require_whole(column: str, text: str) -> None:
-    """JSON may hold half a character, which no tokenizer takes."""
+    """JSON may hold half a character, which no tokenizer takes; files of another encoding, and of none, hold NULs."""
+    if "\0" in text:
+        raise UserError(f"{column}: got {text!r:.60}, with a NUL, which no text has; remove it, or save the file as UTF-8")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UserError(f"{column}: got {text!r:.60}, with half a character (a lone surrogate); expected whole text")

@@ -1,6 +1,5 @@
 """Raw labels, tags and scores into numbers: a class is what the rows say, as it is written, under the name that it is given."""
 
-import json
 import math
 import re
 import unicodedata
@@ -10,24 +9,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa
-
 from distill.core.errors import UserError
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 SHOWN = 20
 """The most names that an error lists."""
-
-
-def class_names(table: pa.Table, label: str) -> tuple[str, ...] | None:
-    """The class names that a hub data set carries in its schema for a column of labels, or of lists of them, if it does."""
-    metadata = (table.schema.metadata or {}).get(b"huggingface")
-    if metadata is None:
-        return None
-    feature = json.loads(metadata).get("info", {}).get("features", {}).get(label, {})
-    while isinstance(feature, list) or (isinstance(feature, dict) and "feature" in feature):
-        feature = feature[0] if isinstance(feature, list) else feature["feature"]
-    return tuple(feature["names"]) if isinstance(feature, dict) and "names" in feature else None
 
 
 @dataclass(frozen=True)

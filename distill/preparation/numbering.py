@@ -19,9 +19,10 @@ from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import names_entities
 from distill.preparation.bad_rows import BadRows
-from distill.preparation.labels import NUMBER, Classes, Given, Reader, class_names, name_classes, shown
+from distill.preparation.labels import NUMBER, Classes, Given, Reader, name_classes, shown
 from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_scheme, rewritten
+from distill.sources.streams import class_names
 
 Texts = Callable[[Any], list[Hashable | None]]
 """The raw label, or labels, of a row → as text, None for no label."""

@@ -25,7 +25,7 @@ from distill.preparation.encoding import Encoder
 from distill.preparation.keys import stand_in, with_keys
 from distill.preparation.labels import shown
 from distill.preparation.normalization import normalized
-from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split
+from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split, tell_unread
 
 PAIR = 2
 """Classes of which F1 can be that of the second."""
@@ -50,6 +50,7 @@ def make_rows(
     rows, names = preparer.number(read, tables, where, settings)
     embeds = TASK_SPECS[settings.task].embeds
     cut, rare = cut_splits(rows, splits, seed, preparer.grouped, by_labels=not embeds)
+    tell_unread(tables, settings, where)
     for label in rare:
         count = rows_a_label(settings.task, cut["train"].labels, names)[names[label]]
         print_result(

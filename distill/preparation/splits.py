@@ -1,18 +1,24 @@
 """Train, validation and test rows: cut, sampled, and looked at for what scoring needs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from distill.core.arrays import Array
+from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.rows import Rows
+from distill.params.datasets import DatasetSettings
 from distill.preparation.keys import group_numbers
+from distill.preparation.labels import quoted
 from distill.preparation.stratification import assign_by_labels, sample_by_labels, sample_groups
 
 SPLITS = ("train", "validation", "test")
+
+DEVELOPMENT = ("dev", "val", "valid", "eval", "development", "evaluation")
+"""What validation rows are called elsewhere."""
 
 DEFAULT_FRACTION = 0.1
 
@@ -24,6 +30,24 @@ def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
     """Refuse a split that the source does not have."""
     if name not in tables:
         raise UserError(f"splits.{split}: the source has no '{name}'; it has {', '.join(tables)}")
+
+
+def meant_for_validation(splits: Iterable[str]) -> str | None:
+    """The split of a source that is called as validation rows often are."""
+    return next((name for name in splits if name.lower() in DEVELOPMENT), None)
+
+
+def tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: str) -> None:
+    """Say which splits of the source are neither a split of the data set nor transferred."""
+    read = {name or split for split, name in settings.splits.model_dump().items()}
+    read |= {named.partition("/")[2] or "train" for named in settings.transfer if named.partition("/")[0] == settings.source}
+    if unread := [name for name in tables if name not in read]:
+        meant = meant_for_validation(unread) or unread[0]
+        part = meant if meant in SPLITS else "validation"
+        print_result(
+            f"{where}: no split has the rows of {', '.join(unread)}; `splits: {{{part}: {quoted(meant)}}}` makes those of "
+            f"{meant} {part} rows; files that are called train-0 and train-1 are one split"
+        )
 
 
 def cut_splits(

@@ -26,6 +26,7 @@ TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 """Usual names, the likeliest first."""
 
+USUAL = {*TEXTS, *LABELS, *TOKENS, *TAGS, *(name for pair in (*PAIRS, *DIALOGUES) for name in pair)}
 OF_PAIRS = {name for pair in PAIRS for name in pair}
 SCORES = ("score", "similarity")
 """Of pairs, what is a number to be predicted, whole or not."""
@@ -103,14 +104,23 @@ def _refuse_conversations(rows: _Table) -> None:
 
 
 def require_names(table: pa.Table, columns: Columns) -> None:
-    """Refuse columns whose names are values of theirs: the first line is a row, which would be lost."""
-    for name in (*columns.parts.values(), *columns.marks):
+    """Refuse columns whose names are values of theirs: the first line is a row, which would be lost. So with a row of names."""
+    read = (*columns.parts.values(), *columns.marks)
+    first = [str(value).strip() for row in table.slice(0, 1).to_pylist() for value in row.values()]
+    if len(first) > 1 and _usual(first):
+        raise UserError(f"the first row, {', '.join(first)}, looks like the names of columns: remove `names`, or that row")
+    for name in read if not _usual(read) else ():
         if name in table[name].to_pylist():
             names = ",".join(f"name{place}" for place in range(1, table.num_columns + 1))
             raise UserError(
                 f"'{name:.60}' is the name of a column, and a value of it: the first line looks like a row; name the columns: "
                 f"--source names={names} (such as text and label); if that is its name, rename the column"
             )
+
+
+def _usual(names: Sequence[str]) -> bool:
+    """Whether all are names that columns have, rather than values."""
+    return all(name.lower() in USUAL for name in names)
 
 
 def require_classes(table: pa.Table, columns: Columns) -> None:

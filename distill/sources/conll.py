@@ -1,7 +1,9 @@
 """CoNLL files: a token a line, its tag in the last column, a blank line between sentences."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,47 +20,114 @@ LONGEST = 5000
 """The most tokens of a sentence: more are a file without blank lines."""
 
 
+NUMBER = re.compile(r"(\d+)([-.]\d+)?")
+"""What a first column has that numbers the words; in CoNLL-U `1-2` is a word before it is parted, `1.1` one that was left out."""
+BIO = re.compile(r"O|[BIESLUM]-.+")
+SAMPLE, CONLL_U = 2000, 10
+"""Lines that the columns are told from; how many columns CoNLL-U has."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is read of a line."""
+
+    word: int = 0
+    tag: int = -1
+    numbered: bool = False
+    """Whether the first column numbers the words of a sentence."""
+
+
 def read_conll(file: Path, options: ReadOptions) -> Stream:
-    """Sentences as lists of tokens and tags; a single column has no tags, those between first and last are not read."""
+    """Sentences as lists of tokens and tags; a single column has no tags, those between first and last are not read.
+
+    Where the first column numbers the words, the second has them.
+    """
     encoding = detect_encoding(file, options.encoding)
+    layout = _layout(file, encoding)
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        rows = ((64 * len(tokens), (tokens, tags)) for tokens, tags in _sentences(file, encoding))
+        rows = ((64 * len(tokens), (tokens, tags)) for tokens, tags in _sentences(file, encoding, layout))
         return batched(rows, SCHEMA, names)
 
     return Stream(SCHEMA, read)
 
 
-def _sentences(file: Path, encoding: str) -> Iterator[tuple[list[str], list[str] | None]]:
+def _layout(file: Path, encoding: str) -> Layout:
+    """Told from the first lines, and said where it is not the usual one."""
+    with open_text(file, encoding) as lines:
+        rows = [fields for line in itertools.islice(lines, SAMPLE) if (fields := _fields(line)) and line[0] != "#"]
+    rows = [row for row in rows if row[0] != "-DOCSTART-"]
+    firsts = [NUMBER.fullmatch(row[0]) for row in rows]
+    numbers = [int(first[1]) for first in firsts if first and not first[2]]
+    width, pairs = len(rows[0]) if rows else 0, list(itertools.pairwise(numbers))
+    counting = any(later == before + 1 for before, later in pairs)
+    amiss = firsts.count(None) + sum(later not in (before + 1, numbers[0]) for before, later in pairs)
+    if width < 2 or not counting or 2 * amiss >= len(rows):
+        if width > 1 and len(rows) > 1 and all(firsts):
+            print_result(f"{file}: its first column, which is read as the words, has numbers alone; if they are none, remove it")
+        return Layout()
+    inner = width == 4 and all(BIO.fullmatch(field) for row in rows for field in row[2:4])
+    layout = Layout(1, 3 if width == CONLL_U else 2 if inner else width - 1, numbered=True)
+    tags = f", column {layout.tag + 1} as their tags" if width > 2 else ""
+    print_result(f"{file}: its first column numbers the words: column 2 is read as the words{tags}, and no other")
+    return layout
+
+
+def _sentences(file: Path, encoding: str, layout: Layout) -> Iterator[tuple[list[str], list[str] | None]]:
     tokens: list[str] = []
     tags: list[str] = []
-    width = comments = 0
+    width = comments = passed = last = 0
     with open_text(file, encoding) as lines:
         for number, line in enumerate(lines, 1):
             fields = _fields(line)
             if not fields or fields[0] == "-DOCSTART-":
                 if tokens:
-                    yield tokens, tags if width > 1 else None
+                    yield tokens, tags if width > layout.word + 1 else None
                 tokens, tags = [], []
-            elif not tokens and COMMENT.match(line):
+            elif not tokens and (line[0] == "#" if layout.numbered else COMMENT.match(line)):
                 comments += 1
             else:
                 width = width or len(fields)
-                if len(fields) != width or not all(fields):
-                    raise UserError(
-                        f"{file}: line {number}: has {len(fields)} columns, those before have {width}: {line.strip()!r:.60}; "
-                        "expected a token, its tag in the last column, tabs or blanks between, a blank line between sentences"
-                    )
-                tokens.append(fields[0])
-                tags.append(fields[-1])
+                _require_token(fields, width, f"{file}: line {number}", line)
+                if layout.numbered and _is_no_word(fields[0], last if tokens else None, f"{file}: line {number}"):
+                    passed += 1
+                    continue
+                last = int(fields[0]) if layout.numbered else 0
+                tokens.append(fields[layout.word])
+                tags.append(fields[layout.tag])
                 if len(tokens) > LONGEST:
                     raise UserError(
                         f"{file}: line {number}: {LONGEST} tokens and no blank line before it; expected one between sentences"
                     )
     if tokens:
-        yield tokens, tags if width > 1 else None
+        yield tokens, tags if width > layout.word + 1 else None
     if comments:
         print_result(f"{file}: {comments} comments before sentences are no tokens")
+    if passed:
+        print_result(f"{file}: {passed} lines numbered as 1-2 or 1.1 are no tokens: words that are parted below, or left out")
+
+
+def _require_token(fields: list[str], width: int, where: str, line: str) -> None:
+    """Refuse a line with more or fewer columns than those before, or with an empty one."""
+    if len(fields) != width or not all(fields):
+        raise UserError(
+            f"{where}: has {len(fields)} columns, those before have {width}: {line.strip()!r:.60}; "
+            "expected a token, its tag in the last column, tabs or blanks between, a blank line between sentences"
+        )
+
+
+def _is_no_word(first: str, last: int | None, where: str) -> bool:
+    """Whether a numbered line is a word before it is parted, or one that was left out; refuses a number that is not the next."""
+    found = NUMBER.fullmatch(first)
+    if found and found[2]:
+        return True
+    if not found or (last is not None and int(found[1]) != last + 1):
+        expected = "a number" if last is None else str(last + 1)
+        raise UserError(
+            f"{where}: begins with {first!r:.20}, expected {expected}, for the first column numbers the words; mend it, put "
+            "a blank line between sentences, or remove that column from all lines"
+        )
+    return False
 
 
 def _fields(line: str) -> list[str]:

@@ -90,10 +90,10 @@ def _dialect(file: Path, options: ReadOptions, default: str) -> tuple[Dialect, l
         dialect = replace(dialect, skip_blank=True)
         first_row = _first_row(file, dialect)
     if options.names is None:
-        names = _names(file, first_row, dialect.skip_blank)
+        names = column_names(file, first_row, skipped=dialect.skip_blank)
         _tell_row(file, names, [row for _, row in itertools.islice(_records(file, dialect), 100) if row][1:])
         return dialect, names
-    return dialect, require_width(file, options.names, len(first_row))
+    return dialect, require_names(file, options.names, first_row)
 
 
 def _tell_row(file: Path, names: Sequence[str], rows: Sequence[list[str]]) -> None:
@@ -106,10 +106,20 @@ def _tell_row(file: Path, names: Sequence[str], rows: Sequence[list[str]]) -> No
         )
 
 
-def require_width(file: Path, names: Sequence[str], width: int) -> list[str]:
-    """The names that a source gives to columns, if they are as many."""
-    if len(names) != width:
-        raise UserError(f"{file}: `names` has {len(names)} ({', '.join(names)}), its first row has {width} fields; name each")
+def require_names(file: Path, names: Sequence[str], first: Sequence[str]) -> list[str]:
+    """The names that a source gives to columns, if they are as many as its first row has fields, and that is a row."""
+    if len(names) != len(first):
+        raise UserError(
+            f"{file}: `names` has {len(names)} ({', '.join(names)}), its first row has {len(first)} fields; name each"
+        )
+    there, given = ([name.strip(BLANKS).casefold() for name in each] for each in (first, names))
+    if sorted(there) == sorted(given):
+        raise UserError(f"{file}: its first line names the columns already, {', '.join(first)}; remove `names`")
+    if (found := set(there) & set(given)) and len(given) > 1:
+        print_result(
+            f"{file}: its first line is read as a row, though {min(found)!r:.60} is one of `names` too; if it names the columns, "
+            "remove that line, or `names`"
+        )
     return list(names)
 
 
@@ -117,15 +127,18 @@ def _first_row(file: Path, dialect: Dialect) -> list[str]:
     return next(row for _, row in _records(file, dialect) if row)
 
 
-def _names(file: Path, header: list[str], skipped: bool) -> list[str]:
+def column_names(file: Path, header: Sequence[str], *, skipped: bool = False) -> list[str]:
+    """The names that a first row gives to columns; those without one are numbered. `skipped`: so are blanks before fields."""
     names = [name.strip(BLANKS) for name in header]
-    if names != header or skipped:
+    if names != list(header) or skipped:
         more = ", and those in front of all fields" if skipped else ""
         print_result(f"{file}: blanks around the names of its columns are ignored{more}")
-    for place, name in enumerate(names):
-        if not name:
-            names[place] = f"column {place + 1}"
-            print_result(f"{file}: its column {place + 1} has no name; it is called '{names[place]}'")
+    nameless = [place for place, name in enumerate(names) if not name]
+    for place in nameless:
+        names[place] = f"column {place + 1}"
+    if nameless:
+        more = f", and {len(nameless) - 1} more likewise" if len(nameless) > 1 else ""
+        print_result(f"{file}: its column {nameless[0] + 1} has no name; it is called '{names[nameless[0]]}'{more}")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         places = " and ".join(str(i + 1) for i, name in enumerate(names) if name == twice)

@@ -15,10 +15,12 @@ import pyarrow as pa
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.core.settings import nearest
-from distill.sources.delimited import require_width
+from distill.sources.delimited import column_names, require_names
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK
 
+ESCAPED = re.compile("_x(?!0000|[dD][89a-fA-F])([0-9a-fA-F]{4})_")
+"""How the format writes a character that its XML has not, such as a carriage return: _x000D_; never NUL or half a character."""
 MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?ref="([^"]+)"')
 
 
@@ -30,13 +32,8 @@ def read_excel(file: Path, options: ReadOptions) -> Stream:
         chosen = values.title
     if not any(header):
         raise UserError(f"{file}: its sheet has no row; expected a row of column names, then rows")
-    if options.names is None:
-        names = [(name or "").strip() or f"column {place}" for place, name in enumerate(header, 1)]
-    else:
-        names = require_width(file, options.names, len(header))
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{file}: two columns are named {twice!r:.60}; rename one")
+    first = [cell or "" for cell in header]
+    names = column_names(file, first) if options.names is None else require_names(file, options.names, first)
     schema = pa.schema([(name, pa.string()) for name in names])
 
     def read(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -121,8 +118,10 @@ def _rows(file: Path, values: Any, formulas: Any) -> Iterator[tuple[int, list[st
 
 def _text(value: Any) -> str | None:
     """A cell as it is written: whole numbers without a point, dates as ISO 8601 has them."""
-    if value is None or isinstance(value, str):
-        return value
+    if isinstance(value, str):
+        return ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
+    if value is None:
+        return None
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, datetime.datetime):

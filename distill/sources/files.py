@@ -42,7 +42,7 @@ FORMATS = {
     "csv": Format((".csv",), _each(partial(read_delimited, default=",")), ("delimiter", "names")),
     "tsv": Format((".tsv", ".tab"), _each(partial(read_delimited, default="\t")), ("delimiter", "names")),
     "json": Format((".json", ".jsonl", ".ndjson"), read_json),
-    "conll": Format((".conll", ".bio", ".iob", ".iob2"), _each(read_conll)),
+    "conll": Format((".conll", ".conllu", ".bio", ".iob", ".iob2"), _each(read_conll)),
     "excel": Format((".xlsx", ".xlsm"), _each(read_excel), ("sheet", "names"), text=False),
     "text": Format((), _each(read_lines)),
     "fasttext": Format((), _each(read_fasttext)),

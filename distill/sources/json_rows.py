@@ -14,10 +14,14 @@ from distill.core.errors import UserError
 from distill.sources.json_types import Kind
 from distill.sources.squad import article_rows
 from distill.sources.streams import ReadOptions, Stream, batched
-from distill.sources.texts import CHUNK, detect_encoding, open_text
+from distill.sources.texts import CHUNK, detect_encoding, inner_name, open_text
 
-WRAPPED = re.compile(r'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*"data"\s*:\s*\[\s*(?=\{)')
+WRAPPED = re.compile(r'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*"data"\s*:\s*(?=\[\s*\{)')
 """The beginning of one object whose `data` are rows, as SQuAD's files have it."""
+
+KEY = re.compile(r'"([^"\\]*)"\s*:')
+LINES = (".jsonl", ".ndjson")
+"""Endings of files that have an object a line, whatever that holds."""
 
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -108,11 +112,12 @@ def _constant(name: str) -> float | None:
 def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
     """The rows of files, in their order, whose columns need not be the same."""
     encodings = {file: detect_encoding(file, options.encoding) for file in files}
+    wrapped = {file: _is_wrapped(file, encoding) for file, encoding in encodings.items()}
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
         for file, encoding in encodings.items():
             with open_text(file, encoding) as text:
-                yield from _rows(Scanner(file, text))
+                yield from _rows(Scanner(file, text), wrapped[file])
 
     kinds: dict[str, Kind] = {}
     for _, row in rows():
@@ -137,9 +142,28 @@ def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
     return Stream(schema, read, left_out)
 
 
-def _rows(scanner: Scanner) -> Iterator[tuple[int, dict[str, Any]]]:
+def _is_wrapped(file: Path, encoding: str) -> bool:
+    """Whether a file is one object whose `data` are its rows, and not rows of which the first has a column `data`."""
+    with open_text(file, encoding) as text:
+        scanner = Scanner(file, text)
+        if inner_name(file).lower().endswith(LINES) or not scanner.peek() or not WRAPPED.match(scanner.buffer):
+            return False
+        beside: list[str] = []
+        for _ in _wrapped(scanner, beside):
+            pass
+        if scanner.peek():
+            return False
+    if not {"version"}.issuperset(beside):
+        print_result(
+            f"{file}: its rows are those of 'data'; what stands beside it is not read: {', '.join(beside):.80}; if the file is "
+            "one row, let it end in .jsonl"
+        )
+    return True
+
+
+def _rows(scanner: Scanner, wrapped: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each row with its length in characters."""
-    for size, value in _values(scanner):
+    for size, value in _values(scanner, wrapped):
         if not isinstance(value, dict):
             scanner.fail(f'got {json.dumps(value):.40}, expected an object: {{"text": …}}')
         if isinstance(value.get("paragraphs"), list):
@@ -151,32 +175,43 @@ def _rows(scanner: Scanner) -> Iterator[tuple[int, dict[str, Any]]]:
             yield size, value
 
 
-def _values(scanner: Scanner) -> Iterator[tuple[int, Any]]:
+def _values(scanner: Scanner, wrapped: bool) -> Iterator[tuple[int, Any]]:
     first = scanner.peek()
     if not first:
         raise UserError(f"{scanner.file}: is empty; expected a JSON object a line, or one array of objects")
-    wrapped = None if ".jsonl" in scanner.file.name.lower() else WRAPPED.match(scanner.buffer)
     if wrapped:
-        scanner.place = wrapped.end()
+        yield from _wrapped(scanner, [])
     elif first == "[":
-        scanner.take("[")
+        yield from _items(scanner)
+        if scanner.peek():
+            scanner.fail(f"more follows the array of rows: {scanner.buffer[scanner.place : scanner.place + 20]!r}")
     else:
         while scanner.peek():
             value = scanner.value()
             yield scanner.size, value
-        return
+
+
+def _items(scanner: Scanner) -> Iterator[tuple[int, Any]]:
+    scanner.take("[")
     while scanner.peek() != "]":
         value = scanner.value()
         yield scanner.size, value
         if scanner.peek() != "]":
             scanner.take(",]")
     scanner.take("]")
-    while wrapped and scanner.peek() == ",":
+
+
+def _wrapped(scanner: Scanner, beside: list[str]) -> Iterator[tuple[int, Any]]:
+    """The items of `data`; the other keys are added to `beside`."""
+    found = WRAPPED.match(scanner.buffer)
+    if found is None:
+        return
+    beside += KEY.findall(found.group())[:-1]
+    scanner.place = found.end()
+    yield from _items(scanner)
+    while scanner.peek() == ",":
         scanner.take(",")
-        scanner.value()
+        beside.append(str(scanner.value()))
         scanner.take(":")
         scanner.value()
-    if wrapped:
-        scanner.take("}")
-    if scanner.peek():
-        scanner.fail(f"more follows the array of rows: {scanner.buffer[scanner.place : scanner.place + 20]!r}")
+    scanner.take("}")

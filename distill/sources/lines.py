@@ -1,4 +1,4 @@
-"""Text files with a row a line: texts alone, and fastText's, which begin with their labels."""
+"""Text files with a row a line: texts alone, and fastText's, which have their labels among the words."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,9 @@ from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import detect_encoding, open_text
 
 MARK = "__label__"
-LABEL = re.compile(rf"[ \t\v\f]*{MARK}([^ \t\v\f]*)[ \t\v\f]*")
+BLANKS = " \t\v\f"
 """As fastText parts words: other blanks of Unicode are parts of them."""
+LABEL = re.compile(rf"[{BLANKS}]*(?<![^{BLANKS}]){MARK}([^{BLANKS}]*)")
 
 
 def read_lines(file: Path, options: ReadOptions) -> Stream:
@@ -39,10 +40,10 @@ def read_fasttext(file: Path, options: ReadOptions) -> Stream:
             labels, text = _parted(line)
             unmarked = unmarked and not labels
             if not text.strip():
-                raise UserError(f"{file}: line {number}: has no text behind its labels; mend or remove it")
+                raise UserError(f"{file}: line {number}: has no text beside its labels; mend or remove it")
             yield len(line), (text, labels if several else labels[0])
         if unmarked:
-            raise UserError(f"{file}: no line begins with {MARK}; `format: text` reads lines without labels")
+            raise UserError(f"{file}: no word begins with {MARK}; `format: text` reads lines without labels")
 
     def read(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
         return batched(rows(), schema, wanted)
@@ -51,12 +52,9 @@ def read_fasttext(file: Path, options: ReadOptions) -> Stream:
 
 
 def _parted(line: str) -> tuple[list[str], str]:
-    """The labels that a line begins with, and the text behind them."""
-    labels, place = list[str](), 0
-    while found := LABEL.match(line, place):
-        labels.append(found[1])
-        place = found.end()
-    return labels, line[place:]
+    """The labels, wherever they stand, and the text without them."""
+    labels = LABEL.findall(line) if MARK in line else []
+    return labels, LABEL.sub("", line).lstrip(BLANKS) if labels else line
 
 
 def _lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:

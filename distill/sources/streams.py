@@ -20,6 +20,9 @@ LEFT_OUT = b"distill.left_out"
 COLUMNS = b"distill.columns"
 """Keys of a schema's metadata: columns that could not be kept, with the reason, and all columns of the file, both as JSON."""
 
+LABELS = b"distill.labels"
+"""The key of a schema's metadata that holds the order of its lists of numbers, as JSON: `publish --as parquet` writes it."""
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -101,6 +104,7 @@ def joined(streams: Sequence[Stream], where: str) -> Stream:
         raise UserError(
             f"{where}: its files have different types of columns: {' '.join(str(error).split())[:200]}; write them with one type"
         ) from None
+    _require_one_numbering(streams, where)
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         kinds = pa.schema([schema.field(name) for name in names])
@@ -109,6 +113,40 @@ def joined(streams: Sequence[Stream], where: str) -> Stream:
                 yield batch.cast(kinds) if names else batch
 
     return Stream(schema, read, {key: why for stream in streams for key, why in stream.left_out.items()})
+
+
+def class_names(table: pa.Table | Stream, label: str) -> tuple[str, ...] | None:
+    """The class names that a hub data set carries in its schema for a column of labels, or of lists of them, if it does."""
+    metadata = (table.schema.metadata or {}).get(b"huggingface")
+    if metadata is None:
+        return None
+    feature = json.loads(metadata).get("info", {}).get("features", {}).get(label, {})
+    while isinstance(feature, list) or (isinstance(feature, dict) and "feature" in feature):
+        feature = feature[0] if isinstance(feature, list) else feature["feature"]
+    return tuple(feature["names"]) if isinstance(feature, dict) and "names" in feature else None
+
+
+def _require_one_numbering(streams: Sequence[Stream], where: str) -> None:
+    """Refuse shards of which a number means one class in the first and another in a later one: one schema stands for all."""
+    for column in streams[0].schema.names:
+        first, *others = [class_names(stream, column) for stream in streams]
+        other = next((names for names in others if names != first), first)
+        if other != first:
+            raise UserError(
+                f"{where}: its files number the classes of '{column}' by different names: {_shown(first)}, and {_shown(other)}; "
+                "write the names in place of the numbers"
+            )
+    first, *others = [json.loads((stream.schema.metadata or {}).get(LABELS, b"null")) for stream in streams]
+    other = next((names for names in others if names != first), first)
+    if other != first:
+        raise UserError(
+            f"{where}: its files have lists in different orders of labels: {_shown(first)}, and {_shown(other)}; rename the "
+            "files, so that each is a split of its own"
+        )
+
+
+def _shown(names: Sequence[str] | None) -> str:
+    return f"{', '.join(names):.80}" if names else "none"
 
 
 def write_splits(splits: Mapping[str, Stream], folder: Path) -> int:

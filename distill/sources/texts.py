@@ -40,6 +40,10 @@ MAGIC = {
 }
 CHUNK = 1 << 20
 
+NUL = "no text has that: remove it from this line and those below (tr -d '\\000' < FILE > NEW)"
+STRAY = 0.02
+"""NULs among this share of the bytes are single ones; of UTF-16 they are more, for its blanks alone."""
+
 CONTROL = re.compile("[\0\x80-\x84\x86-\x9f]")
 """Characters that no text has: latin-1 reads any bytes, and makes these of the quotes and dashes of cp1252."""
 
@@ -140,10 +144,12 @@ def _advice(sample: bytes) -> str:
     """A question, for bytes fit many encodings: how they would read in the likeliest."""
     from charset_normalizer import from_bytes
 
+    if 0 < sample.count(b"\0") < len(sample) * STRAY:
+        return NUL
     names = [match.encoding for match in from_bytes(sample)]
     fitting = [name for name in names if name not in ("ascii", "utf_8") and (b"\0" in sample or not name.startswith("utf"))]
     if not fitting:
-        return "save it as UTF-8, or set the source's `encoding` to the one that it was written in"
+        return NUL if b"\0" in sample else "save it as UTF-8, or set the source's `encoding` to the one that it was written in"
     likely = "cp1252" if "cp1252" in fitting else fitting[0]
     text = sample.decode(likely, errors="replace")
     strange = next((i for i, character in enumerate(text) if not character.isascii()), 0)

@@ -25,10 +25,10 @@ from distill.core.files import atomic_file
 from distill.core.numeric import log_sigmoid, log_softmax
 from distill.core.progress import bar
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.sources.streams import LABELS
 from distill.store.output_names import LOGITS, kind_of
 from distill.store.readers import OutputReader
 from distill.store.target_set import TargetStore
-from distill.targets.given.table import LABELS
 from distill.targets.given.words import word_starts
 
 ROWS = 1024

@@ -143,6 +143,35 @@ def test_a_file_without_column_names_is_refused_and_read_as_the_advice_says() ->
         assert done.returncode == 0, done.stderr
 
 
+def test_a_line_of_names_is_not_taken_for_a_row_nor_a_row_for_it() -> None:
+    Path("rows.csv").write_text("text,label\n" + "".join(f"text,{'ab'[i % 2]}\n" for i in range(40)), encoding="utf-8")
+    teacher = ("--teacher", "origin/checkpoint")
+    message = refusal(invoke(main, "rows.csv", *teacher, "--source", "names=Text,Label"))
+    assert "rows.csv: its first line names the columns already, text, label; remove `names`" in message
+    message = refusal(invoke(main, "rows.csv", *teacher, "--source", "names=name1,name2"))
+    assert "the first row, text, label, looks like the names of columns: remove `names`, or that row" in message
+    done = invoke(main, "rows.csv", *teacher)
+    assert "train: 40 rows" in done.stdout, done.stderr
+
+
+def test_a_split_dev_is_for_validation_and_what_no_split_has_is_said_when_it_is_prepared() -> None:
+    Path("rows").mkdir()
+    for split in ("train", "dev", "train (1)"):
+        lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2]}\n" for i in range(40))
+        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    done = invoke(main, "rows", "--teacher", "origin/checkpoint")
+    assert "validation: the rows of dev\ntest: a tenth of the training rows each" in done.stdout, done.stderr
+    assert load_params(Path("params.yaml")).datasets["rows"].splits.validation == "dev"
+    assert invoke(fetch.main, "rows").returncode == 0
+    done = invoke(prepare.main, "rows")
+    assert "validation: 40 rows" in done.stderr
+    assert 'data/raw/rows: no split has the rows of train (1); `splits: {validation: "train (1)"}` makes' in done.stderr
+    content = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(content.replace("splits: {validation: dev}", "splits: {test: 0.2}"), encoding="utf-8")
+    told = "no split has the rows of dev, train (1); `splits: {validation: dev}` makes those of dev validation rows"
+    assert told in " ".join(invoke(prepare.main, "rows").stderr.split())
+
+
 def test_columns_of_0_and_1_lead_to_prepared_data() -> None:
     lines = "".join(f"w1 w2 {i},{i % 2},{i % 3 // 2}\n" for i in range(40))
     Path("rows.csv").write_text(f"text,odd,third\n{lines}", encoding="utf-8")

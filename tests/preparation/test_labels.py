@@ -15,8 +15,8 @@ from distill.core.errors import UserError
 from distill.core.settings import validate
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
-from distill.preparation.labels import class_names
 from distill.preparation.numbering import number_classes, number_scores, number_tags
+from distill.sources.streams import class_names
 
 NUMBER_OF = {"sequence-classification": number_classes, "token-classification": number_tags, "regression": number_scores}
 

@@ -10,6 +10,7 @@ from distill.core.errors import UserError
 from distill.preparation.columns import map_texts, read_raw
 from tests import tiny
 from tests.sources.reading import read, rows_of, write
+from tests.sources.test_excel import workbook
 
 TSV = "text\tlabel\n"
 SWALLOWING = '"The film is great\tpos\nfoo\tneg\nbar"\tpos\n'
@@ -129,3 +130,24 @@ def test_a_first_line_that_is_a_row_stays_one_when_the_source_names_the_columns(
     assert len(rows_of(twice, names=("label", "text"))) == 3
     with pytest.raises(UserError, match="line 2: has 1 field by commas, the first line has 2"):
         read(write(tmp_path / "b.csv", "a,b\nc\n"), names=("text", "label"))
+
+
+@pytest.mark.parametrize("header", ["text,label", " Text,LABEL ", "label,text"])
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_names_for_a_file_that_has_them_are_refused_and_the_advice_works(tmp_path, ending, header):
+    path = tmp_path / f"a.{ending}"
+    if ending == "csv":
+        write(path, f"{header}\na,pos\n")
+    else:
+        workbook(path, tuple(header.split(",")), ("a", "pos"))
+    with pytest.raises(
+        UserError, match=re.escape(f"its first line names the columns already, {', '.join(header.split(','))}; remove")
+    ):
+        read(path, names=("text", "label"))
+    assert rows_of(path) == [("a", "pos")]
+
+
+def test_names_of_which_the_first_line_has_one_are_said(tmp_path, capsys):
+    assert rows_of(write(tmp_path / "a.csv", "text,label\na,pos\n"), names=("text", "class"))[1:] == [("a", "pos")]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "read as a row, though 'text' is one of `names` too; if it names the columns, remove that line, or `names`" in said

@@ -42,7 +42,7 @@ def test_cells_are_text_as_they_are_written(tmp_path, capsys):
     ("rows", "options", "complaint"),
     [
         ([], {}, "its sheet has no row"),
-        ([("text", "text")], {}, "two columns are named 'text'; rename one"),
+        ([("text", "text")], {}, "columns 1 and 2 are both named 'text'; rename one"),
         ([("text",), ("=1+1",)], {}, "row 2, column 1: the formula '=1+1' has no value in the file; open and save it in Excel"),
         ([("text",), ("#N/A",)], {}, "row 2, column 1: holds the error #N/A; mend it"),
         ([("text",), ("a", "b")], {}, "row 2: has a cell to the right of the last column name; name that column"),
@@ -53,6 +53,14 @@ def test_what_is_no_table_is_refused_with_its_row(tmp_path, rows, options, compl
     path = workbook(tmp_path / "a.xlsx", *rows)
     with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {complaint}')}"):
         read(path, **options)
+
+
+def test_characters_that_xml_has_not_are_read_and_a_column_without_a_name_is_said(tmp_path, capsys):
+    cells = ("a_x000D_\nb", "_x005F_x000D_", "_x0041", "_xD83D_ _x0000_")
+    path = workbook(tmp_path / "a.xlsx", ("te_x0078_t", "label", None, "more"), cells)
+    assert rows_of(path) == [("a\r\nb", "_x000D_", "_x0041", "_xD83D_ _x0000_")]
+    assert list(read(path)["train"]) == ["text", "label", "column 3", "more"]
+    assert "its column 3 has no name; it is called 'column 3'\n" in capsys.readouterr().err
 
 
 def test_merged_cells_are_refused(tmp_path):

@@ -100,7 +100,7 @@ def test_shards_of_json_have_the_types_that_hold_all(tmp_path):
         (["train-0.csv", "train-00.csv"], "'train' is there twice, as"),
         (["train-00000-of-00002.csv"], "number 1 of the 2 files of 'train' is missing"),
         (["train-0-of-2.csv", "train-1-of-3.csv"], "the files of 'train' are of 2 and of 3"),
-        (["train.csv", "test.xls"], "test.xls: is called like a split, and cannot be read; expected .bio, .conll, .csv"),
+        (["train.csv", "test.xls"], "test.xls: is called like a split, and cannot be read; expected .bio, .conll, .conllu, .csv"),
         (["train.csv", "test.csv.zip", "images.zip"], "test.csv.zip: cannot be unpacked"),
     ],
 )

@@ -8,10 +8,9 @@ import pytest
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
 from distill.core.errors import UserError
-from distill.preparation.labels import class_names
 from distill.sources.files import read_local
 from distill.sources.hub import fetch_hub
-from distill.sources.streams import write_splits
+from distill.sources.streams import class_names, write_splits
 
 
 def hub_data(names: list[str]) -> datasets.DatasetDict:

@@ -46,6 +46,32 @@ def test_rows_are_read_with_a_type_that_holds_every_value(tmp_path, content, tab
     assert read(write(tmp_path / "a.json", content))["train"] == table
 
 
+ROW = '{"id": "1", "data": [{"text": "inner"}], "text": "outer"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "said"),
+    [
+        ("a.ndjson", ROW, ["outer"], ""),
+        ("a.jsonl", ROW, ["outer"], ""),
+        ("a.ndjson", f"{ROW}\n" * 40, ["outer"] * 40, ""),
+        ("a.json", f"{ROW}\n" * 40, ["outer"] * 40, ""),
+        ("a.json", f"[{ROW},\n{ROW}]", ["outer"] * 2, ""),
+        (
+            "a.json",
+            ROW,
+            ["inner"],
+            "what stands beside it is not read: id, text; if the file is one row, let it end in .jsonl",
+        ),
+        ("a.json", '{"version": "1", "data": [{"text": "inner"}]}', ["inner"], ""),
+    ],
+)
+def test_a_column_data_is_no_table_within_the_row(tmp_path, capsys, name, content, texts, said):
+    assert read(write(tmp_path / name, content))["train"]["text"] == texts
+    lines = " ".join(capsys.readouterr().err.split())
+    assert said in lines if said else not lines
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

@@ -1,4 +1,4 @@
-"""Text files with a row a line: texts alone, and fastText's lines, which begin with their labels."""
+"""Text files with a row a line: texts alone, and fastText's lines, which have their labels among the words."""
 
 import gzip
 import re
@@ -23,14 +23,15 @@ def test_lines_are_rows_and_blank_ones_are_counted(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "labels"),
     [
-        ("__label__a x y\n  __label__b\tz __label__c\n", ["a", "b"]),
-        ("__label__a __label__b x y\n__label__c z __label__c\n", [["a", "b"], ["c"]]),
-        ("__label__a x y\nz __label__c\n", [["a"], []]),
+        ("__label__a x y\n  __label__b\tz x__label__c\n", ["a", "b"]),
+        ("x __label__a y\nz x__label__c\t__label__b\n", ["a", "b"]),
+        ("__label__a x __label__b y\nz x__label__c __label__c\n", [["a", "b"], ["c"]]),
+        ("__label__a x y\nz x__label__c\n", [["a"], []]),
     ],
 )
-def test_labels_stand_in_front_of_the_text(tmp_path, content, labels):
+def test_labels_are_words_that_stand_anywhere(tmp_path, content, labels):
     assert read(write(tmp_path / "a.txt", content), format="fasttext")["train"] == {
-        "text": ["x y", "z __label__c"],
+        "text": ["x y", "z x__label__c"],
         "label": labels,
     }
 
@@ -38,8 +39,8 @@ def test_labels_stand_in_front_of_the_text(tmp_path, content, labels):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("__label__a x\n\n__label__b \n", "a.txt: line 3: has no text behind its labels; mend or remove it"),
-        ("x\ny\n", "a.txt: no line begins with __label__; `format: text` reads lines without labels"),
+        ("__label__a x\n\n__label__b \n", "a.txt: line 3: has no text beside its labels; mend or remove it"),
+        ("x\ny\n", "a.txt: no word begins with __label__; `format: text` reads lines without labels"),
     ],
 )
 def test_what_is_no_row_is_named(tmp_path, content, complaint):

@@ -2,13 +2,17 @@
 
 import datetime
 import decimal
+import re
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from distill.core.errors import UserError
 from distill.preparation.columns import map_texts, read_raw
+from distill.sources.files import read_local
+from distill.sources.streams import class_names
 from tests import tiny
 from tests.sources.reading import read, write, write_parquet
 
@@ -56,3 +60,28 @@ def test_columns_that_no_task_reads_are_not_decoded(tmp_path):
         read(path)
     settings = tiny.settings()
     assert map_texts(read_raw(tmp_path, settings)["train"], "here", settings).labels.tolist() == ["x"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_shards_that_number_their_classes_differently_are_refused_and_names_are_read_as_the_advice_says(tmp_path, nested):
+    def encoded(names: list[str] | None) -> datasets.Features:
+        kind = datasets.Value("string") if names is None else datasets.ClassLabel(names=names)
+        return datasets.Features({"text": datasets.Value("string"), "label": datasets.List(kind) if nested else kind})
+
+    def write_shard(shard: int, labels: list[str], features: datasets.Features) -> None:
+        rows = {"text": labels, "label": [[label] for label in labels] if nested else labels}
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / f"train-{shard}.parquet")
+
+    write_shard(0, ["a", "b"], encoded(["a", "b"]))
+    write_shard(1, ["b", "c"], encoded(["b", "c"]))
+    told = (
+        "train-0.parquet and 1 more: its files number the classes of 'label' by different names: a, b, and b, c; write the names"
+    )
+    with pytest.raises(UserError, match=re.escape(told)):
+        read(tmp_path)
+    write_shard(1, ["b", "a"], encoded(["a", "b"]))
+    assert class_names(read_local(tmp_path)["train"], "label") == ("a", "b")
+    for shard, labels in enumerate((["a", "b"], ["b", "c"])):
+        write_shard(shard, labels, encoded(None))
+    found = read(tmp_path)["train"]
+    assert found["text"] == [label[0] for label in found["label"]] == ["a", "b", "b", "c"]

@@ -80,10 +80,17 @@ def test_another_encoding_is_asked_for_by_what_it_would_read_and_the_advice_work
             "cp1252",
             "line 2: byte 8 is not utf-8; its first bytes say utf-8-sig: it is damaged",
         ),
-        (b"text\na\n\0\n", "utf-8", "line 3: holds a NUL character"),
+        (
+            b"text\na\n\0\n",
+            "utf-8",
+            "line 3: holds a NUL character when it is read as utf-8; no text has that: remove it from this",
+        ),
+        (b"text\n" + b"a word\n" * 99 + b"a\0\n", "cp1252", "line 101: holds a NUL character when it is read as cp1252; no text"),
     ],
 )
 def test_what_no_given_encoding_reads_is_refused_with_line_and_byte(tmp_path, content, encoding, complaint):
     path = write(tmp_path / "rows.csv", content)
     with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {complaint}')}"):
         read(path, encoding=encoding)
+    if b"\0" in content:
+        assert read(write(path, content.replace(b"\0", b"")), encoding=encoding)["train"]["text"][0].startswith("a")

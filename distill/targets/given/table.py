@@ -15,14 +15,11 @@ from distill.core.progress import bar
 from distill.params.given import GivenSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.columns import column_of, id_text
-from distill.preparation.labels import NUMBER, class_names
+from distill.preparation.labels import NUMBER
 from distill.preparation.numbering import LARGEST
-from distill.sources.streams import Stream
+from distill.sources.streams import LABELS, Stream, class_names
 from distill.targets.given.names import Names
 from distill.targets.given.numbers import of_log_probabilities, of_logits, of_probabilities, of_votes, softened
-
-LABELS = b"distill.labels"
-"""The key of a Parquet schema's metadata that holds the order of its lists, as JSON: `publish --as parquet` writes it."""
 
 SHARES: Mapping[str, Callable[..., Array]] = {
     "probabilities": of_probabilities,

@@ -267,3 +267,18 @@ def test_tables_of_any_format_are_read(texts, tmp_path, ending):
     assert len(found) == len(table)
     for row in rows:
         np.testing.assert_allclose(shares(found[row["id"],].logits)[0], list(row["p"].values()), atol=1e-6)
+
+
+def test_lists_of_shards_in_different_orders_are_refused_and_read_as_the_advice_says(tmp_path: Path) -> None:
+    for number, order in enumerate((LABELS, LABELS[::-1])):
+        rows = {"n": [number], "p": [[P[name] for name in order]]}
+        pq.write_table(
+            pa.table(rows).replace_schema_metadata({"distill.labels": json.dumps(order)}), tmp_path / f"a-{number}.parquet"
+        )
+    with pytest.raises(
+        UserError, match="in different orders of labels: cat, dog, fish, and fish, dog, cat; rename the files, so"
+    ):
+        read_local(tmp_path)
+    (tmp_path / "a-1.parquet").rename(tmp_path / "b.parquet")
+    found = read_answers(read_local(tmp_path), "data/raw/api", entry({"id": "n", "probabilities": "p"}), tiny.TASKS[0], LABELS)
+    assert [shares(answer.logits)[0].tolist() for answer in found.values()] == [pytest.approx(list(P.values()))] * 2
