@@ -20,6 +20,7 @@ from distill.data.rows import Answers, Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
+from distill.preparation.nested import as_text
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
@@ -54,7 +55,8 @@ def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     labels = optional_column(table, where, label, "label")
     for row, value in enumerate(labels):
         if isinstance(value, (list, dict)):
-            raise UserError(f"{where}: row {row}: column '{label}' holds {value!r:.40}, expected one label a row")
+            several = "; lists of labels are of task: multi-label" if isinstance(value, list) else ""
+            raise UserError(f"{where}: row {row}: column '{label}' holds {value!r:.40}, expected one label a row{several}")
     return map_rows(table, where, settings, labels)
 
 
@@ -124,12 +126,15 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
     for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
         if tags is not None and not isinstance(tags, list):
-            raise UserError(f"{where}: row {row}: column '{columns.tags}' holds {tags!r:.40}, expected a list of tags")
+            raise UserError(
+                f"{where}: row {row}: column '{columns.tags}' holds {tags!r:.40}, expected a list of tags{as_text(tags)}"
+            )
         if not words:
             bad.add(row, "no words", f"column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
             continue
         if not isinstance(words, list) or not all(isinstance(word, str) or word is None for word in words):
-            raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
+            expected = f"expected a list of words{as_text(words)}"
+            raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, {expected}")
         if empty := [word for word in words if word is None or not word.strip()]:
             bad.add(row, "empty word", f"column '{columns.tokens}' has the word {empty[0]!r:.40}; mend or drop it, and its tag")
         if tags is not None and len(tags) != len(words):
@@ -236,7 +241,7 @@ def _broken(value: Any, context: str) -> str | None:
     """What is wrong with the answers to a question."""
     parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
     if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
-        return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD"
+        return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD{as_text(value)}"
     for text, start in zip(*parts, strict=True):
         if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
             return f": the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at"

@@ -42,7 +42,11 @@ def test_columns_are_taken_by_the_names_that_are_given_and_without_labels_there_
         ({"text": [3, 4]}, {}, "row 0: column 'text' holds 3, expected text"),
         ({"text": [["a"], ["b"]]}, {}, "row 0: column 'text' holds ['a'], expected text"),
         ({"reply": ["", "b"]}, {"text_pair": "reply"}, "row 0: column 'reply' is empty"),
-        ({"label": [[1, 2], [1]]}, {}, "row 0: column 'label' holds [1, 2], expected one label a row"),
+        (
+            {"label": [[1, 2], [1]]},
+            {},
+            "row 0: column 'label' holds [1, 2], expected one label a row; lists of labels are of task: multi-label",
+        ),
         ({"reply": ["x", "x"]}, {"id": "reply"}, "rows 0 and 1 have the same reply, 'x'; ids must be unique"),
     ],
 )
@@ -95,6 +99,12 @@ def test_words_and_tags_are_lists_of_one_length():
         ([["a"]], [["O", "O"]], "here: row 0: has 1 tokens and 2 tags"),
         ([["a"], []], [["O"], []], "here: row 1: column 'tokens' holds [], expected a list of words"),
         (["a b"], [["O", "O"]], "here: row 0: column 'tokens' holds 'a b', expected a list of words"),
+        (
+            ["['a', 'b']"],
+            [["O"]],
+            "here: row 0: column 'tokens' holds \"['a', 'b']\", expected a list of words; it is the text of",
+        ),
+        ([["a"]], ["['O']"], "here: row 0: column 'tags' holds \"['O']\", expected a list of tags; it is the text of one: CSV"),
         ([["a", " "]], [["O", "O"]], "here: row 0: column 'tokens' has the word ' '"),
         ([["a", None]], [["O", "O"]], "here: row 0: column 'tokens' has the word None"),
         ([["a"]], ["O"], "here: row 0: column 'tags' holds 'O', expected a list of tags"),
@@ -129,6 +139,10 @@ def test_answers_are_as_squad_has_them():
         ({"text": [" "], "answer_start": [3]}, "the answer ' ' at 3, expected text and the character it begins at"),
         ({"text": ["one", "two"], "answer_start": [0]}, "expected {text: [...], answer_start: [...]} of one length"),
         ({"text": None, "answer_start": [0]}, "expected {text: [...], answer_start: [...]} of one length"),
+        (
+            "{'text': ['two'], 'answer_start': [4]}",
+            "as in SQuAD; it is the text of one: CSV holds text alone, no lists: write JSONL",
+        ),
         ("two", "holds 'two', expected {text: [...], answer_start: [...]}"),
     ],
 )
