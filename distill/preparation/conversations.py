@@ -21,7 +21,7 @@ Span = tuple[int, int]
 
 
 def turns_of(value: Any) -> Any:
-    """A conversation by the usual `role` and `content`, where others were, as ShareGPT's `from` and `value`; all else as it is."""
+    """A conversation by the usual `role` and `content` where it has others (ShareGPT's `from` and `value`); all else as it is."""
     return [_turn(turn) for turn in value] if isinstance(value, list) else value
 
 

@@ -29,8 +29,8 @@ def require_one(value: Any, part: str, named: Collection[str]) -> None:
         return
     if isinstance(value, str):
         raise UserError(
-            f"{part} {value!r:.60} looks like a list or record, expected one {part}; {CSV}{MARKS if part == 'label' else ''}; if it "
-            f"is the name of a class: labels: {{{quoted(value.strip())}: NAME}}"
+            f"{part} {value!r:.60} looks like a list or record, expected one {part}; {CSV}{MARKS if part == 'label' else ''}; "
+            f"if it is the name of a class: labels: {{{quoted(value.strip())}: NAME}}"
         )
     kind = "record" if isinstance(value, dict) else "list"
     raise UserError(

@@ -135,8 +135,13 @@ def test_of_a_conversation_what_the_assistant_says_is_learnt_with_the_marks_behi
 
 @pytest.mark.parametrize(
     ("role", "content", "assistant"),
-    [("from", "value", "gpt"), ("from", "value", "chatgpt"), ("role", "content", "gpt"), ("role", "content", "bot")]
-    + [("role", "content", "model"), ("from", "value", "assistant")],
+    [
+        ("from", "value", "gpt"),
+        ("from", "value", "chatgpt"),
+        ("from", "value", "assistant"),
+        ("role", "content", "gpt"),
+        ("role", "content", "model"),
+    ],
 )
 def test_turns_of_sharegpt_and_other_names_are_turns_of_user_and_assistant(role, content, assistant):
     rows = [turns("w0 w1", "w2 w3"), turns("w4", "w5", "w6", "w7")]

@@ -213,8 +213,8 @@ def test_a_test_split_whose_numbers_are_written_in_another_way_is_read_as_the_ad
 @pytest.mark.parametrize(
     "value",
     [
-        "['joy', 'love']", '["joy"]', '{"choices": ["joy", "love"]}', "[(0, 3, 'PER')]", "['a'\n 'b']", "[0 1]", "[]", "{joy,love}",
-        " ['a'] ", "array(['a'], dtype=object)", 'c("a", "b")', ["a"], {"start": 0}, [[0, 3, "PER"]],
+        "['joy', 'love']", '["joy"]', '{"choices": ["joy", "love"]}', "[(0, 3, 'PER')]", "['a'\n 'b']", "[0 1]", "[]",
+        "{joy,love}", " ['a'] ", "array(['a'], dtype=object)", 'c("a", "b")', ["a"], {"start": 0}, [[0, 3, "PER"]],
     ],
 )  # fmt: skip
 def test_lists_and_records_are_no_class_unless_labels_says_so(value):
