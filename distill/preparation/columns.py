@@ -30,7 +30,7 @@ LEAST_WORDS = 4
 
 
 def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
-    """The splits of data/raw/NAME/, each from any file that `fetch` can read; of columns, those that the task reads.
+    """The splits of data/raw/NAME/, each from any file that `fetch` can read; of columns, those that the task reads, in any case.
 
     They are mapped from data/.scratch.
     """
@@ -39,12 +39,12 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
     if not folder.exists():
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
     parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
-    wanted = {name for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
+    wanted = {same_name(name) for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
     made, unpaired = {}, PAIR in TASK_SPECS[settings.task].columns and settings.columns.text_pair is None
     for split, stream in read_local(folder).items():
         if unpaired and split == settings.splits.train and PAIR in stream.schema.names:
             print_result(f"{folder}: its column '{PAIR}' is not read; `columns: {{{PAIR}: {PAIR}}}` makes pairs of its rows")
-        names = [name for name in stream.schema.names if name in wanted]
+        names = [name for name in stream.schema.names if same_name(name) in wanted]
         made[split] = on_disk(stream.described(names), stream.read(names))
     return made
 
@@ -212,11 +212,21 @@ def _why_missing(table: pa.Table, name: str) -> str:
     place = next((place for place in left_out if place.rstrip("[]") == name or place.startswith((f"{name}.", f"{name}["))), None)
     if place is not None:
         return f": it was left out, for '{place}' {left_out[place]}; give it one type"
-    names = _noted(table, COLUMNS, table.column_names)
-    same = next((each for each in names if each.casefold() == name.casefold()), None)
+    names = names_of(table)
+    same = next((each for each in names if same_name(each) == same_name(name)), None)
     hint = f"; did you mean '{same}'?" if same else nearest(name, names)
     row = any(" " in each.strip() or each.replace(".", "").isdigit() for each in names)
     return f"{hint}; if this is a row, put a line of column names above it" if row and "expected" in hint else hint
+
+
+def same_name(name: str) -> str:
+    """What column names share that people read as one."""
+    return name.strip().casefold()
+
+
+def names_of(table: pa.Table) -> list[str]:
+    """All columns of the file that a table is from."""
+    return list(_noted(table, COLUMNS, table.column_names))
 
 
 def _noted(table: pa.Table, key: bytes, default: Any) -> Any:
