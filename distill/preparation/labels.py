@@ -18,6 +18,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNOREC
 WHOLE = re.compile(r"([+-]?\d+)\.0", re.ASCII)
 """How pandas writes integers of a column with gaps."""
 PARTED = re.compile(r"\s*[,;|]\s*")
+SEVERAL = "several labels a row are lists in JSONL, or a column of 0 and 1 each (task: multi-label)"
 SHOWN = 20
 """The most names that an error lists."""
 
@@ -182,9 +183,8 @@ def _likeness(group: Sequence[str]) -> str:
     """Why labels are alike."""
     if len(set(map(_folded, group))) == 1:
         return "differ in case or Unicode form alone"
-    if any(map(PARTED.search, group)):
-        several = "several labels a row are lists in JSONL, or a column of 0 and 1 each (task: multi-label)"
-        return f"hold the same names in another order; {several}"
+    if any(len(_parts(text)) > 1 for text in group):
+        return f"hold the same names in another order; {SEVERAL}"
     return "are one number in two ways of writing, as when files of floats and of integers are put together"
 
 
@@ -203,7 +203,20 @@ def alike(text: str) -> str:
     """What texts share that are read as one: but for case and form, that is the number of 1 and 1.0, and names in any order."""
     folded = _folded(text)
     whole = WHOLE.fullmatch(folded)
-    return whole[1] if whole else ",".join(sorted(PARTED.split(folded)))
+    return whole[1] if whole else ",".join(sorted(_parts(folded)))
+
+
+def joined(texts: Iterable[str]) -> list[str]:
+    """Texts that look like several labels in a cell: of the same names as another one, or of names that are labels alone."""
+    known = {text: sorted(_parts(text)) for text in texts}
+    often = Counter(map(tuple, known.values()))
+    return [text for text, parts in known.items() if len(parts) > 1 and (often[tuple(parts)] > 1 or known.keys() >= {*parts})]
+
+
+def _parts(text: str) -> list[str]:
+    """What commas and the like part, of a text of several names; a comma itself may be a tag."""
+    parts = PARTED.split(text)
+    return parts if all(parts) else [text]
 
 
 def _folded(text: str) -> str:

@@ -23,16 +23,20 @@ def as_text(value: Any) -> str:
     return f"; it is the text of one: {CSV}" if isinstance(value, str) and nested(value) else ""
 
 
+def not_one(value: Any, part: str) -> str | None:
+    """What is wrong with a label that is a list or a record."""
+    if not nested(value):
+        return None
+    if isinstance(value, str):
+        marks = MARKS if part == "label" else ""
+        return f"{part} {value!r:.60} looks like a list or record, expected one {part}; {CSV}{marks}"
+    kind = "record" if isinstance(value, dict) else "list"
+    return f"{part} {value!r:.60} is a {kind}, expected text or a number; spans of characters are not read (docs/tasks.md)"
+
+
 def require_one(value: Any, part: str, named: Collection[str]) -> None:
     """Refuse a label that is several, unless it is a class by `labels`."""
-    if not nested(value) or (isinstance(value, str) and value.strip() in named):
+    if not (why := not_one(value, part)) or (isinstance(value, str) and value.strip() in named):
         return
-    if isinstance(value, str):
-        raise UserError(
-            f"{part} {value!r:.60} looks like a list or record, expected one {part}; {CSV}{MARKS if part == 'label' else ''}; "
-            f"if it is the name of a class: labels: {{{quoted(value.strip())}: NAME}}"
-        )
-    kind = "record" if isinstance(value, dict) else "list"
-    raise UserError(
-        f"{part} {value!r:.60} is a {kind}, expected text or a number; spans of characters are not read (docs/tasks.md)"
-    )
+    advice = f"; if it is the name of a class: labels: {{{quoted(value.strip())}: NAME}}" if isinstance(value, str) else ""
+    raise UserError(f"{why}{advice}")

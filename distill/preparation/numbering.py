@@ -19,7 +19,7 @@ from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import names_entities
 from distill.preparation.bad_rows import BadRows
-from distill.preparation.labels import Classes, Given, Reader, alike, class_names, name_classes, quoted, shown
+from distill.preparation.labels import Classes, Given, Reader, alike, class_names, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
 from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_scheme, rewritten
@@ -257,6 +257,8 @@ def tell_unmet(where: str, settings: DatasetSettings, readers: Iterable[Reader])
 
 def _tell(where: str, classes: Classes) -> None:
     """What was taken for classes and may be meant otherwise."""
+    if several := joined(classes.names):
+        print_result(f"{where}: classes that look like several labels: {shown(several)}; see task: multi-label")
     like_none = [name for name in classes.names if name.lower() in LIKE_NONE]
     if like_none:
         print_result(f"{where}: classes like others: {shown(like_none)}; if they stand for no label, write them in `unlabelled`")
