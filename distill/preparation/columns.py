@@ -199,7 +199,7 @@ def column_of(table: pa.Table, where: str, name: str, part: str) -> Column:
 
 def optional_column(table: pa.Table, where: str, name: str, part: str) -> Column:
     """A column of labels: if its name was not given (it is that of the part), a table may lack it."""
-    if name == part and name not in table.column_names and name not in _noted(table, LEFT_OUT, {}):
+    if name == part and name not in table.column_names and name not in noted(table, LEFT_OUT, {}):
         return Column.nothing(int(table.num_rows))
     return column_of(table, where, name, part)
 
@@ -208,7 +208,7 @@ def _why_missing(table: pa.Table, name: str) -> str:
     """What is known of a column that is not there: why it was left out, or the name that may have been meant."""
     from distill.core.settings import nearest
 
-    left_out = _noted(table, LEFT_OUT, {})
+    left_out = noted(table, LEFT_OUT, {})
     place = next((place for place in left_out if place.rstrip("[]") == name or place.startswith((f"{name}.", f"{name}["))), None)
     if place is not None:
         return f": it was left out, for '{place}' {left_out[place]}; give it one type"
@@ -226,10 +226,10 @@ def same_name(name: str) -> str:
 
 def names_of(table: pa.Table) -> list[str]:
     """All columns of the file that a table is from."""
-    return list(_noted(table, COLUMNS, table.column_names))
+    return list(noted(table, COLUMNS, table.column_names))
 
 
-def _noted(table: pa.Table, key: bytes, default: Any) -> Any:
+def noted(table: pa.Table, key: bytes, default: Any) -> Any:
     """What the metadata of a table says of its file."""
     return json.loads((table.schema.metadata or {}).get(key, json.dumps(default).encode()))
 

@@ -10,9 +10,15 @@ from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
-from distill.preparation.columns import column_of, names_of, same_name
-from distill.profiling.columns import LABELS, TAGS
+from distill.preparation.columns import column_of, names_of, noted, same_name
+from distill.sources.streams import LEFT_OUT
 
+LABELS = (
+    "label", "labels", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y", "score", "rating", "stars",
+    "relevance", "similarity",
+)  # fmt: skip
+TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
+"""Usual names, the likeliest first."""
 USUAL = {"label": LABELS, "tags": TAGS, "answers": ("answers", "answer")}
 NEAR = 0.75
 
@@ -24,7 +30,7 @@ def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: Datase
     if part is None or spec.embeds or columns.labels is not None:
         return
     name = str(getattr(columns, part))
-    lacking = [split for split, table in tables.items() if name not in names_of(table)]
+    lacking = [split for split, table in tables.items() if name not in (*names_of(table), *noted(table, LEFT_OUT, {}))]
     if len(lacking) == len(tables):
         column_of(tables[settings.splits.train], f"{where}: {settings.splits.train}", name, part)
     read = {str(getattr(columns, each)) for each in spec.columns}

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from distill.core.errors import UserError
 from distill.core.settings import nearest
+from distill.preparation.label_columns import LABELS, TAGS
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.nested import nested
 
@@ -18,13 +19,8 @@ PAIRS = (
     ("text", "text_pair"), ("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis"),
     ("text_a", "text_b"), ("text1", "text2"), ("query", "passage"), ("query", "document"), ("question", "sentence"),
 )  # fmt: skip
-LABELS = (
-    "label", "labels", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y", "score", "rating", "stars",
-    "relevance", "similarity",
-)  # fmt: skip
 DIALOGUES = (("prompt", "response"), ("prompt", "completion"), ("instruction", "output"), ("instruction", "response"))
 TOKENS = ("tokens", "words")
-TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 """Usual names, the likeliest first."""
 
 INDEX = re.compile(r"|unnamed: ?\d+|index|idx|id|level_\d+|__index_level_\d+__|column 1")
