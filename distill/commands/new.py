@@ -139,18 +139,15 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
 
 def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) -> "Columns":
     """The task and its columns; what is too doubtful to be written down is refused."""
-    from distill.core.errors import UserError
-    from distill.profiling.columns import read_columns, require_classes, require_names
+    from distill.profiling.columns import read_columns
+    from distill.profiling.refusals import require_classes, require_labels, require_names, require_plain
 
     columns = read_columns(sample, given, task)
     require_names(sample, columns)
+    require_plain(sample, columns)
     if task is None:
         require_classes(sample, columns)
-    if columns.task == "masked-lm" and task is None:
-        raise UserError(
-            "no column has labels; name it with --label, or say --task sentence-embedding for vectors of the texts, or "
-            "--task masked-lm for a model of them"
-        )
+        require_labels(sample, columns)
     return columns
 
 
@@ -255,20 +252,27 @@ def splits_of(found: "Profile") -> dict[str, Any]:
 
 def assumed(found: "Profile") -> list[str]:
     """What was taken for what, for people to contradict."""
+    from distill.preparation.labels import shown
+
     columns, lines = found.columns, []
     roles = ", ".join(f"{part} is column '{column}'" for part, column in columns.parts.items())
     roles += f", labels are the columns {', '.join(columns.marks)} of 0 and 1" if columns.marks else ""
     lines.append(f"task: {columns.task}; {roles}")
     if columns.unread:
-        lines.append(f"not read: {', '.join(columns.unread)}; name what you mean with --text, --text-pair, --label")
+        lines.append(f"not read: {shown(columns.unread)}; name what you mean with --text, --text-pair, --label")
+    if columns.divides is not None:
+        lines.append(
+            f"not read: {columns.divides}, which says what split a row is of; rows are of the split of their file: give each its "
+            "own, such as train.csv, validation.csv and test.csv in one folder"
+        )
     for split, counted in found.splits.items():
         line = f"{split}: {counted.rows:,} rows"
         line += f", {counted.unlabelled:,} without a label" if counted.unlabelled else ""
         line += f", {counted.duplicates:,} repeat an earlier text" if counted.duplicates else ""
         lines.append(line)
     labels = found.splits["train"].labels
-    shown = [f"{label} {count:,}" for label, count in labels.most_common(10)]
-    lines += [f"{len(labels)} labels: {', '.join(shown)}{', …' if len(labels) > 10 else ''}"] if labels else []
+    often = [f"{label} {count:,}" for label, count in labels.most_common(10)]
+    lines += [f"{len(labels)} labels: {', '.join(often)}{', …' if len(labels) > 10 else ''}"] if labels else []
     named = {split: name for split, name in splits_of(found).items() if isinstance(name, str)}
     lines += [f"{split}: the rows of {name}" for split, name in named.items()]
     missing = [split for split in ("validation", "test") if split not in {*found.splits, *named}]

@@ -20,6 +20,7 @@ from distill.data.rows import Answers, Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
+from distill.preparation.nested import as_text
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
@@ -29,7 +30,7 @@ LEAST_WORDS = 4
 
 
 def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
-    """The splits of data/raw/NAME/, each from any file that `fetch` can read; of columns, those that the task reads.
+    """The splits of data/raw/NAME/, each from any file that `fetch` can read; of columns, those that the task reads, in any case.
 
     They are mapped from data/.scratch.
     """
@@ -38,12 +39,12 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
     if not folder.exists():
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
     parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
-    wanted = {name for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
+    wanted = {same_name(name) for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
     made, unpaired = {}, PAIR in TASK_SPECS[settings.task].columns and settings.columns.text_pair is None
     for split, stream in read_local(folder).items():
         if unpaired and split == settings.splits.train and PAIR in stream.schema.names:
             print_result(f"{folder}: its column '{PAIR}' is not read; `columns: {{{PAIR}: {PAIR}}}` makes pairs of its rows")
-        names = [name for name in stream.schema.names if name in wanted]
+        names = [name for name in stream.schema.names if same_name(name) in wanted]
         made[split] = on_disk(stream.described(names), stream.read(names))
     return made
 
@@ -54,7 +55,8 @@ def map_texts(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     labels = optional_column(table, where, label, "label")
     for row, value in enumerate(labels):
         if isinstance(value, (list, dict)):
-            raise UserError(f"{where}: row {row}: column '{label}' holds {value!r:.40}, expected one label a row")
+            several = "; lists of labels are of task: multi-label" if isinstance(value, list) else ""
+            raise UserError(f"{where}: row {row}: column '{label}' holds {value!r:.40}, expected one label a row{several}")
     return map_rows(table, where, settings, labels)
 
 
@@ -124,12 +126,15 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
     for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
         if tags is not None and not isinstance(tags, list):
-            raise UserError(f"{where}: row {row}: column '{columns.tags}' holds {tags!r:.40}, expected a list of tags")
+            raise UserError(
+                f"{where}: row {row}: column '{columns.tags}' holds {tags!r:.40}, expected a list of tags{as_text(tags)}"
+            )
         if not words:
             bad.add(row, "no words", f"column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
             continue
         if not isinstance(words, list) or not all(isinstance(word, str) or word is None for word in words):
-            raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, expected a list of words")
+            expected = f"expected a list of words{as_text(words)}"
+            raise UserError(f"{where}: row {row}: column '{columns.tokens}' holds {words!r:.40}, {expected}")
         if empty := [word for word in words if word is None or not word.strip()]:
             bad.add(row, "empty word", f"column '{columns.tokens}' has the word {empty[0]!r:.40}; mend or drop it, and its tag")
         if tags is not None and len(tags) != len(words):
@@ -199,7 +204,7 @@ def column_of(table: pa.Table, where: str, name: str, part: str) -> Column:
 
 def optional_column(table: pa.Table, where: str, name: str, part: str) -> Column:
     """A column of labels: if its name was not given (it is that of the part), a table may lack it."""
-    if name == part and name not in table.column_names and name not in _noted(table, LEFT_OUT, {}):
+    if name == part and name not in table.column_names and name not in noted(table, LEFT_OUT, {}):
         return Column.nothing(int(table.num_rows))
     return column_of(table, where, name, part)
 
@@ -208,18 +213,28 @@ def _why_missing(table: pa.Table, name: str) -> str:
     """What is known of a column that is not there: why it was left out, or the name that may have been meant."""
     from distill.core.settings import nearest
 
-    left_out = _noted(table, LEFT_OUT, {})
+    left_out = noted(table, LEFT_OUT, {})
     place = next((place for place in left_out if place.rstrip("[]") == name or place.startswith((f"{name}.", f"{name}["))), None)
     if place is not None:
         return f": it was left out, for '{place}' {left_out[place]}; give it one type"
-    names = _noted(table, COLUMNS, table.column_names)
-    same = next((each for each in names if each.casefold() == name.casefold()), None)
+    names = names_of(table)
+    same = next((each for each in names if same_name(each) == same_name(name)), None)
     hint = f"; did you mean '{same}'?" if same else nearest(name, names)
     row = any(" " in each.strip() or each.replace(".", "").isdigit() for each in names)
     return f"{hint}; if this is a row, put a line of column names above it" if row and "expected" in hint else hint
 
 
-def _noted(table: pa.Table, key: bytes, default: Any) -> Any:
+def same_name(name: str) -> str:
+    """What column names share that people read as one."""
+    return name.strip().casefold()
+
+
+def names_of(table: pa.Table) -> list[str]:
+    """All columns of the file that a table is from."""
+    return list(noted(table, COLUMNS, table.column_names))
+
+
+def noted(table: pa.Table, key: bytes, default: Any) -> Any:
     """What the metadata of a table says of its file."""
     return json.loads((table.schema.metadata or {}).get(key, json.dumps(default).encode()))
 
@@ -241,7 +256,7 @@ def _broken(value: Any, context: str) -> str | None:
     """What is wrong with the answers to a question."""
     parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
     if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
-        return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD"
+        return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD{as_text(value)}"
     for text, start in zip(*parts, strict=True):
         if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
             return f": the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at"

@@ -7,10 +7,13 @@ from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.errors import UserError
+from distill.preparation.nested import as_text
 
 USER, ASSISTANT = "user", "assistant"
-ROLES = {"human": USER, "gpt": ASSISTANT}
-"""What ShareGPT's rows call them, whose turns have `from` and `value`."""
+ROLES = {"human": USER, "gpt": ASSISTANT, "chatgpt": ASSISTANT, "bot": ASSISTANT, "model": ASSISTANT}
+"""What others call them: ShareGPT, whose turns have `from` and `value`, Gemini."""
+OTHERS = ("system", "developer", "tool", "function")
+"""Roles whose words are read and not learnt."""
 Turns = Sequence[dict[str, str]]
 """`role` and `content` of each turn, in their order."""
 Span = tuple[int, int]
@@ -18,28 +21,31 @@ Span = tuple[int, int]
 
 
 def turns_of(value: Any) -> Any:
-    """A conversation whose turns have `role` and `content`, where they had ShareGPT's `from` and `value`; all else as it is."""
+    """A conversation by the usual `role` and `content` where it has others (ShareGPT's `from` and `value`); all else as it is."""
     return [_turn(turn) for turn in value] if isinstance(value, list) else value
 
 
 def _turn(turn: Any) -> Any:
-    if not isinstance(turn, dict) or not isinstance(turn.get("from"), str):
+    if not isinstance(turn, dict):
         return turn
-    if turn.get("role") is not None or turn.get("content") is not None:
-        return turn
-    more = {key: part for key, part in turn.items() if key not in ("from", "value")}
-    return {**more, "role": ROLES.get(turn["from"], turn["from"]), "content": turn.get("value")}
+    if isinstance(turn.get("from"), str) and turn.get("role") is None and turn.get("content") is None:
+        more = {key: part for key, part in turn.items() if key not in ("from", "value", "role", "content")}
+        turn = {**more, "role": turn["from"], "content": turn.get("value")}
+    role = turn.get("role")
+    return {**turn, "role": ROLES.get(role, role)} if isinstance(role, str) else turn
 
 
 def problem(value: Any) -> str | None:
     """What is wrong with a conversation, None if nothing is."""
     if not isinstance(value, list) or not value:
-        return f"holds {value!r:.60}, expected a list of {{role: …, content: …}}"
+        return f"holds {value!r:.60}, expected a list of {{role: …, content: …}}{as_text(value)}"
     for turn in value:
         if not isinstance(turn, dict) or not all(isinstance(turn.get(key), str) for key in ("role", "content")):
             return f"has the turn {turn!r:.60}, expected {{role: …, content: …}}, both text"
         if more := sorted(key for key, part in turn.items() if part is not None and key not in ("role", "content")):
             return f"has a turn with '{more[0]}', expected role and content alone"
+        if turn["role"] not in (USER, ASSISTANT, *OTHERS):
+            return f"has a turn of '{turn['role']:.20}', expected {USER}, {ASSISTANT}, {', '.join(OTHERS)}; rename the role"
         if not turn["content"].strip() and turn["role"] != "system":
             return f"has a turn of '{turn['role']:.20}' without words"
     if value[-1]["role"] != ASSISTANT:

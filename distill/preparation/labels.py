@@ -5,13 +5,17 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from distill.core.errors import UserError
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+WHOLE = re.compile(r"([+-]?\d+)\.0", re.ASCII)
+"""How pandas writes integers of a column with gaps."""
+PARTED = re.compile(r"\s*[,;|]\s*")
+SEVERAL = "several labels a row are lists in JSONL, or a column of 0 and 1 each (task: multi-label)"
 SHOWN = 20
 """The most names that an error lists."""
 
@@ -23,6 +27,8 @@ class Reader:
     carried: Sequence[str] | None = None
     """The source's own names: integers are positions among them, and −1 stands for no label."""
     unlabelled: Sequence[str] = ()
+    met: set[str] = field(default_factory=set, compare=False)
+    """Those of `unlabelled` that were read."""
 
     def read(self, value: Any) -> Hashable | None:
         """The text; None for no label; for an integer that is no position among the source's names, itself."""
@@ -33,7 +39,7 @@ class Reader:
         if isinstance(value, bytes):
             value = value.decode(errors="backslashreplace")
         text = str(value).lower() if isinstance(value, bool) else str(value).strip()
-        if not text or text in self.unlabelled:
+        if self._is_none(text):
             return None
         if self.carried is not None and isinstance(value, int) and not isinstance(value, bool):
             if value == -1:
@@ -41,7 +47,22 @@ class Reader:
             if not 0 <= value < len(self.carried):
                 return value
             text = self.carried[value].strip()
-        return None if text in self.unlabelled else text
+        return None if self._is_none(text) else text
+
+    def score(self, value: Any) -> float | None:
+        """The number, NaN where it is none; None for no label, in whichever way that number is written."""
+        text = self.read(value)
+        if text is None:
+            return None
+        number = float(str(text)) if NUMBER.fullmatch(str(text)) else math.nan
+        same = [given for given in self.unlabelled if NUMBER.fullmatch(given) and float(given) == number]
+        self.met.update(same)
+        return None if same else number
+
+    def _is_none(self, text: str) -> bool:
+        if text in self.unlabelled:
+            self.met.add(text)
+        return not text or text in self.unlabelled
 
 
 @dataclass(frozen=True)
@@ -67,7 +88,8 @@ class Classes:
         known = [text for text in self.index if isinstance(text, str) and alike(text) == alike(str(value))]
         hint = ""
         if known:
-            hint = f"; but for case or Unicode form it is {known[0]!r:.60}; name its class: labels: {{{quoted(value)}: NAME}}"
+            way = "but for case or Unicode form" if _folded(known[0]) == _folded(str(value)) else "written in another way"
+            hint = f"; {way} it is {known[0]!r:.60}; name its class: labels: {{{quoted(value)}: NAME}}"
         elif str(value) in ("-1", "-1.0"):
             hint = "; if it stands for no label: unlabelled: -1"
         return f"{value!r:.60} is unknown; expected one of {shown(self.names)} ({origin}){hint}"
@@ -134,13 +156,27 @@ def _require_unlike(named: Mapping[str, str], counts: Counter[Hashable], given: 
     for group in groups.values():
         if len({named[text] for text in group}) > 1 and not told.issuperset(group):
             found = " and ".join(f"{quoted(text)} ({counts[text]} training rows)" for text in group)
-            most = max(group, key=lambda text: (counts[text], text))
+            most = max(group, key=lambda text: (_plain(text), counts[text], -len(text), text))
             pairs = ", ".join(f"{quoted(text)}: {quoted(most)}" for text in group if text != most)
             apart = ", ".join(f"{quoted(text)}: {quoted(text)}" for text in group)
             raise UserError(
-                f"the labels {found} differ in case or Unicode form alone; make them one class with labels: {{{pairs}}}, or keep "
+                f"the labels {found} {_likeness(group)}; make them one class with labels: {{{pairs}}}, or keep "
                 f"them apart with labels: {{{apart}}}"
             )
+
+
+def _likeness(group: Sequence[str]) -> str:
+    """Why labels are alike."""
+    if len(set(map(_folded, group))) == 1:
+        return "differ in case or Unicode form alone"
+    if any(len(_parts(text)) > 1 for text in group):
+        return f"hold the same names in another order; {SEVERAL}"
+    return "are one number in two ways of writing, as when files of floats and of integers are put together"
+
+
+def _plain(text: str) -> bool:
+    """Whether all of a label can be seen and typed."""
+    return text.isprintable() and unicodedata.is_normalized("NFKC", text)
 
 
 def in_order(texts: Iterable[str]) -> list[str]:
@@ -150,7 +186,27 @@ def in_order(texts: Iterable[str]) -> list[str]:
 
 
 def alike(text: str) -> str:
-    """What texts share that people read as one: case, Unicode form, blanks and what is not printed do not count."""
+    """What texts share that are read as one: but for case and form, that is the number of 1 and 1.0, and names in any order."""
+    folded = _folded(text)
+    whole = WHOLE.fullmatch(folded)
+    return whole[1] if whole else ",".join(sorted(_parts(folded)))
+
+
+def joined(texts: Iterable[str]) -> list[str]:
+    """Texts that look like several labels in a cell: of the same names as another one, or of names that are labels alone."""
+    known = {text: sorted(_parts(text)) for text in texts}
+    often = Counter(map(tuple, known.values()))
+    return [text for text, parts in known.items() if len(parts) > 1 and (often[tuple(parts)] > 1 or known.keys() >= {*parts})]
+
+
+def _parts(text: str) -> list[str]:
+    """What commas and the like part, of a text of several names; a comma itself may be a tag."""
+    parts = PARTED.split(text)
+    return parts if all(parts) else [text]
+
+
+def _folded(text: str) -> str:
+    """Case, Unicode form, blanks and what is not printed do not count."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join("".join(letter for letter in folded if unicodedata.category(letter) != "Cf").split())
 

@@ -14,8 +14,9 @@ from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import column_of, map_rows, optional_column
 from distill.preparation.labels import Reader
+from distill.preparation.nested import as_text
 
-APPLIES = {"0": False, "false": False, "1": True, "true": True}
+APPLIES = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 """What a column of one label may hold, as text in any case."""
 
 
@@ -37,10 +38,13 @@ def _listed(table: pa.Table, where: str, name: str, bad: BadRows) -> Column:
         if labels is not None and not isinstance(labels, list):
             raise UserError(
                 f"{where}: row {row}: column '{name}' holds {labels!r:.60}, expected a list of labels (empty if none applies, "
-                "null for a transfer row); or name a column of 0 and 1 for each label: columns.labels"
+                f"null for a transfer row); or name a column of 0 and 1 for each label: columns.labels{as_text(labels)}"
             )
-        if labels is not None and None in labels:
-            bad.add(row, "unknown label", f"column '{name}' holds {labels!r:.60}, expected a list of labels without null")
+        if labels is not None and any(label is None or (isinstance(label, str) and not label.strip()) for label in labels):
+            details = (
+                f"column '{name}' holds {labels!r:.60}, expected a list of labels without null or empty ones ([]: none applies)"
+            )
+            bad.add(row, "unknown label", details)
     return lists
 
 

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,8 @@ from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import names_entities
 from distill.preparation.bad_rows import BadRows
-from distill.preparation.labels import NUMBER, Classes, Given, Reader, name_classes, shown
+from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
+from distill.preparation.nested import require_one
 from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_scheme, rewritten
 from distill.sources.streams import class_names
@@ -34,21 +35,22 @@ ORIGIN = {
     "label": "the training rows' labels, or the data set's `labels`",
     "tags": "the training rows' tags, or the data set's `labels`",
 }
-LIKE_NONE = ("none", "nan", "na", "n/a", "null")
+LIKE_NONE = (
+    "none", "nan", "na", "n/a", "null", "nil", "nat", "\\n", "<na>", "<null>", "(null)", "#n/a", "#na", "undefined",
+)  # fmt: skip
+"""What Python, pandas, R, MySQL, Postgres and Excel write where there is no value."""
 LARGEST = float(np.finfo(np.float32).max)
 
 
 def number_classes(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
     """A class a row: labels become (rows,) int64, UNLABELLED for transfer rows."""
     readers = _readers(rows, tables, settings, "label")
-    texts = {split: _texts(reader, lambda label: (label,)) for split, reader in readers.items()}
+    texts = {split: _texts(reader, lambda label: (label,), "label", settings) for split, reader in readers.items()}
     counts = _counted(rows, texts, where)
+    _look_at_unlabelled(where, settings, readers, counts)
     train, given = settings.splits.train, Given(settings.renames, settings.order)
     classes = name_classes(counts[train], _known(counts), readers[train].carried, given, "label")
-    _tell_places(where, classes)
-    like_none = [name for name in classes.names if name.lower() in LIKE_NONE]
-    if like_none:
-        print_result(f"{where}: classes like others: {shown(like_none)}; if they stand for no label, write them in `unlabelled`")
+    _tell(where, classes)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
         labels = np.full(len(part), UNLABELLED, np.int64)
@@ -66,8 +68,9 @@ def number_classes(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where:
 def number_tags(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
     """A tag a word: labels become lists of numbers, None for a row without any tag; they are made when they are read."""
     readers = _readers(rows, tables, settings, "tags")
-    texts = {split: _texts(reader, lambda tags: tags or ()) for split, reader in readers.items()}
+    texts = {split: _texts(reader, lambda tags: tags or (), "tag", settings) for split, reader in readers.items()}
     counts = _counted(rows, texts, where)
+    _look_at_unlabelled(where, settings, readers, counts)
     if rewritten(Given(settings.renames, settings.order)):
         for split, part in rows.items():
             scheme = scheme_of(counts[split], map(texts[split], part.labels))
@@ -105,15 +108,17 @@ def number_label_sets(rows: dict[str, Rows], tables: Mapping[str, pa.Table], whe
     readers = _readers(rows, tables, settings, "label")
     if columns.labels is not None:
         readers = dict.fromkeys(rows, Reader(unlabelled=settings.unlabelled or ()))
-    texts = {split: _texts(reader, lambda labels: labels or ()) for split, reader in readers.items()}
+    texts = {split: _texts(reader, lambda labels: labels or (), "label", settings) for split, reader in readers.items()}
     counts, train = _counted(rows, texts, where), settings.splits.train
+    if columns.labels is None:
+        _look_at_unlabelled(where, settings, readers, counts)
     carried = readers[train].carried if columns.labels is None else columns.labels
     classes = name_classes(counts[train], _known(counts), carried, given, "label")
     if columns.labels is not None and set(classes.names) != {given.renames.get(name, name) for name in columns.labels}:
         raise UserError(
             f"labels: {shown(classes.names)} are not the names of columns.labels; give the same names, or one of both"
         )
-    _tell_places(where, classes)
+    _tell(where, classes)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
         labels = np.zeros((len(part), len(classes.names)), np.int8)
@@ -140,20 +145,20 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
     reader = Reader(None, settings.unlabelled or ())
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
-        hidden = len(part) > 0 and all(reader.read(value) == "-1" for value in part.labels)
+        hidden = len(part) > 0 and all(reader.score(value) == -1 for value in part.labels)
         scores = np.full(len(part), math.nan, np.float32)
         for place, value in enumerate(() if hidden else part.labels):
-            text = reader.read(value)
-            if text is None:
-                continue
-            if not NUMBER.fullmatch(str(text)) or abs(float(str(text))) > LARGEST:
+            score = reader.score(value)
+            if score is not None and not abs(score) <= LARGEST:
                 details = f"label {value!r:.60}, expected a finite number, or null for a transfer row"
                 bad.add(int(part.numbers[place]), "unknown label", details)
-                continue
-            scores[place] = float(str(text))
+            elif score is not None:
+                scores[place] = score
         return scores
 
-    return _numbered(rows, where, settings, numbered), ("score",)
+    made = _numbered(rows, where, settings, numbered)
+    tell_unmet(where, settings, [reader])
+    return made, ("score",)
 
 
 def _tag_classes(
@@ -166,7 +171,7 @@ def _tag_classes(
     names = require_scheme(classes.names, in_order=bool(carried or given.order))
     if not names_entities(names):
         print_result(f"{where}: the tags name no entities, each is a class of words (token_accuracy, macro_f1): {shown(names)}")
-    _tell_places(where, classes)
+    _tell(where, classes)
     return replace(
         classes, names=names, index={text: names.index(classes.names[number]) for text, number in classes.index.items()}
     )
@@ -178,15 +183,18 @@ def _readers(rows: Mapping[str, Rows], tables: Mapping[str, pa.Table], settings:
     return {split: Reader(class_names(tables[split], column), settings.unlabelled or ()) for split in rows}
 
 
-def _texts(reader: Reader, listed: Callable[[Any], Sequence[Any]]) -> Texts:
+def _texts(reader: Reader, listed: Callable[[Any], Sequence[Any]], part: str, settings: DatasetSettings) -> Texts:
     known: dict[str, Hashable | None] = {}
+    named = {*settings.renames, *(settings.order or ()), *reader.unlabelled}
 
     def read(label: Any) -> Hashable | None:
-        if not isinstance(label, str):
-            return reader.read(label)
-        if label not in known:
-            known[label] = reader.read(label)
-        return known[label]
+        if isinstance(label, str) and label in known:
+            return known[label]
+        require_one(label, part, named)
+        text = reader.read(label)
+        if isinstance(label, str):
+            known[label] = text
+        return text
 
     return lambda labels: list(map(read, listed(labels)))
 
@@ -199,8 +207,11 @@ def _counted(rows: Mapping[str, Rows], texts: Mapping[str, Texts], where: str) -
     """How often each text is a label, by split; blanks around labels are told of."""
     counts, padded = {split: Counter[Hashable]() for split in rows}, 0
     for split, part in rows.items():
-        for labels in part.labels:
-            counts[split].update(text for text in texts[split](labels) if text is not None)
+        for number, labels in zip(part.numbers, part.labels, strict=True):
+            try:
+                counts[split].update(text for text in texts[split](labels) if text is not None)
+            except UserError as error:
+                raise UserError(f"{where}: {split}: row {number}: {error}") from None
             several = labels if isinstance(labels, list) else (labels,)
             padded += sum(isinstance(label, str) and label != label.strip() != "" for label in several)
     if padded:
@@ -222,7 +233,36 @@ def _known(counts: Mapping[str, Counter[Hashable]]) -> set[Hashable]:
     return {text for split in counts.values() for text in split}
 
 
-def _tell_places(where: str, classes: Classes) -> None:
+def _look_at_unlabelled(
+    where: str, settings: DatasetSettings, readers: Mapping[str, Reader], counts: Mapping[str, Counter[Hashable]]
+) -> None:
+    """Refuse labels that are those of `unlabelled` but for the way that they are written; say which of these no row has."""
+    given, rows = settings.unlabelled or (), sum(counts.values(), Counter[Hashable]())
+    meant = {alike(text): text for text in given}
+    for text in map(str, rows if meant else ()):
+        if alike(text) in meant and text not in {*settings.renames, *(settings.order or ())}:
+            raise UserError(
+                f"{where}: the label {quoted(text)} ({rows[text]} of all rows) is {quoted(meant[alike(text)])} of `unlabelled`, "
+                f"written in another way; if it is no label, unlabelled: [{', '.join(map(quoted, [*given, text]))}]; if it is a "
+                f"class, labels: {{{quoted(text)}: {quoted(text)}}}"
+            )
+    tell_unmet(where, settings, readers.values())
+
+
+def tell_unmet(where: str, settings: DatasetSettings, readers: Iterable[Reader]) -> None:
+    """Say which values of `unlabelled` no row has."""
+    unmet = [text for text in settings.unlabelled or () if not any(text in reader.met for reader in readers)]
+    if unmet:
+        print_result(f"{where}: unlabelled: no row has {', '.join(map(quoted, unmet))}")
+
+
+def _tell(where: str, classes: Classes) -> None:
+    """What was taken for classes and may be meant otherwise."""
+    if several := joined(classes.names):
+        print_result(f"{where}: classes that look like several labels: {shown(several)}; see task: multi-label")
+    like_none = [name for name in classes.names if name.lower() in LIKE_NONE]
+    if like_none:
+        print_result(f"{where}: classes like others: {shown(like_none)}; if they stand for no label, write them in `unlabelled`")
     if classes.by_place:
         pairs = ", ".join(f"{text} is {classes.names[number]}" for text, number in classes.index.items())
         print_result(f"{where}: the names in `labels` are those of the sorted numbers: {pairs}")

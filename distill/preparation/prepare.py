@@ -23,6 +23,7 @@ from distill.preparation.columns import map_ids
 from distill.preparation.duplicates import across_splits
 from distill.preparation.encoding import Encoder
 from distill.preparation.keys import stand_in, with_keys
+from distill.preparation.label_columns import look_at_columns
 from distill.preparation.labels import shown
 from distill.preparation.normalization import normalized
 from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split, tell_unread
@@ -45,8 +46,9 @@ def make_rows(
     """
     preparer, splits, seed = PREPARERS[settings.task], settings.splits.model_dump(), settings.seed
     require_split(tables, "train", settings.splits.train)
-    wanted = {*splits.values(), *SPLITS}
-    read = {split: preparer.read(table, f"{where}: {split}", settings) for split, table in tables.items() if split in wanted}
+    tables = {split: table for split, table in tables.items() if split in {*splits.values(), *SPLITS}}
+    look_at_columns(tables, where, settings)
+    read = {split: preparer.read(table, f"{where}: {split}", settings) for split, table in tables.items()}
     rows, names = preparer.number(read, tables, where, settings)
     embeds = TASK_SPECS[settings.task].embeds
     cut, rare = cut_splits(rows, splits, seed, preparer.grouped, by_labels=not embeds)

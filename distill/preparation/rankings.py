@@ -17,8 +17,8 @@ from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import RELEVANCE
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import column_of, optional_column, own_ids, text_column
-from distill.preparation.labels import NUMBER, Reader
-from distill.preparation.numbering import LARGEST, Named
+from distill.preparation.labels import Reader
+from distill.preparation.numbering import LARGEST, Named, tell_unmet
 
 
 def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -51,14 +51,15 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
 
     So a label is the probability that the teacher learns, and nDCG, whose gains are the labels, is the same as without.
     """
-    numbered, drop = {}, settings.bad_rows == "drop"
+    numbered, drop, reader = {}, settings.bad_rows == "drop", Reader(None, settings.unlabelled or ())
     for split, part in rows.items():
         bad = BadRows(f"{where}: {split}", drop)
-        scores = _scores(part, Reader(None, settings.unlabelled or ()), bad)
+        scores = _scores(part, reader, bad)
         kept = replace(part, labels=scores).without(bad.found)
         bad = BadRows(f"{where}: {split}", drop)
         _look_at_groups(kept, bad)
         numbered[split] = kept.without(bad.found)
+    tell_unmet(where, settings, [reader])
     highest = max((float(np.nanmax(part.labels)) for part in numbered.values() if part.labelled.any()), default=1.0)
     return {
         split: replace(part, labels=np.asarray(part.labels) / np.float32(highest)) for split, part in numbered.items()
@@ -68,14 +69,12 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
 def _scores(part: Rows, reader: Reader, bad: BadRows) -> Array:
     scores = np.full(len(part), math.nan, np.float32)
     for place, value in enumerate(part.labels):
-        text = reader.read(value)
-        if text is None:
-            continue
-        if not NUMBER.fullmatch(str(text)) or not 0 <= float(str(text)) <= LARGEST:
+        score = reader.score(value)
+        if score is not None and not 0 <= score <= LARGEST:
             details = f"label {value!r:.60}, expected 0 (not relevant) or a higher finite number, or null for a transfer row"
             bad.add(int(part.numbers[place]), "unknown label", details)
-            continue
-        scores[place] = float(str(text))
+        elif score is not None:
+            scores[place] = score
     return scores
 
 

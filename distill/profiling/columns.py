@@ -3,37 +3,38 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from distill.core.errors import UserError
 from distill.core.settings import nearest
+from distill.preparation.label_columns import LABELS, TAGS
 from distill.preparation.multi_label import APPLIES
+from distill.preparation.nested import nested
 
 TEXTS = ("text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "title")
 PAIRS = (
     ("text", "text_pair"), ("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis"),
     ("text_a", "text_b"), ("text1", "text2"), ("query", "passage"), ("query", "document"), ("question", "sentence"),
 )  # fmt: skip
-LABELS = (
-    "label", "labels", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y", "score", "rating", "stars",
-    "relevance", "similarity",
-)  # fmt: skip
 DIALOGUES = (("prompt", "response"), ("prompt", "completion"), ("instruction", "output"), ("instruction", "response"))
 TOKENS = ("tokens", "words")
-TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 """Usual names, the likeliest first."""
 
 USUAL = {*TEXTS, *LABELS, *TOKENS, *TAGS, *(name for pair in (*PAIRS, *DIALOGUES) for name in pair)}
+INDEX = re.compile(r"|unnamed: ?\d+|index|idx|id|level_\d+|__index_level_\d+__|column 1")
+"""Names of columns that number rows, in small letters: pandas writes several; a first one without a name is `column 1`."""
+DIVIDES = ("split", "fold")
+PARTS_OF_ALL = {"train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval", "evaluation", "holdout"}
+
 OF_PAIRS = {name for pair in PAIRS for name in pair}
 SCORES = ("score", "similarity")
 """Of pairs, what is a number to be predicted, whole or not."""
 
 OF_TEXTS = {"sequence-classification", "regression", "multi-label", "masked-lm", "sentence-embedding"}
 """Tasks that read the same columns: which of them is meant can be said."""
-WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
 MOST_CLASSES = 200
 CLASS_CHARACTERS = 60
 """A column of more values, or of longer ones, is no column of classes unless its name says so."""
@@ -49,6 +50,8 @@ class Columns:
     """Other columns that could have been read."""
     marks: tuple[str, ...] = ()
     """Multi-label: the columns of 0 and 1, one a label, in place of one of lists."""
+    divides: str | None = None
+    """A column that says which split a row is of, which nothing reads."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,25 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
         if name not in table.column_names:
             raise UserError(f"--{part.replace('_', '-')}: no column '{name}'{nearest(name, table.column_names)}")
     rows = _Table({name: table[name].to_pylist() for name in table.column_names})
-    rows = _Table({name: values for name, values in rows.values.items() if rows.present(name)})
+    divides = next((name for name in rows.values if name not in given.values() and _divides(name, rows.present(name))), None)
+    read = [name for name in rows.values if rows.present(name) and name != divides]
+    rows = _Table({name: rows.values[name] for name in read if name in given.values() or not _counts(rows, name)})
+    return replace(_told(rows, given, task), divides=divides)
+
+
+def _counts(rows: _Table, name: str) -> bool:
+    """Whether a column numbers rows."""
+    return bool(INDEX.fullmatch(name.lower())) and numbers(rows.present(name)) is not None
+
+
+def _divides(name: str, values: list[Any]) -> bool:
+    """Whether a column says which split each row is of."""
+    if name.lower() in LABELS:
+        return False
+    return name.lower() in DIVIDES or (bool(values) and {str(value).lower() for value in values} <= PARTS_OF_ALL)
+
+
+def _told(rows: _Table, given: Mapping[str, str], task: str | None) -> Columns:
     for each in (_questions, _words, _texts):
         found = each(rows, given)
         if found is not None and (task == "ranking" or (task is None and _ranks(rows, found))) and "text_pair" in found.parts:
@@ -103,41 +124,6 @@ def _refuse_conversations(rows: _Table) -> None:
         )
 
 
-def require_names(table: pa.Table, columns: Columns) -> None:
-    """Refuse columns whose names are values of theirs: the first line is a row, which would be lost. So with a row of names."""
-    read = (*columns.parts.values(), *columns.marks)
-    first = [str(value).strip() for row in table.slice(0, 1).to_pylist() for value in row.values()]
-    if len(first) > 1 and _usual(first):
-        raise UserError(f"the first row, {', '.join(first)}, looks like the names of columns: remove `names`, or that row")
-    for name in read if not _usual(read) else ():
-        if name in table[name].to_pylist():
-            names = ",".join(f"name{place}" for place in range(1, table.num_columns + 1))
-            raise UserError(
-                f"'{name:.60}' is the name of a column, and a value of it: the first line looks like a row; name the columns: "
-                f"--source names={names} (such as text and label); if that is its name, rename the column"
-            )
-
-
-def _usual(names: Sequence[str]) -> bool:
-    """Whether all are names that columns have, rather than values."""
-    return all(name.lower() in USUAL for name in names)
-
-
-def require_classes(table: pa.Table, columns: Columns) -> None:
-    """Refuse a column that was taken for classes if its values hardly recur, or are numbers that nothing reads as such."""
-    if columns.task != "sequence-classification":
-        return
-    label = columns.parts["label"]
-    values = [str(value) for value in table[label].to_pylist() if value is not None and value != ""]
-    advice = "name the column with --label, or say --task sequence-classification if these are classes"
-    if all(WRITTEN_NUMBER.fullmatch(value) for value in values) and _numbers(values) is None:
-        raise UserError(f"column '{label}' holds numbers such as {values[0]!r}; write them as 0.5 for regression; {advice}")
-    if len(values) >= 10 and len(set(values)) > len(values) / 2:
-        raise UserError(
-            f"column '{label}' has {len(set(values))} values in {len(values)} rows, which are hardly classes; {advice}"
-        )
-
-
 def _suffice(found: Columns, task: str | None) -> bool:
     return task in ("masked-lm", "sentence-embedding") or "label" in found.parts
 
@@ -147,7 +133,7 @@ def _ranks(rows: _Table, found: Columns) -> bool:
     if not {"text_pair", "label"} <= found.parts.keys() or found.parts["text"].lower() != "query":
         return False
     queries = rows.values[found.parts["text"]]
-    return len(queries) >= 2 * len(set(queries)) and _numbers(rows.present(found.parts["label"])) is not None
+    return len(queries) >= 2 * len(set(queries)) and numbers(rows.present(found.parts["label"])) is not None
 
 
 def _of_task(found: Columns, task: str) -> dict[str, str]:
@@ -177,13 +163,13 @@ def _words(rows: _Table, given: Mapping[str, str]) -> Columns | None:
         if name != tokens and _are(list, rows, name) and [len(tags) for tags in rows.present(name)] == lengths
     ]
     ranked = sorted(tags, key=lambda name: TAGS.index(name.lower()) if name.lower() in TAGS else len(TAGS))
-    label = _label(rows, {tokens, *tags})
-    unread = (*ranked[1:], *([] if label is None else [label]))
+    unread = (*ranked[1:], *_candidates(rows, {tokens, *tags}))
     return Columns("token-classification", {"tokens": tokens, "tags": ranked[0]}, unread) if tags else None
 
 
 def _texts(rows: _Table, given: Mapping[str, str]) -> Columns | None:
-    label = given.get("label") or _label(rows, set(given.values()))
+    candidates = _candidates(rows, set(given.values()))
+    label = given.get("label") or next(iter(candidates), None)
     pair = next((both for both in PAIRS if all(rows.named((name,), _are_text) not in (None, label) for name in both)), None)
     if "text" not in given and pair is not None:
         parts = {part: str(rows.named((name,))) for part, name in zip(("text", "text_pair"), pair, strict=True)}
@@ -192,18 +178,18 @@ def _texts(rows: _Table, given: Mapping[str, str]) -> Columns | None:
         if text is None:
             return None
         parts = {"text": text, **({"text_pair": given["text_pair"]} if "text_pair" in given else {})}
-    others = (name for name in rows.values if name not in parts.values() and name != label and _are_text(rows.present(name)))
-    unread = tuple(name for name in others if _prose(rows.present(name)))
+    marks, taken = _marks(rows, {*parts.values(), label}), {*parts.values(), label}
+    others = [name for name in rows.values if _are_text(rows.present(name)) and _prose(rows.present(name))]
+    unread = tuple(name for name in dict.fromkeys([*candidates, *(marks if label else ()), *others]) if name not in taken)
     if label is None:
-        marks = _marks(rows, set(parts.values()))
         return Columns("multi-label", parts, unread, marks) if marks else Columns("masked-lm", {"text": parts["text"]}, unread)
     values = rows.present(label)
-    scored = "text_pair" in parts and label.lower() in SCORES and _numbers(values) is not None
+    scored = "text_pair" in parts and label.lower() in SCORES and numbers(values) is not None
     task = "regression" if scored or _are_measured(values) else "sequence-classification"
     return Columns("multi-label" if _lists_of_text(values) else task, {**parts, "label": label}, unread)
 
 
-def _marks(rows: _Table, taken: set[str]) -> tuple[str, ...]:
+def _marks(rows: _Table, taken: set[str | None]) -> tuple[str, ...]:
     """All columns of 0 and 1, if there are several."""
     found = tuple(
         name
@@ -213,20 +199,23 @@ def _marks(rows: _Table, taken: set[str]) -> tuple[str, ...]:
     return found if len(found) > 1 else ()
 
 
-def _label(rows: _Table, taken: set[str]) -> str | None:
-    """A column with a usual name; else the one of fewest values, if they are few and short and recur, and are not marks."""
-    named = rows.named([name for name in LABELS if name not in taken], lambda values: not isinstance(values[0], dict))
-    if named is not None:
-        return named
-    few, marks = {}, _marks(rows, taken)
+def _candidates(rows: _Table, taken: set[str]) -> list[str]:
+    """Columns that may be labels, the likeliest first: of usual names, then of few and short values that recur, and no marks.
+
+    Lists and records in place of labels come last, and alone, to be refused.
+    """
+    found = {name.lower(): name for name in reversed(rows.values) if name not in taken}
+    usual = [found[name] for name in LABELS if name in found]
+    plain = [name for name in usual if _lists_of_text(rows.present(name)) or not any(map(nested, rows.present(name)))]
+    few, marks = {}, _marks(rows, {*taken})
     for name in rows.values:
         values = rows.present(name)
-        if name in taken or name in marks or not isinstance(values[0], (str, int)) or name.lower() in (*TEXTS, *OF_PAIRS):
+        if name in (*taken, *marks, *plain) or not isinstance(values[0], (str, int)) or name.lower() in (*TEXTS, *OF_PAIRS):
             continue
         distinct = set(map(str, values))
         if 2 <= len(distinct) <= min(MOST_CLASSES, len(values) / 3) and max(map(len, distinct)) <= CLASS_CHARACTERS:
             few[name] = len(distinct)
-    return min(few, key=lambda name: few[name]) if few else None
+    return [*plain, *sorted(few, key=lambda name: few[name])] or ([] if marks else usual)
 
 
 def _text(rows: _Table, taken: set[str | None]) -> str | None:
@@ -237,7 +226,7 @@ def _text(rows: _Table, taken: set[str | None]) -> str | None:
     lengths = {
         name: sum(map(len, rows.present(name))) / len(rows.present(name))
         for name in rows.values
-        if name not in taken and _are_text(rows.present(name)) and not _numbers(rows.present(name))
+        if name not in taken and _are_text(rows.present(name)) and not numbers(rows.present(name))
     }
     return max(lengths, key=lambda name: lengths[name]) if lengths else None
 
@@ -259,7 +248,7 @@ def _prose(values: list[Any]) -> bool:
     return sum(" " in value.strip() for value in values) > len(values) / 2
 
 
-def _numbers(values: list[Any]) -> list[float] | None:
+def numbers(values: list[Any]) -> list[float] | None:
     """Values as numbers, if all are some."""
     try:
         found = [math.nan if isinstance(value, (bool, list, dict)) else float(value) for value in values]
@@ -270,11 +259,11 @@ def _numbers(values: list[Any]) -> list[float] | None:
 
 def _are_measured(values: list[Any]) -> bool:
     """Whether labels are numbers to be predicted: broken ones, or more than ten in a wide range that hardly recur."""
-    numbers = _numbers(values)
-    if numbers is None:
+    found = numbers(values)
+    if found is None:
         return False
-    distinct = set(numbers)
-    whole = all(number.is_integer() for number in distinct)
+    distinct = set(found)
+    whole = all(each.is_integer() for each in distinct)
     return len(distinct) > (MOST_CLASSES if whole else 10)
 
 
@@ -282,4 +271,4 @@ def _kind(values: list[Any]) -> str:
     """A column in a few words."""
     if isinstance(values[0], (list, dict)):
         return "lists" if isinstance(values[0], list) else "records"
-    return "numbers" if _numbers(values) else f"{len(set(values))} values such as {values[0]!r:.30}"
+    return "numbers" if numbers(values) else f"{len(set(values))} values such as {values[0]!r:.30}"

@@ -183,6 +183,33 @@ def test_columns_of_0_and_1_lead_to_prepared_data() -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_a_column_of_splits_is_not_read_which_is_said_and_the_advice_works() -> None:
+    lines = [f"w1 w2 {i},{'ab'[i % 2]},{'train' if i < 30 else 'test'}\n" for i in range(40)]
+    Path("rows.csv").write_text("text,label,split\n" + "".join(lines), encoding="utf-8")
+    done = invoke(main, "rows.csv", "--teacher", "origin/checkpoint", "--params", "one.yaml")
+    assert "not read: split, which says what split a row is of" in done.stdout, done.stderr
+    assert "give each its own, such as train.csv, validation.csv and test.csv in one folder" in done.stdout
+    Path("rows").mkdir()
+    for split in ("train", "test"):
+        own = "".join(line for line in lines if split in line)
+        Path(f"rows/{split}.csv").write_text(f"text,label,split\n{own}", encoding="utf-8")
+    done = invoke(main, "rows", "--teacher", "origin/checkpoint")
+    assert "train: 30 rows\ntest: 10 rows" in done.stdout, done.stderr
+
+
+def test_what_looks_like_several_labels_is_classes_where_it_is_said() -> None:
+    Path("rows.csv").write_text(
+        "text,label\n" + "".join(f'w{i} w2,"{"ab"[i % 2]},x"\nw{i},x\n' for i in range(20)) + "w,a\nw,b\n"
+    )
+    assert "which looks like several labels" in refusal(invoke(main, "rows.csv", "--teacher", "origin/checkpoint"))
+    done = invoke(main, "rows.csv", "--teacher", "origin/checkpoint", "--task", "sequence-classification")
+    assert done.returncode == 0, done.stderr
+    assert invoke(fetch.main, "rows").returncode == 0
+    done = invoke(prepare.main, "rows")
+    assert "classes that look like several labels: a,x, b,x" in done.stderr
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(("kind", "line"), [("text", "w1 w2 {i}"), ("fasttext", "__label__{i} w1 w2")])
 def test_a_text_file_is_read_as_the_advice_says(kind: str, line: str) -> None:
     Path("rows.txt").write_text("".join(f"{line.format(i=i % 2)}\n" for i in range(40)), encoding="utf-8")

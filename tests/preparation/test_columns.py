@@ -11,6 +11,7 @@ import pytest
 from distill.core.errors import UserError
 from distill.data.rows import Answers, Rows
 from distill.preparation.columns import map_corpus, map_ids, map_questions, map_texts, map_words, read_raw
+from distill.preparation.prepare import make_rows
 from tests import tiny
 
 CLASSES, SEVERAL, _, TAGS, QUESTIONS, CORPUS, _ = map(tiny.settings, tiny.TASKS)
@@ -42,7 +43,11 @@ def test_columns_are_taken_by_the_names_that_are_given_and_without_labels_there_
         ({"text": [3, 4]}, {}, "row 0: column 'text' holds 3, expected text"),
         ({"text": [["a"], ["b"]]}, {}, "row 0: column 'text' holds ['a'], expected text"),
         ({"reply": ["", "b"]}, {"text_pair": "reply"}, "row 0: column 'reply' is empty"),
-        ({"label": [[1, 2], [1]]}, {}, "row 0: column 'label' holds [1, 2], expected one label a row"),
+        (
+            {"label": [[1, 2], [1]]},
+            {},
+            "row 0: column 'label' holds [1, 2], expected one label a row; lists of labels are of task: multi-label",
+        ),
         ({"reply": ["x", "x"]}, {"id": "reply"}, "rows 0 and 1 have the same reply, 'x'; ids must be unique"),
     ],
 )
@@ -95,6 +100,12 @@ def test_words_and_tags_are_lists_of_one_length():
         ([["a"]], [["O", "O"]], "here: row 0: has 1 tokens and 2 tags"),
         ([["a"], []], [["O"], []], "here: row 1: column 'tokens' holds [], expected a list of words"),
         (["a b"], [["O", "O"]], "here: row 0: column 'tokens' holds 'a b', expected a list of words"),
+        (
+            ["['a', 'b']"],
+            [["O"]],
+            "here: row 0: column 'tokens' holds \"['a', 'b']\", expected a list of words; it is the text of",
+        ),
+        ([["a"]], ["['O']"], "here: row 0: column 'tags' holds \"['O']\", expected a list of tags; it is the text of one: CSV"),
         ([["a", " "]], [["O", "O"]], "here: row 0: column 'tokens' has the word ' '"),
         ([["a", None]], [["O", "O"]], "here: row 0: column 'tokens' has the word None"),
         ([["a"]], ["O"], "here: row 0: column 'tags' holds 'O', expected a list of tags"),
@@ -129,6 +140,10 @@ def test_answers_are_as_squad_has_them():
         ({"text": [" "], "answer_start": [3]}, "the answer ' ' at 3, expected text and the character it begins at"),
         ({"text": ["one", "two"], "answer_start": [0]}, "expected {text: [...], answer_start: [...]} of one length"),
         ({"text": None, "answer_start": [0]}, "expected {text: [...], answer_start: [...]} of one length"),
+        (
+            "{'text': ['two'], 'answer_start': [4]}",
+            "as in SQuAD; it is the text of one: CSV holds text alone, no lists: write JSONL",
+        ),
         ("two", "holds 'two', expected {text: [...], answer_start: [...]}"),
     ],
 )
@@ -136,6 +151,65 @@ def test_answers_outside_their_context_are_refused_with_their_row(answers, compl
     rows = [answers] if isinstance(answers, str) else [{"text": ["one"], "answer_start": [0]}, answers]
     with pytest.raises(UserError, match=f"here: row {len(rows) - 1}: column 'answers'.*{re.escape(complaint)}"):
         map_questions(asked(*rows), "here", QUESTIONS)
+
+
+WITH = pa.table({"text": ["a b", "c d", "e f"], "label": ["x", "y", "x"]})
+
+
+def renamed(name: str) -> pa.Table:
+    return WITH.rename_columns(["text", name])
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "told"),
+    [
+        ("Label", "Label", "here: train: no column 'label' for columns.label; did you mean 'Label'?"),
+        (" label", " label", "here: train: no column 'label' for columns.label; did you mean ' label'?"),
+        ("kategorie", "kategorie", "here: train: no column 'label' for columns.label; expected one of: kategorie, text"),
+        *((name, "label", f"here: train: has no column 'label', as other splits have; did you mean '{name}'? Rename it")
+          for name in ("Label", "label ", "category", "labels", "lable")),
+        ("label", "sentiment", "here: validation: has no column 'label', as other splits have; did you mean 'sentiment'?"),
+    ],
+)  # fmt: skip
+def test_labels_under_another_name_are_refused_and_the_advice_works(train, test, told):
+    tables = {"train": renamed(train), "validation": renamed(test), "test": renamed(test)}
+    with pytest.raises(UserError) as caught:
+        make_rows(tables, "here", tiny.settings())
+    assert str(caught.value).startswith(told)
+    made, _ = make_rows(dict.fromkeys(tables, WITH), "here", tiny.settings())
+    if train == test:
+        made, _ = make_rows(tables, "here", tiny.settings(columns={"label": train}))
+    assert made["train"].labels.tolist() == [0, 1, 0]
+
+
+def test_a_split_without_a_column_of_labels_is_one_of_transfer_rows_which_is_said(capsys):
+    bare = pa.table({"text": ["g", "h"], "source": ["web", "web"]})
+    rows, _ = make_rows({"train": bare, "validation": WITH, "test": WITH}, "here", tiny.settings(labels=("x", "y")))
+    assert rows["train"].labelled.tolist() == [False, False]
+    assert "here: train: has no column 'label', its rows are without labels (not read: source)" in capsys.readouterr().err
+    rows, _ = make_rows({"train": WITH, "validation": WITH, "test": WITH}, "here", tiny.settings(), {"pool": renamed("Label")})
+    assert rows["train"].labelled.tolist() == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("task", ["regression", "multi-label", "ranking", "token-classification", "question-answering"])
+def test_labels_of_every_task_are_looked_for_under_other_names(task):
+    raw = tiny.raw(task, 20, 0)
+    name = next(name for name in ("label", "tags", "answers") if name in raw.column_names)
+    other = raw.rename_columns({name: name.title()})
+    with pytest.raises(UserError, match=f"here: train: has no column '{name}', as other splits.*did you mean '{name.title()}'"):
+        make_rows({"train": other, "validation": raw, "test": raw}, "here", tiny.settings(task))
+
+
+def test_rows_with_two_names_of_one_column_are_refused_by_the_first_without_a_label(tmp_path):
+    lines = [f'{{"text": "t {i}", "{"Label" if i == 2 else "label"}": "{"ab"[i % 2]}"}}\n' for i in range(20)]
+    (tmp_path / "train.jsonl").write_text("".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match="here: train: row 2: has 'Label' and no 'label'; give the rows one name for both"):
+        make_rows(read_raw(tmp_path, CLASSES), "here", CLASSES)
+    (tmp_path / "train.jsonl").write_text("".join(lines).replace("Label", "label"), encoding="utf-8")
+    splits = {"validation": 0.3, "test": 0.3}
+    assert len(make_rows(read_raw(tmp_path, CLASSES), "here", tiny.settings(splits=splits))[1]) == 2
+    both = pa.table({**WITH.to_pydict(), "Label": [1, 2, 3]})
+    assert make_rows(dict.fromkeys(("train", "validation", "test"), both), "here", CLASSES)[1] == ("x", "y")
 
 
 def test_ids_are_those_given_or_row_numbers():

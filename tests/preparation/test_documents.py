@@ -133,10 +133,20 @@ def test_of_a_conversation_what_the_assistant_says_is_learnt_with_the_marks_behi
     assert made.counts["predicted_tokens"] == 5
 
 
-def test_turns_of_sharegpt_are_turns_of_user_and_assistant():
+@pytest.mark.parametrize(
+    ("role", "content", "assistant"),
+    [
+        ("from", "value", "gpt"),
+        ("from", "value", "chatgpt"),
+        ("from", "value", "assistant"),
+        ("role", "content", "gpt"),
+        ("role", "content", "model"),
+    ],
+)
+def test_turns_of_sharegpt_and_other_names_are_turns_of_user_and_assistant(role, content, assistant):
     rows = [turns("w0 w1", "w2 w3"), turns("w4", "w5", "w6", "w7")]
-    named = {"user": "human", "assistant": "gpt"}
-    shared = [[{"from": named[turn["role"]], "value": turn["content"]} for turn in row["messages"]] for row in rows]
+    named = {"user": "human", "assistant": assistant}
+    shared = [[{role: named[turn["role"]], content: turn["content"]} for turn in row["messages"]] for row in rows]
     made = tokenizer(chat_template=TEMPLATE)
     first, other = (encoded(each, made, columns=TURNS) for each in (rows, [{"messages": row} for row in shared]))
     assert [row.tolist() for row in first.columns["input_ids"]] == [row.tolist() for row in other.columns["input_ids"]]
@@ -165,6 +175,14 @@ def test_long_conversations_lose_their_beginning_and_only_then_the_end_of_the_re
 
 
 BROKEN = {
+    "a list as text": (
+        {"messages": '[{"role": "user"}]'},
+        "of {role: …, content: …}; it is the text of one: CSV holds text alone",
+    ),
+    "another role": (
+        {"messages": [{"role": "user", "content": "w0"}, {"role": "Bard", "content": "w1"}, *turns("w2", "w3")["messages"]]},
+        "has a turn of 'Bard', expected user, assistant, system, developer, tool, function; rename the role",
+    ),
     "no list": ({"messages": "hello"}, "holds 'hello', expected a list of"),
     "no content": ({"messages": [{"role": "user"}]}, "has the turn {'role': 'user'"),
     "no words": (turns("w0", " "), "has a turn of 'assistant' without words"),

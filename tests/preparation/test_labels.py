@@ -179,11 +179,81 @@ def test_what_cannot_be_told_apart_or_named_is_refused(values, yaml, carried, to
         ["x", 'q"\U0001f600', 'Q"\U0001f600'],
         ["a", "straße", "STRASSE"],
         ["2", "1", "１"],
+        ["2", "1", "1.0"],
+        ["-1", "1", "-1.0"],
+        ["x", "joy,love", "love, joy"],
+        ["x", "a|b", "b|a"],
     ],
 )
 def test_the_advice_on_labels_that_look_the_same_works(values):
     merge, apart = re.findall(r"labels: \{[^}]*\}", complaint(values))
     assert (len(classes(values, merge)[0]), len(classes(values, apart)[0])) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["1", "1.0", "0", "0.0"], 'labels "0" (1 training rows) and "0.0" (1 training rows) are one number in two ways'),
+        (["x", "joy,love", "love,joy"], "hold the same names in another order; several labels a row are lists in JSONL"),
+        (["x", "a", "a\u200b"], 'labels: {"a\\u200b": a}, or'),
+        (["x", "a", "a\u200b", "a\u200b"], 'labels: {"a\\u200b": a}, or'),
+        (["1.0", "0.0"], """row 0: label '1' is unknown; expected one of 0.0, 1.0.*written in another way it is '1.0'"""),
+    ],
+)
+def test_labels_that_differ_in_writing_alone_are_named_with_what_they_look_like(values, told):
+    found = complaint(values, test=["1"] if values == ["1.0", "0.0"] else ())
+    assert told in found or re.search(told, found)
+
+
+def test_a_test_split_whose_numbers_are_written_in_another_way_is_read_as_the_advice_says():
+    advice = complaint(["1.0", "0.0"], test=["1"]).partition("labels: {")[2].partition(": NAME")[0]
+    assert classes(["1.0", "0.0"], f"labels: {{{advice}: '1.0'}}", test=["1"]) == (("0.0", "1.0"), ["1.0", "0.0", "1.0"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "['joy', 'love']", '["joy"]', '{"choices": ["joy", "love"]}', "[(0, 3, 'PER')]", "['a'\n 'b']", "[0 1]", "[]",
+        "{joy,love}", " ['a'] ", "array(['a'], dtype=object)", 'c("a", "b")', ["a"], {"start": 0}, [[0, 3, "PER"]],
+    ],
+)  # fmt: skip
+def test_lists_and_records_are_no_class_unless_labels_says_so(value):
+    written = isinstance(value, str)
+    found = complaint(["x", value, "y"])
+    assert found.startswith("here: train: row 1: label ")
+    assert ("looks like a list or record, expected one label; CSV holds text alone" if written else "expected text or") in found
+    assert "here: train: row 0: tag" in complaint({"train": [["O", value]]}, "", {}, task="token-classification")
+    if written:
+        advice = re.search(r"labels: (\{.*)NAME\}$", found)[1]
+        assert classes(["x", value, "y"], f"labels: {advice}several}}")[1] == ["x", "several", "y"]
+        assert classes(["x", value, "y"], f"unlabelled: {advice.strip('{: ')}")[1] == ["x", None, "y"]
+
+
+def test_words_in_brackets_are_classes():
+    assert len(classes(["[OTHER]", "(a, b)", "{x}", "f(x)", "[x", "a [b, c]", "it's"])[0]) == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "found"),
+    [
+        (["1", "0", "-1.0"], "-1", '"-1.0" (1 of all rows) is "-1" of `unlabelled`'),
+        (["a", "b", "unknown", "unknown"], "Unknown", "unknown (2 of all rows) is Unknown of `unlabelled`"),
+        (["a", "b", "NA", "na"], "NA", "na (1 of all rows) is NA of `unlabelled`"),
+    ],
+)
+def test_a_label_that_is_almost_one_of_unlabelled_is_refused_and_the_advice_works(values, given, found):
+    told = complaint(values, f"unlabelled: {given}")
+    assert found in told
+    none, kept = re.search(r"(unlabelled: \[.*\]); if it is a class, (labels: .*)", told).groups()
+    assert classes(values, none)[1] == [*values[:2], *[None] * (len(values) - 2)]
+    assert len(classes(values, f"unlabelled: {given}, {kept}")[0]) == 3
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "token-classification", "regression"])
+def test_a_value_of_unlabelled_that_no_row_has_is_said(task, capsys):
+    values = [["O", "B-x", "x"]] if task == "token-classification" else ["1", "0", "2"]
+    numbered(task, {"train": values}, f"unlabelled: [{values[0][2] if task == 'token-classification' else 2}, 7, '?']", {})
+    assert 'here: unlabelled: no row has "7", "?"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -214,6 +284,7 @@ def test_minus_one_outside_the_training_rows_is_not_taken_for_no_label():
     ("values", "told"),
     [
         (["NA", "null", "a"], "here: classes like others: NA, null; if they stand for no label, write them in `unlabelled`"),
+        (["\\N", "<NA>", "#N/A", "a"], "here: classes like others: #N/A, <NA>, \\N; if"),
         ([" a", "a", "b\n"], "blanks around 2 labels are ignored"),
         ([3, 1], "the names in `labels` are those of the sorted numbers: 1 is low, 3 is high"),
     ],
@@ -311,6 +382,8 @@ def test_an_unknown_tag_is_refused_or_dropped_with_its_row_and_token():
         ([-1.0, -1.0], "", [math.nan, math.nan]),
         ([1.5, math.nan], "", [1.5, math.nan]),
         ([1.5, -1], "unlabelled: -1", [1.5, math.nan]),
+        (["1.5", "-1.0", "-1.00"], "unlabelled: -1", [1.5, math.nan, math.nan]),
+        (["-1.0", "-1"], "", [math.nan, math.nan]),
     ],
 )
 def test_scores_are_numbers_and_neither_none_nor_a_split_of_minus_one_has_any(values, yaml, scores):

@@ -44,6 +44,7 @@ def marked(*values: list[Any]) -> pa.Table:
         (table(label=[[2, 1], [], None, [0]]).replace_schema_metadata(CARRIED), ABC),
         (marked([1, 0, None, 0], [1, 0, None, 0], [0, 0, None, 1]), {"columns": ABC}),
         (marked([True, False, None, False], ["1", "0", "", "0"], [0.0, 0.0, None, 1.0]), {"columns": ABC}),
+        (marked(["1.0", "0.0", None, "0.0"], ["1", "0", "", "0"], ["0", "0", "", "1.0"]), {"columns": ABC}),
         (marked(["True", "false", None, "0"], ["1", "0", None, "0"], ["0", "0", None, " 1"]), {"columns": ABC}),
         (marked([1, 0, -1, 0], [1, 0, -1, 0], [0, 0, -1, 1]), {"columns": ABC, "unlabelled": ("-1",)}),
         (table(kinds=[["y", "x"], [], None, ["c"]]), {"columns": {"label": "kinds"}, "labels": ({"x": "a"}, {"y": "b"}, "c")}),
@@ -62,6 +63,24 @@ def test_labels_are_lists_of_names_or_columns_and_a_row_without_any_is_labelled(
     [
         (table(label=["a", "b"]), {}, "train: row 0: column 'label' holds 'a', expected a list of labels"),
         (table(label=[["a"], ["b", None]]), {}, "train: row 1: column 'label' holds ['b', None], expected a list"),
+        (
+            table(label=[["a"], [""]]),
+            {},
+            "train: row 1: column 'label' holds [''], expected a list of labels without null or empty",
+        ),
+        (
+            table(label=[["a"], ["b", " "]]),
+            {},
+            "train: row 1: column 'label' holds ['b', ' '], expected a list of labels without",
+        ),
+        (table(label=["['a']", "[]"]), {}, "columns.labels; it is the text of one: CSV holds text"),
+        (
+            table(label=[[["0", "3", "PER"]], []]),
+            {},
+            "train: row 0: label ['0', '3', 'PER'] is a list, expected text or a number",
+        ),
+        (table(label=[[{"start": 0}], []]), {}, "train: row 0: label {'start': 0} is a record, expected text or a number; spans"),
+        (table(label=[["a", "['b', 'c']"], []]), {}, "row 0: label \"['b', 'c']\" looks like a list or record"),
         (table(label=[["a", "b"], ["d"]]), {"labels": ("a", "b")}, "train: row 1: "),
         (marked([1, 0], [1, 2], [0, 1]), {"columns": ABC}, "row 1: column 'b' holds 2, expected 0 or 1"),
         (marked([1, 0], [1, None], [0, 1]), {"columns": ABC}, "row 1: column 'b' holds None"),

@@ -5,8 +5,10 @@ from contextlib import nullcontext
 import pyarrow as pa
 import pytest
 
+from distill.commands.new import told_columns
 from distill.core.errors import UserError
-from distill.profiling.columns import read_columns, require_classes
+from distill.profiling.columns import read_columns
+from distill.profiling.refusals import require_classes
 
 LONG = [f"a text of several words, number {i}" for i in range(12)]
 OTHER = [f"another text that is of several words too, number {i}" for i in range(12)]
@@ -90,6 +92,50 @@ def test_what_is_said_wins_and_what_is_not_read_is_named() -> None:
     )
     assert read_columns(table, {"text": "note"}).parts["text"] == "note"
     assert read_columns(table, {}, "masked-lm").parts == {"text": "text"}
+
+
+@pytest.mark.parametrize(
+    ("more", "label", "unread", "divides"),
+    [
+        ({"split": ["train", "test"] * 6, "kategorie": ["a", "b", "c"] * 4}, "kategorie", (), "split"),
+        ({"Set": ["train", "Dev", "test"] * 4, "label": ["a", "b"] * 6}, "label", (), "Set"),
+        ({"fold": [0, 1, 2] * 4, "kategorie": ["a", "b", "c"] * 4}, "kategorie", (), "fold"),
+        ({"Unnamed: 0": [0, 1] * 6, "kategorie": ["a", "b", "c"] * 4}, "kategorie", (), None),
+        ({"column 1": ["0", "1"] * 6, "index": [0, 1] * 6, "kategorie": ["a", "b", "c"] * 4}, "kategorie", (), None),
+        ({"column 1": ["a", "b"] * 6, "kategorie": ["a", "b", "c"] * 4}, "column 1", ("kategorie",), None),
+        ({"toxic": ["yes", "no"] * 6, "insult": ["no", "no", "yes"] * 4}, "toxic", ("insult",), None),
+        ({"label": ["a", "b"] * 6, "topic": ["x", "y", "z"] * 4, "lang": ["de", "en"] * 6}, "label", ("topic", "lang"), None),
+        ({"label": ["a", "b"] * 6, "p": [0, 1] * 6, "q": [1, 0] * 6, "note": OTHER}, "label", ("p", "q", "note"), None),
+        ({"label": [{"start": 0}] * 12, "topic": ["x", "y", "z"] * 4}, "topic", (), None),
+        ({"label": ["train", "test"] * 6}, "label", (), None),
+    ],
+)
+def test_splits_and_row_numbers_are_no_labels_and_other_candidates_are_named(more, label, unread, divides) -> None:
+    found = read_columns(pa.table({"text": LONG, **more}), {})
+    assert (found.parts["label"], found.unread, found.divides) == (label, unread, divides)
+    for name in more:
+        if not isinstance(more[name][0], dict):
+            assert read_columns(pa.table({"text": LONG, **more}), {"label": name}).parts["label"] == name
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": ["['joy', 'love']", "['joy']"] * 6}, r"column 'label': label \"\['joy', 'love'\]\" looks like a list"),
+        ({"kind": ['{"choices": ["joy"]}', "anger"] * 6}, "expected one label; CSV holds text alone, no lists: write JSONL or"),
+        ({"label": [[["0", "3", "PER"]], []] * 6}, r"\[\['0', '3', 'PER'\]\] is a list, expected text or a number; spans"),
+        ({"label": [[{"start": 0}], []] * 6}, "is a list, expected text or a number; spans of characters are not read"),
+        ({"label": [{"start": 0}] * 12}, "label {'start': 0} is a record, expected text or a number"),
+        ({"tokens": [["a", "b"]] * 12, "tags": [[["O"], ["B-x"]]] * 12}, r"column 'tags': tag \['O'\] is a list"),
+        ({"answers": [f"{{'text': ['{i}']}}" for i in range(12)]}, "column 'answers' holds .*; it is the text of one: CSV holds"),
+        ({"label": ["joy,love", "love,joy", "x"] * 4}, "'joy,love', which looks like several labels; several labels a row are"),
+        ({"label": ["joy", "love", "joy|love"] * 4}, "holds 'joy|love', which looks like several labels".replace("|", r"\|")),
+        ({"label": [",", ";", "joy, at least"] * 4}, None),
+    ],
+)
+def test_labels_that_are_lists_are_refused(columns: dict, message: str | None) -> None:
+    with nullcontext() if message is None else pytest.raises(UserError, match=message):
+        told_columns(pa.table({"text": LONG, **columns}), {}, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""The column of labels in each split: where it is not, rows are without labels, which is said; another name is refused."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from distill.core.console import print_result
+from distill.core.errors import UserError
+from distill.data.columns import Column
+from distill.params.datasets import DatasetSettings
+from distill.params.task_specs import TASK_SPECS
+from distill.preparation.columns import column_of, names_of, noted, same_name
+from distill.sources.streams import LEFT_OUT
+
+LABELS = (
+    "label", "labels", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y", "score", "rating", "stars",
+    "relevance", "similarity",
+)  # fmt: skip
+TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
+"""Usual names, the likeliest first."""
+USUAL = {"label": LABELS, "tags": TAGS, "answers": ("answers", "answer")}
+NEAR = 0.75
+
+
+def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> None:
+    """Refuse labels under another name than the one that is read, and say which splits have none."""
+    spec, columns = TASK_SPECS[settings.task], settings.columns
+    part = next((part for part in USUAL if part in spec.columns), None)
+    if part is None or spec.embeds or columns.labels is not None:
+        return
+    name = str(getattr(columns, part))
+    lacking = [split for split, table in tables.items() if name not in (*names_of(table), *noted(table, LEFT_OUT, {}))]
+    if len(lacking) == len(tables):
+        column_of(tables[settings.splits.train], f"{where}: {settings.splits.train}", name, part)
+    read = {str(getattr(columns, each)) for each in spec.columns}
+    for split, table in tables.items():
+        twin = next((each for each in names_of(table) if each != name and same_name(each) == same_name(name)), None)
+        if split not in lacking:
+            _require_one_name(table, f"{where}: {split}", name, twin)
+            continue
+        unread = [each for each in names_of(table) if each not in read]
+        near = twin or _near(name, unread, USUAL[part])
+        if near is not None:
+            raise UserError(
+                f"{where}: {split}: has no column '{name}', as other splits have; did you mean '{near}'? Rename it to '{name}' "
+                f"there, or take '{near}' out if its rows are to have no labels"
+            )
+        others = f" (not read: {', '.join(unread[:10])})" if unread else ""
+        print_result(f"{where}: {split}: has no column '{name}', its rows are without labels{others}")
+
+
+def _near(name: str, unread: Sequence[str], usual: Sequence[str]) -> str | None:
+    """A column that may be the one that is meant."""
+    known = {same_name(each): each for each in unread}
+    close = difflib.get_close_matches(same_name(name), known, n=1, cutoff=NEAR)
+    return next((known[each] for each in [*close, *usual] if each in known), None)
+
+
+def _require_one_name(table: pa.Table, where: str, name: str, twin: str | None) -> None:
+    """Refuse rows that have their label under a second name, as when files are put together."""
+    if twin is None or not {name, twin} <= set(table.column_names):
+        return
+    for row, (value, other) in enumerate(zip(Column.of_table(table, name), Column.of_table(table, twin), strict=True)):
+        if value in (None, "") and other not in (None, ""):
+            raise UserError(f"{where}: row {row}: has '{twin}' and no '{name}'; give the rows one name for both, '{name}'")

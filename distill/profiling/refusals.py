@@ -1,0 +1,73 @@
+"""What `new` does not write down: columns that look like something else than what they were taken for."""
+
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from distill.core.errors import UserError
+from distill.preparation.labels import SEVERAL, joined
+from distill.preparation.nested import as_text, not_one
+from distill.profiling.columns import USUAL, Columns, numbers
+
+WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
+
+
+def require_names(table: pa.Table, columns: Columns) -> None:
+    """Refuse columns whose names are values of theirs: the first line is a row, which would be lost. So with a row of names."""
+    read = (*columns.parts.values(), *columns.marks)
+    first = [str(value).strip() for row in table.slice(0, 1).to_pylist() for value in row.values()]
+    if len(first) > 1 and _usual(first):
+        raise UserError(f"the first row, {', '.join(first)}, looks like the names of columns: remove `names`, or that row")
+    for name in read if not _usual(read) else ():
+        if name in table[name].to_pylist():
+            names = ",".join(f"name{place}" for place in range(1, table.num_columns + 1))
+            raise UserError(
+                f"'{name:.60}' is the name of a column, and a value of it: the first line looks like a row; name the columns: "
+                f"--source names={names} (such as text and label); if that is its name, rename the column"
+            )
+
+
+def _usual(names: Sequence[str]) -> bool:
+    """Whether all are names that columns have, rather than values."""
+    return all(name.lower() in USUAL for name in names)
+
+
+def require_plain(table: pa.Table, columns: Columns) -> None:
+    """Refuse lists and records where `prepare` reads a label, or one label of several."""
+    listed = columns.task in ("multi-label", "token-classification")
+    for part in {"label", "tags"} & columns.parts.keys():
+        name = columns.parts[part]
+        for value in table[name].to_pylist():
+            for each in value if listed and isinstance(value, list) else [value]:
+                if why := not_one(each, "label" if part == "label" else "tag"):
+                    raise UserError(f"column '{name}': {why}")
+
+
+def require_labels(table: pa.Table, columns: Columns) -> None:
+    """Refuse rows without labels, unless the task is said."""
+    if columns.task != "masked-lm":
+        return
+    cells = ((name, next((value for value in table[name].to_pylist() if value), None)) for name in table.column_names)
+    written = next((f"; column '{name}' holds {value!r:.40}{as_text(value)}" for name, value in cells if as_text(value)), "")
+    raise UserError(
+        "no column has labels; name it with --label, or say --task sentence-embedding for vectors of the texts, or "
+        f"--task masked-lm for a model of them{written}"
+    )
+
+
+def require_classes(table: pa.Table, columns: Columns) -> None:
+    """Refuse a column that was taken for classes if its values hardly recur, are several, or numbers that nothing reads so."""
+    if columns.task != "sequence-classification":
+        return
+    label = columns.parts["label"]
+    values = [str(value) for value in table[label].to_pylist() if value is not None and value != ""]
+    advice = "name the column with --label, or say --task sequence-classification if these are classes"
+    if all(WRITTEN_NUMBER.fullmatch(value) for value in values) and numbers(values) is None:
+        raise UserError(f"column '{label}' holds numbers such as {values[0]!r}; write them as 0.5 for regression; {advice}")
+    if several := joined(values):
+        raise UserError(f"column '{label}' holds {several[0]!r:.60}, which looks like several labels; {SEVERAL}; {advice}")
+    if len(values) >= 10 and len(set(values)) > len(values) / 2:
+        raise UserError(
+            f"column '{label}' has {len(set(values))} values in {len(values)} rows, which are hardly classes; {advice}"
+        )
