@@ -46,13 +46,13 @@ def make_rows(
     """
     preparer, splits, seed = PREPARERS[settings.task], settings.splits.model_dump(), settings.seed
     require_split(tables, "train", settings.splits.train)
+    tell_unread(tables, settings, where)
     tables = {split: table for split, table in tables.items() if split in {*splits.values(), *SPLITS}}
     look_at_columns(tables, where, settings)
     read = {split: preparer.read(table, f"{where}: {split}", settings) for split, table in tables.items()}
     rows, names = preparer.number(read, tables, where, settings)
     embeds = TASK_SPECS[settings.task].embeds
     cut, rare = cut_splits(rows, splits, seed, preparer.grouped, by_labels=not embeds)
-    tell_unread(tables, settings, where)
     for label in rare:
         count = rows_a_label(settings.task, cut["train"].labels, names)[names[label]]
         print_result(
