@@ -126,20 +126,21 @@ def test_tables_have_a_line_for_each_student_and_a_dash_where_nothing_was_measur
 
 def test_students_of_the_ablation_are_held_against_one_of_them_row_by_row(tmp_path: Path, rows: list[dict]) -> None:
     for student, right in {"soft-twice": [0, 0, 1, 1], "hardest-twice": [1, 1, 1, 1]}.items():
-        judged = Judged(tuple("abcd"), None, np.array(right, bool), np.array(right, float))
+        judged = Judged(tuple("abcd"), None, np.array(right, bool), np.array([[1, value] for value in right], float))
         place = tmp_path / "data/evaluations/students" / student
         place.mkdir(parents=True)
         write_judged(place / "judged.parquet", {("test", "1"): judged})
+        (place / "detail.json").write_text('{"task": "sequence-classification"}', encoding="utf-8")
     row = {"metric": "accuracy", "seeds": [1]}
     found = gain_over_reference(tmp_path, "hardest-twice", row)
     assert found["gain"] == 0.5
     assert 0 <= found["by_rows"][0] < 0.5 < found["by_rows"][1] <= 1
     assert gain_over_reference(tmp_path, "soft-twice", row) == gain_over_reference(tmp_path, "pkd", row) == {}
     assert gain_over_reference(tmp_path, "hardest-twice", {**row, "seeds": [1, 2]}) == {}
-    text = quality_tables([{**rows[0], **found, "kl_from_teacher": 0.0756}, rows[1]])
+    text = quality_tables([{**rows[0], "student": "hardest-twice", **found, "kl_from_teacher": 0.0756}, rows[1]])
     assert "Gain over `soft-twice`" in text
-    assert "| `supervised` | +50.0 (" in text
-    assert "| `supervised` | 0.076 |" in text
+    assert "| `hardest-twice` | +50.0 (" in text
+    assert "| `hardest-twice` | 0.076 |" in text
 
 
 def test_the_marked_part_of_a_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:

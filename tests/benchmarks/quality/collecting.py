@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.files import write_text
 from distill.tasks.judged import read_judged
+from distill.tasks.scoring import SCORES
 from tests.benchmarks.quality.entries import ABLATION, Method
 from tests.benchmarks.quality.params import stages_of
 
 Row = dict[str, Any]
 RESAMPLES = 2000
-REFERENCE = "soft-twice"
-"""What the students of the ablation are held against."""
+REFERENCES = {"default": "default-labels"} | dict.fromkeys(ABLATION.keys() - {"soft-twice"}, "soft-twice")
+"""What students are held against on the same test rows."""
 
 
 def read(path: Path) -> Any:
@@ -49,34 +50,33 @@ def collect(folder: Path, task: str, content: Mapping[str, Any], methods: Mappin
 
 
 def gain_over_reference(folder: Path, student: str, row: Row) -> Row:
-    """By how much a student is right more often than REFERENCE on the same test rows; nothing where it is not to be had."""
-    seeds = [str(seed) for seed in row["seeds"]]
-    places = [folder / "data/evaluations/students" / name for name in (student, REFERENCE)]
-    if (
-        row["metric"] != "accuracy"
-        or student not in ABLATION.keys() - {REFERENCE}
-        or not all((place / "judged.parquet").exists() for place in places)
-    ):
+    """By how much a student scores higher than its reference on the same test rows; nothing where it is not to be had."""
+    seeds, reference = [str(seed) for seed in row["seeds"]], REFERENCES.get(student)
+    places = [folder / "data/evaluations/students" / str(name) for name in (student, reference)]
+    if reference is None or not all((place / "judged.parquet").exists() for place in places):
         return {}
     judged = [read_judged(place, "test", "evaluate") for place in places]
     if not all(seed in found for seed in seeds for found in judged):
         return {}
-    right, baseline = (np.array([found[seed].right for seed in seeds]) for found in judged)
-    return gain(right, baseline)
+    task = read(folder / "data/evaluations/students" / student / "detail.json")["task"]
+    sides = [np.array([found[seed].rows for seed in seeds]) for found in judged]
+    return {**gain(*sides, lambda rows: SCORES[task](row["metric"], rows))}
 
 
-def gain(right: Array, baseline: Array) -> Row:
-    """By how much the first is right more often than the second, both (seeds, rows), as a share of rows.
+def gain(rows: Array, baseline: Array, score: Callable[[Array], float] = np.mean) -> Row:
+    """By how much the first scores higher than the second, both (seeds, rows, …): judged rows, or whether they are right.
 
     `by_rows` is the 95% interval of a paired bootstrap of the test rows (means over seeds), `by_seeds` that of Student's t
     over the seeds' differences; None for one seed.
     """
     from scipy.stats import t
 
-    difference = right.mean(axis=0) - baseline.mean(axis=0)
-    rng = np.random.default_rng(1)
-    resampled = difference[rng.integers(len(difference), size=(RESAMPLES, len(difference)))].mean(axis=1)
-    by_seed = [float(value) for value in right.mean(axis=1) - baseline.mean(axis=1)]
+    def differences(chosen: Array) -> list[float]:
+        return [float(score(one[chosen]) - score(other[chosen])) for one, other in zip(rows, baseline, strict=True)]
+
+    rng, count = np.random.default_rng(1), rows.shape[1]
+    resampled = [mean(differences(chosen)) for chosen in rng.integers(count, size=(RESAMPLES, count))]
+    by_seed = differences(np.arange(count))
     middle, spread = mean(by_seed), None
     if len(by_seed) > 1:
         half = float(t.ppf(0.975, len(by_seed) - 1)) * stdev(by_seed) / len(by_seed) ** 0.5
@@ -115,9 +115,9 @@ def quality_tables(rows: Sequence[Row]) -> str:
         tasks.setdefault(row["task"], row)
     found = {(row["student"], row["task"]): row for row in rows}
 
-    def lines(cell: Any, last: Any = None) -> list[list[str]]:
+    def lines(cell: Any, last: Any = None, of: Sequence[Row] = rows) -> list[list[str]]:
         made = []
-        for student in dict.fromkeys(row["student"] for row in rows):
+        for student in dict.fromkeys(row["student"] for row in of):
             cells = [found.get((student, task)) for task in tasks]
             made.append([f"`{student}`", *(cell(row) if row else "–" for row in cells), *([last(cells)] if last else [])])
         return made
@@ -136,13 +136,14 @@ def quality_tables(rows: Sequence[Row]) -> str:
         "Retention, in percent of the teacher's score (95% interval):": table(["student", *tasks, "mean"], kept),
         "Seconds of training, all stages of a chain, one seed:": table(["student", *tasks], spent),
     }
-    if any("gain" in row for row in rows):
-        gains = lines(lambda row: "{:+.1f} ({:+.1f} to {:+.1f})".format(*points(row)) if "gain" in row else "–")
-        parts[f"Gain over `{REFERENCE}`, in points (95% interval, paired bootstrap of the test rows):"] = table(
+    if gained := [row for row in rows if "gain" in row]:
+        gains = lines(lambda row: "{:+.1f} ({:+.1f} to {:+.1f})".format(*points(row)) if "gain" in row else "–", of=gained)
+        over = REFERENCES[gained[0]["student"]]
+        parts[f"Gain over `{over}`, in points (95% interval, paired bootstrap of the test rows):"] = table(
             ["student", *tasks], gains
         )
-    if any(row.get("kl_from_teacher") is not None for row in rows):
-        nats = lines(lambda row: "–" if row.get("kl_from_teacher") is None else f"{row['kl_from_teacher']:.3f}")
+    if known := [row for row in rows if row.get("kl_from_teacher") is not None]:
+        nats = lines(lambda row: "–" if row.get("kl_from_teacher") is None else f"{row['kl_from_teacher']:.3f}", of=known)
         parts["KL from the teacher on the test rows, in nats:"] = table(["student", *tasks], nats)
     return "\n\n".join(part for title in parts.items() for part in title)
 
