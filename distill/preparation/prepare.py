@@ -45,7 +45,9 @@ def make_rows(
     tables whose rows are added without labels, by what to call each. What is left out is added to `dropped`: split, row, reason.
     """
     preparer, splits, seed = PREPARERS[settings.task], settings.splits.model_dump(), settings.seed
-    require_split(tables, "train", settings.splits.train)
+    for split, name in splits.items():
+        if isinstance(name, str):
+            require_split(tables, split, name)
     tell_unread(tables, settings, where)
     tables = {split: table for split, table in tables.items() if split in {*splits.values(), *SPLITS}}
     look_at_columns(tables, where, settings)
