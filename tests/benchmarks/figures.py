@@ -54,9 +54,9 @@ def demo(benchmark: Mapping[str, Any], metrics: Path) -> str:
         "INT8: MB",
     ]
     about = (
-        f"`make demo`, on {machine(benchmark['machine'])}. Scores in percent of the test rows; speeds in times the teacher's in "
-        "torch, a row at a time with the test rows' own lengths, in the same run; MB of 10⁶ bytes, and how many times "
-        "smaller it is than the teacher in torch."
+        f"`make demo`, on {machine(benchmark['machine'])}. Scores are percentages of the test rows. Speeds are how many times as "
+        "fast a model is as the teacher in torch (medians, a row at a time, of the test rows' own lengths, in the same run). MB are 10⁶ "
+        "bytes; ÷ says how many times smaller the file is than the teacher's in torch."
     )
     return f"{about}\n\n{table(head, lines)}"
 
