@@ -55,8 +55,8 @@ def demo(benchmark: Mapping[str, Any], metrics: Path) -> str:
     ]
     about = (
         f"`make demo`, on {machine(benchmark['machine'])}. Scores are percentages of the test rows. Speeds are how many times as "
-        "fast a model is as the teacher in torch (medians, a row at a time, of the test rows' own lengths, in the same run). MB are 10⁶ "
-        "bytes; ÷ says how many times smaller the file is than the teacher's in torch."
+        "fast a model is as the teacher in torch (medians, a row at a time, of the test rows' own lengths, in the same run). "
+        "MB are 10⁶ bytes; ÷ says how many times smaller the file is than the teacher's in torch."
     )
     return f"{about}\n\n{table(head, lines)}"
 
