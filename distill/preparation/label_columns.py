@@ -34,13 +34,14 @@ def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: Datase
     if len(lacking) == len(tables):
         column_of(tables[settings.splits.train], f"{where}: {settings.splits.train}", name, part)
     read = {str(getattr(columns, each)) for each in spec.columns}
+    beside = {each for split, table in tables.items() if split not in lacking for each in names_of(table)}
     for split, table in tables.items():
         twin = next((each for each in names_of(table) if each != name and same_name(each) == same_name(name)), None)
         if split not in lacking:
             _require_one_name(table, f"{where}: {split}", name, twin)
             continue
         unread = [each for each in names_of(table) if each not in read]
-        near = twin or _near(name, unread, USUAL[part])
+        near = twin or _near(name, [each for each in unread if each not in beside], USUAL[part])
         if near is not None:
             raise UserError(
                 f"{where}: {split}: has no column '{name}', as other splits have; did you mean '{near}'? Rename it to '{name}' "

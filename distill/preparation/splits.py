@@ -42,12 +42,9 @@ def tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: str
     read = {name or split for split, name in settings.splits.model_dump().items()}
     read |= {named.partition("/")[2] or "train" for named in settings.transfer if named.partition("/")[0] == settings.source}
     if unread := [name for name in tables if name not in read]:
-        meant = meant_for_validation(unread) or unread[0]
-        part = meant if meant in SPLITS else "validation"
-        print_result(
-            f"{where}: no split has the rows of {', '.join(unread)}; `splits: {{{part}: {quoted(meant)}}}` makes those of "
-            f"{meant} {part} rows; files that are called train-0 and train-1 are one split"
-        )
+        meant = meant_for_validation(unread) if not isinstance(settings.splits.validation, str) else None
+        advice = f"; `splits: {{validation: {quoted(meant)}}}` makes those of {meant} validation rows" if meant else ""
+        print_result(f"{where}: no split has the rows of {', '.join(unread)}{advice}")
 
 
 def cut_splits(

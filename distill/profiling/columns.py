@@ -206,7 +206,7 @@ def _candidates(rows: _Table, taken: set[str]) -> list[str]:
     """
     found = {name.lower(): name for name in reversed(rows.values) if name not in taken}
     usual = [found[name] for name in LABELS if name in found]
-    plain = [name for name in usual if _lists_of_text(rows.present(name)) or not any(map(nested, rows.present(name)))]
+    plain = [name for name in usual if _lists_of_text(rows.present(name)) or not all(map(nested, rows.present(name)))]
     few, marks = {}, _marks(rows, {*taken})
     for name in rows.values:
         values = rows.present(name)

@@ -51,7 +51,7 @@ def _write_split(
 def _write_part(folder: Path, first: TargetStore, entry: Shard, theirs: StoredOutput, weight: float) -> tuple[Shard | None, int]:
     """A shard of the mean: the rows of the first set's that the other has too; and how many vectors the other lacks.
 
-    A set that an earlier version of this project has grown may hold rows of old.
+    The other set may hold rows that the first has not.
     """
     ours = first.part(LOGITS, entry)
     found, missing = theirs.search(ours.ids)

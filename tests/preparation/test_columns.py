@@ -11,6 +11,7 @@ import pytest
 from distill.core.errors import UserError
 from distill.data.rows import Answers, Rows
 from distill.preparation.columns import map_corpus, map_ids, map_questions, map_texts, map_words, read_raw
+from distill.preparation.label_columns import look_at_columns
 from distill.preparation.prepare import make_rows
 from tests import tiny
 
@@ -189,6 +190,19 @@ def test_a_split_without_a_column_of_labels_is_one_of_transfer_rows_which_is_sai
     assert "here: train: has no column 'label', its rows are without labels (not read: source)" in capsys.readouterr().err
     rows, _ = make_rows({"train": WITH, "validation": WITH, "test": WITH}, "here", tiny.settings(), {"pool": renamed("Label")})
     assert rows["train"].labelled.tolist() == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("beside", ["topic", "rating", "pos_tags", "score"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_what_stands_beside_the_labels_is_not_taken_for_them_where_they_lack(beside, split):
+    whole = WITH.append_column(beside, pa.array(["p", "q", "p"]))
+    tables = {**dict.fromkeys(("train", "validation", "test"), whole), split: whole.drop(["label"])}
+    how = {"splits": {"test": 0.34}} if split == "test" else {}
+    settings = tiny.settings(labels=("x", "y"), **how)
+    if split == "train":
+        assert make_rows(tables, "here", settings)[0]["train"].labelled.tolist() == [False] * 3
+    else:
+        look_at_columns(tables, "here", settings)
 
 
 @pytest.mark.parametrize("task", ["regression", "multi-label", "ranking", "token-classification", "question-answering"])

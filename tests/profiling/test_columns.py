@@ -23,6 +23,11 @@ CASES = {
         {"text": "body", "label": "intent"},
     ),
     "stars as text": ({"text": LONG, "stars": ["1", "5"] * 6}, "sequence-classification", {"text": "text", "label": "stars"}),
+    "one odd cell, which is refused by its name": (
+        {"text": LONG, "label": ["[a, b]", *["x", "y"] * 5, "x"], "topic": ["p", "q"] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "label"},
+    ),
     "a pair": (
         {"sentence1": LONG, "sentence2": OTHER, "label": [0, 1] * 6},
         "sequence-classification",
