@@ -67,7 +67,7 @@ def join_table(raw: Path, dataset: "Dataset", settings: GivenSettings) -> "tuple
         said = read_logprobs(tables, where, settings)
         part, likeliest, strangers = join_logprobs(said, dataset, where)
         return {SPLIT: part}, likeliest, len(said), strangers
-    answers, by_split = read_table(raw, dataset, settings)
+    answers, by_split = read_table(tables, dataset, settings, where)
     splits, strangers = join(answers, dataset, settings, where, by_split)
     return splits, 0, len(answers), strangers
 

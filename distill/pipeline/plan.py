@@ -100,7 +100,7 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
                 answered = {"train": _answered_of_tokens(raw, dataset, settings)}
             sizes = {LIKELIEST: {}, TOKENS: {}}
         elif raw.exists():
-            found, by_split = read_table(raw, dataset, settings)
+            found, by_split = read_table(read_local(raw), dataset, settings, str(raw))
             answered = coverage(found, dataset, settings, by_split)
         if settings.columns.form not in OF_TOKENS:
             sizes = _given_sizes(dataset, rows if answered is None else answered)

@@ -26,7 +26,7 @@ from distill.preparation.keys import stand_in, with_keys
 from distill.preparation.label_columns import look_at_columns
 from distill.preparation.labels import shown
 from distill.preparation.normalization import normalized
-from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, require_split, tell_unread
+from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, wanted_splits
 
 PAIR = 2
 """Classes of which F1 can be that of the second."""
@@ -45,11 +45,7 @@ def make_rows(
     tables whose rows are added without labels, by what to call each. What is left out is added to `dropped`: split, row, reason.
     """
     preparer, splits, seed = PREPARERS[settings.task], settings.splits.model_dump(), settings.seed
-    for split, name in splits.items():
-        if isinstance(name, str):
-            require_split(tables, split, name)
-    tell_unread(tables, settings, where)
-    tables = {split: table for split, table in tables.items() if split in {*splits.values(), *SPLITS}}
+    tables = wanted_splits(tables, settings, where)
     look_at_columns(tables, where, settings)
     read = {split: preparer.read(table, f"{where}: {split}", settings) for split, table in tables.items()}
     rows, names = preparer.number(read, tables, where, settings)

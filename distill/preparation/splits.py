@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ DEVELOPMENT = ("dev", "val", "valid", "eval", "development", "evaluation")
 
 DEFAULT_FRACTION = 0.1
 
+Table = TypeVar("Table")
 Grouped = Callable[[Rows], tuple[Rows, Array]]
 """Rows to themselves, with what was found of them, and a key each, (rows, 16) uint8: those with the same one stay together."""
 
@@ -37,8 +38,20 @@ def meant_for_validation(splits: Iterable[str]) -> str | None:
     return next((name for name in splits if name.lower() in DEVELOPMENT), None)
 
 
-def tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: str) -> None:
-    """Say which splits of the source are neither a split of the data set nor transferred."""
+def wanted_splits(tables: Mapping[str, Table], settings: DatasetSettings, where: str) -> dict[str, Table]:
+    """The splits of a source that are named, or called as ours are. A named one that is not there is refused.
+
+    Those that are neither a split of the data set nor transferred are said.
+    """
+    plan = settings.splits.model_dump()
+    for split, name in plan.items():
+        if isinstance(name, str):
+            require_split(tables, split, name)
+    _tell_unread(tables, settings, where)
+    return {split: table for split, table in tables.items() if split in {*plan.values(), *SPLITS}}
+
+
+def _tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: str) -> None:
     read = {name or split for split, name in settings.splits.model_dump().items()}
     read |= {named.partition("/")[2] or "train" for named in settings.transfer if named.partition("/")[0] == settings.source}
     if unread := [name for name in tables if name not in read]:

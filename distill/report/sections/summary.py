@@ -1,5 +1,8 @@
 """The report in a paragraph: what distilling was worth, which student to take, and how sure one may be of that."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from distill.core.arrays import Array
@@ -78,20 +81,27 @@ def _worth(data_set: DataSet) -> list[str]:
 
 
 def difference(model: Model, peer: Model, metric: str, seed: int = 1) -> tuple[float, float, float]:
-    """How much better one model scores than another, the means over their seeds, with a 95% interval.
+    """How much better one model scores than another, the means over their seeds, with a 95% interval."""
+    task = model.detail.task if model.detail is not None else ""
+    own, others = ([judged.rows for judged in each.judged] for each in (model, peer))
+    return paired_gain(own, others, lambda rows: SCORES[task](metric, rows), seed)
+
+
+def paired_gain(
+    rows: Sequence[Array], baseline: Sequence[Array], score: Callable[[Array], Any], seed: int = 1
+) -> tuple[float, float, float]:
+    """How much higher what is judged of rows scores than a baseline's, the means over seeds, with a 95% interval.
 
     It comes from a paired bootstrap: both are scored on the same rows of each resample, so rows that both find hard cancel out.
     """
-    task = model.detail.task if model.detail is not None else ""
-    sides = [[judged.rows for judged in each.judged] for each in (model, peer)]
 
-    def gain(rows: Array) -> float:
-        first, second = (np.mean([SCORES[task](metric, judged[rows]) for judged in side]) for side in sides)
+    def gain(chosen: Array) -> float:
+        first, second = (np.mean([score(judged[chosen]) for judged in side]) for side in (rows, baseline))
         return float(first - second)
 
-    count = len(sides[0][0])
+    count = len(rows[0])
     draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
-    low, high = np.quantile([gain(rows) for rows in draws], TAILS).tolist()
+    low, high = np.quantile([gain(chosen) for chosen in draws], TAILS).tolist()
     return gain(np.arange(count)), low, high
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
@@ -61,11 +62,8 @@ def compressed_rows(tables: Mapping[str, Stream], where: str, settings: GivenSet
         for batch in bar(stream.read(names), title="decompress", unit="batch"):
             columns = [batch.column(name) for name in names]
             tokens, logs, ids = (_Lists(each, depth) for each, depth in zip(columns, (1, 2, 2), strict=True))
-            answered = (columns[1].is_valid().to_numpy(zero_copy_only=False)) & columns[2].is_valid().to_numpy(
-                zero_copy_only=False
-            )
-            for row in range(batch.num_rows):
-                there = bool(answered[row])
+            answered = pc.and_(columns[1].is_valid(), columns[2].is_valid()).to_pylist()
+            for row, there in enumerate(answered):
                 yield CompressedRow(
                     tokens.numbers(row), logs.vectors(row), ids.vectors(row), there, f"{place}: row {number + row}"
                 )

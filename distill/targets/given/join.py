@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset, PreparedRows
 from distill.params.given import GivenSettings
-from distill.sources.files import read_local
+from distill.sources.streams import Stream
 from distill.store.shards import row_keys
 from distill.targets.given.ids import require_one_row_an_id, text_key, told_by_split, written_otherwise
 from distill.targets.given.numbers import mean
@@ -37,9 +36,10 @@ class AnsweredSplit:
     """Those that have no answer, by their keys."""
 
 
-def read_table(raw: Path, dataset: Dataset, settings: GivenSettings) -> tuple[dict[Key, Answer], bool]:
+def read_table(
+    tables: Mapping[str, Stream], dataset: Dataset, settings: GivenSettings, where: str
+) -> tuple[dict[Key, Answer], bool]:
     """The answers of a table, and whether their ids are told by split."""
-    tables, where = read_local(raw), str(raw)
     by_split = told_by_split(tables, dataset, settings, where)
     return read_answers(tables, where, settings, dataset.task, dataset.labels, by_split), by_split
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.files import write_text
+from distill.report.sections.summary import paired_gain
 from distill.tasks.judged import read_judged
 from distill.tasks.scoring import SCORES
 from tests.benchmarks.quality.entries import ABLATION, Method
 from tests.benchmarks.quality.params import stages_of
 
 Row = dict[str, Any]
-RESAMPLES = 2000
 REFERENCES = {"default": "default-labels"} | dict.fromkeys(ABLATION.keys() - {"soft-twice"}, "soft-twice")
 """What students are held against on the same test rows."""
 
@@ -71,17 +71,13 @@ def gain(rows: Array, baseline: Array, score: Callable[[Array], float] = np.mean
     """
     from scipy.stats import t
 
-    def differences(chosen: Array) -> list[float]:
-        return [float(score(one[chosen]) - score(other[chosen])) for one, other in zip(rows, baseline, strict=True)]
-
-    rng, count = np.random.default_rng(1), rows.shape[1]
-    resampled = [mean(differences(chosen)) for chosen in rng.integers(count, size=(RESAMPLES, count))]
-    by_seed = differences(np.arange(count))
-    middle, spread = mean(by_seed), None
+    middle, low, high = paired_gain(list(rows), list(baseline), score)
+    by_seed = [float(score(one) - score(other)) for one, other in zip(rows, baseline, strict=True)]
+    spread = None
     if len(by_seed) > 1:
         half = float(t.ppf(0.975, len(by_seed) - 1)) * stdev(by_seed) / len(by_seed) ** 0.5
         spread = [middle - half, middle + half]
-    return {"gain": middle, "by_rows": [float(end) for end in np.quantile(resampled, [0.025, 0.975])], "by_seeds": spread}
+    return {"gain": middle, "by_rows": [low, high], "by_seeds": spread}
 
 
 def seconds(folder: Path, student: str) -> float:
