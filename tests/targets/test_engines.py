@@ -56,16 +56,20 @@ def failing(self, *arguments):
     return compute(self, *arguments)
 writer.Materializer.compute = failing
 """
-SLOW = """\
+# No worker does all units before the other, or the one that replaces it, has started.
+WAITING = """\
 import os, time
 from pathlib import Path
 import distill.targets.materialization.engines as engine
-class Slow(engine.Worker):
+class Waiting(engine.Worker):
     def __call__(self, batch):
         Path(PIDS, f'pid-{os.getpid()}').touch()
+        end = time.monotonic() + 240
+        while len(list(Path(PIDS).glob('pid-*'))) < 2 + Path(PIDS, 'killed').exists() and time.monotonic() < end:
+            time.sleep(0.05)
         time.sleep(0.1)
         return super().__call__(batch)
-engine.Worker = Slow
+engine.Worker = Waiting
 """
 LOST = """\
 import dataclasses
@@ -100,7 +104,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Its exit code, and what it has printed on stderr."""
     with process:
         try:
-            errors = process.communicate(timeout=200)[1]
+            errors = process.communicate(timeout=400)[1]
         finally:
             process.kill()
     return process.returncode, errors
@@ -166,16 +170,20 @@ def test_an_error_of_one_process_ends_all_with_one_line(tmp_path, tokenizer):
 
 @pytest.mark.slow
 def test_a_killed_ray_worker_is_replaced_and_the_bytes_are_the_same(tmp_path, tokenizer, runs):
-    folder = project(tmp_path / "project", tokenizer, ", engine: ray, workers: 2", SLOW.replace("PIDS", repr(str(tmp_path))))
-    process = start(folder)
-    killed = kill_a_worker(tmp_path, folder / SCRATCH / "targets/tiny", process)
-    code, errors = finish(process)
+    folder = project(tmp_path / "project", tokenizer, ", engine: ray, workers: 2", WAITING.replace("PIDS", repr(str(tmp_path))))
+    with start(folder) as process:
+        try:
+            killed = kill_a_worker(tmp_path, folder / SCRATCH / "targets/tiny", process)
+        except AssertionError:
+            process.kill()
+            raise
+        code, errors = finish(process)
     assert code == 0, errors
     assert contents(folder / "data/targets/tiny") == runs[0]
     assert len(set(tmp_path.glob("pid-*")) - {killed}) == 2
 
 
-def kill_a_worker(pids: Path, scratch: Path, process: subprocess.Popen[str], seconds: float = 120) -> Path:
+def kill_a_worker(pids: Path, scratch: Path, process: subprocess.Popen[str], seconds: float = 300) -> Path:
     """Kill one of two workers once some units are done; the file that it left."""
     end = time.monotonic() + seconds
     while len(list(pids.glob("pid-*"))) < 2 or len(list(scratch.glob("*.arrow"))) < 10:
@@ -183,6 +191,7 @@ def kill_a_worker(pids: Path, scratch: Path, process: subprocess.Popen[str], sec
         assert time.monotonic() < end
         time.sleep(0.02)
     first = min(pids.glob("pid-*"))
+    Path(pids, "killed").touch()
     os.kill(int(first.name.removeprefix("pid-")), signal.SIGKILL)
     return first
 
