@@ -73,7 +73,7 @@ def answer(found: "Sequence[Candidate]", budget: "Budget", prefer: "Preference |
     """A data set's choice and the sentence that tells it; without any wish the one that is recommended."""
     from distill.report.choose import Budget, choose, recommendation, recommended, sentence
 
-    if budget == Budget() and prefer is None:
-        return choose(found, *recommended(found)), recommendation(found)
+    if budget == Budget(cascades=budget.cascades) and prefer is None:
+        return choose(found, *recommended(found, budget.cascades)), recommendation(found, budget.cascades)
     choice = choose(found, budget, prefer or "score")
     return choice, sentence(choice, budget)

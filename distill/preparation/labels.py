@@ -170,7 +170,7 @@ def _likeness(group: Sequence[str]) -> str:
     if len(set(map(_folded, group))) == 1:
         return "differ in case or Unicode form alone"
     if any(len(_parts(text)) > 1 for text in group):
-        return f"hold the same names in another order; {SEVERAL}"
+        return f"hold the same names; {SEVERAL}"
     return "are one number in two ways of writing, as when files of floats and of integers are put together"
 
 

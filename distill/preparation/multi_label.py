@@ -1,6 +1,6 @@
 """The raw labels of rows that may have any number: lists of names, or a column of 0 and 1 a label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,11 @@ from distill.preparation.nested import as_text
 
 APPLIES = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 """What a column of one label may hold, as text in any case."""
+HOT = (
+    "which looks like 0 or 1 for each label; write a column of 0 and 1 for each (columns.labels), or lists of the labels that "
+    "apply, each once"
+)
+PROBABILITIES = "probabilities are answers of a teacher: docs/params/given.yaml"
 
 
 def map_several(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -45,7 +50,30 @@ def _listed(table: pa.Table, where: str, name: str, bad: BadRows) -> Column:
                 f"column '{name}' holds {labels!r:.60}, expected a list of labels without null or empty ones ([]: none applies)"
             )
             bad.add(row, "unknown label", details)
+        elif labels is not None and (broken := next((each for each in labels if is_fraction(each)), None)) is not None:
+            details = f"column '{name}' holds {labels!r:.60}, in which {broken!r:.20} is no label; {PROBABILITIES}"
+            bad.add(row, "unknown label", details)
+    if (marks := marks_of(lists)) is not None:
+        raise UserError(f"{where}: row {marks}: column '{name}' holds {lists[marks]!r:.60}, {HOT}")
     return lists
+
+
+def is_fraction(value: Any) -> bool:
+    """Whether a label in a list is a number that is not whole."""
+    return isinstance(value, float) and not value.is_integer()
+
+
+def marks_of(lists: Iterable[Any]) -> int | None:
+    """The first row that says 0 or 1 of each label, where all rows do: lists of one length, in which a number recurs."""
+    first, lengths = None, set()
+    for row, labels in enumerate(lists):
+        if not labels:
+            continue
+        lengths.add(len(labels))
+        if len(lengths) > 1 or not {str(each).lower() for each in labels} <= {*APPLIES, "-1"}:
+            return None
+        first = row if first is None and len({*labels}) < len(labels) else first
+    return first
 
 
 def _marked(table: pa.Table, where: str, names: Sequence[str], reader: Reader, bad: BadRows) -> Column:

@@ -7,8 +7,8 @@ from typing import Any
 from distill.core.errors import UserError
 from distill.preparation.labels import quoted
 
-WRITTEN = re.compile(r"""\[([\d\s.-]*|.*[,'":].*)\]|\{([\d\s.-]*|.*[,'":].*)\}|[a-z]*\(.*['"].*\)""", re.DOTALL)
-"""JSON, and what Python, numpy, Postgres and R print; `[OTHER]` is a word."""
+WRITTEN = re.compile(r"""\[([\d\s.-]*|.*[,'"].*)\]|\{([\d\s.-]*|.*[,'":].*)\}|[a-z]*\([\s\[{]*['"].*\)""", re.DOTALL)
+"""JSON, and what Python, numpy, Postgres and R print; `[OTHER]` and `[IN:GET]` are words."""
 CSV = "CSV holds text alone, no lists: write JSONL or Parquet"
 MARKS = ", or, of several labels a row, a column of 0 and 1 each (task: multi-label, columns.labels)"
 

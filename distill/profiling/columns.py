@@ -186,7 +186,7 @@ def _texts(rows: _Table, given: Mapping[str, str]) -> Columns | None:
     values = rows.present(label)
     scored = "text_pair" in parts and label.lower() in SCORES and numbers(values) is not None
     task = "regression" if scored or _are_measured(values) else "sequence-classification"
-    return Columns("multi-label" if _lists_of_text(values) else task, {**parts, "label": label}, unread)
+    return Columns("multi-label" if _lists_of_labels(values) else task, {**parts, "label": label}, unread)
 
 
 def _marks(rows: _Table, taken: set[str | None]) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def _candidates(rows: _Table, taken: set[str]) -> list[str]:
     """
     found = {name.lower(): name for name in reversed(rows.values) if name not in taken}
     usual = [found[name] for name in LABELS if name in found]
-    plain = [name for name in usual if _lists_of_text(rows.present(name)) or not all(map(nested, rows.present(name)))]
+    plain = [name for name in usual if _lists_of_labels(rows.present(name)) or not all(map(nested, rows.present(name)))]
     few, marks = {}, _marks(rows, {*taken})
     for name in rows.values:
         values = rows.present(name)
@@ -241,6 +241,13 @@ def _are_text(values: list[Any]) -> bool:
 
 def _lists_of_text(values: list[Any]) -> bool:
     return bool(values) and all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in values)
+
+
+def _lists_of_labels(values: list[Any]) -> bool:
+    """Whether all are lists of names, or of whole numbers."""
+    return bool(values) and all(
+        isinstance(value, list) and all(isinstance(item, str | int) for item in value) for value in values
+    )
 
 
 def _prose(values: list[Any]) -> bool:

@@ -7,9 +7,11 @@ import pyarrow as pa
 
 from distill.core.errors import UserError
 from distill.preparation.labels import SEVERAL, joined
+from distill.preparation.multi_label import HOT, marks_of
 from distill.preparation.nested import as_text, not_one
 from distill.profiling.columns import USUAL, Columns, numbers
 
+BY_HAND = "; if it is the name of a class, write another in the rows, or write params.yaml by hand (docs/quickstart.md)"
 WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
 
 
@@ -38,10 +40,14 @@ def require_plain(table: pa.Table, columns: Columns) -> None:
     listed = columns.task in ("multi-label", "token-classification")
     for part in {"label", "tags"} & columns.parts.keys():
         name = columns.parts[part]
-        for value in table[name].to_pylist():
+        values = table[name].to_pylist()
+        for value in values:
             for each in value if listed and isinstance(value, list) else [value]:
                 if why := not_one(each, "label" if part == "label" else "tag"):
-                    raise UserError(f"column '{name}': {why}")
+                    advice = BY_HAND if isinstance(each, str) else ""
+                    raise UserError(f"column '{name}': {why}{advice}")
+        if columns.task == "multi-label" and (marks := marks_of(values)) is not None:
+            raise UserError(f"column '{name}' holds {values[marks]!r:.60}, {HOT}")
 
 
 def require_labels(table: pa.Table, columns: Columns) -> None:

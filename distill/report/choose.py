@@ -88,15 +88,15 @@ def choose(results: Sequence[Candidate], budget: Budget, prefer: Preference = "s
     return Choice(None, min(order, key=lambda candidate: distance(candidate, budget)), relaxations(results, budget, prefer))
 
 
-def recommended(results: Sequence[Candidate]) -> tuple[Budget, Preference]:
+def recommended(results: Sequence[Candidate], cascades: bool = False) -> tuple[Budget, Preference]:
     """What to ask for where nobody says: the fastest that keeps 97% of its teacher's score, or, if none does, the best score."""
-    budget = Budget(min_retention=KEPT)
-    return (budget, "latency") if choose(results, budget).best else (Budget(), "score")
+    budget = Budget(min_retention=KEPT, cascades=cascades)
+    return (budget, "latency") if choose(results, budget).best else (Budget(cascades=cascades), "score")
 
 
-def recommendation(results: Sequence[Candidate]) -> str:
-    """The answer in a line, for people who have set no budget."""
-    budget, prefer = recommended(results)
+def recommendation(results: Sequence[Candidate], cascades: bool = False) -> str:
+    """The answer in a line, for people who have set no limit."""
+    budget, prefer = recommended(results, cascades)
     line = sentence(choose(results, budget, prefer), budget)
     if prefer == "latency" or not results:
         return line

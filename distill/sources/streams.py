@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from distill.core.console import print_result
 from distill.core.errors import UserError
 
 ROWS, SIZE = 1 << 16, 1 << 23
@@ -104,7 +105,11 @@ def joined(streams: Sequence[Stream], where: str) -> Stream:
         raise UserError(
             f"{where}: its files have different types of columns: {' '.join(str(error).split())[:200]}; write them with one type"
         ) from None
-    _require_one_numbering(streams, where)
+    _require_one_order(streams, where)
+    numbered = _numbered_apart(streams)
+    for column, why in numbered.items():
+        print_result(f"{where}: '{column}' is left out: it {why}")
+    schema = pa.schema([field for field in schema if field.name not in numbered], schema.metadata)
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         kinds = pa.schema([schema.field(name) for name in names])
@@ -112,7 +117,7 @@ def joined(streams: Sequence[Stream], where: str) -> Stream:
             for batch in stream.read(names):
                 yield batch.cast(kinds) if names else batch
 
-    return Stream(schema, read, {key: why for stream in streams for key, why in stream.left_out.items()})
+    return Stream(schema, read, {key: why for stream in streams for key, why in stream.left_out.items()} | numbered)
 
 
 def class_names(table: pa.Table | Stream, label: str) -> tuple[str, ...] | None:
@@ -126,16 +131,20 @@ def class_names(table: pa.Table | Stream, label: str) -> tuple[str, ...] | None:
     return tuple(feature["names"]) if isinstance(feature, dict) and "names" in feature else None
 
 
-def _require_one_numbering(streams: Sequence[Stream], where: str) -> None:
-    """Refuse shards of which a number means one class in the first and another in a later one: one schema stands for all."""
+def _numbered_apart(streams: Sequence[Stream]) -> dict[str, str]:
+    """Columns whose numbers mean one class in the first shard and another in a later one, and why: one schema stands for all."""
+    results = {}
     for column in streams[0].schema.names:
         first, *others = [class_names(stream, column) for stream in streams]
         other = next((names for names in others if names != first), first)
         if other != first:
-            raise UserError(
-                f"{where}: its files number the classes of '{column}' by different names: {_shown(first)}, and {_shown(other)}; "
-                "write the names in place of the numbers"
-            )
+            told = f"has numbers that mean {_shown(first)} in one file and {_shown(other)} in another"
+            results[column] = f"{told} (write the names instead)"
+    return results
+
+
+def _require_one_order(streams: Sequence[Stream], where: str) -> None:
+    """Refuse shards that say of their lists of numbers that these are in different orders."""
     first, *others = [json.loads((stream.schema.metadata or {}).get(LABELS, b"null")) for stream in streams]
     other = next((names for names in others if names != first), first)
     if other != first:
@@ -146,7 +155,7 @@ def _require_one_numbering(streams: Sequence[Stream], where: str) -> None:
 
 
 def _shown(names: Sequence[str] | None) -> str:
-    return f"{', '.join(names):.80}" if names else "none"
+    return f"{', '.join(names):.80}" if names else "nothing"
 
 
 def write_splits(splits: Mapping[str, Stream], folder: Path) -> int:

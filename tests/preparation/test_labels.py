@@ -194,7 +194,8 @@ def test_the_advice_on_labels_that_look_the_same_works(values):
     ("values", "told"),
     [
         (["1", "1.0", "0", "0.0"], 'labels "0" (1 training rows) and "0.0" (1 training rows) are one number in two ways'),
-        (["x", "joy,love", "love,joy"], "hold the same names in another order; several labels a row are lists in JSONL"),
+        (["x", "joy,love", "love,joy"], "hold the same names; several labels a row are lists in JSONL"),
+        (["x", "A, B", "A,B"], "hold the same names; several labels a row are lists in JSONL"),
         (["x", "a", "a\u200b"], 'labels: {"a\\u200b": a}, or'),
         (["x", "a", "a\u200b", "a\u200b"], 'labels: {"a\\u200b": a}, or'),
         (["1.0", "0.0"], """row 0: label '1' is unknown; expected one of 0.0, 1.0.*written in another way it is '1.0'"""),
@@ -230,7 +231,7 @@ def test_lists_and_records_are_no_class_unless_labels_says_so(value):
 
 
 def test_words_in_brackets_are_classes():
-    assert len(classes(["[OTHER]", "(a, b)", "{x}", "f(x)", "[x", "a [b, c]", "it's"])[0]) == 7
+    assert len(classes(["[OTHER]", "(a, b)", "{x}", "f(x)", "[x", "a [b, c]", "it's", "[IN:GET_WEATHER]", "(can't say)"])[0]) == 9
 
 
 @pytest.mark.parametrize(

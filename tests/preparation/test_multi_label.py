@@ -82,6 +82,10 @@ def test_labels_are_lists_of_names_or_columns_and_a_row_without_any_is_labelled(
         (table(label=[[{"start": 0}], []]), {}, "train: row 0: label {'start': 0} is a record, expected text or a number; spans"),
         (table(label=[["a", "['b', 'c']"], []]), {}, "row 0: label \"['b', 'c']\" looks like a list or record"),
         (table(label=[["a", "b"], ["d"]]), {"labels": ("a", "b")}, "train: row 1: "),
+        (table(label=[[0, 1], [1, 1]]), {}, "train: row 1: column 'label' holds [1, 1], which looks like 0 or 1 for each label"),
+        (table(label=[[0.0, 1.0, 0.0], [], None]), {}, "train: row 0: column 'label' holds [0.0, 1.0, 0.0], which looks like"),
+        (table(label=[["1", "-1", "1"], ["0", "0", "1"]]), {"unlabelled": ("-1",)}, "train: row 0: column 'label' holds"),
+        (table(label=[[0.0, 1.0], [0.5, 1.0]]), {}, "holds [0.5, 1.0], in which 0.5 is no label; probabilities are answers of a"),
         (marked([1, 0], [1, 2], [0, 1]), {"columns": ABC}, "row 1: column 'b' holds 2, expected 0 or 1"),
         (marked([1, 0], [1, None], [0, 1]), {"columns": ABC}, "row 1: column 'b' holds None"),
         (marked([1, 0], [1, 0], [0, 1]), {"columns": {"labels": ("a", "d")}}, "no column 'd' for columns.labels"),
@@ -107,6 +111,20 @@ def test_bad_rows_are_left_out_on_request_and_labels_may_be_few():
     assert rows["train"].labelled.sum() == 2
     rows, _ = make(table(label=[["a"], ["b", None], ["a", "b"]]), bad_rows="drop")
     assert rows["train"].labels.tolist() == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("lists", [[[0], [1], [0, 1]], [[0], [1], [1]], [[2, 2], [0, 1], [1]], [["a", "a"], ["b"], []]])
+def test_numbers_may_be_labels_and_one_that_recurs_in_a_row_is_one(lists):
+    rows, names = make(table(label=lists))
+    expected = [[int(name in map(str, labels)) for name in names] for labels in lists]
+    assert rows["train"].labels.tolist() == expected
+
+
+def test_lists_of_0_and_1_are_read_as_the_advice_says():
+    with pytest.raises(UserError, match="columns.labels"):
+        make(table(label=[[1, 1, 0], [0, 0, 1]]))
+    assert make(marked([1, 0], [1, 0], [0, 1]), columns=ABC)[0]["train"].labels.tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert make(table(label=[["a", "b"], ["c"]]))[0]["train"].labels.tolist() == [[1, 1, 0], [0, 0, 1]]
 
 
 def test_a_column_of_labels_takes_the_place_of_a_list():

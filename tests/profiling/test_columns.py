@@ -45,6 +45,7 @@ CASES = {
         {"tokens": "tokens", "tags": "ner_tags"},
     ),
     "several labels": ({"text": LONG, "labels": [["a"], ["a", "b"]] * 6}, "multi-label", {"text": "text", "label": "labels"}),
+    "several numbers": ({"text": LONG, "labels": [[0], [2, 1]] * 6}, "multi-label", {"text": "text", "label": "labels"}),
     "questions": (
         {"id": LONG, "question": LONG, "context": OTHER, "answers": ANSWERS},
         "question-answering",
@@ -136,6 +137,16 @@ def test_splits_and_row_numbers_are_no_labels_and_other_candidates_are_named(mor
         ({"label": ["joy,love", "love,joy", "x"] * 4}, "'joy,love', which looks like several labels; several labels a row are"),
         ({"label": ["joy", "love", "joy|love"] * 4}, "holds 'joy|love', which looks like several labels".replace("|", r"\|")),
         ({"label": [",", ";", "joy, at least"] * 4}, None),
+        (
+            {"label": ["[1]", "[2]"] * 6},
+            "; if it is the name of a class, write another in the rows, or write params.yaml by hand",
+        ),
+        ({"label": ["[IN:GET_WEATHER]", "(can't say)"] * 6}, None),
+        (
+            {"label": [[1, 0, 0], [0, 1, 1]] * 6},
+            r"column 'label' holds \[1, 0, 0\], which looks like 0 or 1 for each label; write",
+        ),
+        ({"label": [[True, False, False], []] * 6}, r"holds \[True, False, False\], which looks like 0 or 1 for each label"),
     ],
 )
 def test_labels_that_are_lists_are_refused(columns: dict, message: str | None) -> None:

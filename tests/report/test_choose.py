@@ -136,6 +136,10 @@ def test_a_cascade_has_the_score_of_both_and_the_time_of_the_student_and_its_sha
     refused = invoke(main, "--min-retention", "0.98")
     assert (refused.returncode, refused.stdout.startswith("nothing fits; the nearest, soft (onnx-fp32): ")) == (1, True)
     assert "; --cascades admits soft (onnx-int8) with big behind it, or --min-retention 0.95 admits soft" in refused.stdout
+    assert invoke(main, "--cascades").stdout == recommendation(found, cascades=True) + "\n"
+    assert recommendation([replace(both, retention=0.5)], cascades=True).endswith(
+        "; the best score: none keeps 97% of its teacher’s"
+    )
     line = invoke(main, "--min-retention", "0.98", "--cascades").stdout
     assert line.startswith(
         "ship soft (onnx-int8) with big behind it: accuracy 94.0% (99.2% of its teacher’s), p95 10 ms, 90 MB: "

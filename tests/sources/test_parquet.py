@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import re
+import shutil
 
 import datasets
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 from distill.core.errors import UserError
 from distill.preparation.columns import map_texts, read_raw
 from distill.sources.files import read_local
-from distill.sources.streams import class_names
+from distill.sources.streams import class_names, write_splits
 from tests import tiny
 from tests.sources.reading import read, write, write_parquet
 
@@ -63,7 +64,7 @@ def test_columns_that_no_task_reads_are_not_decoded(tmp_path):
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_shards_that_number_their_classes_differently_are_refused_and_names_are_read_as_the_advice_says(tmp_path, nested):
+def test_a_column_whose_shards_number_their_classes_differently_is_left_out_and_read_as_the_advice_says(tmp_path, nested, capsys):
     def encoded(names: list[str] | None) -> datasets.Features:
         kind = datasets.Value("string") if names is None else datasets.ClassLabel(names=names)
         return datasets.Features({"text": datasets.Value("string"), "label": datasets.List(kind) if nested else kind})
@@ -74,11 +75,16 @@ def test_shards_that_number_their_classes_differently_are_refused_and_names_are_
 
     write_shard(0, ["a", "b"], encoded(["a", "b"]))
     write_shard(1, ["b", "c"], encoded(["b", "c"]))
-    told = (
-        "train-0.parquet and 1 more: its files number the classes of 'label' by different names: a, b, and b, c; write the names"
-    )
-    with pytest.raises(UserError, match=re.escape(told)):
-        read(tmp_path)
+    told = "has numbers that mean a, b in one file and b, c in another (write the names instead)"
+    found = read_local(tmp_path)["train"]
+    assert (found.schema.names, found.left_out) == (["text"], {"label": told})
+    assert f"train-0.parquet and 1 more: 'label' is left out: it {told}" in capsys.readouterr().err
+    (tmp_path / "raw").mkdir()
+    write_splits({"train": found}, tmp_path / "raw")
+    table, settings = pa.parquet.read_table(tmp_path / "raw/train.parquet"), tiny.settings()
+    with pytest.raises(UserError, match=re.escape(f"no column 'label' for columns.label: it was left out, for 'label' {told}")):
+        map_texts(table, "raw", settings)
+    shutil.rmtree(tmp_path / "raw")
     write_shard(1, ["b", "a"], encoded(["a", "b"]))
     assert class_names(read_local(tmp_path)["train"], "label") == ("a", "b")
     for shard, labels in enumerate((["a", "b"], ["b", "c"])):

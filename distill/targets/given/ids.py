@@ -31,8 +31,8 @@ def told_by_split(tables: Mapping[str, Stream], dataset: Dataset, settings: Give
     if twice is not None and not alike:
         raise UserError(
             f"{where}: the id {twice[0]!r:.60} is that of {twice[1]} and of {twice[2]} of {dataset.folder}, which differ, and "
-            f"the splits of the table ({', '.join(tables)}) do not tell which it answers; take {text_key(dataset)} as the key, "
-            f"or give the table a file a split: {', '.join(SPLITS)}"
+            f"the splits of the table ({', '.join(tables)}) do not tell which it answers; take {text_key(dataset)} as the key "
+            f"(columns.{text_key(dataset)}), or give the table a file a split: {', '.join(SPLITS)}"
         )
     return alike and (twice is not None or _recur(tables, where, str(settings.columns.id)))
 

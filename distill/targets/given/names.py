@@ -68,7 +68,7 @@ class Names:
             raise ValueError(f"holds {value!r:.60}, no place among the names that the table carries, {carried}; mend the row")
         hint = nearest(text, self.labels) if len(self.labels) < 1000 else f"; expected one of {shown(self.labels)}"
         raise ValueError(
-            f"names the label {value!r:.60}, which the data set has not{hint}; name it: labels: {{{quoted(text)}: NAME}}"
+            f"names the label {value!r:.60}, which the data set does not have{hint}; name it: labels: {{{quoted(text)}: NAME}}"
         )
 
     def _several(self, value: Any) -> bool:

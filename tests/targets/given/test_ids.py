@@ -78,7 +78,8 @@ def test_where_splits_number_their_rows_anew_an_answer_is_of_the_split_that_it_s
 def test_where_the_table_does_not_tell_the_split_of_such_an_id_it_is_refused_and_texts_are_the_way_out(anew, tables):
     rows = {name: table(split) for name, split in tables.items()}
     with pytest.raises(
-        UserError, match=r"^raw: the id '0' is that of row 0 of train and of row 0 of .*; take text as the key, or"
+        UserError,
+        match=r"^raw: the id '0' is that of row 0 of train and of row 0 of .*; take text as the key \(columns\.text\), or",
     ):
         given(anew, rows, missing="skip")
     splits = given(anew, rows, "text")
