@@ -4,6 +4,8 @@ Times come as (rounds, calls) float64 arrays of seconds. Calls of one round shar
 clock), so rounds, not calls, are resampled; and where two models are compared, both are resampled with the same rounds.
 """
 
+from typing import Any
+
 import numpy as np
 
 from distill.core.arrays import Array
@@ -11,13 +13,20 @@ from distill.core.arrays import Array
 RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)
 """Percentiles of the resampled values: 95% between them."""
+KEPT = (*range(0, 90, 5), *range(90, 101))
+"""Percentages of the percentiles that tell a distribution of times."""
 
 
-def latency(seconds: Array, seed: int = 1) -> dict[str, float]:
-    """`p50`, `p95`, `p99` of the time of a call, and `p50_low`, `p50_high` (95%), in milliseconds, and `calls`, their number."""
+def latency(seconds: Array, seed: int = 1) -> dict[str, Any]:
+    """`p50`, `p95`, `p99` of the time of a call, and `p50_low`, `p50_high` (95%), in milliseconds, and `calls`, their number.
+
+    `percentiles` are more of them, by percentage: what `choose` makes the latency of two models of.
+    """
     p50, p95, p99 = (1000 * np.percentile(seconds, (50, 95, 99))).tolist()
     low, high = (1000 * np.percentile(_medians(seconds, seed), INTERVAL)).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99, "p50_low": low, "p50_high": high, "calls": seconds.size}
+    percentiles = {str(at): ms for at, ms in zip(KEPT, (1000 * np.percentile(seconds, KEPT)).tolist(), strict=True)}
+    figures = {"p50": p50, "p95": p95, "p99": p99, "p50_low": low, "p50_high": high}
+    return {**figures, "calls": seconds.size, "percentiles": percentiles}
 
 
 def throughput(seconds: Array, rows: int, seed: int = 1) -> dict[str, float]:

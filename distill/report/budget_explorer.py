@@ -29,7 +29,7 @@ BEHIND_IT = "M7-13h3v4h4v3h-4v4h-3v-4h-4v-3h4z"
 """A plus beside the mark of a cascade."""
 PLUS = "M-1.5-6h3v4.5h4.5v3h-4.5v4.5h-3v-4.5h-4.5v-3h4.5z"
 """The same in the key."""
-BEHIND = "with the teacher behind it; its latency is a sum of p95s: the student’s, and the teacher’s times the share of rows sent"
+BEHIND = "with the teacher behind it: the p95 of rows of which some take both models’ time"
 PREFERENCES = {"score": "best score", "latency": "fastest", "size": "smallest"}
 ANY = "any"
 MOST = 60

@@ -10,6 +10,7 @@ from typing import Any
 
 from distill.core.errors import UserError
 from distill.core.files import read_json
+from distill.report.cascades import both_latency
 
 REFERENCE = "torch-fp32"
 """The format of the teacher that speeds and sizes are compared with."""
@@ -130,16 +131,19 @@ def _cascades(
     if found is None or teacher is None or setting not in teacher["latency"] or alone.speedup is None:
         return []
     behind, sent, score = teacher["latency"][setting], found["sent"], float(found[alone.metric])
-    half = latency["p50"] + sent * behind["p50"]
+    median, asked = (
+        both_latency(latency["percentiles"], behind["percentiles"], sent, float(percentile))
+        for percentile in ("50", alone.percentile.removeprefix("p"))
+    )
     size = timed["bytes"] + teacher["bytes"]
     return [
         replace(
             alone,
             score=score,
             retention=None if share is None else score * share,
-            latency_ms=alone.latency_ms + sent * float(behind[alone.percentile]),
+            latency_ms=asked,
             megabytes=size / 1e6,
-            speedup=alone.speedup * latency["p50"] / half,
+            speedup=alone.speedup * latency["p50"] / median,
             smaller=None if alone.smaller is None else alone.smaller * timed["bytes"] / size,
             sent=sent,
             threshold=found["threshold"],

@@ -12,6 +12,8 @@ def noisy(median: float, rounds: int = 40, calls: int = 3, seed: int = 0) -> np.
 def test_percentiles_are_in_milliseconds() -> None:
     found = latency(np.arange(1, 101).reshape(50, 2) / 1000)
     assert [found[key] for key in ("p50", "p95", "p99", "calls")] == pytest.approx([50.5, 95.05, 99.01, 100])
+    percentiles = found["percentiles"]
+    assert [percentiles[key] for key in ("0", "50", "95", "99", "100")] == pytest.approx([1, 50.5, 95.05, 99.01, 100])
 
 
 def test_the_interval_of_a_median_holds_it_and_shrinks_with_more_rounds() -> None:

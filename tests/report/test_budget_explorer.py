@@ -83,7 +83,7 @@ def test_where_there_are_cascades_the_key_says_what_their_latency_is(found: dict
     params = write_two(tmp_path)
     write_cascade(tmp_path)
     said = answer(params, tmp_path / "data")
-    assert "its latency is a sum of p95s" in said["picture"]["shapes"][-1]["name"]
+    assert "the p95 of rows of which some take both models’ time" in said["picture"]["shapes"][-1]["name"]
     news = said["sets"][0]
     (both,) = [own for own in news["candidates"] if own["sent"] is not None]
     assert (both["misses"], both["retention"] > 0.97, news["cascades"], said["sets"][1]["cascades"]) == (True, True, True, False)
