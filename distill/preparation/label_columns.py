@@ -19,14 +19,14 @@ LABELS = (
 )  # fmt: skip
 TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 """Usual names, the likeliest first."""
-USUAL = {"label": LABELS, "tags": TAGS, "answers": ("answers", "answer")}
+NAMES_BY_PART = {"label": LABELS, "tags": TAGS, "answers": ("answers", "answer")}
 NEAR = 0.75
 
 
 def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> None:
     """Refuse labels under another name than the one that is read, and say which splits have none."""
     spec, columns = TASK_SPECS[settings.task], settings.columns
-    part = next((part for part in USUAL if part in spec.columns), None)
+    part = next((part for part in NAMES_BY_PART if part in spec.columns), None)
     if part is None or spec.embeds or columns.labels is not None:
         return
     name = str(getattr(columns, part))
@@ -41,7 +41,7 @@ def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: Datase
             _require_one_name(table, f"{where}: {split}", name, twin)
             continue
         unread = [each for each in names_of(table) if each not in read]
-        near = twin or _near(name, [each for each in unread if each not in beside], USUAL[part])
+        near = twin or _near(name, [each for each in unread if each not in beside], NAMES_BY_PART[part])
         if near is not None:
             raise UserError(
                 f"{where}: {split}: has no column '{name}', as other splits have; did you mean '{near}'? Rename it to '{name}' "

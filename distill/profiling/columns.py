@@ -23,7 +23,7 @@ DIALOGUES = (("prompt", "response"), ("prompt", "completion"), ("instruction", "
 TOKENS = ("tokens", "words")
 """Usual names, the likeliest first."""
 
-USUAL = {*TEXTS, *LABELS, *TOKENS, *TAGS, *(name for pair in (*PAIRS, *DIALOGUES) for name in pair)}
+USUAL_NAMES = {*TEXTS, *LABELS, *TOKENS, *TAGS, *(name for pair in (*PAIRS, *DIALOGUES) for name in pair)}
 INDEX = re.compile(r"|unnamed: ?\d+|index|idx|id|level_\d+|__index_level_\d+__|column 1")
 """Names of columns that number rows, in small letters: pandas writes several; a first one without a name is `column 1`."""
 DIVIDES = ("split", "fold")

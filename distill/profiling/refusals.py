@@ -9,7 +9,7 @@ from distill.core.errors import UserError
 from distill.preparation.labels import SEVERAL, joined
 from distill.preparation.multi_label import HOT, marks_of
 from distill.preparation.nested import as_text, not_one
-from distill.profiling.columns import USUAL, Columns, numbers
+from distill.profiling.columns import USUAL_NAMES, Columns, numbers
 
 BY_HAND = "; if it is the name of a class, write another in the rows, or write params.yaml by hand (docs/quickstart.md)"
 WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
@@ -32,7 +32,7 @@ def require_names(table: pa.Table, columns: Columns) -> None:
 
 def _usual(names: Sequence[str]) -> bool:
     """Whether all are names that columns have, rather than values."""
-    return all(name.lower() in USUAL for name in names)
+    return all(name.lower() in USUAL_NAMES for name in names)
 
 
 def require_plain(table: pa.Table, columns: Columns) -> None:

@@ -21,7 +21,7 @@ LEFT_OUT = b"distill.left_out"
 COLUMNS = b"distill.columns"
 """Keys of a schema's metadata: columns that could not be kept, with the reason, and all columns of the file, both as JSON."""
 
-LABELS = b"distill.labels"
+LABEL_ORDER = b"distill.labels"
 """The key of a schema's metadata that holds the order of its lists of numbers, as JSON: `publish --as parquet` writes it."""
 
 
@@ -145,7 +145,7 @@ def _numbered_apart(streams: Sequence[Stream]) -> dict[str, str]:
 
 def _require_one_order(streams: Sequence[Stream], where: str) -> None:
     """Refuse shards that say of their lists of numbers that these are in different orders."""
-    first, *others = [json.loads((stream.schema.metadata or {}).get(LABELS, b"null")) for stream in streams]
+    first, *others = [json.loads((stream.schema.metadata or {}).get(LABEL_ORDER, b"null")) for stream in streams]
     other = next((names for names in others if names != first), first)
     if other != first:
         raise UserError(

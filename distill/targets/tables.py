@@ -25,7 +25,7 @@ from distill.core.files import atomic_file
 from distill.core.numeric import log_sigmoid, log_softmax
 from distill.core.progress import bar
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
-from distill.sources.streams import LABELS
+from distill.sources.streams import LABEL_ORDER
 from distill.store.output_names import LOGITS, kind_of
 from distill.store.readers import OutputReader
 from distill.store.target_set import TargetStore
@@ -70,7 +70,7 @@ def _schema(dataset: Dataset, split: str, outputs: Sequence[str]) -> pa.Schema:
     texts = [("tokens", pa.list_(pa.string()))] if words else [(name, pa.string()) for name in dataset.texts(split)]
     chosen = [("score", pa.float32())] if dataset.spec.numbers else [("probabilities", answer)]
     columns = [("id", pa.string()), *texts, ("label", label), *chosen, ("logits", answer), *hidden]
-    return pa.schema(columns, {LABELS: json.dumps(dataset.labels).encode()})
+    return pa.schema(columns, {LABEL_ORDER: json.dumps(dataset.labels).encode()})
 
 
 def _parts(store: TargetStore, dataset: Dataset, split: str, outputs: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:

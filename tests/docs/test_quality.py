@@ -63,6 +63,14 @@ def test_variants_of_the_default_are_trained_where_they_are_named() -> None:
     assert not methods_of("bbc", tuple(ABLATION))
 
 
+def test_a_student_of_cross_fitted_answers_reads_those_and_is_initialized_as_the_others() -> None:
+    content = task_params("mrpc", TASKS["mrpc"], methods_of("mrpc", ("soft-twice", "soft-twice-folds")), (1,), {"path": "/rows"})
+    plain, folds = (content["students"][name] for name in ("soft-twice", "soft-twice-folds"))
+    assert folds == plain | {"targets": "mrpc-folds/logits"}
+    assert content["targets"]["mrpc-folds"]["teacher"] == "mrpc-folds"
+    assert content["teachers"]["mrpc-folds"] == content["teachers"]["mrpc"] | {"folds": 3}
+
+
 def test_stages_are_initialized_from_one_another_and_the_last_alone_has_all_seeds() -> None:
     students = task_params("mrpc", TASKS["mrpc"], methods_of("mrpc"), SEEDS, {"path": "/rows"})["students"]
     assert stages_of(students, "minilm") == ["minilm", "minilm-1"]

@@ -17,7 +17,7 @@ from distill.params.task_specs import TASK_SPECS
 from distill.preparation.columns import column_of, id_text
 from distill.preparation.labels import NUMBER
 from distill.preparation.numbering import LARGEST
-from distill.sources.streams import LABELS, Stream, class_names
+from distill.sources.streams import LABEL_ORDER, Stream, class_names
 from distill.targets.given.names import Names
 from distill.targets.given.numbers import of_log_probabilities, of_logits, of_probabilities, of_votes, softened
 
@@ -109,7 +109,7 @@ class _Reader:
 
     def names_of(self, table: pa.Table, where: str) -> Names:
         """What the table calls the labels."""
-        told = json.loads((table.schema.metadata or {}).get(LABELS, b"null"))
+        told = json.loads((table.schema.metadata or {}).get(LABEL_ORDER, b"null"))
         carried = class_names(table, self.answer) if isinstance(self.answer, str) else None
         try:
             return Names.of(self.labels, self.settings.labels, told, carried)

@@ -49,6 +49,9 @@ class Method:
     dataset: str = "TASK"
     """The data set that it learns on, where a stage does not name its own; TASK stands for the task's name."""
 
+    folds: int | None = None
+    """Of further teachers, whose answers its soft targets are; the task's teacher answers where there are none."""
+
     @property
     def half_depth(self) -> bool:
         """Whether it has 3 layers of the teacher's 6, at its width."""

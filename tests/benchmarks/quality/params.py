@@ -35,6 +35,9 @@ def task_params(
     content["teachers"][name] = {"dataset": name, "checkpoint": MINILM, **task.teacher}
     if any("TASK" in method.datasets for method in methods.values()):
         content["targets"][name] = {"teacher": name, "dataset": name, **KEPT}
+    for folds in sorted({method.folds for method in methods.values() if method.folds}):
+        content["teachers"][f"{name}-folds"] = {**content["teachers"][name], "folds": folds}
+        content["targets"][f"{name}-folds"] = {"teacher": f"{name}-folds", "dataset": name}
     if augmented := [method for method in methods.values() if "TASK-augmented" in method.datasets]:
         _augment(content, name, task, KEPT if augmented[0].half_depth else NARROW_KEPT)
     for student, method in methods.items():
@@ -57,10 +60,11 @@ def chain(
         name = student if last else f"{student}-{number}"
         settings = stage if last else {**first, **stage}
         dataset = settings.get("dataset", method.dataset).replace("TASK", task)
+        targets = f"{dataset}-folds" if method.folds else dataset
         entries[name] = {
             **{key: value for key, value in settings.items() if key != "epochs_factor"},
             "dataset": dataset,
-            "targets": dataset if stage["recipe"] not in ("supervised", "hinton") else f"{dataset}/logits",
+            "targets": targets if stage["recipe"] not in ("supervised", "hinton") else f"{targets}/logits",
             "init": init,
             "epochs": epochs * settings.get("epochs_factor", 1),
             **({} if last else {"seeds": list(seeds[:1])}),
