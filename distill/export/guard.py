@@ -26,7 +26,7 @@ FEW = 3
 GROUPS = 16
 """Layers are measured in groups of neighbours, so many at most."""
 LEFT = (1, 2, 4, 8)
-"""So many groups, the most sensitive ones, are left in fp32, one try after the other; half of all at most."""
+"""So many groups, the most sensitive for their size, are left in fp32, one try after the other; half of all at most."""
 PROBES = 32
 """Rows on which groups are measured."""
 Calibration = Callable[[], Iterator[dict[str, Array]]]
@@ -131,8 +131,10 @@ class _Guard:
         """Try the other way of scaling activations, then layers in fp32, until one fits.
 
         Layers are left out of dynamic files: there the harm that a layer does is its own, and no calibration is needed to see it.
+        Those that do the most a weight are left out first: a table of words is most of a small model's bytes.
         """
-        nodes = [node for node in weighted(self.folder / FP32) if node not in self.asked]
+        weights = weighted(self.folder / FP32)
+        nodes = [node for node in weights if node not in self.asked]
         groups = [part.tolist() for part in np.array_split(np.array(nodes, object), min(GROUPS, len(nodes)))] if nodes else []
         left = [count for count in LEFT if count <= len(groups) // 2]
         title = f"mend {self.folder.name.strip('.').removesuffix('.unfinished')}"
@@ -142,7 +144,8 @@ class _Guard:
                 return
             bar.update()
             harms = [self._harm([node for node in nodes if node not in group], bar) for group in groups]
-            order = np.argsort(-np.array(harms), kind="stable")
+            sizes = [sum(weights[node] for node in group) for group in groups]
+            order = np.argsort(-np.array(harms) / np.array(sizes), kind="stable")
             for count in left:
                 if self.attempt("dynamic", [node for place in order[:count] for node in groups[place]]).fits:
                     return

@@ -1,6 +1,7 @@
 """ONNX graphs in 8 bits: weights a channel, embedding tables too; activations as they come, or by calibration."""
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,11 +64,12 @@ def excluded(source: Path, keep_fp32: Sequence[str]) -> list[str]:
     return sorted({node for names in nodes_of.values() for node in names})
 
 
-def weighted(source: Path) -> list[str]:
-    """The nodes that have matrices or tables of weights, in the graph's order."""
+def weighted(source: Path) -> dict[str, int]:
+    """The nodes that have matrices or tables of weights, in the graph's order, and how many weights each has."""
     graph = onnx.load(source, load_external_data=False).graph
-    tables = {part.name for part in graph.initializer if len(part.dims) > 1}
-    return [node.name for node in graph.node if node.op_type in OPERATORS and tables & {*node.input}]
+    tables = {part.name: math.prod(part.dims) for part in graph.initializer if len(part.dims) > 1}
+    nodes = {node.name: sum(tables.get(name, 0) for name in node.input) for node in graph.node if node.op_type in OPERATORS}
+    return {name: weights for name, weights in nodes.items() if weights}
 
 
 class _Rows(CalibrationDataReader):

@@ -105,6 +105,17 @@ def test_where_nothing_fits_the_least_loss_is_kept(
     assert "nothing brought that to 0.3 points and 1%, and the nearest is kept" in found["told"]
 
 
+def test_layers_that_do_much_harm_a_weight_stay_in_fp32_before_large_ones(
+    model: PreTrainedModel, rows: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def harm(self: Any, exact: list[str], bar: Any) -> float:
+        return 1.0 if any("word_embeddings" in node for node in exact) else 10.0
+
+    monkeypatch.setattr("distill.export.guard._Guard._harm", harm)
+    found = export(spoilt(model), rows, tmp_path / "export")
+    assert found["tries"][2]["fp32"] == ("classifier",)
+
+
 def test_what_fits() -> None:
     assert GOOD.fits
     assert not TOO_MUCH.fits
