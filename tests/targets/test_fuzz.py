@@ -279,5 +279,7 @@ def attack(sets: Sets, seed: int, rounds: int) -> None:
 def test_files_with_fitting_checksums_give_a_line_or_the_right_shape_and_never_a_crash(sets):
     process = FORKS.Process(target=attack, args=(sets, 1, 150))  # of its own, which may crash
     process.start()
-    process.join(120)
+    process.join(600)
+    process.kill()
+    process.join()
     assert process.exitcode == 0
