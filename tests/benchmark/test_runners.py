@@ -140,7 +140,7 @@ def test_memory_is_that_of_a_fresh_process(subjects, dataset) -> None:
     found = peak_memories([(subjects[0], "onnx-int8", 1, random_rows(dataset.vocabulary, 8)(0))])[0]
     assert hoard.all()
     assert 0 < found["model_bytes"] < found["process_bytes"] < 2**30
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 600
 
 
 class TooLarge(Subject):
