@@ -19,7 +19,6 @@ from tests import tiny
 from tests.command_line import contents
 from tests.stores import FORKS, assembled, materialize, materializer
 
-
 MOST = 3
 """Units that a process which is to be killed does at most: then it waits for that."""
 
@@ -49,8 +48,9 @@ def run(prepared: Path, scratch: Path, out: Path, after: tuple[int, float] | Non
     assert ours.recv() == "ready"
     units = 0
     if after is not None:
-        for units in range(1, after[0] + 1):
+        while units < after[0]:
             assert ours.recv() == "unit"
+            units += 1
         time.sleep(after[1])
         process.kill()
     with contextlib.suppress(EOFError):
