@@ -161,7 +161,7 @@ def test_trials_are_experiments_with_the_scores_of_one_after_the_other_and_train
 
     run(project, f"dvc exp run --queue --name queued {changes} evaluate@hinton")
     run(project, "OMP_NUM_THREADS=1 dvc queue start --jobs 1")
-    wait_for("the queue", lambda: [*(project / ".git/refs/exps").glob("*/*/queued")] != [])
+    wait_for("the queue", lambda: [*(project / ".git/refs/exps").glob("*/*/queued")] != [], seconds=1200)
     worker = int((project / ".dvc/tmp/exps/celery/dvc-exp-worker-1.pid").read_text(encoding="utf-8"))
     run(project, "dvc queue stop")
     wait_for("its worker's end", lambda: ended(worker))
