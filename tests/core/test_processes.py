@@ -6,7 +6,6 @@ import pytest
 
 from distill.core.errors import UserError
 from distill.core.processes import Processes, cores
-from tests.projects import wait_for
 
 
 def doubled(number: int) -> tuple[int, int]:
@@ -35,6 +34,8 @@ def test_pieces_come_back_in_order_and_few_are_taken_ahead(count):
 
 
 def test_a_process_that_ends_while_pieces_are_handed_out_is_told():
+    from tests.projects import wait_for  # which loads much that the fork server can do without
+
     def pieces():
         yield 1
         wait_for("its end", lambda: processes._pool._broken)
