@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 REQUIRED = "REQUIRE_BROWSER"
 """The environment variable under which a missing browser is a failure."""
+PATIENCE = 600_000
+"""Milliseconds."""
 SETTLED = "document.querySelectorAll('.plot').length === document.querySelectorAll('.vega-embed').length"
 
 
@@ -29,7 +31,9 @@ def launched() -> Iterator[Browser]:
     """A headless browser; as root without its sandbox, which root has none of."""
     path = executable()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=os.geteuid() != 0, args=["--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=path, chromium_sandbox=os.geteuid() != 0, args=["--disable-gpu"], timeout=PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -38,7 +42,7 @@ def launched() -> Iterator[Browser]:
 def visit(browser: Browser, path: Path, **context: Any) -> Iterator[Page]:
     """A page, once its charts are drawn."""
     opened = browser.new_context(**context)
-    opened.set_default_timeout(120_000)
+    opened.set_default_timeout(PATIENCE)
     page, said, asked = opened.new_page(), [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))

@@ -19,7 +19,7 @@ def environment(**more: str) -> dict[str, str]:
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder."""
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=600
     )
 
 

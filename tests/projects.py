@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import networkx
+import psutil
 import torch
 from dvc.repo import Repo
 from ruamel.yaml import YAML
@@ -244,7 +245,7 @@ def attempt(folder: Path, command: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
     return done.returncode, done.stdout
 
@@ -283,7 +284,15 @@ def edit_params(folder: Path, **changes: dict[str, object]) -> None:
         yaml.dump(content, file)
 
 
-def wait_for(what: str, happened: Callable[[], bool], seconds: float = 60) -> None:
+def ended(process: int) -> bool:
+    """Whether a process runs no more, even if nobody has asked for its exit code."""
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_for(what: str, happened: Callable[[], bool], seconds: float = 300) -> None:
     """Look until something has happened, for so long at most."""
     end = time.monotonic() + seconds
     while not happened():

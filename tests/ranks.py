@@ -45,11 +45,15 @@ def launch(jobs: Sequence[Job]) -> list[tuple[int, str]]:
 
 
 def _run(job: Job) -> int:
-    """Fork two processes and wait for them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = {_fork(job, rank, port) for rank in range(2)}
+    """Fork two processes and wait for them. The first may listen where a socket of this one holds the port, and nobody else."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        return _wait({_fork(job, rank, held.getsockname()[1]) for rank in range(2)})
+
+
+def _wait(ranks: set[int]) -> int:
+    """The exit code of the first process that failed, which ends the other."""
     failed = 0
     while ranks:
         pid, status = os.wait()

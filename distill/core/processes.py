@@ -1,5 +1,6 @@
 """Work that several processes share, a piece each at a time; the pieces come back in their order."""
 
+import contextlib
 import multiprocessing
 import os
 from collections import deque
@@ -40,7 +41,8 @@ class Processes:
             return
         pending: deque[tuple[Piece, Future[Made]]] = deque()
         for piece in pieces:
-            pending.append((piece, self._pool.submit(function, piece)))
+            with _explained():
+                pending.append((piece, self._pool.submit(function, piece)))
             if len(pending) > 2 * self.count:
                 yield _done(*pending.popleft())
         while pending:
@@ -53,8 +55,15 @@ class Processes:
 
 
 def _done(piece: Piece, future: "Future[Made]") -> tuple[Piece, Made]:
-    try:
+    with _explained():
         return piece, future.result()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Of a process that has ended, both who waits for it and who hands out more work are told."""
+    try:
+        yield
     except BrokenProcessPool:
         raise UserError(
             "a process was ended by the system, as it does when memory runs out; end other programs, or set OMP_NUM_THREADS=1, "

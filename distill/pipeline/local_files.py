@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from distill.params.sources import Source
 
 KNOWN = SCRATCH / "checksums.json"
 """By file: its size, when it was changed, and its SHA-256, so that a file is read once."""
+SETTLED = 2e9
+"""Nanoseconds after which another change of a file has another time, on any file system."""
 WORTH_SAYING = 1e9
 """Bytes whose reading takes seconds."""
 
@@ -27,7 +30,7 @@ class Checksums:
 
     def __init__(self) -> None:
         """Begin with what the last run has read."""
-        self._before = _known()
+        self._before, self._began = _known(), time.time_ns()
         self._now: dict[str, list[Any]] = {}
         self._jobs: dict[str, str] | UserError | None = None
 
@@ -62,9 +65,10 @@ class Checksums:
         return _checksums(job.read_text(encoding="utf-8")) if job.exists() else {}
 
     def remember(self) -> None:
-        """Keep what was read for the next run."""
-        if self._now != self._before:
-            write_text(KNOWN, json.dumps(self._now, sort_keys=True))
+        """Keep what was read for the next run; not of a file that had just been changed: it may be again, at the same time."""
+        kept = {file: known for file, known in self._now.items() if known[1] < self._began - SETTLED}
+        if kept != self._before:
+            write_text(KNOWN, json.dumps(kept, sort_keys=True))
 
     def _of_file(self, file: Path) -> str:
         key, stat = str(file.absolute()), file.stat()

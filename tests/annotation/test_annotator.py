@@ -34,7 +34,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings_of(server: Server, **more: Any) -> AnnotatorSettings:
-    given = {"rows": "data/prepared/x", "endpoint": server.address, "model": "m", "key": "TEST_KEY", "timeout": 5.0, **more}
+    given = {"rows": "data/prepared/x", "endpoint": server.address, "model": "m", "key": "TEST_KEY", "timeout": 600.0, **more}
     return AnnotatorSettings.model_validate_json(json.dumps(given))
 
 
@@ -128,12 +128,22 @@ def test_what_passes_is_sent_again(tmp_path: Path, failures: list[Reply]) -> Non
         assert len(server.bodies) == 2 + len(failures)
 
 
-def test_a_slow_answer_is_asked_for_again(tmp_path: Path) -> None:
-    def slow(body: dict[str, Any], number: int) -> Reply:
-        if number == 1:
-            time.sleep(0.3)
-        return by_row(body, number)
+def test_a_slow_answer_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None comes before the first is given up; then there is time for one."""
+    given_up, post = threading.Event(), client_module.httpx2.AsyncClient.post
 
+    async def posting(http: Any, *arguments: Any, **more: Any) -> Any:
+        try:
+            return await post(http, *arguments, **more)
+        except client_module.httpx2.TimeoutException:
+            http.timeout = 600
+            given_up.set()
+            raise
+
+    def slow(body: dict[str, Any], number: int) -> Reply:
+        return by_row(body, number) if given_up.wait(600) else error(400, "no patience was lost")
+
+    monkeypatch.setattr(client_module.httpx2.AsyncClient, "post", posting)
     with serving(slow) as server:
         annotator = ask(server, tmp_path, ROWS[:1], timeout=0.1)
         assert annotator.annotation(annotator.requests(ROWS[0])).votes == ("bad",)
@@ -220,7 +230,7 @@ def test_a_budget_holds_with_requests_in_flight(tmp_path: Path) -> None:
 
 
 def test_requests_go_in_parallel_and_at_a_rate(tmp_path: Path) -> None:
-    gate = threading.Barrier(3, timeout=5)
+    gate = threading.Barrier(3, timeout=600)
 
     def together(body: dict[str, Any], number: int) -> Reply:
         gate.wait()

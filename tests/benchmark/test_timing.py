@@ -31,31 +31,44 @@ def test_every_round_visits_all_models_and_they_read_the_same_numbers() -> None:
     assert len(orders) > 1
 
 
-def test_it_ends_with_the_budget_but_not_before_the_least_nor_after_the_most() -> None:
-    arms = {"a": Arm(lambda _: {}, lambda _: time.sleep(0.001))}
+def ticking(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands still unless a test moves it: the number in it."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    return clock
+
+
+def passing(clock: list[float], seconds: float) -> None:
+    clock[0] += seconds
+
+
+def test_it_ends_with_the_budget_but_not_before_the_least_nor_after_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ticking(monkeypatch)
+    arms = {"a": Arm(lambda _: {}, lambda _: passing(clock, 0.001))}
     counts = [len(interleave(arms, Plan(seconds, 1, 3, 8), "test", NO_METER)["a"].seconds) for seconds in (0.0, 60.0)]
     assert counts == [3, 8]
 
 
 @pytest.mark.parametrize(("noise", "rounds"), [(0.0, 10), (0.5, 30)])
 def test_it_ends_sooner_once_the_ratios_are_known(monkeypatch: pytest.MonkeyPatch, noise: float, rounds: int) -> None:
-    clock, rng = [0.0], np.random.default_rng(0)
+    clock, rng = ticking(monkeypatch), np.random.default_rng(0)
 
     def lasting(seconds: float) -> Arm:
-        return Arm(lambda _: {}, lambda _: clock.__setitem__(0, clock[0] + seconds * (1 + noise * rng.random())))
+        return Arm(lambda _: {}, lambda _: passing(clock, seconds * (1 + noise * rng.random())))
 
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     arms = {"slow": lasting(0.5), "quick": lasting(0.1)}
     assert len(interleave(arms, Plan(1e6, 3, 5, 30), "test", NO_METER)["quick"].seconds) == rounds
 
 
-def test_seconds_are_those_of_the_calls_and_not_of_making_batches() -> None:
+def test_seconds_are_those_of_the_calls_and_not_of_making_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ticking(monkeypatch)
+
     def slow_batch(_: int) -> dict[str, np.ndarray]:
-        time.sleep(0.05)
+        passing(clock, 0.05)
         return {}
 
-    found = interleave({"a": Arm(slow_batch, lambda _: time.sleep(0.002))}, Plan(0.0, 1, 3), "test", NO_METER)
-    assert 0.002 <= np.median(found["a"].seconds) < 0.03
+    found = interleave({"a": Arm(slow_batch, lambda _: passing(clock, 0.002))}, Plan(0.0, 1, 3), "test", NO_METER)
+    np.testing.assert_allclose(found["a"].seconds, np.full((3, 1), 0.002))
     assert found["a"].joules is None
 
 

@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import psutil
 import pytest
 
 from distill.commands import sweep
@@ -12,7 +11,19 @@ from distill.commands.sweep import divided, grid
 from distill.core.errors import UserError
 from distill.pipeline.trials import Trial, error_in, reference
 from tests.command_line import invoke, refusal
-from tests.projects import attempt, commit, copy, edit_params, environment, reproduced, run, run_stages, stages_run, wait_for
+from tests.projects import (
+    attempt,
+    commit,
+    copy,
+    edit_params,
+    ended,
+    environment,
+    reproduced,
+    run,
+    run_stages,
+    stages_run,
+    wait_for,
+)
 
 OVERRIDES = ("students.hinton.temperature=2,8",)
 
@@ -150,10 +161,10 @@ def test_trials_are_experiments_with_the_scores_of_one_after_the_other_and_train
 
     run(project, f"dvc exp run --queue --name queued {changes} evaluate@hinton")
     run(project, "OMP_NUM_THREADS=1 dvc queue start --jobs 1")
-    wait_for("the queue", lambda: [*(project / ".git/refs/exps").glob("*/*/queued")] != [], seconds=300)
+    wait_for("the queue", lambda: [*(project / ".git/refs/exps").glob("*/*/queued")] != [], seconds=1200)
     worker = int((project / ".dvc/tmp/exps/celery/dvc-exp-worker-1.pid").read_text(encoding="utf-8"))
     run(project, "dvc queue stop")
-    wait_for("its worker's end", lambda: not psutil.pid_exists(worker), seconds=60)
+    wait_for("its worker's end", lambda: ended(worker))
     assert scores_of(project, "queued") == scores_of(project, good)
     shown = json.loads(run(project, "dvc exp show --json"))
     assert {each["name"] for each in shown[1]["experiments"]} == {good, "queued"}

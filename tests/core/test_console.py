@@ -4,8 +4,8 @@ import errno
 import importlib
 import os
 import re
+import resource
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from distill.core import console
 from distill.core.console import command
 from distill.core.errors import UserError
 from tests.command_line import ROOT, contents, invoke, python, refusal
+from tests.projects import ended, wait_for
 
 QUIET_LIBRARIES = console.quiet_libraries
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "scipy", "pyarrow", "numpy"}
@@ -142,16 +143,23 @@ def test_a_functions_docstring_is_its_help():
     "arguments", [*((f"stages.{stage}",) for stage in STAGES), ("distill",), ("distill", "check")], ids=" ".join
 )
 def test_help_is_there_within_a_second(arguments: tuple[str, ...]):
+    """Of the processor's time, of which a busy machine gives a part only."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = processor_seconds()
         done = python(ROOT, "-m", *arguments, "--help")
-        seconds.append(time.perf_counter() - start)
+        seconds.append(processor_seconds() - start)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("Usage: ")
         if seconds[-1] < 1:
             break
     assert min(seconds) < 1
+
+
+def processor_seconds() -> float:
+    """Of the processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize(
@@ -215,23 +223,12 @@ def test_check_reports_a_mistake_and_writes_nothing(tmp_path: Path, monkeypatch:
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path: Path):
     stage = (
-        "import time; from distill.core.console import end_with_parent; end_with_parent(); print(1, flush=True); time.sleep(60)"
+        "import time; from distill.core.console import end_with_parent; end_with_parent(); print(1, flush=True); time.sleep(400)"
     )
     parent = (
         "import os, subprocess, sys; os.environ['DVC_ROOT'] = '.'\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {stage!r}], stdout=subprocess.PIPE)\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {stage!r}], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)\n"
         "child.stdout.readline(); print(child.pid, flush=True); os._exit(1)"
     )
     process = int(python(tmp_path, "-c", parent).stdout)
-    deadline = time.monotonic() + 10
-    while _runs(process) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _runs(process)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
+    wait_for("the stage's end", lambda: ended(process))

@@ -33,6 +33,18 @@ def test_pieces_come_back_in_order_and_few_are_taken_ahead(count):
         assert [(piece, made) for piece, (made, _) in found] == [(number, 2 * number) for number in range(1, 12)]
 
 
+def test_a_process_that_ends_while_pieces_are_handed_out_is_told():
+    from tests.projects import wait_for  # which loads much that the fork server can do without
+
+    def pieces():
+        yield 1
+        wait_for("its end", lambda: processes._pool._broken)
+        yield 2
+
+    with closing(Processes(2, __name__)) as processes, pytest.raises(UserError, match="was ended by the system"):
+        list(processes.map(ended, pieces()))
+
+
 def test_a_process_that_the_system_ends_is_told_and_one_process_does_the_same_work(monkeypatch):
     with closing(Processes(2, __name__)) as processes, pytest.raises(UserError, match="set OMP_NUM_THREADS=1") as told:
         list(processes.map(ended, [1]))

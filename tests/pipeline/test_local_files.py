@@ -119,6 +119,7 @@ def test_a_file_of_the_same_size_and_time_is_read_once(tmp_path: Path, monkeypat
     Path("rows").mkdir()
     for name in ("a.csv", "b.csv"):
         Path("rows", name).write_text(name, encoding="utf-8")
+        os.utime(Path("rows", name), (10**9, 10**9))
     source = Source(path="rows")
     first = Checksums()
     found = local_checksums(source, first, Path("data/jobs/entries/sources/x.json"))
@@ -134,6 +135,19 @@ def test_a_file_of_the_same_size_and_time_is_read_once(tmp_path: Path, monkeypat
         KNOWN.write_text(damaged, encoding="utf-8")
         local_checksums(source, Checksums(), Path("data/jobs/entries/sources/x.json"))
         assert len(read) == 1 + 2 * number
+
+
+def test_a_file_that_has_just_been_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change within the same tick of the file system's clock leaves its time as it is."""
+    monkeypatch.chdir(tmp_path)
+    source, job, file = Source(path="train.csv"), Path("data/jobs/entries/sources/x.json"), Path("train.csv")
+    file.write_text("one", encoding="utf-8")
+    first, state = Checksums(), file.stat()
+    found = local_checksums(source, first, job)
+    first.remember()
+    file.write_text("two", encoding="utf-8")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert local_checksums(source, Checksums(), job) != found
 
 
 @pytest.mark.parametrize("place", [".", "../project", "../link", "data"])

@@ -15,6 +15,7 @@ from tests.projects import (
     attempt,
     copy,
     edit_params,
+    ended,
     environment,
     make_origin,
     make_project,
@@ -36,7 +37,7 @@ MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose pipeline has run: read only."""
+    """A project whose pipeline has run: other processes copy it meanwhile, so that no command may run in it."""
     return reproduced(tmp_path_factory.getbasetemp())
 
 
@@ -58,8 +59,8 @@ def contents(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_a_pipeline_that_has_run_has_every_output_and_a_repro_does_nothing(done: Path) -> None:
-    output = run(done, "dvc repro")
+def test_a_pipeline_that_has_run_has_every_output_and_a_repro_does_nothing(done: Path, project: Path) -> None:
+    output = run(project, "dvc repro")
     assert stages_run(output) == set()
     for kind, names in {"teachers": ("tiny",), "students": STUDENTS}.items():
         for name in names:
@@ -70,18 +71,18 @@ def test_a_pipeline_that_has_run_has_every_output_and_a_repro_does_nothing(done:
     assert {path.name for path in (done / "data/report").iterdir()} == {"index.html", "results.md"}
 
 
-def test_git_sees_the_code_the_lock_and_the_metrics_only(done: Path) -> None:
-    tracked = run(done, "git ls-files data dvc.lock").split()
+def test_git_sees_the_code_the_lock_and_the_metrics_only(project: Path) -> None:
+    tracked = run(project, "git ls-files data dvc.lock").split()
     students = [f"data/metrics/students/{name}.json" for name in sorted(STUDENTS)]
     assert tracked == ["data/metrics/benchmark.json", *students, "data/metrics/teachers/tiny.json", "dvc.lock"]
-    assert run(done, "git status --short") == ""
+    assert run(project, "git status --short") == ""
 
 
-def test_the_card_of_an_export_names_the_commit_that_it_was_made_from(done: Path) -> None:
-    card = (done / "data/exports/students/hinton/README.md").read_text(encoding="utf-8")
+def test_the_card_of_an_export_names_the_commit_that_it_was_made_from(project: Path) -> None:
+    card = (project / "data/exports/students/hinton/README.md").read_text(encoding="utf-8")
     (command,) = [line for line in card.splitlines() if line.startswith("git checkout")]
-    found = run(done, command.removeprefix("git checkout $(").removesuffix(")")).strip()
-    assert found == run(done, "git log -1 --format=%H").strip()
+    found = run(project, command.removeprefix("git checkout $(").removesuffix(")")).strip()
+    assert found == run(project, "git log -1 --format=%H").strip()
 
 
 def test_no_output_is_a_pickle(done: Path) -> None:
@@ -165,19 +166,23 @@ def test_data_and_targets_made_again_and_a_student_without_a_teacher_have_the_sa
 def test_a_stage_ends_with_a_killed_dvc_and_the_next_repro_goes_on_and_the_one_after_it_does_nothing(tmp_path: Path) -> None:
     params = PARAMS.partition("\nstudents:")[0]
     project = make_project(tmp_path / "project", make_origin(tmp_path / "origin"), params)
-    lock = project / "data/.scratch/locks/data-teachers-tiny.lock"
+    lock, stage = project / "data/.scratch/locks/data-teachers-tiny.lock", project / "stages/teacher.py"
+    own = stage.read_text(encoding="utf-8")
+    assert own.count(" save_model(") == 1
+    stage.write_text(own.replace(" save_model(", " __import__('time').sleep(400), save_model("), encoding="utf-8")
     dvc = subprocess.Popen(
         ["dvc", "repro"], cwd=project, env=environment(project), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_for("the teacher's training", lambda: lock.exists() and lock.read_text(encoding="utf-8"), seconds=300)
-        stage = psutil.Process(int(lock.read_text(encoding="utf-8")))
-        assert "stages.teacher" in stage.cmdline()
-        assert stage.pid in {child.pid for child in psutil.Process(dvc.pid).children(recursive=True)}
+        wait_for("the teacher's training", lambda: lock.exists() and lock.read_text(encoding="utf-8"))
+        teacher = psutil.Process(int(lock.read_text(encoding="utf-8")))
+        assert "stages.teacher" in teacher.cmdline()
+        assert teacher.pid in {child.pid for child in psutil.Process(dvc.pid).children(recursive=True)}
     finally:
         dvc.kill()
         dvc.wait()
-    wait_for("the stage's end", lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE, seconds=5)
+    wait_for("the stage's end", lambda: ended(teacher.pid))
+    stage.write_text(own, encoding="utf-8")
     assert not (project / "data/teachers/tiny").exists()
     assert stages_run(run(project, "dvc repro teacher")) == {"teacher@tiny"}
     assert (project / "data/teachers/tiny/model.safetensors").exists()

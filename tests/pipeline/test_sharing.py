@@ -4,18 +4,17 @@ import hashlib
 import http.client
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.buckets import s3_server
 from tests.command_line import contents
-from tests.projects import attempt, commit, copy, edit_params, environment, made_once, run, run_stages, stages_run, tried
+from tests.projects import attempt, commit, copy, edit_params, made_once, run, run_stages, stages_run, tried
+
+__all__ = ["s3_server"]
 
 pytestmark = pytest.mark.slow
 BUCKET = "team"
@@ -45,39 +44,12 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
+def s3(s3_server: str) -> str:
     """The address of an S3 server on this machine, with an empty bucket."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [Path(sys.executable).parent / "moto_server", "--host", "127.0.0.1", "--port", str(port)],
-        env=environment(Path.cwd()),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        make_bucket(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def make_bucket(port: int, seconds: float = 60) -> None:
-    """Wait for the server, then make the bucket."""
-    end = time.monotonic() + seconds
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        try:
-            connection.request("PUT", f"/{BUCKET}")
-            assert connection.getresponse().status == 200
-            return
-        except OSError:
-            assert time.monotonic() < end, f"no S3 server within {seconds} s"
-            time.sleep(0.2)
-        finally:
-            connection.close()
+    with closing(http.client.HTTPConnection(s3_server.removeprefix("http://"))) as connection:
+        connection.request("PUT", f"/{BUCKET}")
+        assert connection.getresponse().status == 200
+    return s3_server
 
 
 def publish(base: Path, folder: Path) -> None:

@@ -31,7 +31,7 @@ from tests.command_line import contents, invoke, refusal
 
 KEY = "sk-very-secret"
 PARAMS = """
-defaults: {annotators: {model: llm, key: TEST_KEY, endpoint: ADDRESS}}
+defaults: {annotators: {model: llm, key: TEST_KEY, endpoint: ADDRESS, timeout: 600}}
 datasets: {rows: {source: rows, tokenizer: {path: x}}}
 annotators:
   first: {rows: data/prepared/rows, limit: 6, examples: 2, splits: [train, test], prices: {prompt: 1.0, answer: 1.0}}

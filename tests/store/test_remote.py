@@ -82,8 +82,8 @@ def test_no_network(monkeypatch, s3):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
-    with pytest.raises(UserError, match="s3://bucket/x: .*[cC]onnect.*; check the address, the credentials and the network"):
-        Remote("s3://bucket/x").names()
+        with pytest.raises(UserError, match="s3://bucket/x: .*[cC]onnect.*; check the address, the credentials and the network"):
+            Remote("s3://bucket/x").names()
 
 
 def test_whoever_stays_on_this_machine_needs_no_fsspec():

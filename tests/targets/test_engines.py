@@ -56,19 +56,23 @@ def failing(self, *arguments):
     return compute(self, *arguments)
 writer.Materializer.compute = failing
 """
-# No worker does all units before the other, or the one that replaces it, has started.
+# No worker does all units before the other, or the one that replaces it, has started, nor before one is killed.
 WAITING = """\
 import os, time
 from pathlib import Path
 import distill.targets.materialization.engines as engine
 class Waiting(engine.Worker):
+    calls = 0
     def __call__(self, batch):
         Path(PIDS, f'pid-{os.getpid()}').touch()
-        end = time.monotonic() + 240
-        while len(list(Path(PIDS).glob('pid-*'))) < 2 + Path(PIDS, 'killed').exists() and time.monotonic() < end:
+        end = time.monotonic() + 600
+        while self.waits(Path(PIDS, 'killed').exists()) and time.monotonic() < end:
             time.sleep(0.05)
         time.sleep(0.1)
+        self.calls += 1
         return super().__call__(batch)
+    def waits(self, killed):
+        return len(list(Path(PIDS).glob('pid-*'))) < 2 + killed or (self.calls == 4 and not killed)
 engine.Worker = Waiting
 """
 LOST = """\
@@ -104,7 +108,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Its exit code, and what it has printed on stderr."""
     with process:
         try:
-            errors = process.communicate(timeout=400)[1]
+            errors = process.communicate(timeout=1800)[1]
         finally:
             process.kill()
     return process.returncode, errors
@@ -174,7 +178,7 @@ def test_a_killed_ray_worker_is_replaced_and_the_bytes_are_the_same(tmp_path, to
     with start(folder) as process:
         try:
             killed = kill_a_worker(tmp_path, folder / SCRATCH / "targets/tiny", process)
-        except AssertionError:
+        except BaseException:
             process.kill()
             raise
         code, errors = finish(process)
@@ -183,7 +187,7 @@ def test_a_killed_ray_worker_is_replaced_and_the_bytes_are_the_same(tmp_path, to
     assert len(set(tmp_path.glob("pid-*")) - {killed}) == 2
 
 
-def kill_a_worker(pids: Path, scratch: Path, process: subprocess.Popen[str], seconds: float = 300) -> Path:
+def kill_a_worker(pids: Path, scratch: Path, process: subprocess.Popen[str], seconds: float = 600) -> Path:
     """Kill one of two workers once some units are done; the file that it left."""
     end = time.monotonic() + seconds
     while len(list(pids.glob("pid-*"))) < 2 or len(list(scratch.glob("*.arrow"))) < 10:

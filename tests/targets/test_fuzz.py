@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,9 @@ JOBS = {
     "replayed": MaterializeSpec(hidden=(2,), cls=(1,), attention=(1, 3), codec="int4", shard_bytes=2000),
     "vocabulary": MaterializeSpec(relations=(2,), shard_bytes=2000),  # of a masked language model
 }
-SOON = settings(deadline=2000, max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+EXAMPLES = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+SOON = 2
+"""Seconds of the processor's: others may take its time meanwhile."""
 
 numbers = st.one_of(st.integers(), st.integers(10**18, 10**40), st.floats(), st.just(-1), st.just(0))
 texts = st.one_of(
@@ -115,14 +118,16 @@ def spoil(sets: Sets, name: str, file: str, content: bytes) -> str | None:
     whole, copy = sets[name]
     replace(copy / file, content)
     try:
+        start = time.process_time()
         error, found = read_all(copy), checked(copy)
+        assert time.process_time() - start < SOON
         assert found or error is None
         return error or (found[0] if found else None)
     finally:
         replace(copy / file, (whole / file).read_bytes())
 
 
-@SOON
+@EXAMPLES
 @given(
     content=st.one_of(
         anything.map(lambda value: json.dumps(value).encode(errors="replace")),
@@ -191,7 +196,7 @@ def _json(value: Any) -> Any:
     )
 
 
-@settings(SOON, max_examples=75)
+@settings(EXAMPLES, max_examples=75)
 @given(mutation=mutations())
 def test_a_changed_manifest_with_a_right_checksum_gives_a_line_or_the_right_shape(sets, mutation):
     name, output, change = mutation
@@ -238,7 +243,7 @@ def test_a_manifest_names_no_file_but_those_of_its_own_splits(sets, file):
     assert "hidden-02/manifest.json" in error
 
 
-@SOON
+@EXAMPLES
 @given(seed=st.integers(0, 10**9))
 def test_any_changed_byte_is_an_error(sets, seed):
     rng = random.Random(seed)
@@ -279,5 +284,7 @@ def attack(sets: Sets, seed: int, rounds: int) -> None:
 def test_files_with_fitting_checksums_give_a_line_or_the_right_shape_and_never_a_crash(sets):
     process = FORKS.Process(target=attack, args=(sets, 1, 150))  # of its own, which may crash
     process.start()
-    process.join(120)
+    process.join(600)
+    process.kill()
+    process.join()
     assert process.exitcode == 0

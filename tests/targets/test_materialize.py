@@ -19,37 +19,45 @@ from tests import tiny
 from tests.command_line import contents
 from tests.stores import FORKS, assembled, materialize, materializer
 
+MOST = 3
+"""Units that a process which is to be killed does at most: then it waits for that."""
 
-def compute(prepared: Path, scratch: Path, out: Path, units: Connection) -> None:
+
+def compute(prepared: Path, scratch: Path, out: Path, units: Connection, killed: bool) -> None:
     """In another process: materialize a set, and tell of each unit."""
     torch.set_num_threads(1)
     made = materializer(tiny.bert(layers=3), Dataset.open(prepared), MaterializeSpec(hidden=(1, -1), shard_bytes=1500), scratch)
     units.send("ready")
+    done = []
 
     def unit() -> None:
         units.send("unit")
-        time.sleep(0.02)
+        done.append("unit")
+        time.sleep(0.02 if not killed or len(done) < MOST else 3600)
 
     made.run(after_unit=unit)
     assembled(made, out)
 
 
-def run(prepared: Path, scratch: Path, out: Path, seconds: float | None = None) -> int:
-    """Let it run to its end, or kill it after some seconds; how many units it has computed."""
+def run(prepared: Path, scratch: Path, out: Path, after: tuple[int, float] | None = None) -> int:
+    """Let it run to its end, or kill it some seconds after so many units; how many units it has computed."""
     ours, theirs = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=compute, args=(prepared, scratch, out, theirs))
+    process = FORKS.Process(target=compute, args=(prepared, scratch, out, theirs, after is not None))
     process.start()
     theirs.close()
     assert ours.recv() == "ready"
-    if seconds is not None:
-        time.sleep(seconds)
-        process.kill()
     units = 0
+    if after is not None:
+        while units < after[0]:
+            assert ours.recv() == "unit"
+            units += 1
+        time.sleep(after[1])
+        process.kill()
     with contextlib.suppress(EOFError):
         while ours.recv() == "unit":
             units += 1
     process.join()
-    assert process.exitcode == (0 if seconds is None else -signal.SIGKILL)
+    assert process.exitcode == (0 if after is None else -signal.SIGKILL)
     return units
 
 
@@ -57,9 +65,10 @@ def run(prepared: Path, scratch: Path, out: Path, seconds: float | None = None) 
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes_and_repeats_at_most_a_unit_a_kill(tmp_path, tokenizer):
     prepared = tiny.prepare(tmp_path / "prepared", tokenizer, (400, 40, 40))
     units = run(prepared, tmp_path / "a", tmp_path / "undisturbed")
-    assert units > 30
+    assert units > 10 * MOST
     rng = random.Random(7)
-    ran = sum(run(prepared, tmp_path / "b", tmp_path / "killed", rng.uniform(0.0, 0.12)) for _ in range(10))
+    moments = [(rng.randrange(MOST), rng.uniform(0.0, 0.06)) for _ in range(10)]
+    ran = sum(run(prepared, tmp_path / "b", tmp_path / "killed", moment) for moment in moments)
     assert not (tmp_path / "killed").exists()
     assert 0 < ran < units + 10
     ran += run(prepared, tmp_path / "b", tmp_path / "killed")
