@@ -23,8 +23,8 @@ def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -
     """Answer FILE, or stdin, with MODEL: a JSON line for each line or row, in order.
 
     MODEL is data/students/NAME, data/exports/students/NAME (model.onnx), or an .onnx file in it. FILE has a text a line, of which
-    one that begins with { is JSON; or rows of the task's columns, as .jsonl, .ndjson, .json, .csv, .tsv, .xlsx, .parquet, .conll or
-    the like. Text may be compressed (.gz, .zst, .bz2, .xz, .zip).
+    one that begins with { is JSON; or rows of the task's columns, as .jsonl, .ndjson, .json, .csv, .tsv, .xlsx, .parquet, .conll
+    or the like. Text may be compressed (.gz, .zst, .bz2, .xz, .zip).
 
     A bad line is answered with its `error`, which stands on stderr too; the exit code is then 1.
     """

@@ -244,7 +244,8 @@ def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows 
     values = column_of(table, where, name, part)
     for row, value in enumerate(values):
         if not isinstance(value, str) and (bad is None or value is not None):
-            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; mend or drop the row")
+            advice = "write a row for each of its texts" if isinstance(value, (list, dict)) else "mend or drop the row"
+            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; {advice}")
         if bad is not None and value is None:
             bad.add(row, "empty text", f"column '{name}' holds None, expected text; mend or drop the row")
         elif bad is not None and not str(value).strip():

@@ -21,6 +21,7 @@ from distill.params.task_specs import names_entities
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
+from distill.preparation.scores import score_readers
 from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_scheme, rewritten
 from distill.sources.streams import class_names
@@ -142,9 +143,10 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
 
     A split of −1 alone is the hub's way to say that its scores are not public.
     """
-    reader = Reader(None, settings.unlabelled or ())
+    readers = score_readers(rows, tables, where, settings)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
+        reader = readers[split]
         hidden = len(part) > 0 and all(reader.score(value) == -1 for value in part.labels)
         scores = np.full(len(part), math.nan, np.float32)
         for place, value in enumerate(() if hidden else part.labels):
@@ -157,7 +159,7 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
         return scores
 
     made = _numbered(rows, where, settings, numbered)
-    tell_unmet(where, settings, [reader])
+    tell_unmet(where, settings, readers.values())
     return made, ("score",)
 
 

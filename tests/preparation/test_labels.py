@@ -393,6 +393,21 @@ def test_scores_are_numbers_and_neither_none_nor_a_split_of_minus_one_has_any(va
     np.testing.assert_array_equal(labels, np.array(scores, np.float32))
 
 
+@pytest.mark.parametrize(
+    ("names", "scores", "said"),
+    [
+        (["1", "2", "5"], [5, math.nan, 1, 2], False),
+        (["a", "b", "c"], [2, math.nan, 0, 1], True),
+    ],
+)
+def test_classes_that_are_read_as_scores_are_numbers_and_minus_one_is_none(names, scores, said, capsys):
+    labels = numbered("regression", {"train": [2, -1, 0, 1], "test": [-1, -1]}, "", {"train": names, "test": names})[0]
+    np.testing.assert_array_equal(labels["train"].labels, np.array(scores, np.float32))
+    assert np.isnan(labels["test"].labels).all()
+    told = "here: 'label' has classes, a, b, c, whose numbers are read as scores: a is 0, b is 1, c is 2\n"
+    assert capsys.readouterr().err == (told if said else "")
+
+
 @pytest.mark.parametrize("value", ["high", True, math.inf, "nan", "1_000", "3,5", 1e39, "1e400"])
 def test_a_score_that_is_no_number_is_refused_or_dropped_with_its_row(value):
     told = complaint({"train": [0.5, value]}, "", {}, task="regression")

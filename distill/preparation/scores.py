@@ -1,0 +1,46 @@
+"""Scores as a source has them: numbers, or classes of the hub, whose numbers are places among names."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from distill.core.console import print_result
+from distill.data.groups import groups_of
+from distill.data.rows import Rows
+from distill.params.datasets import DatasetSettings
+from distill.preparation.labels import NUMBER, Reader, shown
+from distill.sources.streams import class_names
+
+
+def score_readers(
+    rows: Mapping[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings
+) -> dict[str, Reader]:
+    """What reads the scores of each split.
+
+    Names that are numbers are read as these; of others the places are the scores, which is said, for nobody knows whether the
+    last is the highest. −1 is no label among either.
+    """
+    made, told = {}, set[tuple[str, ...]]()
+    for split, part in rows.items():
+        name = str(settings.columns.label)
+        names = class_names(tables[split], name) if any(label is not None for label in part.labels) else None
+        if names and not all(NUMBER.fullmatch(each.strip()) for each in names):
+            if names not in told:
+                pairs = ", ".join(f"{each} is {place}" for place, each in enumerate(names[:5]))
+                print_result(f"{where}: '{name}' has classes, {shown(names)}, whose numbers are read as scores: {pairs}")
+            told.add(names)
+            names = tuple(map(str, range(len(names))))
+        made[split] = Reader(names, settings.unlabelled or ())
+    return made
+
+
+def look_for_ranks(part: Rows, where: str) -> None:
+    """Say it where labels number the passages of each query, as places in a result list do, of which 1 is the best."""
+    found = [np.sort(np.asarray(part.labels)[members]) for members in groups_of(part.groups)]
+    ranked = [labels for labels in found if not np.isnan(labels).any()]
+    if ranked and all((labels == np.arange(1, len(labels) + 1)).all() for labels in ranked):
+        print_result(
+            f"{where}: the labels of each query are 1, 2, 3 …, as ranks are; the highest is read as the most relevant: if 1 is "
+            "the best, turn them round"
+        )
