@@ -21,10 +21,10 @@ from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.nested import as_text
+from distill.preparation.unread import tell_unread
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
-PAIR = "text_pair"
 LEAST_WORDS = 4
 """Of a sentence."""
 
@@ -40,10 +40,10 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
     parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
     wanted = {same_name(name) for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
-    made, unpaired = {}, PAIR in TASK_SPECS[settings.task].columns and settings.columns.text_pair is None
+    made = {}
     for split, stream in read_local(folder).items():
-        if unpaired and split == settings.splits.train and PAIR in stream.schema.names:
-            print_result(f"{folder}: its column '{PAIR}' is not read; `columns: {{{PAIR}: {PAIR}}}` makes pairs of its rows")
+        if split == settings.splits.train:
+            tell_unread(folder, stream.schema.names, wanted, settings)
         names = [name for name in stream.schema.names if same_name(name) in wanted]
         made[split] = on_disk(stream.described(names), stream.read(names))
     return made
@@ -116,6 +116,8 @@ def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     map_ids(table, where, settings.columns.id)
     texts = text_column(table, where, settings.columns.text, "text", None)
     kept = np.flatnonzero(np.fromiter((bool(text.strip()) for text in texts), bool, len(texts)))
+    if len(kept) < len(texts):
+        print_result(f"{where}: {len(texts) - len(kept)} of {len(texts)} rows are without text, and left out")
     return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).take(kept)
 
 

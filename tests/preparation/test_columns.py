@@ -78,9 +78,10 @@ def test_transfer_rows_are_those_without_a_class_a_score_tags_or_answers():
         assert Rows(["a", "b"], None, labels, np.arange(2)).labelled.tolist() == [True, False]
 
 
-def test_a_corpus_may_have_empty_texts_which_are_dropped():
+def test_a_corpus_may_have_empty_texts_which_are_dropped_and_counted(capsys):
     rows = map_corpus(pa.table({"text": ["a", "", " \n", "b"]}), "here", CORPUS)
     assert (rows.texts, rows.numbers.tolist()) == (["a", "b"], [0, 3])
+    assert capsys.readouterr().err == "here: 2 of 4 rows are without text, and left out\n"
     with pytest.raises(UserError, match="here: row 1: column 'text' holds None, expected text"):
         map_corpus(pa.table({"text": ["a", None]}), "here", CORPUS)
 
@@ -238,3 +239,30 @@ def test_a_column_of_second_texts_that_is_not_read_is_said(tmp_path, capsys, col
     read = map_texts(read_raw(tmp_path, settings)["train"], "here", settings)
     assert (read.texts_pair is None) == said
     assert ("its column 'text_pair' is not read; `columns: {text_pair: text_pair}` makes" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(
+    ("task", "read", "unread", "told"),
+    [
+        ("causal-lm", {"prompt": "q", "response": "a"}, "input", "what it says is in no prompt; put it into"),
+        ("causal-lm", {"prompt": "input", "response": "a"}, None, ""),
+        ("causal-lm", {"messages": "q"}, "System", "what it says is in no conversation; write it as a turn of 'system'"),
+        ("causal-lm", {"text": "q"}, None, ""),
+        ("causal-lm", {"input_ids": "ids"}, "labels", "all tokens of a row but the first are learnt, whatever it says; cut"),
+        (
+            "sentence-embedding",
+            {"text": "q", "text_pair": "a"},
+            "negative_1",
+            "its texts are in no row; write each as a row of its",
+        ),
+        ("sentence-embedding", {"text": "q"}, None, ""),
+        ("ranking", {"query": "q", "passage": "a"}, "hard_negatives", "its texts are in no row; write a row for each, with the"),
+        ("sequence-classification", {"text": "q"}, None, ""),
+    ],
+)
+def test_a_column_without_which_rows_mean_something_else_is_said(tmp_path, capsys, task, read, unread, told):
+    names = dict.fromkeys([*read.values(), unread or "input", "negotiation", "label"])
+    pyarrow.parquet.write_table(pa.table({name: ["x"] for name in names}), tmp_path / "train.parquet")
+    read_raw(tmp_path, tiny.settings(task, columns=read))
+    err = capsys.readouterr().err
+    assert (f"{tmp_path}: its column '{unread}' is not read: {told}" in err) if unread else not err
