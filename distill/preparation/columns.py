@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,7 @@ from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.columns import Column, on_disk
-from distill.data.rows import Answers, Rows
+from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
@@ -25,6 +25,8 @@ from distill.preparation.unread import tell_unread
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
+IMPOSSIBLE = "is_impossible"
+"""SQuAD's column of questions that their contexts do not answer."""
 LEAST_WORDS = 4
 """Of a sentence."""
 
@@ -40,6 +42,7 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
     parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
     wanted = {same_name(name) for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
+    wanted |= {IMPOSSIBLE} if "answers" in TASK_SPECS[settings.task].columns else set()
     made = {}
     for split, stream in read_local(folder).items():
         if split == settings.splits.train:
@@ -145,21 +148,6 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     return _rows(rows, None, labels, bad, ids)
 
 
-def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
-    """Questions with their contexts, and (rows,) Answers, or None."""
-    columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
-    questions, contexts = (text_column(table, where, getattr(columns, part), part, bad) for part in ("question", "context"))
-    answers = optional_column(table, where, columns.answers, "answers")
-    known = np.zeros(len(answers), bool)
-    for row, (value, context) in enumerate(zip(answers, contexts, strict=True)):
-        problem = None if value is None or row in bad.found else _broken(value, context)
-        if problem is not None:
-            bad.add(row, "broken answer", f"column '{columns.answers}'{problem}")
-        known[row] = value is not None
-    made = answers.where(known).map(lambda value: Answers(tuple(value["text"]), tuple(value["answer_start"])))
-    return _rows(questions, contexts, made, bad, map_ids(table, where, columns.id))
-
-
 def own_ids(table: pa.Table, where: str, identity: str | None) -> Column | None:
     """The given ids as text; None if there is no such column."""
     return None if identity is None else map_ids(table, where, identity)
@@ -253,16 +241,3 @@ def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows 
         elif bad is not None and not str(value).strip():
             bad.add(row, "empty text", f"column '{name}' is empty; mend or drop the row")
     return values
-
-
-def _broken(value: Any, context: str) -> str | None:
-    """What is wrong with the answers to a question."""
-    parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
-    if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
-        return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD{as_text(value)}"
-    for text, start in zip(*parts, strict=True):
-        if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
-            return f": the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at"
-        if (there := context[start : start + len(text)]) != text:
-            return f": the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
-    return None

@@ -17,13 +17,12 @@ from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
-from distill.params.task_specs import names_entities
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
 from distill.preparation.scores import score_readers
 from distill.preparation.tag_schemes import scheme_of, to_bio
-from distill.preparation.tags import require_scheme, rewritten
+from distill.preparation.tags import require_one_case, require_scheme, rewritten, told_of
 from distill.sources.streams import class_names
 
 Texts = Callable[[Any], list[Hashable | None]]
@@ -171,8 +170,9 @@ def _tag_classes(
         carried = None
     classes = name_classes(counts[settings.splits.train], known, carried, given, "tags")
     names = require_scheme(classes.names, in_order=bool(carried or given.order))
-    if not names_entities(names):
-        print_result(f"{where}: the tags name no entities, each is a class of words (token_accuracy, macro_f1): {shown(names)}")
+    require_one_case(names, {*given.renames, *(given.order or ())})
+    if (told := told_of(names)) is not None:
+        print_result(f"{where}: {told}")
     _tell(where, classes)
     return replace(
         classes, names=names, index={text: names.index(classes.names[number]) for text, number in classes.index.items()}

@@ -10,9 +10,10 @@ import pytest
 
 from distill.core.errors import UserError
 from distill.data.rows import Answers, Rows
-from distill.preparation.columns import map_corpus, map_ids, map_questions, map_texts, map_words, read_raw
+from distill.preparation.columns import map_corpus, map_ids, map_texts, map_words, read_raw
 from distill.preparation.label_columns import look_at_columns
-from distill.preparation.prepare import make_rows
+from distill.preparation.prepare import make_rows, transfer_rows
+from distill.preparation.questions import map_questions
 from tests import tiny
 
 CLASSES, SEVERAL, _, TAGS, QUESTIONS, CORPUS, _ = map(tiny.settings, tiny.TASKS)
@@ -153,6 +154,44 @@ def test_answers_outside_their_context_are_refused_with_their_row(answers, compl
     rows = [answers] if isinstance(answers, str) else [{"text": ["one"], "answer_start": [0]}, answers]
     with pytest.raises(UserError, match=f"here: row {len(rows) - 1}: column 'answers'.*{re.escape(complaint)}"):
         map_questions(asked(*rows), "here", QUESTIONS)
+
+
+ONE, NONE = {"text": ["one"], "answer_start": [0]}, {"text": [], "answer_start": []}
+
+
+@pytest.mark.parametrize(
+    ("answers", "impossible", "complaint"),
+    [
+        ([ONE, NONE], [False, True], None),
+        ([ONE, NONE, None], ["false", "True", None], None),
+        ([ONE, NONE, None], [0, 1, 0], None),
+        ([ONE, ONE], [False, True], "and 'is_impossible' is true; write {text: [], "),
+        ([ONE, NONE], ["False", "False"], "has no answer and 'is_impossible' is false; mend one of them"),
+        ([ONE, None], [0, 1], "holds None and 'is_impossible' is true; write {text: [], answer_start: []}"),
+    ],
+)
+def test_answers_and_a_column_that_says_whether_there_are_any_agree(tmp_path, answers, impossible, complaint):
+    """SQuAD 2.0 has plausible answers to questions that have none."""
+    raw = asked(*answers).append_column("is_impossible", pa.array(impossible))
+    pyarrow.parquet.write_table(raw, tmp_path / "train.parquet")
+    table = read_raw(tmp_path, QUESTIONS)["train"]
+    assert len(transfer_rows(table, "more", QUESTIONS)) == len(answers)
+    if complaint is None:
+        assert len(map_questions(table, "here", QUESTIONS)) == len(answers)
+        return
+    with pytest.raises(UserError) as error:
+        map_questions(table, "here", QUESTIONS)
+    assert "here: row 1: column 'answers' " in str(error.value)
+    assert complaint in str(error.value)
+    kept = map_questions(table, "here", tiny.settings("question-answering", bad_rows="drop"))
+    assert kept.numbers.tolist() == [0]
+
+
+def test_a_split_whose_answers_are_all_empty_is_said(capsys):
+    map_questions(asked(ONE, NONE), "here", QUESTIONS)
+    assert not capsys.readouterr().err
+    map_questions(asked(NONE, None, NONE), "here: test", QUESTIONS)
+    assert "here: test: the lists of all its 2 answers are empty, which says that no context has" in capsys.readouterr().err
 
 
 WITH = pa.table({"text": ["a b", "c d", "e f"], "label": ["x", "y", "x"]})

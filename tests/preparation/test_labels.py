@@ -366,6 +366,44 @@ def test_tags_that_are_of_no_scheme_are_refused(rows, told):
     assert told in complaint({"train": rows}, "", {}, task="token-classification")
 
 
+@pytest.mark.parametrize(
+    ("rows", "pairs", "read"),
+    [
+        ([["o", "b-per", "i-per"]], "b-per: B-per, i-per: I-per, o: O", ["O", "B-per", "I-per"]),
+        ([["O", "B_PER", "I_PER"]], "B_PER: B-PER, I_PER: I-PER", ["O", "B-PER", "I-PER"]),
+        ([["O", "PER-B", "PER-I"]], "PER-B: B-PER, PER-I: I-PER", ["O", "B-PER", "I-PER"]),
+        ([["O", "B:a b", "E:a b"]], '"B:a b": "B-a b", "E:a b": "E-a b"', ["O", "B-a b", "E-a b"]),
+        ([["O", "PER", "LOC"]], "", ["O", "PER", "LOC"]),
+        ([["VERB", "b-x"]], "", ["VERB", "b-x"]),
+    ],
+)
+def test_tags_that_may_be_entities_are_said_with_their_names_in_bio(rows, pairs, read, capsys):
+    tags(rows)
+    told = capsys.readouterr().err
+    assert "the tags name no entities" in told
+    assert ("if they are entities: labels: {" + pairs + "}" in told) if pairs else ("if they" not in told)
+    assert tags(rows, f"labels: {{{pairs}}}" if pairs else "")[1] == [read]
+
+
+@pytest.mark.parametrize(("rows", "said"), [([[None, "B-x"], ["", "I-x"]], True), ([["O", "B-x"]], False)])
+def test_entities_without_an_outside_are_said(rows, said, capsys):
+    tags(rows)
+    assert ("no tag is O: words without a tag are not learnt from" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(("advice", "names"), [("I-per: I-PER", "O B-PER I-PER"), ("I-per: I-per", "O B-PER I-per")])
+def test_types_that_differ_in_case_are_refused_and_the_advice_works(advice, names):
+    rows = [["O", "B-PER", "I-per"]]
+    assert f"labels: {{{advice}}}" in complaint({"train": rows}, "", {}, task="token-classification")
+    assert tags(rows, f"labels: {{{advice}}}")[0] == tuple(names.split())
+
+
+def test_a_tag_that_stands_for_none_is_named_as_the_error_says():
+    rows = [[0, 1, -100]]
+    advice = complaint({"train": rows}, "labels: {0: O, 1: B-x}", {}, task="token-classification").partition("no tag: ")[2]
+    assert tags(rows, f"labels: {{0: O, 1: B-x}}, {advice}")[1] == [["O", "B-x", None]]
+
+
 def test_an_unknown_tag_is_refused_or_dropped_with_its_row_and_token():
     splits = {"train": [["O", "B-x"]], "test": [["O"], ["O", "B-x", "B-y"]]}
     assert complaint(splits, "", {}, task="token-classification").startswith(
