@@ -176,13 +176,37 @@ def require_near(found: Any, expected: Any) -> None:
         assert found == (pytest.approx(expected, abs=1e-4) if isinstance(found, float) else expected)
 
 
-def test_pairs_are_told_from_single_texts(folders: dict[str, Path]) -> None:
-    place = folders["regression"] / "model"
+def test_pairs_are_told_from_single_texts(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Of a model that does not say which of them it has learnt from."""
+    place = learnt_from(None, folders, tmp_path)
     lines = [json.dumps({"text": text, "text_pair": pair}) for text in TEXTS for pair in (None, "w3 w5")]
     found = predicted(place, given="\n".join(lines))
     alone = [predicted(place, given=line)[0]["score"] for line in lines]
     assert [row["score"] for row in found] == pytest.approx(alone, abs=1e-5)
     assert len({row["score"] for row in found}) == len(lines)
+
+
+def learnt_from(pairs: bool | None, folders: dict[str, Path], folder: Path) -> Path:
+    """A model whose config says so."""
+    place = shutil.copytree(folders["regression"] / "export", folder / str(pairs))
+    config = json.loads((place / "config.json").read_text())
+    config.pop("reads_pairs", None)
+    (place / "config.json").write_text(json.dumps(config | ({} if pairs is None else {"reads_pairs": pairs})))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"), [(True, "text_pair: is missing"), (False, "text_pair: got 'w3'; the model has learnt")]
+)
+def test_a_row_that_lacks_its_pair_or_has_one_too_many_is_refused(
+    pairs: bool, told: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    place = learnt_from(pairs, folders, tmp_path)
+    both = [json.dumps({"text": "w1"} | ({"text_pair": "w3"} if paired else {})) for paired in (pairs, not pairs)]
+    result = run(place, given="\n".join(both))
+    good, bad = map(json.loads, result.stdout.splitlines())
+    assert (result.exit_code, list(good)) == (1, ["score"])
+    assert bad["error"].startswith(told)
 
 
 def test_entities_have_spans_of_the_text_and_the_tags_of_the_model(folders: dict[str, Path], tmp_path: Path) -> None:
