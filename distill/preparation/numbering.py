@@ -20,7 +20,7 @@ from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
-from distill.preparation.scores import score_readers
+from distill.preparation.scores import look_for_stand_ins, score_readers
 from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_one_case, require_scheme, rewritten, told_of
 from distill.sources.streams import class_names
@@ -159,6 +159,7 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
 
     made = _numbered(rows, where, settings, numbered)
     tell_unmet(where, settings, readers.values())
+    look_for_stand_ins(made, where)
     return made, ("score",)
 
 

@@ -1,6 +1,6 @@
 """Scores as a source has them: numbers, or classes of the hub, whose numbers are places among names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,8 @@ from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.labels import NUMBER, Reader, shown
 from distill.sources.streams import class_names
+
+STAND_INS = (-1, -9, -99, -999, -9999)
 
 
 def score_readers(
@@ -33,6 +35,25 @@ def score_readers(
             names = tuple(map(str, range(len(names))))
         made[split] = Reader(names, settings.unlabelled or ())
     return made
+
+
+def look_for_stand_ins(rows: Mapping[str, Rows], where: str) -> None:
+    """Say it where the least label looks like one that stands for none: −1, −99 and the like, while all others are 0 or more."""
+    labels = np.concatenate([np.asarray(part.labels)[part.labelled] for part in rows.values()])
+    least = labels.min(initial=0)
+    if least in STAND_INS and (labels[labels != least] >= 0).any() and (labels[labels != least] >= 0).all():
+        print_result(
+            f"{where}: {int((labels == least).sum())} of {len(labels)} labels are {least:.0f}, all others 0 or more; if it stands "
+            f"for no label: unlabelled: {least:.0f}"
+        )
+
+
+def tell_alike(part: Rows, where: str, names: Sequence[str]) -> None:
+    """Say it where all labels of a split that is scored are one: correlations are 0 then, and guessing is right."""
+    labels = np.asarray(part.labels)
+    if labels.ndim == 1 and len(labels) > 1 and (labels == labels[0]).all():
+        name = names[int(labels[0])] if labels.dtype.kind == "i" else f"{labels[0]:.4g}"
+        print_result(f"{where}: all its {len(labels)} labels are {name}, so its scores tell no good model from a bad one")
 
 
 def look_for_ranks(part: Rows, where: str) -> None:

@@ -432,6 +432,20 @@ def test_scores_are_numbers_and_neither_none_nor_a_split_of_minus_one_has_any(va
 
 
 @pytest.mark.parametrize(
+    ("values", "said"),
+    [([-1, 2, 0], "1 of 3 labels are -1"), (["-999", "-999", 1.5], "2 of 3 labels are -999"), ([-1, -0.5, 1], ""), ([-2, 1], "")],
+)
+def test_a_score_that_may_stand_for_none_is_said_and_the_advice_works(values, said, capsys):
+    numbered("regression", {"train": values}, "", {})
+    told = capsys.readouterr().err
+    assert said in told if said else not told
+    if said:
+        rows, _ = numbered("regression", {"train": values}, told.rpartition("no label: ")[2].strip(), {})
+        assert not capsys.readouterr().err
+        assert np.isnan(rows["train"].labels).sum() == int(said[0])
+
+
+@pytest.mark.parametrize(
     ("names", "scores", "said"),
     [
         (["1", "2", "5"], [5, math.nan, 1, 2], False),
