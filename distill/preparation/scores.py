@@ -43,8 +43,8 @@ def look_for_stand_ins(rows: Mapping[str, Rows], where: str) -> None:
     least = labels.min(initial=0)
     if least in STAND_INS and (labels[labels != least] >= 0).any() and (labels[labels != least] >= 0).all():
         print_result(
-            f"{where}: {int((labels == least).sum())} of {len(labels)} labels are {least:.0f}, all others 0 or more; if it stands "
-            f"for no label: unlabelled: {least:.0f}"
+            f"{where}: {int((labels == least).sum())} of {len(labels)} labels are {least:.0f}, all others 0 or more; if it "
+            f"stands for no label: unlabelled: {least:.0f}"
         )
 
 

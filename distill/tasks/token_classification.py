@@ -9,6 +9,7 @@ from distill.core.arrays import Array
 from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED
 from distill.params.task_specs import names_entities
+from distill.preparation.tag_schemes import to_bio
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task
 
 
@@ -61,7 +62,7 @@ class TokenClassification(Task):
             if entities:
                 from seqeval.metrics.sequence_labeling import get_entities
 
-                wanted, got = (set(get_entities([split.labels[tag] for tag in tags])) for tags in (true, found))
+                wanted, got = (set(get_entities(list(to_bio([split.labels[tag] for tag in tags])))) for tags in (true, found))
                 counts[row, 3:] = len(wanted & got), len(got), len(wanted)
             else:
                 parts = (true[true == found], found, true)

@@ -165,6 +165,18 @@ def test_entities_are_those_of_seqeval() -> None:
         assert list(entities(tags)) == get_entities(tags)
 
 
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("U-x U-x O", [("x", 0, 0), ("x", 1, 1)]),
+        ("B-x L-x U-x B-x I-x L-x", [("x", 0, 1), ("x", 2, 2), ("x", 3, 5)]),
+        ("B-x M-x E-x W-x W-x", [("x", 0, 2), ("x", 3, 3), ("x", 4, 4)]),
+    ],
+)
+def test_entities_of_a_model_whose_tags_are_bilou_or_bmes_are_told_apart(tags: str, found: list[tuple[str, int, int]]) -> None:
+    assert list(entities(tags.split())) == found
+
+
 def require_near(found: Any, expected: Any) -> None:
     """Answers of one form, with the same words and numbers that are near."""
     assert type(found) is type(expected)
