@@ -25,6 +25,8 @@ from distill.preparation.unread import tell_unread
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
+PIECE = re.compile(r"##\w|[▁Ġ]")
+"""How parts of words begin: BERT's, SentencePiece's, GPT-2's."""
 IMPOSSIBLE = "is_impossible"
 """SQuAD's column of questions that their contexts do not answer."""
 LEAST_WORDS = 4
@@ -129,6 +131,7 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     ids = own_ids(table, where, columns.id)
     rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
+    pieces, first = 0, ""
     for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
         if tags is not None and not isinstance(tags, list):
             raise UserError(
@@ -145,6 +148,11 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
         if tags is not None and len(tags) != len(words):
             details = f"has {len(words)} tokens and {len(tags)} tags; expected a tag a token; mend the row"
             bad.add(row, "tags of another length", details)
+        found = [word for word in words if word is not None and PIECE.match(word)]
+        pieces, first = pieces + len(found), first or "".join(found[:1])
+    if pieces:
+        some = f"{pieces} words begin as a tokenizer's parts of words do, such as {first!r:.40}"
+        print_result(f"{where}: column '{columns.tokens}': {some}; write whole words, a tag each")
     return _rows(rows, None, labels, bad, ids)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
+from distill.core.console import print_result
 from distill.data.groups import groups_of
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, encode
@@ -63,6 +64,8 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
     look_for_ranks(numbered[settings.splits.train], where)
     tell_unmet(where, settings, readers.values())
     highest = max((float(np.nanmax(part.labels)) for part in numbered.values() if part.labelled.any()), default=1.0)
+    if highest != 1:
+        print_result(f"{where}: labels are learnt as shares of the highest of all, {highest:.4g}")
     return {
         split: replace(part, labels=np.asarray(part.labels) / np.float32(highest)) for split, part in numbered.items()
     }, RELEVANCE

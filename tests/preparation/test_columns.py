@@ -96,6 +96,13 @@ def test_words_and_tags_are_lists_of_one_length():
         map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kind"}))
 
 
+@pytest.mark.parametrize(("words", "said"), [(["un", "##do"], True), (["▁un", "do"], True), (["#do", "##", "##!"], False)])
+def test_parts_of_words_in_place_of_words_are_said(words, said, capsys):
+    map_words(pa.table({"tokens": [words]}), "here", TAGS)
+    told = "here: column 'tokens': 1 words begin as a tokenizer's parts of words do, such as"
+    assert (told in capsys.readouterr().err) == said
+
+
 @pytest.mark.parametrize(
     ("tokens", "tags", "complaint"),
     [

@@ -97,10 +97,13 @@ def test_batches_hold_whole_groups_and_every_row_once(
 GOOD = [("w1", "w2", 1), ("w1", "w3", 0), ("w4", "w5", 0), ("w4", "w6", 2)]
 
 
-def test_labels_are_shares_of_the_highest_of_all_splits_and_groups_are_told_apart_by_their_column() -> None:
+def test_labels_are_shares_of_the_highest_of_all_splits_and_groups_are_told_apart_by_their_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     graded = [("w1", "w2", "3", "a"), ("w1", "w3", "0", "a"), ("w1", "w4", "1", "b"), ("w1", "w5", "0", "b")]
     parts = made(tables(train=graded, validation=GOOD, test=GOOD))
     assert parts["train"].labels.tolist() == pytest.approx([1, 0, 1 / 3, 0])
+    assert "data/raw/x: labels are learnt as shares of the highest of all, 3\n" in capsys.readouterr().err
     assert parts["train"].groups.tolist() == [0, 0, 0, 0]
     assert parts["test"].labels.tolist() == pytest.approx([1 / 3, 0, 0, 2 / 3])
     told = tables(train=graded, validation=[(*row, row[0]) for row in GOOD], test=[(*row, row[0]) for row in GOOD])
