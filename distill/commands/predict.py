@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.core.console import command
+from distill.core.console import command, print_result
 from distill.core.errors import UserError
 from distill.params.task_specs import TASK_SPECS
 
 if TYPE_CHECKING:
     from distill.prediction.model import Model
     from distill.prediction.rows import Row
+
+
+AS_TURNS = "write them as its tokenizer does: apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
 
 
 @command
@@ -33,6 +36,8 @@ def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -
 
     opened, where, bad = open_model(model, threads), file or "stdin", 0
     waiting: list[Row | UserError] = []
+    if opened.turns:
+        print_result(f"{model}: has learnt from conversations, and goes on with texts as they stand; {AS_TURNS}")
     for number, content in read_rows(file):
         try:
             waiting.append(_checked(row_of(content, opened.task), opened))

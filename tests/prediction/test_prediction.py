@@ -42,7 +42,7 @@ from distill.preparation.windows import encode_questions
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.ranking import scored_groups
 from distill.tasks.registry import task_of
-from tests import tiny
+from tests import decoders, tiny
 from tests.export.test_scores import model_of
 
 TEXTS = ["w1 w2 w3", "w7", "w4 w4 w9 w1 w30"]
@@ -163,6 +163,16 @@ def test_entities_are_those_of_seqeval() -> None:
     for _ in range(500):
         tags = [rng.choice(["O", "O", *(f"{place}-{kind}" for place in "BIES" for kind in ("x", "y-z"))]) for _ in range(8)]
         assert list(entities(tags)) == get_entities(tags)
+
+
+@pytest.mark.parametrize("template", [decoders.TEMPLATE, None])
+def test_of_a_model_of_conversations_it_is_said_that_texts_are_no_turns(tmp_path: Path, template: str | None) -> None:
+    dataset = Dataset.open(decoders.conversations(tmp_path / "rows", (12, 4, 4)).resolve())
+    save_model(tmp_path / "model", decoders.decoder(), decoders.tokenizer(chat_template=template), dataset)
+    result = run(tmp_path / "model", given="w1 w2")
+    assert list(json.loads(result.stdout)) == ["continuation", "finished"]
+    said = "has learnt from conversations, and goes on with texts as they stand; write them as its tokenizer does"
+    assert (said in result.stderr) == (template is not None)
 
 
 @pytest.mark.parametrize(
