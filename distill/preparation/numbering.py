@@ -20,7 +20,7 @@ from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
-from distill.preparation.scores import look_for_stand_ins, score_readers
+from distill.preparation.scores import look_for_stand_ins, rounded, score_readers
 from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_one_case, require_scheme, rewritten, told_of
 from distill.sources.streams import class_names
@@ -147,7 +147,7 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
         reader = readers[split]
         hidden = len(part) > 0 and all(reader.score(value) == -1 for value in part.labels)
-        scores = np.full(len(part), math.nan, np.float32)
+        scores = np.full(len(part), math.nan)
         for place, value in enumerate(() if hidden else part.labels):
             score = reader.score(value)
             if score is not None and not abs(score) <= LARGEST:
@@ -155,7 +155,7 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
                 bad.add(int(part.numbers[place]), "unknown label", details)
             elif score is not None:
                 scores[place] = score
-        return scores
+        return rounded(scores, f"{where}: {split}")
 
     made = _numbered(rows, where, settings, numbered)
     tell_unmet(where, settings, readers.values())

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from distill.core.arrays import Array
 from distill.core.console import print_result
+from distill.core.errors import UserError
 from distill.data.groups import groups_of
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
@@ -34,6 +36,21 @@ def score_readers(
             told.add(names)
             names = tuple(map(str, range(len(names))))
         made[split] = Reader(names, settings.unlabelled or ())
+    return made
+
+
+def rounded(scores: Array, where: str) -> Array:
+    """Scores, (rows,) float64 with NaN for none, as fp32, in which labels that differ little from large numbers would be one."""
+    made: Array = scores.astype(np.float32)
+    known = np.isfinite(scores)
+    gap = np.abs(made - scores)[known].max(initial=0)
+    spread = scores[known].std() if known.any() else 0.0
+    if 0 < spread / 100 < gap:
+        far = scores[known][np.abs(made - scores)[known].argmax()]
+        raise UserError(
+            f"{where}: labels such as {far:.17g} differ from each other by less than fp32 tells apart there ({gap:.3g}); take a "
+            "constant away from all, so that they are near 0"
+        )
     return made
 
 

@@ -432,6 +432,19 @@ def test_scores_are_numbers_and_neither_none_nor_a_split_of_minus_one_has_any(va
 
 
 @pytest.mark.parametrize(
+    ("values", "refused"),
+    [([10**12 + 1, 10**12 + 9], True), (["1700000001", "1700000002"], True), ([0.1, 0.2, 1e30], False), ([0.1, 0.1], False)],
+)
+def test_scores_that_fp32_does_not_tell_apart_are_refused_and_the_advice_works(values, refused):
+    if refused:
+        told = complaint({"train": values}, "", {}, task="regression")
+        assert "here: train: labels such as 1" in told
+        assert told.endswith("take a constant away from all, so that they are near 0")
+        values = [float(value) - float(values[0]) for value in values]
+    assert numbered("regression", {"train": values}, "", {})[0]["train"].labels.tolist() == np.float32(values).tolist()
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [([-1, 2, 0], "1 of 3 labels are -1"), (["-999", "-999", 1.5], "2 of 3 labels are -999"), ([-1, -0.5, 1], ""), ([-2, 1], "")],
 )
