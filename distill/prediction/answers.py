@@ -11,11 +11,11 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.numeric import best_span_in_window, first_tokens, log_sigmoid, log_softmax, span_of
 from distill.data.splitters import split
+from distill.data.tag_schemes import to_bio
 from distill.params.task_specs import names_entities
 from distill.prediction.encoding import NO_LIMIT, Tokens
 from distill.prediction.model import Model
 from distill.prediction.rows import Row
-from distill.preparation.tag_schemes import to_bio
 
 Answer = dict[str, Any]
 FILLS = 5

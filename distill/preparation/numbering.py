@@ -16,12 +16,12 @@ from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
+from distill.data.tag_schemes import scheme_of, to_bio
 from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
 from distill.preparation.scores import look_for_stand_ins, rounded, score_readers
-from distill.preparation.tag_schemes import scheme_of, to_bio
 from distill.preparation.tags import require_one_case, require_scheme, rewritten, told_of
 from distill.sources.streams import class_names
 

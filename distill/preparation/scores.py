@@ -67,8 +67,8 @@ def look_for_stand_ins(rows: Mapping[str, Rows], where: str) -> None:
 
 def tell_alike(part: Rows, where: str, names: Sequence[str]) -> None:
     """Say it where all labels of a split that is scored are one: correlations are 0 then, and guessing is right."""
-    labels = np.asarray(part.labels)
-    if labels.ndim == 1 and len(labels) > 1 and (labels == labels[0]).all():
+    labels = part.labels if isinstance(part.labels, np.ndarray) else np.empty((0, 0))  # of a word or an answer, no array
+    if names and labels.ndim == 1 and len(labels) > 1 and (labels == labels[0]).all():
         name = names[int(labels[0])] if labels.dtype.kind == "i" else f"{labels[0]:.4g}"
         print_result(f"{where}: all its {len(labels)} labels are {name}, so its scores tell no good model from a bad one")
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from distill.core.arrays import Array
 from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED
+from distill.data.tag_schemes import to_bio
 from distill.params.task_specs import names_entities
-from distill.preparation.tag_schemes import to_bio
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task
 
 
