@@ -30,6 +30,7 @@ def main(name: str) -> None:
     from distill.data.dataset import Dataset
     from distill.evaluation.teacher_answers import score_answers
     from distill.store.target_set import TargetStore
+    from distill.targets.given.doubts import doubts
     from distill.targets.given.write import write_given
 
     raw, out = Path(settings.table), Path("data/targets", name)
@@ -44,6 +45,8 @@ def main(name: str) -> None:
     record = describe(out, store, splits, {} if likeliest else score_answers(store, dataset))
     about = {"metric": dataset.metric, "strangers": strangers}
     write_text(Path("data/runs/given", f"{name}.json"), to_json({**record, **about}))
+    for doubt in () if likeliest else doubts(dataset, splits, settings):
+        print_result(f"given {name}: {doubt}")
     if strangers:
         print_result(f"given {name}: {strangers} of {count} answers are of no row of {settings.dataset}")
     for split, part in record["splits"].items():

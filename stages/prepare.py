@@ -58,6 +58,10 @@ def tell(name: str, made: dict[str, Any], dropped: list[dict[str, Any]]) -> None
         counted = f"{part['rows']} rows ({part['transfer_rows']} without a label)"
         counts = "".join(f", {count} {what.replace('_', ' ')}" for what, count in part["counts"].items())
         print_result(f"prepare {name}: {split}: {counted}, {part['tokens']} tokens, {lost}{counts}")
+    if made["metric"] == "f1" and len(made["labels"]) == 2:
+        print_result(
+            f"prepare {name}: f1 is that of {made['labels'][1]}, the second of its classes; `labels` gives another order"
+        )
     if "splitter_f1" in made:
         how = f"`predict` splits raw text by {made['splitter']}" if made["splitter"] else "`predict` takes `tokens`, no raw text"
         print_result(f"prepare {name}: {how}: of the training rows' words that finds {made['splitter_f1']:.0%} (F1)")

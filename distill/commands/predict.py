@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.core.console import command
+from distill.core.console import command, print_result
 from distill.core.errors import UserError
 from distill.params.task_specs import TASK_SPECS
 
 if TYPE_CHECKING:
     from distill.prediction.model import Model
     from distill.prediction.rows import Row
+
+
+AS_TURNS = "write them as its tokenizer does: apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
 
 
 @command
@@ -33,6 +36,8 @@ def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -
 
     opened, where, bad = open_model(model, threads), file or "stdin", 0
     waiting: list[Row | UserError] = []
+    if opened.turns:
+        print_result(f"{model}: has learnt from conversations, and goes on with texts as they stand; {AS_TURNS}")
     for number, content in read_rows(file):
         try:
             waiting.append(_checked(row_of(content, opened.task), opened))
@@ -61,9 +66,13 @@ def flush(model: "Model", waiting: "list[Row | UserError]") -> None:
 
 
 def _checked(row: "Row", model: "Model") -> "Row":
-    """Refuse a text without a mask where masks are to be filled, or whose words the model cannot tell."""
+    """Refuse a text without a mask where masks are to be filled, whose words the model cannot tell, or that lacks its pair."""
     if "tokens" in TASK_SPECS[model.task].columns and "tokens" not in row and model.splitter is None:
         raise UserError('text: how the model\'s training data splits texts into words is not known; give {"tokens": ["…", "…"]}')
+    if model.pairs and row["text_pair"] is None:
+        raise UserError('text_pair: is missing; the model has learnt from pairs of texts: {"text": "…", "text_pair": "…"}')
+    if model.pairs is False and row["text_pair"] is not None:
+        raise UserError(f"text_pair: got {row['text_pair']!r:.60}; the model has learnt from single texts: leave text_pair out")
     mask = model.encoder.mask_token
     if model.task == "masked-lm" and mask not in row["text"]:
         raise UserError(f"text: got {row['text']!r:.60}, expected a text with {mask}")

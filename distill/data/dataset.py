@@ -94,6 +94,11 @@ class Dataset:
         """What differs between tasks."""
         return TASK_SPECS[self.task]
 
+    @property
+    def pairs(self) -> bool:
+        """Whether a row is two texts that a model reads together."""
+        return self.spec.pairs and "text_pair" in _read(self.folder / "train.arrow").column_names
+
     def rows(self, split: str) -> "PreparedRows":
         """Map the rows of a split into memory."""
         return PreparedRows.open(self.folder / f"{split}.arrow", self.pad_token)

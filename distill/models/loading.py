@@ -33,14 +33,24 @@ if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") != "1":
 TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 """How the names of classes with the head of one task end."""
 
+PAIRS = "reads_pairs"
+"""Whether each row that the model has learnt from is a text and a `text_pair`."""
+TURNS = "reads_turns"
+"""Whether they are conversations, as the tokenizer's chat template writes them."""
+
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> None:
     """Write weights, config and tokenizer, which say of the rows that the model is trained and measured on how long they were.
 
-    And, where words have tags, how raw text becomes such words.
+    And, where words have tags, how raw text becomes such words; where rows are texts, whether each is a pair; and of a
+    decoder whether they are conversations.
     """
     if "tokens" in dataset.spec.columns:
         model.config.word_splitter = dataset.splitter
+    if dataset.spec.pairs:
+        setattr(model.config, PAIRS, dataset.pairs)
+    if dataset.spec.causal:
+        setattr(model.config, TURNS, bool(tokenizer.chat_template) and "conversations" in dataset.splits["train"]["counts"])
     model.save_pretrained(folder)
     tokenizer.model_max_length = dataset.max_length
     tokenizer.save_pretrained(folder)
@@ -257,7 +267,8 @@ def weights_fingerprint(folder: Path) -> str:
 
 
 def config_fingerprint(folder: Path) -> str:
-    """SHA-256 of a model's config, without the version of transformers that wrote it."""
+    """SHA-256 of a model's config, without the version of transformers that wrote it, and what says nothing of the weights."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config.pop("transformers_version", None)
+    for name in ("transformers_version", PAIRS, TURNS):
+        config.pop(name, None)
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

@@ -11,6 +11,7 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.numeric import best_span_in_window, first_tokens, log_sigmoid, log_softmax, span_of
 from distill.data.splitters import split
+from distill.data.tag_schemes import to_bio
 from distill.params.task_specs import names_entities
 from distill.prediction.encoding import NO_LIMIT, Tokens
 from distill.prediction.model import Model
@@ -117,10 +118,10 @@ def _entities(model: Model, rows: Sequence[Row]) -> list[Answer]:
 
 
 def entities(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Type, first and last word of each entity, as seqeval's `get_entities` finds them in IOB or IOBES tags."""
+    """Type, first and last word of each entity, as seqeval's `get_entities` finds them in tags of IOB; of other schemes too."""
     start, before = 0, "O"
-    for place, tag in enumerate([*tags, "O"]):
-        if before[0] != "O" and (tag[0] in "OBS" or before[0] in "ES" or tag[2:] != before[2:]):
+    for place, tag in enumerate([*to_bio(tags), "O"]):
+        if before[0] != "O" and (tag[0] in "OB" or tag[2:] != before[2:]):
             yield before[2:], start, place - 1
             before = "O"
         if before[0] == "O":

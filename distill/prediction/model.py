@@ -38,6 +38,10 @@ class Model:
     """Tokens a row, special tokens included: longer texts are cut, or read in windows (question answering)."""
     splitter: str | None = None
     """How raw text becomes words that can be tagged, one of SPLITTERS; None if that is not known."""
+    turns: bool = False
+    """Whether the model has learnt from conversations, as a chat template writes them."""
+    pairs: bool | None = None
+    """Whether a row is a text and a `text_pair`, as those that the model has learnt from; None if that is not known."""
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str | None]) -> list[Tokens]:
         """Tokenize texts, or pairs of texts, the longer one of a pair cut first."""
@@ -97,7 +101,17 @@ def open_model(place: Path, threads: int | None = None) -> Model:
     most, positions = encoder.most or MOST_TOKENS, usable_positions(config)
     splitter = config.get("word_splitter")
     splitter = splitter if splitter in SPLITTERS else None
-    return Model(run, task, encoder, labels, tuple(thresholds), min(most, positions or most), splitter)
+    return Model(
+        run,
+        task,
+        encoder,
+        labels,
+        tuple(thresholds),
+        min(most, positions or most),
+        splitter,
+        bool(config.get("reads_turns")),
+        config.get("reads_pairs"),
+    )
 
 
 def task_name(config: Mapping[str, Any], labels: Sequence[str], where: str) -> str:

@@ -17,12 +17,13 @@ from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, encode
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
-from distill.preparation.columns import column_of, map_corpus, map_questions, map_sentences, map_texts, map_words
+from distill.preparation.columns import column_of, map_corpus, map_sentences, map_texts, map_words
 from distill.preparation.documents import Packer, encode_conversations, map_documents, packer_of, texts_of
 from distill.preparation.keys import keys_of, with_keys
 from distill.preparation.masking import encode_corpus
 from distill.preparation.multi_label import map_several
 from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
+from distill.preparation.questions import map_questions
 from distill.preparation.rankings import encode_rankings, map_rankings, number_relevance
 from distill.preparation.splits import Grouped
 from distill.preparation.token_rows import encode_token_rows, map_token_rows

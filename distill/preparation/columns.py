@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,15 +16,19 @@ from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.columns import Column, on_disk
-from distill.data.rows import Answers, Rows
+from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.nested import as_text
+from distill.preparation.unread import tell_unread
 from distill.sources.streams import COLUMNS, LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
-PAIR = "text_pair"
+PIECE = re.compile(r"##\w|[▁Ġ]")
+"""How parts of words begin: BERT's, SentencePiece's, GPT-2's."""
+IMPOSSIBLE = "is_impossible"
+"""SQuAD's column of questions that their contexts do not answer."""
 LEAST_WORDS = 4
 """Of a sentence."""
 
@@ -40,10 +44,11 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
     parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
     wanted = {same_name(name) for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
-    made, unpaired = {}, PAIR in TASK_SPECS[settings.task].columns and settings.columns.text_pair is None
+    wanted |= {IMPOSSIBLE} if "answers" in TASK_SPECS[settings.task].columns else set()
+    made = {}
     for split, stream in read_local(folder).items():
-        if unpaired and split == settings.splits.train and PAIR in stream.schema.names:
-            print_result(f"{folder}: its column '{PAIR}' is not read; `columns: {{{PAIR}: {PAIR}}}` makes pairs of its rows")
+        if split == settings.splits.train:
+            tell_unread(folder, stream.schema.names, wanted, settings)
         names = [name for name in stream.schema.names if same_name(name) in wanted]
         made[split] = on_disk(stream.described(names), stream.read(names))
     return made
@@ -116,6 +121,8 @@ def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     map_ids(table, where, settings.columns.id)
     texts = text_column(table, where, settings.columns.text, "text", None)
     kept = np.flatnonzero(np.fromiter((bool(text.strip()) for text in texts), bool, len(texts)))
+    if len(kept) < len(texts):
+        print_result(f"{where}: {len(texts) - len(kept)} of {len(texts)} rows are without text, and left out")
     return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).take(kept)
 
 
@@ -124,6 +131,7 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     ids = own_ids(table, where, columns.id)
     rows, labels = column_of(table, where, columns.tokens, "tokens"), optional_column(table, where, columns.tags, "tags")
+    pieces, first = 0, ""
     for row, (words, tags) in enumerate(zip(rows, labels, strict=True)):
         if tags is not None and not isinstance(tags, list):
             raise UserError(
@@ -140,22 +148,12 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
         if tags is not None and len(tags) != len(words):
             details = f"has {len(words)} tokens and {len(tags)} tags; expected a tag a token; mend the row"
             bad.add(row, "tags of another length", details)
+        found = [word for word in words if word is not None and PIECE.match(word)]
+        pieces, first = pieces + len(found), first or "".join(found[:1])
+    if pieces:
+        some = f"{pieces} words begin as a tokenizer's parts of words do, such as {first!r:.40}"
+        print_result(f"{where}: column '{columns.tokens}': {some}; write whole words, a tag each")
     return _rows(rows, None, labels, bad, ids)
-
-
-def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
-    """Questions with their contexts, and (rows,) Answers, or None."""
-    columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
-    questions, contexts = (text_column(table, where, getattr(columns, part), part, bad) for part in ("question", "context"))
-    answers = optional_column(table, where, columns.answers, "answers")
-    known = np.zeros(len(answers), bool)
-    for row, (value, context) in enumerate(zip(answers, contexts, strict=True)):
-        problem = None if value is None or row in bad.found else _broken(value, context)
-        if problem is not None:
-            bad.add(row, "broken answer", f"column '{columns.answers}'{problem}")
-        known[row] = value is not None
-    made = answers.where(known).map(lambda value: Answers(tuple(value["text"]), tuple(value["answer_start"])))
-    return _rows(questions, contexts, made, bad, map_ids(table, where, columns.id))
 
 
 def own_ids(table: pa.Table, where: str, identity: str | None) -> Column | None:
@@ -244,22 +242,10 @@ def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows 
     values = column_of(table, where, name, part)
     for row, value in enumerate(values):
         if not isinstance(value, str) and (bad is None or value is not None):
-            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; mend or drop the row")
+            advice = "write a row for each of its texts" if isinstance(value, (list, dict)) else "mend or drop the row"
+            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected text; {advice}")
         if bad is not None and value is None:
             bad.add(row, "empty text", f"column '{name}' holds None, expected text; mend or drop the row")
         elif bad is not None and not str(value).strip():
             bad.add(row, "empty text", f"column '{name}' is empty; mend or drop the row")
     return values
-
-
-def _broken(value: Any, context: str) -> str | None:
-    """What is wrong with the answers to a question."""
-    parts: Sequence[Any] = [value.get(key) for key in ("text", "answer_start")] if isinstance(value, dict) else [None]
-    if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
-        return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD{as_text(value)}"
-    for text, start in zip(*parts, strict=True):
-        if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
-            return f": the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at"
-        if (there := context[start : start + len(text)]) != text:
-            return f": the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
-    return None

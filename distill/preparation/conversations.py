@@ -48,6 +48,8 @@ def problem(value: Any) -> str | None:
             return f"has a turn of '{turn['role']:.20}', expected {USER}, {ASSISTANT}, {', '.join(OTHERS)}; rename the role"
         if not turn["content"].strip() and turn["role"] != "system":
             return f"has a turn of '{turn['role']:.20}' without words"
+    if value[0]["role"] == ASSISTANT and len(value) > 1:
+        return f"begins with a turn of '{ASSISTANT}', expected what it answers to; put a turn before it, or take it out"
     if value[-1]["role"] != ASSISTANT:
         return f"ends with a turn of '{value[-1]['role']:.20}', expected one of '{ASSISTANT}', whose words are learnt"
     return None if len(value) > 1 else f"has one turn alone, expected what '{ASSISTANT}' answers to"
@@ -59,7 +61,8 @@ def rendered(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> tuple[str, lis
     Without a chat template a prompt and its response are one text, as they stand.
 
     Raises:
-        UserError: there is no template for several turns, it refuses these, or what it writes of a turn changes with later ones.
+        UserError: there is no template for several turns, it refuses these, leaves one out, or what it writes of a turn changes
+            with later ones.
     """
     if not tokenizer.chat_template:
         if [turn["role"] for turn in turns] != [USER, ASSISTANT]:
@@ -68,6 +71,11 @@ def rendered(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> tuple[str, lis
         return prompt + response, [(len(prompt), len(prompt) + len(response))]
     whole, spans = _render(tokenizer, turns), list[Span]()
     for number, turn in enumerate(turns):
+        if turn["role"] in OTHERS and turn["content"].strip() not in whole and _without(tokenizer, turns, number) == whole:
+            raise UserError(
+                f"the chat template leaves out turn {number}, of '{turn['role']}'; put its words into one of '{USER}', take it "
+                "out, or take a tokenizer whose template has such turns"
+            )
         if turn["role"] == ASSISTANT:
             before = _render(tokenizer, turns[:number], add_generation_prompt=True)
             after = _render(tokenizer, turns[: number + 1])
@@ -78,6 +86,14 @@ def rendered(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> tuple[str, lis
                 )
             spans.append((len(before), len(after)))
     return whole, spans
+
+
+def _without(tokenizer: PreTrainedTokenizerBase, turns: Turns, number: int) -> str | None:
+    """What the template makes of all other turns; None if it refuses these."""
+    try:
+        return _render(tokenizer, [*turns[:number], *turns[number + 1 :]])
+    except UserError:
+        return None
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, turns: Turns, *, add_generation_prompt: bool = False) -> str:

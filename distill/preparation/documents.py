@@ -187,6 +187,8 @@ def _rendered(
 def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str], spans: list[Any], framed: bool) -> list[Tokenized]:
     """Tokens of texts; `spans` are the characters that are learnt, 0 for all but a text's first token.
 
+    A token of which a part is learnt is: many tokenizers put the blank at the end of a prompt to the response's first word.
+
     If `framed`, texts get the tokenizer's special tokens and eos behind them, which is learnt.
     """
     eos = tokenizer.eos_token_id
@@ -209,7 +211,8 @@ def _one(encoding: Encoding, text: str, spans: Any, eos: int | None) -> Tokenize
         added = np.append(added, True)
     learnt = ~added
     if spans != 0:
-        learnt &= np.logical_or.reduce([(places[:, 0] >= start) & (places[:, 0] < stop) for start, stop in spans])
+        inside = [(places[:, 0] < stop) & ((places[:, 0] >= start) | (places[:, 1] > start)) for start, stop in spans]
+        learnt &= np.logical_or.reduce(inside)
     learnt[:1] = False
     if eos is not None:
         learnt[-1] = len(ids) > 1

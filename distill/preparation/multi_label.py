@@ -22,6 +22,7 @@ HOT = (
     "which looks like 0 or 1 for each label; write a column of 0 and 1 for each (columns.labels), or lists of the labels that "
     "apply, each once"
 )
+FILLING = {"-1", "-1.0"}
 PROBABILITIES = "probabilities are answers of a teacher: docs/params/given.yaml"
 
 
@@ -31,6 +32,7 @@ def map_several(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     rows = map_rows(table, where, settings, Column.nothing(table.num_rows))
     if columns.labels is None:
         labels = _listed(table, where, str(columns.label), bad)
+        _look_for_filling(labels, settings, bad)
     else:
         labels = _marked(table, where, columns.labels, Reader(unlabelled=settings.unlabelled or ()), bad)
     found = {row: why for row, why in bad.found.items() if row not in rows.dropped}
@@ -58,22 +60,37 @@ def _listed(table: pa.Table, where: str, name: str, bad: BadRows) -> Column:
     return lists
 
 
+def _look_for_filling(lists: Column, settings: DatasetSettings, bad: BadRows) -> None:
+    """−1 among labels, by which lists of numbers are filled to one length, is none unless `labels` names it."""
+    if "-1" in {*settings.renames, *(settings.order or ())}:
+        return
+    for row, labels in enumerate(lists):
+        if labels and not FILLING.isdisjoint(map(str, labels)):
+            details = f"column '{settings.columns.label}' holds {labels!r:.60}, in which -1 is taken for no label"
+            advice = 'write lists without it, or if it is a label: labels: {"-1": NAME}'
+            bad.add(row, "unknown label", f"{details}; {advice}")
+
+
 def is_fraction(value: Any) -> bool:
     """Whether a label in a list is a number that is not whole."""
     return isinstance(value, float) and not value.is_integer()
 
 
 def marks_of(lists: Iterable[Any]) -> int | None:
-    """The first row that says 0 or 1 of each label, where all rows do: lists of one length, in which a number recurs."""
-    first, lengths = None, set()
+    """The first row that says 0 or 1 of each label, where all rows do: lists of one length, in which a number recurs.
+
+    Of two labels, of which one always applies, none does; then 0 and 1 stand in both orders.
+    """
+    first, lengths, orders = None, set(), dict[str, int]()
     for row, labels in enumerate(lists):
         if not labels:
             continue
         lengths.add(len(labels))
         if len(lengths) > 1 or not {str(each).lower() for each in labels} <= {*APPLIES, "-1"}:
             return None
+        orders.setdefault(" ".join(map(str, labels)), row)
         first = row if first is None and len({*labels}) < len(labels) else first
-    return first
+    return next(iter(orders.values())) if first is None and len(orders) > 1 and lengths != {1} else first
 
 
 def _marked(table: pa.Table, where: str, names: Sequence[str], reader: Reader, bad: BadRows) -> Column:

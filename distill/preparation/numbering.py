@@ -16,13 +16,13 @@ from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
+from distill.data.tag_schemes import scheme_of, to_bio
 from distill.params.datasets import DatasetSettings
-from distill.params.task_specs import names_entities
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
-from distill.preparation.tag_schemes import scheme_of, to_bio
-from distill.preparation.tags import require_scheme, rewritten
+from distill.preparation.scores import look_for_stand_ins, rounded, score_readers
+from distill.preparation.tags import require_one_case, require_scheme, rewritten, told_of
 from distill.sources.streams import class_names
 
 Texts = Callable[[Any], list[Hashable | None]]
@@ -142,11 +142,12 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
 
     A split of −1 alone is the hub's way to say that its scores are not public.
     """
-    reader = Reader(None, settings.unlabelled or ())
+    readers = score_readers(rows, tables, where, settings)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
+        reader = readers[split]
         hidden = len(part) > 0 and all(reader.score(value) == -1 for value in part.labels)
-        scores = np.full(len(part), math.nan, np.float32)
+        scores = np.full(len(part), math.nan)
         for place, value in enumerate(() if hidden else part.labels):
             score = reader.score(value)
             if score is not None and not abs(score) <= LARGEST:
@@ -154,10 +155,11 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
                 bad.add(int(part.numbers[place]), "unknown label", details)
             elif score is not None:
                 scores[place] = score
-        return scores
+        return rounded(scores, f"{where}: {split}")
 
     made = _numbered(rows, where, settings, numbered)
-    tell_unmet(where, settings, [reader])
+    tell_unmet(where, settings, readers.values())
+    look_for_stand_ins(made, where)
     return made, ("score",)
 
 
@@ -169,8 +171,9 @@ def _tag_classes(
         carried = None
     classes = name_classes(counts[settings.splits.train], known, carried, given, "tags")
     names = require_scheme(classes.names, in_order=bool(carried or given.order))
-    if not names_entities(names):
-        print_result(f"{where}: the tags name no entities, each is a class of words (token_accuracy, macro_f1): {shown(names)}")
+    require_one_case(names, {*given.renames, *(given.order or ())})
+    if (told := told_of(names)) is not None:
+        print_result(f"{where}: {told}")
     _tell(where, classes)
     return replace(
         classes, names=names, index={text: names.index(classes.names[number]) for text, number in classes.index.items()}

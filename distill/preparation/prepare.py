@@ -26,6 +26,7 @@ from distill.preparation.keys import stand_in, with_keys
 from distill.preparation.label_columns import look_at_columns
 from distill.preparation.labels import shown
 from distill.preparation.normalization import normalized
+from distill.preparation.scores import tell_alike
 from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, wanted_splits
 
 PAIR = 2
@@ -58,6 +59,7 @@ def make_rows(
         )
     for split in () if embeds else SPLITS[1:]:
         require_labels(cut[split], f"{where}: {split}")
+        tell_alike(cut[split], f"{where}: {split}", names)
     made = {split: limit_rows(part, getattr(settings.limit, split), seed) for split, part in cut.items()}
     made["train"] = limit_labels(made["train"], settings.labelled, seed)
     for place, table in (transfer or {}).items():

@@ -10,6 +10,7 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
+from distill.core.console import print_result
 from distill.data.groups import groups_of
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, encode
@@ -19,6 +20,7 @@ from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import column_of, optional_column, own_ids, text_column
 from distill.preparation.labels import Reader
 from distill.preparation.numbering import LARGEST, Named, tell_unmet
+from distill.preparation.scores import look_for_ranks, score_readers
 
 
 def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -51,16 +53,19 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
 
     So a label is the probability that the teacher learns, and nDCG, whose gains are the labels, is the same as without.
     """
-    numbered, drop, reader = {}, settings.bad_rows == "drop", Reader(None, settings.unlabelled or ())
+    numbered, drop, readers = {}, settings.bad_rows == "drop", score_readers(rows, tables, where, settings)
     for split, part in rows.items():
         bad = BadRows(f"{where}: {split}", drop)
-        scores = _scores(part, reader, bad)
+        scores = _scores(part, readers[split], bad)
         kept = replace(part, labels=scores).without(bad.found)
         bad = BadRows(f"{where}: {split}", drop)
         _look_at_groups(kept, bad)
         numbered[split] = kept.without(bad.found)
-    tell_unmet(where, settings, [reader])
+    look_for_ranks(numbered[settings.splits.train], where)
+    tell_unmet(where, settings, readers.values())
     highest = max((float(np.nanmax(part.labels)) for part in numbered.values() if part.labelled.any()), default=1.0)
+    if highest != 1:
+        print_result(f"{where}: labels are learnt as shares of the highest of all, {highest:.4g}")
     return {
         split: replace(part, labels=np.asarray(part.labels) / np.float32(highest)) for split, part in numbered.items()
     }, RELEVANCE
@@ -69,7 +74,7 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
 def _scores(part: Rows, reader: Reader, bad: BadRows) -> Array:
     scores = np.full(len(part), math.nan, np.float32)
     for place, value in enumerate(part.labels):
-        score = reader.score(value)
+        score = float(value) if isinstance(value, bool) else reader.score(value)
         if score is not None and not 0 <= score <= LARGEST:
             details = f"label {value!r:.60}, expected 0 (not relevant) or a higher finite number, or null for a transfer row"
             bad.add(int(part.numbers[place]), "unknown label", details)

@@ -8,6 +8,7 @@ from torch import Tensor
 from distill.core.arrays import Array
 from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED
+from distill.data.tag_schemes import to_bio
 from distill.params.task_specs import names_entities
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task
 
@@ -61,7 +62,7 @@ class TokenClassification(Task):
             if entities:
                 from seqeval.metrics.sequence_labeling import get_entities
 
-                wanted, got = (set(get_entities([split.labels[tag] for tag in tags])) for tags in (true, found))
+                wanted, got = (set(get_entities(list(to_bio([split.labels[tag] for tag in tags])))) for tags in (true, found))
                 counts[row, 3:] = len(wanted & got), len(got), len(wanted)
             else:
                 parts = (true[true == found], found, true)

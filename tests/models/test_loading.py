@@ -1,7 +1,9 @@
 """A model is refused where it does not fit the data: labels, tokenizer, vocabulary, length, or what lies in its folder."""
 
+import json
 import shutil
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -47,6 +49,21 @@ def test_two_saves_write_the_same_bytes(tmp_path, tokenizer, dataset):
         save_model(tmp_path / name, tiny.bert(), tokenizer, dataset)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("columns", [{}, {"text_pair": "text_pair"}])
+def test_a_saved_model_says_whether_it_has_learnt_from_pairs(tmp_path, columns, tokenizer):
+    rows = pa.table({"text": ["w1", "w2"], "text_pair": ["w3", "w4"], "label": ["cat", "dog"]})
+    entry = tiny.settings(columns=columns)
+    made = tiny.make_rows(dict.fromkeys(("train", "validation", "test"), rows), "tiny", entry)
+    (tmp_path / "rows").mkdir()
+    tiny.write_dataset(tmp_path / "rows", *made, entry, tokenizer)
+    save_model(tmp_path / "model", tiny.bert(), tokenizer, Dataset.open(tmp_path / "rows"))
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    assert config.pop("reads_pairs") == bool(columns)
+    before = config_fingerprint(tmp_path / "model")
+    (tmp_path / "model/config.json").write_text(json.dumps(config))
+    assert config_fingerprint(tmp_path / "model") == before
 
 
 def test_another_order_or_number_of_labels_is_refused(teacher, dataset):

@@ -42,7 +42,7 @@ from distill.preparation.windows import encode_questions
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.ranking import scored_groups
 from distill.tasks.registry import task_of
-from tests import tiny
+from tests import decoders, tiny
 from tests.export.test_scores import model_of
 
 TEXTS = ["w1 w2 w3", "w7", "w4 w4 w9 w1 w30"]
@@ -165,6 +165,28 @@ def test_entities_are_those_of_seqeval() -> None:
         assert list(entities(tags)) == get_entities(tags)
 
 
+@pytest.mark.parametrize("template", [decoders.TEMPLATE, None])
+def test_of_a_model_of_conversations_it_is_said_that_texts_are_no_turns(tmp_path: Path, template: str | None) -> None:
+    dataset = Dataset.open(decoders.conversations(tmp_path / "rows", (12, 4, 4)).resolve())
+    save_model(tmp_path / "model", decoders.decoder(), decoders.tokenizer(chat_template=template), dataset)
+    result = run(tmp_path / "model", given="w1 w2")
+    assert list(json.loads(result.stdout)) == ["continuation", "finished"]
+    said = "has learnt from conversations, and goes on with texts as they stand; write them as its tokenizer does"
+    assert (said in result.stderr) == (template is not None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("U-x U-x O", [("x", 0, 0), ("x", 1, 1)]),
+        ("B-x L-x U-x B-x I-x L-x", [("x", 0, 1), ("x", 2, 2), ("x", 3, 5)]),
+        ("B-x M-x E-x W-x W-x", [("x", 0, 2), ("x", 3, 3), ("x", 4, 4)]),
+    ],
+)
+def test_entities_of_a_model_whose_tags_are_bilou_or_bmes_are_told_apart(tags: str, found: list[tuple[str, int, int]]) -> None:
+    assert list(entities(tags.split())) == found
+
+
 def require_near(found: Any, expected: Any) -> None:
     """Answers of one form, with the same words and numbers that are near."""
     assert type(found) is type(expected)
@@ -176,13 +198,37 @@ def require_near(found: Any, expected: Any) -> None:
         assert found == (pytest.approx(expected, abs=1e-4) if isinstance(found, float) else expected)
 
 
-def test_pairs_are_told_from_single_texts(folders: dict[str, Path]) -> None:
-    place = folders["regression"] / "model"
+def test_pairs_are_told_from_single_texts(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Of a model that does not say which of them it has learnt from."""
+    place = learnt_from(None, folders, tmp_path)
     lines = [json.dumps({"text": text, "text_pair": pair}) for text in TEXTS for pair in (None, "w3 w5")]
     found = predicted(place, given="\n".join(lines))
     alone = [predicted(place, given=line)[0]["score"] for line in lines]
     assert [row["score"] for row in found] == pytest.approx(alone, abs=1e-5)
     assert len({row["score"] for row in found}) == len(lines)
+
+
+def learnt_from(pairs: bool | None, folders: dict[str, Path], folder: Path) -> Path:
+    """A model whose config says so."""
+    place = shutil.copytree(folders["regression"] / "export", folder / str(pairs))
+    config = json.loads((place / "config.json").read_text())
+    config.pop("reads_pairs", None)
+    (place / "config.json").write_text(json.dumps(config | ({} if pairs is None else {"reads_pairs": pairs})))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"), [(True, "text_pair: is missing"), (False, "text_pair: got 'w3'; the model has learnt")]
+)
+def test_a_row_that_lacks_its_pair_or_has_one_too_many_is_refused(
+    pairs: bool, told: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    place = learnt_from(pairs, folders, tmp_path)
+    both = [json.dumps({"text": "w1"} | ({"text_pair": "w3"} if paired else {})) for paired in (pairs, not pairs)]
+    result = run(place, given="\n".join(both))
+    good, bad = map(json.loads, result.stdout.splitlines())
+    assert (result.exit_code, list(good)) == (1, ["score"])
+    assert bad["error"].startswith(told)
 
 
 def test_entities_have_spans_of_the_text_and_the_tags_of_the_model(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from distill.core.errors import UserError
 from distill.data.rows import Answers, Rows
-from distill.preparation.columns import map_corpus, map_ids, map_questions, map_texts, map_words, read_raw
+from distill.preparation.columns import map_corpus, map_ids, map_texts, map_words, read_raw
 from distill.preparation.label_columns import look_at_columns
-from distill.preparation.prepare import make_rows
+from distill.preparation.prepare import make_rows, transfer_rows
+from distill.preparation.questions import map_questions
 from tests import tiny
 
 CLASSES, SEVERAL, _, TAGS, QUESTIONS, CORPUS, _ = map(tiny.settings, tiny.TASKS)
@@ -78,9 +79,10 @@ def test_transfer_rows_are_those_without_a_class_a_score_tags_or_answers():
         assert Rows(["a", "b"], None, labels, np.arange(2)).labelled.tolist() == [True, False]
 
 
-def test_a_corpus_may_have_empty_texts_which_are_dropped():
+def test_a_corpus_may_have_empty_texts_which_are_dropped_and_counted(capsys):
     rows = map_corpus(pa.table({"text": ["a", "", " \n", "b"]}), "here", CORPUS)
     assert (rows.texts, rows.numbers.tolist()) == (["a", "b"], [0, 3])
+    assert capsys.readouterr().err == "here: 2 of 4 rows are without text, and left out\n"
     with pytest.raises(UserError, match="here: row 1: column 'text' holds None, expected text"):
         map_corpus(pa.table({"text": ["a", None]}), "here", CORPUS)
 
@@ -92,6 +94,13 @@ def test_words_and_tags_are_lists_of_one_length():
     assert map_words(pa.table({"tokens": [["a"]]}), "here", TAGS).labels.tolist() == [None]
     with pytest.raises(UserError, match="here: no column 'kind' for columns.tags; did you mean 'kinds'?"):
         map_words(raw, "here", tiny.settings("token-classification", columns={"tokens": "words", "tags": "kind"}))
+
+
+@pytest.mark.parametrize(("words", "said"), [(["un", "##do"], True), (["▁un", "do"], True), (["#do", "##", "##!"], False)])
+def test_parts_of_words_in_place_of_words_are_said(words, said, capsys):
+    map_words(pa.table({"tokens": [words]}), "here", TAGS)
+    told = "here: column 'tokens': 1 words begin as a tokenizer's parts of words do, such as"
+    assert (told in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize(
@@ -152,6 +161,44 @@ def test_answers_outside_their_context_are_refused_with_their_row(answers, compl
     rows = [answers] if isinstance(answers, str) else [{"text": ["one"], "answer_start": [0]}, answers]
     with pytest.raises(UserError, match=f"here: row {len(rows) - 1}: column 'answers'.*{re.escape(complaint)}"):
         map_questions(asked(*rows), "here", QUESTIONS)
+
+
+ONE, NONE = {"text": ["one"], "answer_start": [0]}, {"text": [], "answer_start": []}
+
+
+@pytest.mark.parametrize(
+    ("answers", "impossible", "complaint"),
+    [
+        ([ONE, NONE], [False, True], None),
+        ([ONE, NONE, None], ["false", "True", None], None),
+        ([ONE, NONE, None], [0, 1, 0], None),
+        ([ONE, ONE], [False, True], "and 'is_impossible' is true; write {text: [], "),
+        ([ONE, NONE], ["False", "False"], "has no answer and 'is_impossible' is false; mend one of them"),
+        ([ONE, None], [0, 1], "holds None and 'is_impossible' is true; write {text: [], answer_start: []}"),
+    ],
+)
+def test_answers_and_a_column_that_says_whether_there_are_any_agree(tmp_path, answers, impossible, complaint):
+    """SQuAD 2.0 has plausible answers to questions that have none."""
+    raw = asked(*answers).append_column("is_impossible", pa.array(impossible))
+    pyarrow.parquet.write_table(raw, tmp_path / "train.parquet")
+    table = read_raw(tmp_path, QUESTIONS)["train"]
+    assert len(transfer_rows(table, "more", QUESTIONS)) == len(answers)
+    if complaint is None:
+        assert len(map_questions(table, "here", QUESTIONS)) == len(answers)
+        return
+    with pytest.raises(UserError) as error:
+        map_questions(table, "here", QUESTIONS)
+    assert "here: row 1: column 'answers' " in str(error.value)
+    assert complaint in str(error.value)
+    kept = map_questions(table, "here", tiny.settings("question-answering", bad_rows="drop"))
+    assert kept.numbers.tolist() == [0]
+
+
+def test_a_split_whose_answers_are_all_empty_is_said(capsys):
+    map_questions(asked(ONE, NONE), "here", QUESTIONS)
+    assert not capsys.readouterr().err
+    map_questions(asked(NONE, None, NONE), "here: test", QUESTIONS)
+    assert "here: test: the lists of all its 2 answers are empty, which says that no context has" in capsys.readouterr().err
 
 
 WITH = pa.table({"text": ["a b", "c d", "e f"], "label": ["x", "y", "x"]})
@@ -238,3 +285,30 @@ def test_a_column_of_second_texts_that_is_not_read_is_said(tmp_path, capsys, col
     read = map_texts(read_raw(tmp_path, settings)["train"], "here", settings)
     assert (read.texts_pair is None) == said
     assert ("its column 'text_pair' is not read; `columns: {text_pair: text_pair}` makes" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(
+    ("task", "read", "unread", "told"),
+    [
+        ("causal-lm", {"prompt": "q", "response": "a"}, "input", "what it says is in no prompt; put it into"),
+        ("causal-lm", {"prompt": "input", "response": "a"}, None, ""),
+        ("causal-lm", {"messages": "q"}, "System", "what it says is in no conversation; write it as a turn of 'system'"),
+        ("causal-lm", {"text": "q"}, None, ""),
+        ("causal-lm", {"input_ids": "ids"}, "labels", "all tokens of a row but the first are learnt, whatever it says; cut"),
+        (
+            "sentence-embedding",
+            {"text": "q", "text_pair": "a"},
+            "negative_1",
+            "its texts are in no row; write each as a row of its",
+        ),
+        ("sentence-embedding", {"text": "q"}, None, ""),
+        ("ranking", {"query": "q", "passage": "a"}, "hard_negatives", "its texts are in no row; write a row for each, with the"),
+        ("sequence-classification", {"text": "q"}, None, ""),
+    ],
+)
+def test_a_column_without_which_rows_mean_something_else_is_said(tmp_path, capsys, task, read, unread, told):
+    names = dict.fromkeys([*read.values(), unread or "input", "negotiation", "label"])
+    pyarrow.parquet.write_table(pa.table({name: ["x"] for name in names}), tmp_path / "train.parquet")
+    read_raw(tmp_path, tiny.settings(task, columns=read))
+    err = capsys.readouterr().err
+    assert (f"{tmp_path}: its column '{unread}' is not read: {told}" in err) if unread else not err

@@ -162,6 +162,19 @@ def test_prompt_and_response_take_the_chat_template_and_without_one_stand_as_the
     assert made.columns["input_ids"][0].tolist() == [USER, *ids("w0 w1"), END, ASSISTANT, *ids("w2"), END]
 
 
+@pytest.mark.parametrize("trimmed", [True, False])
+@pytest.mark.parametrize(("prompt", "response"), [("is it ? ", "yes"), ("is it ?", " yes"), ("is it ?", "yes")])
+def test_the_blank_between_prompt_and_response_does_not_hide_the_first_word(prompt, response, trimmed):
+    """Of some tokenizers the token of a word begins at the blank before it, which the prompt may end with."""
+    core = ByteLevelBPETokenizer(trim_offsets=trimmed)
+    core.train_from_iterator(["is it ? yes"] * 9, vocab_size=400, show_progress=False)
+    made = PreTrainedTokenizerFast(tokenizer_object=core._tokenizer, eos_token="<eos>")
+    found = encoded([{"prompt": prompt, "response": response}], made, columns=PAIRS, max_length=64)
+    *first, _ = [label for _, label in predicted(found, 0)]
+    assert made.decode(first).strip() == "yes"
+    assert found.counts["bytes"] >= 3
+
+
 @pytest.mark.parametrize(
     ("length", "kept", "lost"),
     [(9, "w0 w1 w2 w3 w4 w5 w6 w7", 0), (6, "w3 w4 w5 w6 w7", 3), (4, "w4 w5 w6 w7", 5)],
@@ -187,6 +200,7 @@ BROKEN = {
     "no content": ({"messages": [{"role": "user"}]}, "has the turn {'role': 'user'"),
     "no words": (turns("w0", " "), "has a turn of 'assistant' without words"),
     "no answer": (turns("w0", "w1", "w2"), "ends with a turn of 'user', expected one of 'assistant'"),
+    "an answer first": ({"messages": turns("w0", "w1", "w2", "w3")["messages"][1:]}, "begins with a turn of"),
     "nothing asked": ({"messages": [{"role": "assistant", "content": "w1"}]}, "has one turn alone"),
     "nothing said": ({"messages": [{"from": "human", "value": None}]}, "has the turn {'role': 'user', 'content': None}"),
     "both forms": ({"messages": [{"from": "human", "role": "user", "content": "w0"}]}, "has a turn with 'from', expected role"),
@@ -230,6 +244,15 @@ def test_what_cannot_be_rendered_or_ended_is_refused_with_what_to_do():
     forgetful = "{% for turn in messages[-2:] %}<{{ turn.role }}> {{ turn.content }} {% endfor %}"
     with pytest.raises(UserError, match="writes turn 1 in another way once later turns are there"):
         encoded([turns("w0", "w1", "w2", "w3")], tokenizer(chat_template=forgetful), columns=TURNS)
+    deaf = TEMPLATE.replace("<{{", "{% if turn.role in ('user', 'assistant') %}<{{").replace("<end> ", "<end> {% endif %}")
+    for role in ("system", "tool"):
+        with_more = {"messages": [{"role": role, "content": "w9"}, *turns("w0", "w1")["messages"]]}
+        with pytest.raises(
+            UserError, match=f"train: row 0: the chat template leaves out turn 0, of '{role}'; put its words into"
+        ):
+            encoded([with_more], tokenizer(chat_template=deaf), columns=TURNS)
+        assert encoded([with_more], tokenizer(chat_template=TEMPLATE), columns=TURNS)
+    assert encoded([turns("w9 w0", "w1")], tokenizer(chat_template=deaf), columns=TURNS)
     strict = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(UserError, match="train: row 0: the chat template refuses it: roles must alternate"):
         encoded([turns("w0", "w1")], tokenizer(chat_template=strict), columns=TURNS)

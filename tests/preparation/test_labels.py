@@ -366,6 +366,44 @@ def test_tags_that_are_of_no_scheme_are_refused(rows, told):
     assert told in complaint({"train": rows}, "", {}, task="token-classification")
 
 
+@pytest.mark.parametrize(
+    ("rows", "pairs", "read"),
+    [
+        ([["o", "b-per", "i-per"]], "b-per: B-per, i-per: I-per, o: O", ["O", "B-per", "I-per"]),
+        ([["O", "B_PER", "I_PER"]], "B_PER: B-PER, I_PER: I-PER", ["O", "B-PER", "I-PER"]),
+        ([["O", "PER-B", "PER-I"]], "PER-B: B-PER, PER-I: I-PER", ["O", "B-PER", "I-PER"]),
+        ([["O", "B:a b", "E:a b"]], '"B:a b": "B-a b", "E:a b": "E-a b"', ["O", "B-a b", "E-a b"]),
+        ([["O", "PER", "LOC"]], "", ["O", "PER", "LOC"]),
+        ([["VERB", "b-x"]], "", ["VERB", "b-x"]),
+    ],
+)
+def test_tags_that_may_be_entities_are_said_with_their_names_in_bio(rows, pairs, read, capsys):
+    tags(rows)
+    told = capsys.readouterr().err
+    assert "the tags name no entities" in told
+    assert ("if they are entities: labels: {" + pairs + "}" in told) if pairs else ("if they" not in told)
+    assert tags(rows, f"labels: {{{pairs}}}" if pairs else "")[1] == [read]
+
+
+@pytest.mark.parametrize(("rows", "said"), [([[None, "B-x"], ["", "I-x"]], True), ([["O", "B-x"]], False)])
+def test_entities_without_an_outside_are_said(rows, said, capsys):
+    tags(rows)
+    assert ("no tag is O: words without a tag are not learnt from" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(("advice", "names"), [("I-per: I-PER", "O B-PER I-PER"), ("I-per: I-per", "O B-PER I-per")])
+def test_types_that_differ_in_case_are_refused_and_the_advice_works(advice, names):
+    rows = [["O", "B-PER", "I-per"]]
+    assert f"labels: {{{advice}}}" in complaint({"train": rows}, "", {}, task="token-classification")
+    assert tags(rows, f"labels: {{{advice}}}")[0] == tuple(names.split())
+
+
+def test_a_tag_that_stands_for_none_is_named_as_the_error_says():
+    rows = [[0, 1, -100]]
+    advice = complaint({"train": rows}, "labels: {0: O, 1: B-x}", {}, task="token-classification").partition("no tag: ")[2]
+    assert tags(rows, f"labels: {{0: O, 1: B-x}}, {advice}")[1] == [["O", "B-x", None]]
+
+
 def test_an_unknown_tag_is_refused_or_dropped_with_its_row_and_token():
     splits = {"train": [["O", "B-x"]], "test": [["O"], ["O", "B-x", "B-y"]]}
     assert complaint(splits, "", {}, task="token-classification").startswith(
@@ -391,6 +429,48 @@ def test_scores_are_numbers_and_neither_none_nor_a_split_of_minus_one_has_any(va
     labels = numbered("regression", {"train": values}, yaml, {})[0]["train"].labels
     assert labels.dtype == np.float32
     np.testing.assert_array_equal(labels, np.array(scores, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [([10**12 + 1, 10**12 + 9], True), (["1700000001", "1700000002"], True), ([0.1, 0.2, 1e30], False), ([0.1, 0.1], False)],
+)
+def test_scores_that_fp32_does_not_tell_apart_are_refused_and_the_advice_works(values, refused):
+    if refused:
+        told = complaint({"train": values}, "", {}, task="regression")
+        assert "here: train: labels such as 1" in told
+        assert told.endswith("take a constant away from all, so that they are near 0")
+        values = [float(value) - float(values[0]) for value in values]
+    assert numbered("regression", {"train": values}, "", {})[0]["train"].labels.tolist() == np.float32(values).tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([-1, 2, 0], "1 of 3 labels are -1"), (["-999", "-999", 1.5], "2 of 3 labels are -999"), ([-1, -0.5, 1], ""), ([-2, 1], "")],
+)
+def test_a_score_that_may_stand_for_none_is_said_and_the_advice_works(values, said, capsys):
+    numbered("regression", {"train": values}, "", {})
+    told = capsys.readouterr().err
+    assert said in told if said else not told
+    if said:
+        rows, _ = numbered("regression", {"train": values}, told.rpartition("no label: ")[2].strip(), {})
+        assert not capsys.readouterr().err
+        assert np.isnan(rows["train"].labels).sum() == int(said[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "scores", "said"),
+    [
+        (["1", "2", "5"], [5, math.nan, 1, 2], False),
+        (["a", "b", "c"], [2, math.nan, 0, 1], True),
+    ],
+)
+def test_classes_that_are_read_as_scores_are_numbers_and_minus_one_is_none(names, scores, said, capsys):
+    labels = numbered("regression", {"train": [2, -1, 0, 1], "test": [-1, -1]}, "", {"train": names, "test": names})[0]
+    np.testing.assert_array_equal(labels["train"].labels, np.array(scores, np.float32))
+    assert np.isnan(labels["test"].labels).all()
+    told = "here: 'label' has classes, a, b, c, whose numbers are read as scores: a is 0, b is 1, c is 2\n"
+    assert capsys.readouterr().err == (told if said else "")
 
 
 @pytest.mark.parametrize("value", ["high", True, math.inf, "nan", "1_000", "3,5", 1e39, "1e400"])

@@ -85,6 +85,9 @@ def test_labels_are_lists_of_names_or_columns_and_a_row_without_any_is_labelled(
         (table(label=[[0, 1], [1, 1]]), {}, "train: row 1: column 'label' holds [1, 1], which looks like 0 or 1 for each label"),
         (table(label=[[0.0, 1.0, 0.0], [], None]), {}, "train: row 0: column 'label' holds [0.0, 1.0, 0.0], which looks like"),
         (table(label=[["1", "-1", "1"], ["0", "0", "1"]]), {"unlabelled": ("-1",)}, "train: row 0: column 'label' holds"),
+        (table(label=[[0, 1], [1, 0]]), {}, "train: row 0: column 'label' holds [0, 1], which looks like 0 or 1 for each label"),
+        (table(label=[[0, 1], [2, -1]]), {}, "train: row 1: column 'label' holds [2, -1], in which -1 is taken for no label"),
+        (table(label=[["0", "5"], ["2", "-1"]]), {"unlabelled": ("-1",)}, "row 1: column 'label' holds ['2', '-1'], in which -1"),
         (table(label=[[0.0, 1.0], [0.5, 1.0]]), {}, "holds [0.5, 1.0], in which 0.5 is no label; probabilities are answers of a"),
         (marked([1, 0], [1, 2], [0, 1]), {"columns": ABC}, "row 1: column 'b' holds 2, expected 0 or 1"),
         (marked([1, 0], [1, None], [0, 1]), {"columns": ABC}, "row 1: column 'b' holds None"),
@@ -118,6 +121,13 @@ def test_numbers_may_be_labels_and_one_that_recurs_in_a_row_is_one(lists):
     rows, names = make(table(label=lists))
     expected = [[int(name in map(str, labels)) for name in names] for labels in lists]
     assert rows["train"].labels.tolist() == expected
+
+
+def test_minus_one_may_be_a_label_that_is_named():
+    rows, names = make(table(label=[[0, -1], [2]]), labels={"-1": "worse"})
+    assert (names, rows["train"].labels.tolist()) == (("worse", "0", "2"), [[1, 1, 0], [0, 0, 1]])
+    rows, names = make(table(label=[[0, 1], [0, 1]]))
+    assert (names, rows["train"].labels.tolist()) == (("0", "1"), [[1, 1], [1, 1]])
 
 
 def test_lists_of_0_and_1_are_read_as_the_advice_says():

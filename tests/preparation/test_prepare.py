@@ -388,3 +388,21 @@ def test_the_metric_is_one_that_the_labels_have(task, labels, given, metric):
         return
     with pytest.raises(UserError, match=re.escape(metric)):
         chosen_metric(tiny.settings(task, metric=given), labels)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "told"),
+    [
+        ("sequence-classification", ["a", "a"], "raw: test: all its 2 labels are a, so its scores tell no good model"),
+        ("regression", [2.5, 2.5], "raw: test: all its 2 labels are 2.5, so its"),
+        ("regression", [2.5, 3], ""),
+        ("multi-label", [["a"], ["a"]], ""),
+        ("masked-lm", [None, None], ""),
+    ],
+)
+def test_a_scored_split_of_one_label_is_said(task, labels, told, capsys):
+    others = {"regression": [1.0, 2.0], "multi-label": [["a"], ["b"]]}.get(task, ["a", "b"])
+    tables = {split: pa.table({"text": ["w1", "w2"], "label": others}) for split in ("train", "validation")}
+    make_rows({**tables, "test": pa.table({"text": ["w3", "w4"], "label": labels})}, "raw", tiny.settings(task))
+    err = capsys.readouterr().err
+    assert told in err if told else not err

@@ -1,5 +1,6 @@
 """Queries with their passages: groups stay whole, labels are shares, and what cannot be ranked is told by its row."""
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,13 @@ def test_batches_hold_whole_groups_and_every_row_once(
 GOOD = [("w1", "w2", 1), ("w1", "w3", 0), ("w4", "w5", 0), ("w4", "w6", 2)]
 
 
-def test_labels_are_shares_of_the_highest_of_all_splits_and_groups_are_told_apart_by_their_column() -> None:
+def test_labels_are_shares_of_the_highest_of_all_splits_and_groups_are_told_apart_by_their_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     graded = [("w1", "w2", "3", "a"), ("w1", "w3", "0", "a"), ("w1", "w4", "1", "b"), ("w1", "w5", "0", "b")]
     parts = made(tables(train=graded, validation=GOOD, test=GOOD))
     assert parts["train"].labels.tolist() == pytest.approx([1, 0, 1 / 3, 0])
+    assert "data/raw/x: labels are learnt as shares of the highest of all, 3\n" in capsys.readouterr().err
     assert parts["train"].groups.tolist() == [0, 0, 0, 0]
     assert parts["test"].labels.tolist() == pytest.approx([1 / 3, 0, 0, 2 / 3])
     told = tables(train=graded, validation=[(*row, row[0]) for row in GOOD], test=[(*row, row[0]) for row in GOOD])
@@ -167,3 +171,39 @@ def test_a_source_without_labels_adds_groups_of_its_own(tmp_path: Path) -> None:
     told = write_dataset(tmp_path, parts, ("relevance",), entry, TOKENIZER)
     assert (told["splits"]["train"]["counts"], told["splits"]["train"]["transfer_rows"]) == ({"queries": 3}, 2)
     assert Dataset.open(tmp_path).rows("train").groups.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+RANKED = [(query, f"w{place}", place) for query in ("w1", "w2") for place in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (RANKED, True),
+        ([*RANKED, ("w3", "w4", None), ("w3", "w5", None)], True),
+        ([*RANKED, ("w3", "w4", 3), ("w3", "w5", 1)], False),
+        ([*RANKED, ("w3", "w4", 0), ("w3", "w5", 1)], False),
+    ],
+)
+def test_labels_that_are_ranks_are_said(rows: list[Any], said: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tables(train=rows, validation=GOOD, test=GOOD))
+    assert ("as ranks are; the highest is read as the most relevant" in capsys.readouterr().err) == said
+
+
+def test_passages_may_be_marked_by_true_and_false() -> None:
+    marked = [(*row[:2], bool(row[2])) for row in GOOD]
+    assert made(tables(train=marked, validation=GOOD, test=GOOD))["train"].labels.tolist() == [0.5, 0, 0, 0.5]
+
+
+def test_a_list_of_passages_is_refused_with_what_to_write() -> None:
+    lists = pa.Table.from_pylist([{"query": "w1", "passage": ["w2", "w3"], "label": 1}])
+    with pytest.raises(UserError, match="row 0: column 'passage' holds .*, expected text; write a row for each of its texts"):
+        made({"train": lists})
+
+
+def test_classes_of_passages_are_said_to_be_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    """The best may be the first of them."""
+    named = json.dumps({"info": {"features": {"label": {"names": ["relevant", "other"]}}}})
+    raw = {split: table.replace_schema_metadata({"huggingface": named}) for split, table in tables(train=GOOD, test=GOOD).items()}
+    made(raw, splits={"validation": "test"})
+    assert capsys.readouterr().err.count("whose numbers are read as scores: relevant is 0, other is 1") == 1

@@ -3,7 +3,7 @@
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
-from distill.preparation.tag_schemes import scheme_of, to_bio
+from distill.data.tag_schemes import scheme_of, to_bio
 
 BIO = ["B-x", "I-x", "I-x", "B-x", "O", "B-y", "B-x", "O"]
 

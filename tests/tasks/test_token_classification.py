@@ -43,6 +43,13 @@ def test_parts_of_speech_are_scored_by_tags_and_macro_f1_is_over_those_of_the_sp
     assert (TASK.score("macro_f1", judged[:1]), TASK.score("macro_f1", judged[1:])) == (1, 0)
 
 
+def test_entities_in_tags_of_another_scheme_are_scored_one_by_one():
+    """Two single words, of which one is found: seqeval takes `U-x U-x` for one entity."""
+    split = split_of([2], [1, 1], ("O", "U-x", "B-x", "L-x"))
+    measured = TASK.measures(np.eye(4, dtype=np.float32)[[1, 0]], split)
+    assert (measured["entity_precision"], measured["entity_recall"]) == (1, 0.5)
+
+
 def test_no_entity_at_all_scores_nothing_and_is_no_error():
     nothing = split_of([3], [-100, 0, -100], TAGS)
     assert TASK.measures(np.eye(5, dtype=np.float32)[[0, 0, 0]], nothing)["entity_f1"] == 0

@@ -1,6 +1,7 @@
 """Ids of the data, by which answers find their rows: whether each is of one row, and how a table writes it."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -74,16 +75,23 @@ def require_one_row_an_id(ids: Sequence[str], rows: PreparedRows, where: str, ad
             raise UserError(f"{where}: rows {other} and {row} differ and have the same id, {name!r:.60}; {advice}")
 
 
-def written_otherwise(missing: Iterable[tuple[str, ...]], answers: Iterable[tuple[str, ...]]) -> str:
-    """What to do where the table has an id that lacks an answer but writes the number with other zeros; empty if it has none."""
-    there = {_plain(key): key for key in answers}
+def written_otherwise(missing: Iterable[tuple[str, ...]], answers: Iterable[tuple[str, ...]], kind: str = "id") -> str:
+    """What to do where the table has what lacks an answer in another way of writing; empty if it has none.
+
+    That is: a number with other zeros, texts with other blanks, case or Unicode form, texts of a pair the other way round.
+    """
+    there = {_plain(key, kind): key for key in answers}
     for key in missing:
-        other = there.get(_plain(key), key)
+        other = there.get(_plain(key, kind), key)
         if other != key:
-            return f"; the data set has the id {key[-1]!r:.40}, the table {other[-1]!r:.40}: write them alike"
+            own, theirs = (each[-1] if kind == "id" else (" | " if kind == "text" else " ").join(each) for each in (key, other))
+            return f"; the data set has the {kind} {own!r:.60}, the table {theirs!r:.60}: write them alike"
     return ""
 
 
-def _plain(key: tuple[str, ...]) -> tuple[str, ...]:
+def _plain(key: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    if kind != "id":
+        parts = [" ".join(unicodedata.normalize("NFKC", part).casefold().split()) for part in key]
+        return tuple(sorted(parts) if kind == "text" else parts)
     found = WHOLE.fullmatch(key[-1].strip())
     return (*key[:-1], found[1] if found else key[-1])

@@ -139,13 +139,14 @@ def _token_lines(found: Mapping[int, Answer], dataset: Dataset, split: str, rows
 
 def _tell_missing(split: str, part: AnsweredSplit, where: str, settings: GivenSettings, answers: Mapping[Key, Answer]) -> None:
     """Say how many rows have no answer, and which; refuse, unless they are to be left out, or none of the split has one."""
-    hint = written_otherwise(part.missing, answers) if settings.columns.key == "id" else ""
+    hint = written_otherwise(part.missing, answers, settings.columns.key)
     if not len(part.positions):
         print_result(f"{where}: no row of {split} has an answer; the set has none of that split{hint}")
         return
     line = f"{where}: {len(part.missing)} of {part.rows} rows of {split} have no answer: {_named(map(shown, part.missing))}"
     if settings.missing == "error":
-        raise UserError(line + (hint or "; add them to the table, or leave them out: missing: skip"))
+        others = "; add them to the table, or leave them out: missing: skip"
+        raise UserError(line + (hint if hint and settings.columns.key == "id" else hint + others))
     print_result(f"{line}; they are left out{hint}")
 
 
@@ -155,7 +156,7 @@ def _strangers(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenS
     keys = _keys(dataset, "train", settings, by_split)
     what = f"{len(answers)} answers ({_named(map(shown, answers))}), none of which is of a row of {dataset.folder}"
     own = " (example ids, for the data set has no columns.id)" if key == "id" and dataset.own_ids("train") is None else ""
-    hint = written_otherwise(keys, answers) if key == "id" else ""
+    hint = written_otherwise(keys, answers, key)
     advice = hint or f"; name another column in columns.{key}, or another key"
     return f"has {what}, whose {key}s are {_named(map(shown, keys))}{own}{advice}"
 

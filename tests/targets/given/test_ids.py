@@ -9,7 +9,7 @@ import pytest
 
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
-from distill.targets.given.ids import told_by_split
+from distill.targets.given.ids import told_by_split, written_otherwise
 from distill.targets.given.join import AnsweredSplit, coverage, join
 from distill.targets.given.table import read_answers
 from tests import tiny
@@ -125,3 +125,20 @@ def test_numbers_that_are_written_with_other_zeros_are_refused_until_they_are_wr
         given(dataset, {"train": pa.table({"n": theirs, "v": ["cat"] * few})})
     alike = [str(int(float(name))) for name in theirs]
     assert given(dataset, {"train": pa.table({"n": alike, "v": ["cat"] * few})}, missing="skip")
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "kind", "said"),
+    [
+        (("a b", "c"), ("c", "a b"), "text", "the text 'a b | c', the table 'c | a b'"),
+        (("A  b",), ("a b ",), "text", "the text 'A  b', the table 'a b '"),
+        (("cafe\u0301",), ("caf\xe9",), "text", "the text"),
+        (("a", "B"), ("a", "b"), "tokens", "the tokens 'a B', the table 'a b'"),
+        (("a", "b"), ("b", "a"), "tokens", ""),
+        (("a",), ("b",), "text", ""),
+        (("A",), ("a",), "id", ""),
+    ],
+)
+def test_texts_that_the_table_writes_in_another_way_are_said(own, theirs, kind, said):
+    hint = written_otherwise([own], [theirs], kind)
+    assert hint.startswith(f"; the data set has {said}") if said else not hint

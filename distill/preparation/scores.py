@@ -1,0 +1,84 @@
+"""Scores as a source has them: numbers, or classes of the hub, whose numbers are places among names."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from distill.core.arrays import Array
+from distill.core.console import print_result
+from distill.core.errors import UserError
+from distill.data.groups import groups_of
+from distill.data.rows import Rows
+from distill.params.datasets import DatasetSettings
+from distill.preparation.labels import NUMBER, Reader, shown
+from distill.sources.streams import class_names
+
+STAND_INS = (-1, -9, -99, -999, -9999)
+
+
+def score_readers(
+    rows: Mapping[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings
+) -> dict[str, Reader]:
+    """What reads the scores of each split.
+
+    Names that are numbers are read as these; of others the places are the scores, which is said, for nobody knows whether the
+    last is the highest. −1 is no label among either.
+    """
+    made, told = {}, set[tuple[str, ...]]()
+    for split, part in rows.items():
+        name = str(settings.columns.label)
+        names = class_names(tables[split], name) if any(label is not None for label in part.labels) else None
+        if names and not all(NUMBER.fullmatch(each.strip()) for each in names):
+            if names not in told:
+                pairs = ", ".join(f"{each} is {place}" for place, each in enumerate(names[:5]))
+                print_result(f"{where}: '{name}' has classes, {shown(names)}, whose numbers are read as scores: {pairs}")
+            told.add(names)
+            names = tuple(map(str, range(len(names))))
+        made[split] = Reader(names, settings.unlabelled or ())
+    return made
+
+
+def rounded(scores: Array, where: str) -> Array:
+    """Scores, (rows,) float64 with NaN for none, as fp32, in which labels that differ little from large numbers would be one."""
+    made: Array = scores.astype(np.float32)
+    known = np.isfinite(scores)
+    gap = np.abs(made - scores)[known].max(initial=0)
+    spread = scores[known].std() if known.any() else 0.0
+    if 0 < spread / 100 < gap:
+        far = scores[known][np.abs(made - scores)[known].argmax()]
+        raise UserError(
+            f"{where}: labels such as {far:.17g} differ from each other by less than fp32 tells apart there ({gap:.3g}); take a "
+            "constant away from all, so that they are near 0"
+        )
+    return made
+
+
+def look_for_stand_ins(rows: Mapping[str, Rows], where: str) -> None:
+    """Say it where the least label looks like one that stands for none: −1, −99 and the like, while all others are 0 or more."""
+    labels = np.concatenate([np.asarray(part.labels)[part.labelled] for part in rows.values()])
+    least = labels.min(initial=0)
+    if least in STAND_INS and (labels[labels != least] >= 0).any() and (labels[labels != least] >= 0).all():
+        print_result(
+            f"{where}: {int((labels == least).sum())} of {len(labels)} labels are {least:.0f}, all others 0 or more; if it "
+            f"stands for no label: unlabelled: {least:.0f}"
+        )
+
+
+def tell_alike(part: Rows, where: str, names: Sequence[str]) -> None:
+    """Say it where all labels of a split that is scored are one: correlations are 0 then, and guessing is right."""
+    labels = part.labels if isinstance(part.labels, np.ndarray) else np.empty((0, 0))  # of a word or an answer, no array
+    if names and labels.ndim == 1 and len(labels) > 1 and (labels == labels[0]).all():
+        name = names[int(labels[0])] if labels.dtype.kind == "i" else f"{labels[0]:.4g}"
+        print_result(f"{where}: all its {len(labels)} labels are {name}, so its scores tell no good model from a bad one")
+
+
+def look_for_ranks(part: Rows, where: str) -> None:
+    """Say it where labels number the passages of each query, as places in a result list do, of which 1 is the best."""
+    found = [np.sort(np.asarray(part.labels)[members]) for members in groups_of(part.groups)]
+    ranked = [labels for labels in found if not np.isnan(labels).any()]
+    if ranked and all((labels == np.arange(1, len(labels) + 1)).all() for labels in ranked):
+        print_result(
+            f"{where}: the labels of each query are 1, 2, 3 …, as ranks are; the highest is read as the most relevant: if 1 is "
+            "the best, turn them round"
+        )

@@ -1,0 +1,35 @@
+"""Answers that are read as they are written and may be meant otherwise: what is said of them."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from distill.core.arrays import Array
+from distill.data.dataset import Dataset
+from distill.params.given import GivenSettings
+from distill.targets.given.join import AnsweredSplit
+from distill.targets.given.numbers import OFF
+
+
+def doubts(dataset: Dataset, splits: Mapping[str, AnsweredSplit], settings: GivenSettings) -> Iterator[str]:
+    """A line for each doubt: probabilities in place of logits, and scores that are of another range than the labels.
+
+    Neither a correlation nor an order tells: both are the same on every scale.
+    """
+    logits = np.concatenate([part.logits[np.isfinite(part.logits).all(axis=1)] for part in splits.values()])
+    shares = bool(len(logits)) and bool(((logits >= 0) & (logits <= 1)).all())
+    if settings.columns.form == "logits" and shares and (dataset.task == "multi-label" or _sum_to_one(logits)):
+        yield "its logits are all from 0 to 1, as probabilities are; if they are some: columns.probabilities"
+    if settings.columns.form != "score":
+        return
+    if dataset.spec.groups and shares:
+        yield "its scores are all from 0 to 1, as probabilities are; scores of rankings are log-odds: give log(p / (1 - p))"
+    labels = np.concatenate([dataset.rows(split).labels for split in splits])
+    labels = labels[np.isfinite(labels)]
+    if not dataset.spec.groups and len(labels):
+        ranges = [f"{part.min():.4g} to {part.max():.4g}" for part in (logits, labels)]
+        yield f"its scores are from {ranges[0]}, the labels from {ranges[1]}; students learn both as one scale"
+
+
+def _sum_to_one(logits: Array) -> bool:
+    return logits.shape[1] > 1 and bool((np.abs(logits.sum(axis=1) - 1) <= OFF).all())
