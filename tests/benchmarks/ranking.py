@@ -6,10 +6,7 @@ are copies of some of its layers. Prints nDCG@10 and MRR on the test questions, 
 hour on one core.
 """
 
-import contextlib
-import json
 import random
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet
 
-from distill.core.console import quiet_libraries
-from tests.closures import ROOT
+from tests.benchmarks.projects import distil, scratch_project, tell
 
 NEAR, FAR = {"train": 2, "validation": 4, "test": 4}, {"train": 1, "validation": 5, "test": 5}
 """Other paragraphs of a question's article, and of other articles."""
@@ -76,35 +72,18 @@ def write_rankings(data: Path, folder: Path) -> None:
         pyarrow.parquet.write_table(pa.Table.from_pylist(rows), folder / f"{split}.parquet")
 
 
-def run(stage: str, *arguments: str) -> None:
-    """A stage's own function."""
-    module: Any = __import__(f"stages.{stage}", fromlist=["main"])
-    module.main.callback.__wrapped__(*arguments)
-
-
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="XQuAD: SPLIT.parquet of questions.")
 @click.option("--students", help="Of those in PARAMS, with commas between them; all by default.")
 def main(data: Path, students: str | None) -> None:
     """Fine-tune, distil, compare."""
-    quiet_libraries()
     names = students.split(",") if students else ["listwise", "squared", "supervised"]
     place = data.resolve()
-    with tempfile.TemporaryDirectory(dir=ROOT / "data") as folder, contextlib.chdir(folder):
+    with scratch_project(PARAMS):
         write_rankings(place, Path("rows"))
-        Path("params.yaml").write_text(PARAMS, encoding="utf-8")
-        for stage in ("fetch", "prepare", "teacher", "folds", "targets"):
-            run(stage, "xquad")
-        run("evaluate", "teachers", "xquad")
-        for name in names:
-            run("init", name)
-            run("student", name)
-            run("evaluate", "students", name)
+        distil("xquad", names)
         for kind, name in (("teachers", "xquad"), *(("students", name) for name in names)):
-            found = json.loads(Path(f"data/metrics/{kind}/{name}.json").read_text(encoding="utf-8"))
-            kept = (f"{found[key]:.1%}" for key in ("retention", "retention_low", "retention_high") if key in found)
-            scores = f"nDCG@10 {found['ndcg_at_10']:.4f}, MRR {found['mrr']:.4f}"
-            click.echo(f"{name}: {scores} on {found['rows']} queries {' '.join(kept)}", err=True)
+            tell(kind, name, {"ndcg_at_10": "nDCG@10", "mrr": "MRR"}, "queries")
 
 
 if __name__ == "__main__":

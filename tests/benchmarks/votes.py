@@ -6,9 +6,7 @@ each row's majority; both begin with the same weights. Prints their log-loss on 
 minutes.
 """
 
-import contextlib
 import json
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from distill.core.console import quiet_libraries
 from tests.annotation.server import labelled, serving
-from tests.closures import ROOT
+from tests.benchmarks.projects import run, scratch_project
 
 VOTES = 5
 PARAMS = """
@@ -52,12 +49,6 @@ students:
   from_votes: {recipe: hinton, dataset: sst2, targets: votes/logits, init: {from: data/teachers/sst2, depth: 3}}
   from_majority: {recipe: hinton, dataset: sst2, targets: majority/logits, init: {from: data/teachers/sst2, depth: 3}}
 """
-
-
-def run(stage: str, *arguments: str) -> None:
-    """A stage's own function."""
-    module: Any = __import__(f"stages.{stage}", fromlist=["main"])
-    module.main.callback.__wrapped__(*arguments)
 
 
 def probabilities() -> dict[str, np.ndarray]:
@@ -115,10 +106,7 @@ def annotate() -> None:
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="A folder with sst2/train.parquet …")
 def main(data: Path) -> None:
     """Label, train, compare."""
-    quiet_libraries()
-    place = (data / "sst2").resolve()
-    with tempfile.TemporaryDirectory(dir=ROOT / "data") as folder, contextlib.chdir(folder):
-        Path("params.yaml").write_text(PARAMS.replace("DATA", str(place)), encoding="utf-8")
+    with scratch_project(PARAMS.replace("DATA", str((data / "sst2").resolve()))):
         for stage, name in (("fetch", "sst2"), ("prepare", "sst2"), ("teacher", "sst2")):
             run(stage, name)
         annotate()
