@@ -1,4 +1,4 @@
-"""data/prepared/OF, data/teachers/MASKED_LM → data/prepared/NAME/"""
+"""data/prepared/OF, data/teachers/TEACHER → data/prepared/NAME/"""
 
 import shutil
 import time
@@ -24,9 +24,9 @@ def main(name: str) -> None:
 
     dataset = Dataset.open(Path("data/prepared", settings.of))
     start = time.perf_counter()
-    masked_lm = Path("data/teachers", settings.masked_lm)
-    augmenter = open_augmenter(masked_lm, dataset.max_length, settings)
-    chunks = Chunks(SCRATCH / "augmentations" / name, chunks_key(masked_lm, settings, dataset.max_length))
+    teacher = Path("data/teachers", settings.teacher)
+    augmenter = open_augmenter(teacher, dataset.max_length, settings)
+    chunks = Chunks(SCRATCH / "augmentations" / name, chunks_key(teacher, settings, dataset.max_length))
     with atomic_folder(Path("data/prepared", name)) as folder:
         made = write_augmented(folder, dataset, augmenter, chunks, settings.limit)
     shutil.rmtree(chunks.folder, ignore_errors=True)

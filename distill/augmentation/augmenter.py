@@ -1,4 +1,7 @@
-"""TinyBERT's augmentation of one text (Jiao 2020, algorithm 1): words replaced by a masked LM's choices or their neighbours."""
+"""TinyBERT's augmentation of one text (Jiao 2020, algorithm 1): words replaced by a masked LM's choices or their neighbours.
+
+Where the teacher is no masked language model, all words are replaced by neighbours: words of near input embeddings.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +10,14 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from distill.augmentation.fill_mask import Refiller
+from distill.augmentation.fill_mask import Refiller, open_refiller
 from distill.augmentation.word_vectors import Neighbours, from_embeddings, from_file
-from distill.augmentation.words import Located, locate, require_mask, whole_words
+from distill.augmentation.words import Located, locate, whole_words
 from distill.core.arrays import Array
-from distill.core.devices import best_device
 from distill.core.locations import local_folder
 from distill.data.tokenizers import load_tokenizer
-from distill.models.loading import load_model, require_positions, require_vocabulary
-from distill.models.packed_linear import fast_inference
+from distill.models.loading import load_body, refills_masks
 from distill.params.augmentations import AugmentationSettings
-from distill.tasks.registry import task_of
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Augmenter:
     """What words are replaced by, and how often."""
 
     tokenizer: PreTrainedTokenizerBase
-    """Of the masked language model."""
-    refiller: Refiller
+    """Of the teacher."""
+    refiller: Refiller | None
+    """None if the teacher is no masked language model."""
     neighbours: Neighbours
     max_length: int
     """Tokens of a text, special tokens included; words beyond stay."""
@@ -78,20 +79,28 @@ class Augmenter:
         """The candidates of each word that some copy replaces, by the word's number in its text."""
         replaced = [np.flatnonzero(draw.replaced.any(axis=0)).tolist() for draw in draws]
         pairs = list(zip(located, replaced, strict=True))
-        single = [[i for i in words if text.words[i].is_single] for text, words in pairs]
-        places = [
-            np.array([text.words[i].first_token for i in words], np.int64) for text, words in zip(located, single, strict=True)
-        ]
-        refills = self.refiller.refills([text.tokens for text in located], places, self.candidates, advance)
-        spellings = self.refiller.vocabulary.words
-        several = [(text, [i for i in words if not text.words[i].is_single]) for text, words in pairs]
-        near = self.neighbours.of({text.spelling(i): text.pieces(i) for text, words in several for i in words}, self.candidates)
+        refilled = self._refilled(pairs, advance)
+        others = [(text, [i for i in words if i not in found]) for (text, words), found in zip(pairs, refilled, strict=True)]
+        near = self.neighbours.of({text.spelling(i): text.pieces(i) for text, words in others for i in words}, self.candidates)
         return [
-            {
-                **{i: [spellings[token] for token in tokens] for i, tokens in zip(refilled, refill.tolist(), strict=True)},
-                **{i: near[text.spelling(i)] for i in words},
-            }
-            for refilled, refill, (text, words) in zip(single, refills, several, strict=True)
+            {**found, **{i: near[text.spelling(i)] for i in words}} for found, (text, words) in zip(refilled, others, strict=True)
+        ]
+
+    def _refilled(
+        self, texts: Sequence[tuple[Located, list[int]]], advance: Callable[[int], object]
+    ) -> list[dict[int, list[str]]]:
+        """What the masked language model would write for those of some words that are single pieces; nothing without one."""
+        if self.refiller is None:
+            return [{} for _ in texts]
+        single = [[i for i in words if text.words[i].is_single] for text, words in texts]
+        places = [
+            np.array([text.words[i].first_token for i in words], np.int64) for (text, _), words in zip(texts, single, strict=True)
+        ]
+        refills = self.refiller.refills([text.tokens for text, _ in texts], places, self.candidates, advance)
+        spellings = self.refiller.vocabulary.words
+        return [
+            {i: [spellings[token] for token in tokens] for i, tokens in zip(words, refill.tolist(), strict=True)}
+            for words, refill in zip(single, refills, strict=True)
         ]
 
 
@@ -111,13 +120,13 @@ def written(text: Located, replaced: Array, choice: Array, candidates: Mapping[i
 def open_augmenter(folder: Path, max_length: int, settings: AugmentationSettings) -> Augmenter:
     """Load what an entry names, on the best device there is: `folder` is data/teachers/NAME."""
     tokenizer = load_tokenizer(folder)
-    mask = require_mask(tokenizer, str(folder))
     vocabulary = whole_words(tokenizer, str(folder))
-    model = load_model(folder, task_of("masked-lm"), (), new_head=False).eval()
-    require_vocabulary(model, len(tokenizer), str(folder))
-    require_positions(model, max_length, str(folder))
+    refiller = open_refiller(folder, tokenizer, vocabulary, max_length) if refills_masks(folder) else None
     file = local_folder(settings.vectors, None)
-    near = from_embeddings(model.get_input_embeddings().weight, vocabulary) if file is None else from_file(file)
-    refiller = Refiller(fast_inference(model.to(best_device())), vocabulary, mask, tokenizer.pad_token_id)
+    if file is not None:
+        near = from_file(file)
+    else:
+        model = load_body(folder) if refiller is None else refiller.model
+        near = from_embeddings(model.get_input_embeddings().weight, vocabulary)
     draws = settings.copies, settings.candidates, settings.probability, settings.seed
     return Augmenter(tokenizer, refiller, near, max_length, *draws)

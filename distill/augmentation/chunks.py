@@ -34,9 +34,9 @@ class Chunks:
         return made
 
 
-def chunks_key(masked_lm: Path, settings: AugmentationSettings, max_length: int) -> str:
+def chunks_key(teacher: Path, settings: AugmentationSettings, max_length: int) -> str:
     """A hash of all that decides what copies of a text there are: settings, model (data/teachers/NAME) and word vectors."""
-    files = sorted(file for file in masked_lm.iterdir() if file.is_file())
+    files = sorted(file for file in teacher.iterdir() if file.is_file())
     vectors = local_folder(settings.vectors, None)
     files += [] if vectors is None else [vectors]
     parts = [settings.model_dump_json(), str(max_length), *(sha256(file) for file in files)]

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distill.augmentation.words import Vocabulary
+from distill.augmentation.words import Vocabulary, require_mask
 from distill.core.arrays import Array
+from distill.core.devices import best_device
 from distill.core.errors import UserError
 from distill.core.numeric import length_batches
-from distill.models.loading import only_positions
+from distill.models.loading import load_model, only_positions, require_positions, require_vocabulary
+from distill.models.packed_linear import fast_inference
+from distill.tasks.registry import task_of
 
 
 @dataclass(frozen=True)
@@ -66,3 +70,12 @@ class Refiller:
             logits[torch.arange(len(rows)), original.to(device)] = -torch.inf
             found: Array = logits.topk(most, dim=1).indices.cpu().numpy()
         return found
+
+
+def open_refiller(folder: Path, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary, max_length: int) -> Refiller:
+    """The masked language model in data/teachers/NAME, on the best device there is."""
+    mask = require_mask(tokenizer, str(folder))
+    model = load_model(folder, task_of("masked-lm"), (), new_head=False).eval()
+    require_vocabulary(model, len(tokenizer), str(folder))
+    require_positions(model, max_length, str(folder))
+    return Refiller(fast_inference(model.to(best_device())), vocabulary, mask, tokenizer.pad_token_id)

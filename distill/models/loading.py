@@ -12,7 +12,8 @@ import transformers
 from huggingface_hub.utils.tqdm import enable_progress_bars
 from jaxtyping import Bool
 from torch import Tensor
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from distill.core.errors import UserError
 from distill.core.files import sha256
@@ -154,6 +155,17 @@ def _load_encoder(place: str | Path, revision: str | None, pooling: Pooling | No
     model = load_or_explain(place, "model", lambda: SentenceEncoder.from_pretrained(place, pooling=pooling, **how))
     _own_storage(model)
     return cast(PreTrainedModel, model)
+
+
+def refills_masks(folder: Path) -> bool:
+    """Whether a model that this pipeline wrote has the head of a masked language model."""
+    config = load_or_explain(folder, "config", lambda: AutoConfig.from_pretrained(folder))
+    return {*(config.architectures or ())} & {*MODEL_FOR_MASKED_LM_MAPPING_NAMES.values()} != set()
+
+
+def load_body(folder: Path) -> PreTrainedModel:
+    """A model that this pipeline wrote without its head, fp32."""
+    return cast(PreTrainedModel, load_or_explain(folder, "model", lambda: AutoModel.from_pretrained(folder, dtype="float32")))
 
 
 def _advised(names: Sequence[str], labels: Sequence[str]) -> str:

@@ -17,11 +17,12 @@ class AugmentationSettings(Strict):
 
     of: str
     """The data set: an entry of `datasets`, or of `augmentations`."""
-    masked_lm: str
-    """The teacher that refills masked words; its data set's task is masked-lm. `epochs: 0` keeps a checkpoint as it is."""
+    teacher: str
+    """Whose model says what can stand in the place of a word. A teacher of masked-lm refills words, masked one by one
+    (`epochs: 0` keeps a checkpoint as it is); of any other, all words find their neighbours, which takes seconds."""
     vectors: str | None = None
-    """A text file of word vectors (GloVe's or word2vec's format), where words of several pieces find their neighbours.
-    Not given: the input embeddings of `masked_lm`."""
+    """A text file of word vectors (GloVe's or word2vec's format), where words find their neighbours: of a teacher of masked-lm
+    those of several pieces. Not given: the teacher's input embeddings."""
     copies: Positive = 20
     """Of each row (N). Those that equal another row are dropped."""
     candidates: Positive = 15

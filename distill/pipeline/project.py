@@ -37,7 +37,7 @@ MODELS: dict[str, type[Strict]] = {
 
 INTERPOLATED = {
     "datasets": ("source",),
-    "augmentations": ("of", "masked_lm"),
+    "augmentations": ("of", "teacher"),
     "annotators": ("rows",),
     "selections": ("rows", "student"),
     "teachers": ("dataset",),
@@ -51,7 +51,7 @@ PREPARED, SETS = ("datasets", "augmentations"), ("targets", "given", "ensembles"
 
 REFERENCES = (
     ("augmentations", "of", PREPARED),
-    ("augmentations", "masked_lm", ("teachers",)),
+    ("augmentations", "teacher", ("teachers",)),
     ("selections", "student", ("students",)),
     ("teachers", "dataset", PREPARED),
     ("targets", "dataset", PREPARED),
@@ -167,7 +167,7 @@ def _cycles(params: Params) -> Iterator[str]:
     owners: dict[str, str] = {}
     for name, augmentation in params.augmentations.items():
         owners[f"data/prepared/{name}"] = f"augmentations.{name}"
-        graph[f"data/prepared/{name}"] = {f"data/prepared/{augmentation.of}", f"data/teachers/{augmentation.masked_lm}"}
+        graph[f"data/prepared/{name}"] = {f"data/prepared/{augmentation.of}", f"data/teachers/{augmentation.teacher}"}
     for name, teacher in params.teachers.items():
         graph[f"data/teachers/{name}"] = {f"data/prepared/{teacher.dataset}"}
     for name, annotator in params.annotators.items():

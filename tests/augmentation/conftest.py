@@ -9,7 +9,7 @@ from distill.params.augmentations import AugmentationSettings
 from tests import tiny
 from tests.words import masked_lm
 
-SETTINGS = AugmentationSettings(of="news", masked_lm="corpus", copies=4, candidates=5)
+SETTINGS = AugmentationSettings(of="news", teacher="corpus", copies=4, candidates=5)
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from distill.augmentation import texts as augmentation
 from distill.augmentation.augment import write_augmented
 from distill.augmentation.augmenter import Augmenter, open_augmenter
 from distill.augmentation.chunks import Chunks, chunks_key
+from distill.augmentation.words import locate, whole_words
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
+from distill.models.sentence_encoder import SentenceEncoder
 from distill.params.task_specs import NOT_REWORDED
 from distill.preparation.prepare import write_dataset
 from tests import tiny
@@ -181,15 +184,31 @@ def test_other_tasks_are_refused_by_name(tmp_path, augmenter, task):
         augmented(tmp_path / "new", data(tmp_path, task), augmenter)
 
 
-def test_a_model_without_a_masked_lm_head_or_positions_enough_is_refused_and_vectors_of_a_file_taken(tmp_path, teacher):
+def test_a_model_of_too_few_positions_is_refused_and_vectors_of_a_file_taken(tmp_path, teacher):
     with pytest.raises(UserError, match="takes 40 tokens, the data set's max_length is 64"):
         open_augmenter(teacher, 64, SETTINGS)
-    headless = tiny.save(tiny.bert(), tmp_path / "headless", tiny.masking_tokenizer())
-    with pytest.raises(UserError, match="has no masked-lm head"):
-        open_augmenter(headless, 10, SETTINGS)
     (tmp_path / "vectors.txt").write_text("w1 1 0\nw2 1 1\n", encoding="utf-8")
     found = open_augmenter(teacher, 10, SETTINGS.model_copy(update={"vectors": str(tmp_path / "vectors.txt")}))
     assert found.neighbours.words == ("w1", "w2")
+
+
+@pytest.mark.parametrize(
+    "make", [tiny.bert, lambda: tiny.family("bert", head="CausalLM"), lambda: SentenceEncoder(tiny.bert().config)]
+)
+def test_of_a_teacher_without_a_masked_lm_head_all_words_find_neighbours_among_its_input_embeddings(tmp_path, make):
+    model = make()
+    found = open_augmenter(tiny.save(model, tmp_path / "teacher", tiny.masking_tokenizer()), 64, SETTINGS)
+    assert found.refiller is None
+    (located,) = locate(found.tokenizer, ["w1 w2 w3"], 64)
+    near = found.neighbours.of({located.spelling(i): located.pieces(i) for i in range(3)}, SETTINGS.candidates)
+    (copies,) = replace(found, copies=300, probability=1.0).reword(["w1 w2 w3"], [7])
+    assert [set(words) for words in zip(*(copy.split() for copy in copies), strict=True)] == [set(near[w]) for w in near]
+    table = functional.normalize(model.get_input_embeddings().weight.detach(), dim=1)
+    nearest = {
+        word: float(table[row] @ table[int(located.pieces(0)[0])])
+        for row, word in whole_words(found.tokenizer, "here").words.items()
+    }
+    assert near["w1"] == sorted((word for word in nearest if word != "w1"), key=nearest.get, reverse=True)[: SETTINGS.candidates]
 
 
 def rows(*texts: str, pairs: list[str] | None = None) -> Rows:

@@ -187,7 +187,7 @@ def test_a_folder_inside_data_is_read_and_links_are_followed_once(tmp_path: Path
 def test_word_vectors_are_a_local_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("glove.txt").write_text("a 1 2", encoding="utf-8")
-    entry = AugmentationSettings(of="x", masked_lm="y", vectors="glove.txt")
+    entry = AugmentationSettings(of="x", teacher="y", vectors="glove.txt")
     found = local_checksums(entry, Checksums(), Path("data/jobs/entries/augmentations/x.json"))
     assert found == {"vectors": hashlib.sha256(b"a 1 2").hexdigest()}
 

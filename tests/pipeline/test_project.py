@@ -48,7 +48,7 @@ COMPOSED: dict[str, Any] = {
         "small": {"source": "reviews", "tokenizer": {"hub": "small"}, "teacher_tokenizer": TOKENIZER},
         "plain": {"source": "reviews", "tokenizer": {"hub": "small"}},
     },
-    "augmentations": {"more": {"of": "movies", "masked_lm": "bert", "copies": 5}, "most": {"of": "more", "masked_lm": "bert"}},
+    "augmentations": {"more": {"of": "movies", "teacher": "bert", "copies": 5}, "most": {"of": "more", "teacher": "bert"}},
     "teachers": {
         "bert": {"dataset": "corpus", "checkpoint": {"hub": "bert"}, "epochs": 0},
         "big": {"dataset": "more", "checkpoint": {"hub": "bert"}},
@@ -120,7 +120,7 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
             (COMPOSED, path, value, f": no entry {value!r} in {sections}; did you mean {meant!r}?")
             for path, value, sections, meant in [
                 ("augmentations.more.of", "movie", "datasets or augmentations", "movies"),
-                ("augmentations.more.masked_lm", "bret", "teachers", "bert"),
+                ("augmentations.more.teacher", "bret", "teachers", "bert"),
                 ("ensembles.pair.first", "tow", "targets or ensembles", "two"),
                 ("ensembles.pair.second", "maen", "targets or ensembles", "mean"),
                 ("ensembles.pair.dataset", "mor", "datasets or augmentations", "more"),
@@ -135,7 +135,7 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
             ".from: no entry 'moves' in datasets; did you mean 'movies'?",
         ),
         # two entries whose outputs would be one folder
-        (COMPOSED, "augmentations.movies", {"of": "plain", "masked_lm": "bert"}, TWICE.format("datasets", "prepared/movies")),
+        (COMPOSED, "augmentations.movies", {"of": "plain", "teacher": "bert"}, TWICE.format("datasets", "prepared/movies")),
         (
             COMPOSED,
             "ensembles.two",
@@ -152,7 +152,7 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
         ),
         (
             COMPOSED,
-            "augmentations.most.masked_lm",
+            "augmentations.most.teacher",
             "tagger",
             ": 'tagger' is a teacher of token-classification, expected one of masked-lm; add a teacher whose data set has "
             "the task masked-lm (`epochs: 0` keeps a checkpoint as it is)",
@@ -369,11 +369,6 @@ SEEN = "in causal-lm have seen nothing but themselves; take another"
         ("targets.web.top_k", 8, "targets.web: top_k: is of logits_as: top-k, this is replay; set that, or remove top_k"),
         ("students.small.skew", 0.2, "students.small: skew: not of divergence forward-kl, which takes soft_weight"),
         ("students.small.soft_weight", 0, "students.small: soft_weight, hard_weight, cosine_weight: all are 0"),
-        (
-            "augmentations",
-            {"more": {"of": "movies", "masked_lm": "gpt"}},
-            "augmentations.more.masked_lm: 'gpt' is a teacher of causal-lm, expected one of masked-lm",
-        ),
         ("students.small.sample_weight", {"suspect": 0.5}, "students.small.sample_weight: weighs the loss against the labels"),
         (
             "students.small",

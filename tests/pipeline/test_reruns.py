@@ -17,7 +17,7 @@ defaults:
 sources: {rows: {path: ORIGIN/rows}, pool: {path: ORIGIN/rows}}
 datasets: {rows: {source: rows}, taught: {source: rows, transfer: [pool]}, corpus: {source: rows, task: masked-lm}}
 teachers: {first: {dataset: rows}, second: {dataset: rows}, words: {dataset: corpus, epochs: 0}}
-augmentations: {more: {of: rows, masked_lm: words}}
+augmentations: {more: {of: rows, teacher: words}}
 targets: {one: {teacher: first, dataset: rows, hidden: [-1]}, two: {teacher: second, dataset: rows}}
 given: {api: {table: data/raw/pool, dataset: rows, columns: {text: text, label: label}}}
 annotators: {llm: {rows: data/prepared/rows, model: small}}

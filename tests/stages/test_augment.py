@@ -15,16 +15,15 @@ from tests.words import masked_lm
 PARAMS = """
 defaults: {augmentations: {copies: 3, candidates: 5}}
 augmentations:
-  more: {of: rows, masked_lm: bert}
-  most: {of: more, masked_lm: bert, copies: 1, limit: 5}
-  broken: {of: rows, masked_lm: bert, vectors: vectors.txt}
-  headless: {of: rows, masked_lm: classifier}
-  words: {of: words, masked_lm: bert}
-  nothing: {of: no_rows, masked_lm: bert}
+  more: {of: rows, teacher: bert}
+  most: {of: more, teacher: bert, copies: 1, limit: 5}
+  broken: {of: rows, teacher: bert, vectors: vectors.txt}
+  near: {of: rows, teacher: classifier}
+  words: {of: words, teacher: bert}
+  nothing: {of: no_rows, teacher: bert}
 """
 BAD = {
     "broken": "vectors.txt: line 2: expected a word and 2 numbers, got 'w2 1'; give a text file of word vectors",
-    "headless": "data/teachers/classifier: has no masked-lm head",
     "words": "data/prepared/words: is for masked-lm, expected one of: sequence-classification, multi-label, regression, "
     "token-classification, question-answering, sentence-embedding; the text is its own label: give more text",
     "nothing": "data/prepared/no_rows/dataset.json: is missing",
@@ -45,7 +44,7 @@ def project(in_project: Callable[[str], Path]) -> Path:
 
 
 def test_an_augmentation_is_a_data_set_and_can_be_augmented_again(project: Path):
-    for name in ("more", "most"):
+    for name in ("more", "near", "most"):
         done = invoke(main, name)
         assert done.returncode == 0, done.stderr
     assert not [*(project / "data/.scratch/augmentations").iterdir()], "chunks that nobody needs any more"
