@@ -35,10 +35,10 @@ def main(kind: str, name: str) -> None:
     with atomic_folder(Path("data/exports", kind, name)) as folder:
         model, tokenizer = load_for(Path("data", kind, name), dataset)
         try:
-            tries = write_export(folder, model, tokenizer, dataset, settings)
+            guarded = write_export(folder, model, tokenizer, dataset, settings)
         except UserError as error:
             raise UserError(f"params.yaml: exports.{name}.{error}") from None
-        measured = {**measure_exports(folder, dataset, teacher), "quantization": record(tries)}
+        measured = {**measure_exports(folder, dataset, guarded.validation, teacher), "quantization": record(guarded.tries)}
         text = to_json(measured)
         (folder / "README.md").write_text(card(kind, name, job, dataset, scores, measured, text), encoding="utf-8")
     write_text(Path("data/metrics/exports", kind, f"{name}.json"), text)

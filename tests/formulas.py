@@ -56,16 +56,7 @@ OF_VECTORS: dict[str, dict[str, Any]] = {
 """Those of sentence embedding, which has no labels."""
 TRUNKS = ("tinybert-intermediate", "mobilebert-transfer", "fitnets", "minilm", "minilm-1")
 """Those that teach hidden states and attention alone, whatever the task."""
-NARROW = (
-    "embedding_mse-pca",
-    "similarity_kl",
-    "tinybert-intermediate",
-    "mobilebert-transfer",
-    "pkd-last",
-    "fitnets",
-    "minilm",
-    "minilm-1",
-)
+NARROW = ("embedding_mse-pca", "similarity_kl", "pkd-last", *TRUNKS)
 """Variants whose student may be narrower than its teacher."""
 RANKED = ("margin_mse", "listwise")
 """Variants of ranking alone."""

@@ -35,13 +35,25 @@ ROOT = Path(__file__).parent.parent
 CODE = ("dvc.yaml", "distill", "stages", ".dvc/config", ".dvc/plots", ".dvc/.gitignore", ".dvcignore", ".gitignore")
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 STUDENTS = ("distilbert", "hinton")
-PARAMS = """\
+
+
+def opening(epochs: int, batch_size: int = 4, **sources: str) -> str:
+    """How params.yaml begins: the tiny tokenizer, quick training, and sources, by default rows/ of the origin."""
+    training = f"{{epochs: {epochs}, batch_size: {batch_size}, learning_rate: 1e-2, precision: fp32}}"
+    places = "\n".join(f"  {name}: {{path: ORIGIN/{place}}}" for name, place in (sources or {"tiny": "rows"}).items())
+    return f"""\
 defaults:
-  datasets: {tokenizer: {path: ORIGIN/checkpoint}}
-  teachers: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
-  students: {epochs: 1, batch_size: 4, learning_rate: 1e-2, precision: fp32}
+  datasets: {{tokenizer: {{path: ORIGIN/checkpoint}}}}
+  teachers: {training}
+  students: {training}
 sources:
-  tiny: {path: ORIGIN/rows}
+{places}
+"""
+
+
+PARAMS = (
+    opening(epochs=1)
+    + """\
 datasets:
   tiny: {source: tiny, max_length: 16}
 teachers:
@@ -62,6 +74,7 @@ students:
     init: {from: data/teachers/tiny, depth: 2}
     temperature: 4
 """
+)
 """ORIGIN stands for the folder that holds the rows and the teacher's checkpoint."""
 
 

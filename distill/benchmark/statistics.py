@@ -22,11 +22,10 @@ def latency(seconds: Array, seed: int = 1) -> dict[str, Any]:
 
     `percentiles` are more of them, by percentage: what `choose` makes the latency of two models of.
     """
-    p50, p95, p99 = (1000 * np.percentile(seconds, (50, 95, 99))).tolist()
-    low, high = (1000 * np.percentile(_medians(seconds, seed), INTERVAL)).tolist()
     percentiles = {str(at): ms for at, ms in zip(KEPT, (1000 * np.percentile(seconds, KEPT)).tolist(), strict=True)}
-    figures = {"p50": p50, "p95": p95, "p99": p99, "p50_low": low, "p50_high": high}
-    return {**figures, "calls": seconds.size, "percentiles": percentiles}
+    low, high = (1000 * np.percentile(_medians(seconds, seed), INTERVAL)).tolist()
+    figures = {f"p{at}": percentiles[at] for at in ("50", "95", "99")}
+    return {**figures, "p50_low": low, "p50_high": high, "calls": seconds.size, "percentiles": percentiles}
 
 
 def throughput(seconds: Array, rows: int, seed: int = 1) -> dict[str, float]:

@@ -74,15 +74,13 @@ class Described(GenerateJsonSchema):
 
 
 def docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """What stands below the fields of a model, or of the bases that it has them from: Python keeps it in the source alone."""
+    """What stands below the fields of a model, or of its bases, last below which: Python keeps it in the source alone."""
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
-        for line, below in pairwise(class_body(base.__module__, base.__name__)):
-            match line, below:
+        for pair in pairwise(class_body(base.__module__, base.__name__)):
+            match pair:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                     found[name] = inspect.cleandoc(text)
-                case ast.AnnAssign(target=ast.Name(id=name)), _:
-                    found.pop(name, None)
     return {name: text for name, text in found.items() if name in model.model_fields}
 
 

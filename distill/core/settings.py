@@ -152,6 +152,12 @@ def _keys(model: type[BaseModel], location: list[str]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+def require_one_place(*places: str | None) -> None:
+    """Refuse what stands nowhere, or in several places."""
+    if sum(place is not None for place in places) != 1:
+        raise ValueError("expected exactly one of: hub, path, package")
+
+
 class Checkpoint(Strict):
     """A transformers checkpoint: exactly one of `hub`, `path`, `package`."""
 
@@ -166,8 +172,7 @@ class Checkpoint(Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Checkpoint":
-        if sum(place is not None for place in (self.hub, self.path, self.package)) != 1:
-            raise ValueError("expected exactly one of: hub, path, package")
+        require_one_place(self.hub, self.path, self.package)
         if self.revision is not None and self.hub is None:
             raise ValueError("revision goes with hub; remove it")
         return self

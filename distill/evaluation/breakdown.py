@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binned_statistic
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entities_found
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -11,9 +10,7 @@ from distill.core.arrays import Array
 from distill.evaluation.details import Agreement, Bin, ClassScore, Confusion
 from distill.params.task_specs import names_entities
 from distill.tasks.base import EvaluationSplit, Predictions, Task
-
-BINS = 15
-"""Of confidence, as in the calibration error (Guo 2017)."""
+from distill.tasks.calibration import BINS, bins_of
 
 ANSWERED = ("no answer", "answer")
 
@@ -55,11 +52,10 @@ def calibration(lines: Predictions) -> tuple[Bin, ...]:
     """The bins of confidence that some line falls into."""
     if lines.confidence is None or not len(lines.confidence):
         return ()
-    confidence = lines.confidence.clip(0, 1)
-    means, edges, numbers = binned_statistic(confidence, [confidence, lines.right.astype(np.float64)], "mean", BINS, (0, 1))
-    counts = np.bincount(numbers - 1, minlength=BINS)
+    bins, edges = bins_of(lines.confidence), np.linspace(0, 1, BINS + 1).tolist()
+    counts, confident, right = (np.bincount(bins, each, BINS) for each in (None, lines.confidence.clip(0, 1), lines.right))
     return tuple(
-        Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(means[0, i]), float(means[1, i]))
+        Bin(edges[i], edges[i + 1], int(counts[i]), float(confident[i] / counts[i]), float(right[i] / counts[i]))
         for i in np.flatnonzero(counts).tolist()
     )
 

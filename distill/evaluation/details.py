@@ -54,16 +54,13 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Answered:
+class Answered(Coverage):
     """Test rows that a student answers alone, at a confidence that was chosen on validation rows."""
 
     goal: float
     """The share of them that was right on validation, at least."""
     threshold: float
     """The confidence; 0 where all rows are answered."""
-    share: float
-    right: float
-    """Of the test rows that it answers, the share that is."""
 
 
 @dataclass(frozen=True)

@@ -40,5 +40,5 @@ def answered(validation: Judged, test: Judged) -> Answered | None:
             threshold = 0.0 if enough[-1] == len(order) - 1 else float(levels[enough[-1]])
             chosen = test.confidence >= threshold
             right = float(test.right[chosen].mean()) if chosen.any() else 0.0
-            return Answered(goal, threshold, float(chosen.mean()), right)
+            return Answered(float(chosen.mean()), right, goal, threshold)
     return None

@@ -1,7 +1,7 @@
 """INT8 files that follow their fp32 ones: measured on validation rows, and mended where they do not. Test rows decide nothing."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +52,15 @@ class Try:
         return round(self.changed * self.rows) <= FEW or (self.lost <= LOST + 1e-9 and self.changed <= CHANGED + 1e-9)
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """How an INT8 file was made."""
+
+    tries: list[Try]
+    validation: Mapping[str, Array]
+    """Of both files, by name, what `predicted` gives for the validation rows."""
+
+
 def record(tries: Sequence[Try]) -> dict[str, Any]:
     """What was tried, in its order, what was kept, and `told`, that in a line, if more was tried than what was asked for."""
     best = kept(tries)
@@ -80,7 +89,7 @@ def _told(tries: Sequence[Try]) -> str:
 
 def quantize_guarded(
     folder: Path, dataset: Dataset, settings: ExportSettings, calibration: Callable[[str], Calibration]
-) -> list[Try]:
+) -> Guarded:
     """Write the INT8 file as `settings` ask; if that loses or changes too much, the other way, then dynamic with layers in fp32.
 
     `folder` has the fp32 file, config and tokenizer; `calibration` gives a split's rows in batches of one. What a layer does to
@@ -90,7 +99,7 @@ def quantize_guarded(
     guard.attempt(settings.quantization)
     if not guard.tries[0].fits:
         guard.mend()
-    return guard.tries
+    return Guarded(guard.tries, {FP32: guard.exact, INT8: guard.rounded})
 
 
 class _Guard:
@@ -121,6 +130,7 @@ class _Guard:
             this = Try(how, names, lost, changed, len(self.task.judge(found, self.split)))
             self.tries.append(this)
             if kept(self.tries) is this:
+                self.rounded = found
                 for file in files_of(self.folder / INT8):
                     file.unlink(missing_ok=True)
                 for file in files_of(path):

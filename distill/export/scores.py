@@ -23,20 +23,22 @@ BATCH_TOKENS = 1024
 """Tokens run at once: a masked language model's logits are those of every token, over the vocabulary."""
 
 
-def measure_exports(folder: Path, dataset: Dataset, teacher: Mapping[str, Judged] | None = None) -> dict[str, Any]:
+def measure_exports(
+    folder: Path, dataset: Dataset, validation: Mapping[str, Array], teacher: Mapping[str, Judged] | None = None
+) -> dict[str, Any]:
     """The scores of both files of an export, on the test split; of INT8 also how far it follows fp32.
 
-    With what a student's teacher has judged, by split, each file has its `cascade` too: distill/tasks/cascade.py.
+    With what a student's teacher has judged, by split, each file has its `cascade` too: distill/tasks/cascade.py; `validation` is
+    what they predict of the validation rows, as `write_export` has found.
     """
     task, split = task_of(dataset.task), EvaluationSplit.from_dataset(dataset, "test")
     exact, rounded = (predicted(folder / name, dataset, split) for name in (FP32, INT8))
     split = task.expecting(split, task.judge(exact, split) if teacher is None else teacher["test"].rows)
     cascades: dict[str, dict[str, Any]] = {FP32: {}, INT8: {}}
     if teacher is not None:
-        validation = task.expecting(EvaluationSplit.from_dataset(dataset, "validation"), teacher["validation"].rows)
+        before = task.expecting(EvaluationSplit.from_dataset(dataset, "validation"), teacher["validation"].rows)
         for name, kept in {FP32: exact, INT8: rounded}.items():
-            before = task.judged(predicted(folder / name, dataset, validation), validation)
-            student = {"validation": before, "test": task.judged(kept, split)}
+            student = {"validation": task.judged(validation[name], before), "test": task.judged(kept, split)}
             found = cascade(dataset.task, dataset.metric, student, teacher)
             cascades[name] = {"cascade": found} if found else {}
     relation = task.relation(rounded, exact, split)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 from transformers import PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from distill.core.files import to_json, write_text
-from distill.models.sentence_encoder import KEY, EmbeddingSettings, SentenceEncoder
+from distill.models.sentence_encoder import KEY, EmbeddingSettings, Ids, SentenceEncoder
 
 APART = "reads_apart"
 """Of a config: whether it is a bi-encoder's."""
@@ -33,12 +32,7 @@ class BiEncoder(SentenceEncoder):
         return model
 
     def forward(
-        self,
-        input_ids: Int[Tensor, "batch seq"],
-        attention_mask: Int[Tensor, "batch seq"] | None = None,
-        token_type_ids: Int[Tensor, "batch seq"] | None = None,
-        output_hidden_states: bool = False,
-        **more: Any,
+        self, input_ids: Ids, attention_mask: Ids | None = None, token_type_ids: Ids | None = None, **more: Any
     ) -> SequenceClassifierOutput:
         """Scores, (batch, 1), and the hidden states of queries; the passage's tokens are those of type 1."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
@@ -48,17 +42,15 @@ class BiEncoder(SentenceEncoder):
         shifted = input_ids.gather(1, (places + asked - 1).clamp(max=input_ids.shape[1] - 1))
         passage = torch.where(places == 0, input_ids[:, :1], shifted)
         length = of_passage.sum(dim=1, keepdim=True) + 1
-        query, states = self._vector(input_ids, places, asked, output_hidden_states)
+        query, states = self._vector(input_ids, places, asked, **more)
         vector = self._vector(passage, places, length)[0]
         return SequenceClassifierOutput(logits=(query * vector).sum(dim=1, keepdim=True), hidden_states=states)
 
-    def _vector(
-        self, ids: Tensor, places: Tensor, lengths: Tensor, output_hidden_states: bool = False
-    ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+    def _vector(self, ids: Tensor, places: Tensor, lengths: Tensor, **more: Any) -> tuple[Tensor, tuple[Tensor, ...] | None]:
         """Those of texts of so many tokens, (batch, 1); a graph that is exported has no width of its own, and reads padding."""
         width = ids.shape[1] if torch.onnx.is_in_onnx_export() else int(lengths.max())
         mask = (places < lengths).to(ids.dtype)
-        outputs = super().forward(ids[:, :width], mask[:, :width], output_hidden_states=output_hidden_states)
+        outputs = super().forward(ids[:, :width], mask[:, :width], **more)
         assert outputs.sentence_embedding is not None
         return outputs.sentence_embedding, outputs.hidden_states
 

@@ -24,6 +24,7 @@ from distill.core.errors import UserError
 from distill.core.files import read_json, to_json, write_text
 
 Pooling = Literal["mean", "cls", "last"]
+Ids = Int[Tensor, "batch seq"]
 KEY = "sentence_embedding"
 """Of a config: what makes vectors of the encoder's states."""
 POOLED_BY = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "last": "pooling_mode_lasttoken"}
@@ -114,18 +115,11 @@ class SentenceEncoder(PreTrainedModel):
         return cast(nn.Module, self.encoder.get_input_embeddings())
 
     def forward(
-        self,
-        input_ids: Int[Tensor, "batch seq"],
-        attention_mask: Int[Tensor, "batch seq"] | None = None,
-        token_type_ids: Int[Tensor, "batch seq"] | None = None,
-        output_hidden_states: bool = False,
-        **more: Any,
+        self, input_ids: Ids, attention_mask: Ids | None = None, token_type_ids: Ids | None = None, **more: Any
     ) -> EmbeddingOutput:
         """A vector a text; token types, which tokenizers make of single texts too, go to encoders that have any."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        outputs = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=output_hidden_states, **types, **more
-        )
+        outputs = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types, **more)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         vectors = pool(outputs.last_hidden_state, mask, self.settings.pooling)
         vectors = vectors if self.dense is None else self.dense(vectors)

@@ -9,8 +9,8 @@ from distill.core.files import read_json
 from distill.core.settings import Model, Strict, validate
 
 
-class Teacher(Strict):
-    """An entry of `teachers`."""
+class Trained(Strict):
+    """An entry of `teachers` or `students`."""
 
     name: str
     dataset: str
@@ -28,12 +28,9 @@ class TargetSet(Strict):
     given: bool
 
 
-class Student(Strict):
+class Student(Trained):
     """An entry of `students`."""
 
-    name: str
-    dataset: str
-    origin: str
     augmented: bool
     """Whether `dataset` is an entry of `augmentations`."""
     recipe: str
@@ -51,7 +48,7 @@ class Resolved(Strict):
     """All entries that have records, in the order of params.yaml."""
 
     datasets: tuple[str, ...]
-    teachers: tuple[Teacher, ...]
+    teachers: tuple[Trained, ...]
     targets: tuple[TargetSet, ...]
     students: tuple[Student, ...]
 
@@ -64,14 +61,11 @@ class Resolved(Strict):
         return frozenset(student.name for student in self.students if len(student.teachers) > 1)
 
 
-class Timed(Strict):
+class Timed(Trained):
     """A model that the benchmark times."""
 
     kind: str
     """`teachers` or `students`."""
-    name: str
-    dataset: str
-    origin: str
     teacher: str
     """The one that its speed is compared with; of a teacher, itself. Answers that were given have no speed."""
 

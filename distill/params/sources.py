@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from distill.core.settings import Strict
+from distill.core.settings import Strict, require_one_place
 
 FormatName = Literal["parquet", "csv", "tsv", "json", "conll", "excel", "text", "fasttext"]
 
@@ -59,8 +59,7 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Source":
-        if sum(place is not None for place in (self.hub, self.path, self.package)) != 1:
-            raise ValueError("expected exactly one of: hub, path, package")
+        require_one_place(self.hub, self.path, self.package)
         if self.hub is None and (self.config is not None or self.revision is not None):
             raise ValueError("config and revision go with hub; remove them")
         if self.hub is not None and any(key is not None for key in (self.delimiter, self.names, self.format, self.sheet)):

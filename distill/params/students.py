@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -16,7 +16,6 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(gt=0)]
 LayerNumber = Annotated[int, Field(ge=1)]
 HeadCount = Annotated[int, Field(ge=1)]
-VectorSize = Annotated[int, Field(ge=1)]
 LayerMap = Annotated[tuple[LayerNumber, ...] | None, Field(min_length=1)]
 """The teacher's layer for each of the student's."""
 
@@ -168,8 +167,11 @@ class StudentSettings(TrainingSettings):
 
     @property
     def label_weight(self) -> float:
-        """The weight of the labels in the loss: 0 says that rows, whose labels may be doubtful, cannot be weighted by them."""
-        return 1.0 if self.trains_head else 0.0
+        """The weight of the labels in the loss, `hard_weight` of recipes that have it.
+
+        0 says that rows, whose labels may be doubtful, cannot be weighted by them.
+        """
+        return float(getattr(self, "hard_weight", 1)) if self.trains_head else 0.0
 
     @property
     def earlier_layers_lr_scale(self) -> float | None:
@@ -182,72 +184,6 @@ class StudentSettings(TrainingSettings):
         A recipe imports what needs torch inside this method, so that params.yaml is read and checked without it.
         """
         raise NotImplementedError
-
-
-class VectorStudentSettings(StudentSettings):
-    """What recipes of sentence embedding share: they read the teacher's vectors, and no labels."""
-
-    sizes: tuple[VectorSize, ...] = ()
-    """Matryoshka (Kusupati et al. 2022): how many of a vector's first numbers are to do as vectors of their own."""
-
-    of_vectors: ClassVar[bool] = True
-
-    @property
-    def label_weight(self) -> float:
-        """There are no labels."""
-        return 0.0
-
-    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
-        """The teacher's vectors, which a target set calls logits."""
-        return Needs(logits=True)
-
-    def require_comparable(self, shapes: Shapes) -> None:
-        """Refuse sizes that are no part of the student's vectors."""
-        if shapes.student_size and self.sizes and max(self.sizes) >= shapes.student_size:
-            raise UserError(
-                f"{self.recipe}: sizes: got {max(self.sizes)}, the student's vectors have {shapes.student_size} numbers, all of "
-                "which are compared anyway; expected smaller ones"
-            )
-
-
-class AlignedStudentSettings(VectorStudentSettings):
-    """Those that compare vectors number by number."""
-
-    projection: Literal["pca"] | None = None
-    """`pca` compares with the teacher's vectors along as many of their principal axes as the student's vectors have numbers. By
-    default both are of one width: a narrower student ends in a linear layer (`vector_size` of its architecture)."""
-
-    def require_comparable(self, shapes: Shapes) -> None:
-        """Refuse vectors of different sizes, unless the teacher's are to be projected on fewer numbers."""
-        super().require_comparable(shapes)
-        student, teacher = shapes.student_size, shapes.teacher_size
-        if student and teacher and student > teacher:
-            raise UserError(
-                f"{self.recipe}: the student's vectors have {student} numbers, the teacher's {teacher}; give the student's "
-                f"architecture vector_size: {teacher}"
-            )
-        if student != teacher and self.projection is None:
-            raise UserError(
-                f"{self.recipe}: compares vectors number by number, the student's have {student}, the teacher's {teacher}; give "
-                f"the student's architecture vector_size: {teacher}, or set projection: pca, or recipe: similarity_kl"
-            )
-
-
-class RankingStudentSettings(StudentSettings):
-    """What recipes of rankings share: they compare the passages of a query, by the teacher's logits."""
-
-    hard_weight: Weight = 0.0
-
-    of_groups: ClassVar[bool] = True
-
-    @property
-    def label_weight(self) -> float:
-        """That of the hard labels."""
-        return self.hard_weight
-
-    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
-        """Logits."""
-        return Needs(logits=True)
 
 
 class AnyStudent(StudentSettings):

@@ -121,10 +121,9 @@ def entities(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     """Type, first and last word of each entity, as seqeval's `get_entities` finds them in tags of IOB; of other schemes too."""
     start, before = 0, "O"
     for place, tag in enumerate([*to_bio(tags), "O"]):
-        if before[0] != "O" and (tag[0] in "OB" or tag[2:] != before[2:]):
-            yield before[2:], start, place - 1
-            before = "O"
-        if before[0] == "O":
+        if tag[0] in "OB":
+            if before[0] != "O":
+                yield before[2:], start, place - 1
             start = place
         before = tag
 

@@ -1,7 +1,6 @@
 """Raw tables into rows with the labels that the table has: columns mapped, each value checked, nothing numbered."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,9 +19,10 @@ from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
+from distill.preparation.column_names import names_of, noted, same_name
 from distill.preparation.nested import as_text
 from distill.preparation.unread import tell_unread
-from distill.sources.streams import COLUMNS, LEFT_OUT
+from distill.sources.streams import LEFT_OUT
 
 SENTENCE_ENDS = re.compile(r"""\s*\n\s*|(?:(?<=[.!?])|(?<=[.!?]["'”’)]))\s+(?=[^a-z\s])""")
 PIECE = re.compile(r"##\w|[▁Ġ]")
@@ -70,7 +70,7 @@ def map_rows(table: pa.Table, where: str, settings: DatasetSettings, labels: Col
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     ids = own_ids(table, where, columns.id)
     pairs = text_column(table, where, columns.text_pair, "text_pair", bad) if columns.text_pair is not None else None
-    return _rows(text_column(table, where, columns.text, "text", bad), pairs, labels, bad, ids)
+    return good_rows(text_column(table, where, columns.text, "text", bad), pairs, labels, bad, ids)
 
 
 def map_sentences(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -153,7 +153,7 @@ def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     if pieces:
         some = f"{pieces} words begin as a tokenizer's parts of words do, such as {first!r:.40}"
         print_result(f"{where}: column '{columns.tokens}': {some}; write whole words, a tag each")
-    return _rows(rows, None, labels, bad, ids)
+    return good_rows(rows, None, labels, bad, ids)
 
 
 def own_ids(table: pa.Table, where: str, identity: str | None) -> Column | None:
@@ -189,8 +189,11 @@ def _alike(hashes: Array) -> list[tuple[int, int]]:
     return list(zip(first[number[again]].tolist(), again.tolist(), strict=True))
 
 
-def _rows(texts: Column, pairs: Column | None, labels: Column, bad: BadRows, ids: Column | None = None) -> Rows:
-    return Rows(texts, pairs, labels, np.arange(len(texts)), ids).without(bad.found)
+def good_rows(
+    texts: Column, pairs: Column | None, labels: Column, bad: BadRows, ids: Column | None, groups: Array | None = None
+) -> Rows:
+    """All rows of a table but the bad ones, each with its number."""
+    return Rows(texts, pairs, labels, np.arange(len(texts)), ids, groups).without(bad.found)
 
 
 def column_of(table: pa.Table, where: str, name: str, part: str) -> Column:
@@ -220,21 +223,6 @@ def _why_missing(table: pa.Table, name: str) -> str:
     hint = f"; did you mean '{same}'?" if same else nearest(name, names)
     row = any(" " in each.strip() or each.replace(".", "").isdigit() for each in names)
     return f"{hint}; if this is a row, put a line of column names above it" if row and "expected" in hint else hint
-
-
-def same_name(name: str) -> str:
-    """What column names share that people read as one."""
-    return name.strip().casefold()
-
-
-def names_of(table: pa.Table) -> list[str]:
-    """All columns of the file that a table is from."""
-    return list(noted(table, COLUMNS, table.column_names))
-
-
-def noted(table: pa.Table, key: bytes, default: Any) -> Any:
-    """What the metadata of a table says of its file."""
-    return json.loads((table.schema.metadata or {}).get(key, json.dumps(default).encode()))
 
 
 def text_column(table: pa.Table, where: str, name: str, part: str, bad: BadRows | None) -> Column:

@@ -10,7 +10,8 @@ from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
-from distill.preparation.columns import column_of, names_of, noted, same_name
+from distill.preparation.column_names import names_of, noted, same_name
+from distill.preparation.columns import column_of
 from distill.sources.streams import LEFT_OUT
 
 LABELS = (

@@ -1,7 +1,7 @@
 """The raw labels of rows that may have any number: lists of names, or a column of 0 and 1 a label."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ HOT = (
     "apply, each once"
 )
 FILLING = {"-1", "-1.0"}
+FILLED = 'in which -1 is taken for no label; write lists without it, or if it is a label: labels: {"-1": NAME}'
 PROBABILITIES = "probabilities are answers of a teacher: docs/params/given.yaml"
 
 
@@ -31,44 +32,44 @@ def map_several(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     rows = map_rows(table, where, settings, Column.nothing(table.num_rows))
     if columns.labels is None:
-        labels = _listed(table, where, str(columns.label), bad)
-        _look_for_filling(labels, settings, bad)
+        labels = _listed(table, where, settings, bad)
     else:
         labels = _marked(table, where, columns.labels, Reader(unlabelled=settings.unlabelled or ()), bad)
     found = {row: why for row, why in bad.found.items() if row not in rows.dropped}
     return replace(rows, labels=labels.take(rows.numbers)).without(found)
 
 
-def _listed(table: pa.Table, where: str, name: str, bad: BadRows) -> Column:
+def _listed(table: pa.Table, where: str, settings: DatasetSettings, bad: BadRows) -> Column:
+    """Lists of labels; −1 in one, by which lists of numbers are filled to one length, is none unless `labels` names it."""
+    name, marks, filled = str(settings.columns.label), Marks(), dict[int, str]()
+    filling = FILLING if "-1" not in {*settings.renames, *(settings.order or ())} else set[str]()
     lists = optional_column(table, where, name, "label")
     for row, labels in enumerate(lists):
-        if labels is not None and not isinstance(labels, list):
+        if labels is None:
+            continue
+        if not isinstance(labels, list):
             raise UserError(
                 f"{where}: row {row}: column '{name}' holds {labels!r:.60}, expected a list of labels (empty if none applies, "
                 f"null for a transfer row); or name a column of 0 and 1 for each label: columns.labels{as_text(labels)}"
             )
-        if labels is not None and any(label is None or (isinstance(label, str) and not label.strip()) for label in labels):
-            details = (
-                f"column '{name}' holds {labels!r:.60}, expected a list of labels without null or empty ones ([]: none applies)"
-            )
-            bad.add(row, "unknown label", details)
-        elif labels is not None and (broken := next((each for each in labels if is_fraction(each)), None)) is not None:
-            details = f"column '{name}' holds {labels!r:.60}, in which {broken!r:.20} is no label; {PROBABILITIES}"
-            bad.add(row, "unknown label", details)
-    if (marks := marks_of(lists)) is not None:
-        raise UserError(f"{where}: row {marks}: column '{name}' holds {lists[marks]!r:.60}, {HOT}")
+        if (why := _no_labels(labels)) is not None:
+            bad.add(row, "unknown label", f"column '{name}' holds {labels!r:.60}, {why}")
+        elif not filling.isdisjoint(map(str, labels)) and (bad.drop or not filled):
+            filled[row] = f"column '{name}' holds {labels!r:.60}, {FILLED}"
+        marks.add(row, labels)
+    if marks.row is not None:
+        raise UserError(f"{where}: row {marks.row}: column '{name}' holds {lists[marks.row]!r:.60}, {HOT}")
+    for row, details in filled.items():
+        bad.add(row, "unknown label", details)
     return lists
 
 
-def _look_for_filling(lists: Column, settings: DatasetSettings, bad: BadRows) -> None:
-    """−1 among labels, by which lists of numbers are filled to one length, is none unless `labels` names it."""
-    if "-1" in {*settings.renames, *(settings.order or ())}:
-        return
-    for row, labels in enumerate(lists):
-        if labels and not FILLING.isdisjoint(map(str, labels)):
-            details = f"column '{settings.columns.label}' holds {labels!r:.60}, in which -1 is taken for no label"
-            advice = 'write lists without it, or if it is a label: labels: {"-1": NAME}'
-            bad.add(row, "unknown label", f"{details}; {advice}")
+def _no_labels(labels: Sequence[Any]) -> str | None:
+    """What is wrong with a list of labels."""
+    if any(label is None or (isinstance(label, str) and not label.strip()) for label in labels):
+        return "expected a list of labels without null or empty ones ([]: none applies)"
+    broken = next((label for label in labels if is_fraction(label)), None)
+    return None if broken is None else f"in which {broken!r:.20} is no label; {PROBABILITIES}"
 
 
 def is_fraction(value: Any) -> bool:
@@ -76,21 +77,35 @@ def is_fraction(value: Any) -> bool:
     return isinstance(value, float) and not value.is_integer()
 
 
-def marks_of(lists: Iterable[Any]) -> int | None:
-    """The first row that says 0 or 1 of each label, where all rows do: lists of one length, in which a number recurs.
+@dataclass
+class Marks:
+    """Whether all rows that were added say 0 or 1 of each label: lists of one length, in which a number recurs.
 
     Of two labels, of which one always applies, none does; then 0 and 1 stand in both orders.
     """
-    first, lengths, orders = None, set(), dict[str, int]()
-    for row, labels in enumerate(lists):
-        if not labels:
-            continue
-        lengths.add(len(labels))
-        if len(lengths) > 1 or not {str(each).lower() for each in labels} <= {*APPLIES, "-1"}:
-            return None
-        orders.setdefault(" ".join(map(str, labels)), row)
-        first = row if first is None and len({*labels}) < len(labels) else first
-    return next(iter(orders.values())) if first is None and len(orders) > 1 and lengths != {1} else first
+
+    possible: bool = True
+    again: int | None = None
+    """The first row in which a number recurs."""
+    orders: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """The first row of each list."""
+
+    def add(self, row: int, labels: Sequence[Any] | None) -> None:
+        """Look at the labels of a row; one without tells nothing."""
+        if not labels or not self.possible:
+            return
+        one_length = len(labels) == len(next(iter(self.orders), labels))
+        self.possible = one_length and {str(label).lower() for label in labels} <= {*APPLIES, "-1"}
+        if self.possible:
+            self.orders.setdefault(tuple(map(str, labels)), row)
+            self.again = row if self.again is None and len({*labels}) < len(labels) else self.again
+
+    @property
+    def row(self) -> int | None:
+        """The first row that does, if all do."""
+        turns = len(self.orders) > 1 and len(next(iter(self.orders))) > 1
+        first = next(iter(self.orders.values())) if turns and self.again is None else self.again
+        return first if self.possible else None
 
 
 def _marked(table: pa.Table, where: str, names: Sequence[str], reader: Reader, bad: BadRows) -> Column:

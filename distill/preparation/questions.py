@@ -10,7 +10,8 @@ from distill.core.console import print_result
 from distill.data.rows import Answers, Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
-from distill.preparation.columns import IMPOSSIBLE, column_of, map_ids, optional_column, same_name, text_column
+from distill.preparation.column_names import same_name
+from distill.preparation.columns import IMPOSSIBLE, column_of, good_rows, map_ids, optional_column, text_column
 from distill.preparation.nested import as_text
 
 SAYS = {"true": True, "1": True, "false": False, "0": False}
@@ -38,8 +39,7 @@ def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Row
             "withheld, take the split out, or name another in `splits`"
         )
     made = answers.where(known).map(lambda value: Answers(tuple(value["text"]), tuple(value["answer_start"])))
-    rows = Rows(questions, contexts, made, np.arange(len(questions)), map_ids(table, where, columns.id))
-    return rows.without(bad.found)
+    return good_rows(questions, contexts, made, bad, map_ids(table, where, columns.id))
 
 
 def _impossible(table: pa.Table, where: str, answers: str) -> Iterator[bool | None]:

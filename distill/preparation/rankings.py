@@ -17,7 +17,7 @@ from distill.data.tokenizers import Encoded, encode
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import RELEVANCE
 from distill.preparation.bad_rows import BadRows
-from distill.preparation.columns import column_of, optional_column, own_ids, text_column
+from distill.preparation.columns import column_of, good_rows, optional_column, own_ids, text_column
 from distill.preparation.labels import Reader
 from distill.preparation.numbering import LARGEST, Named, tell_unmet
 from distill.preparation.scores import look_for_ranks, score_readers
@@ -38,14 +38,8 @@ def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows
             bad.add(row, "another query", f"column '{columns.group}' has {key!r:.40}; {details}; a group has one query")
         groups.setdefault(key, len(groups))
     labels = optional_column(table, where, str(columns.label), "label")
-    return Rows(
-        queries,
-        passages,
-        labels,
-        np.arange(len(queries)),
-        own_ids(table, where, columns.id),
-        np.array([groups[key] for key in keys], np.int64),
-    ).without(bad.found)
+    numbers = np.array([groups[key] for key in keys], np.int64)
+    return good_rows(queries, passages, labels, bad, own_ids(table, where, columns.id), numbers)
 
 
 def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:

@@ -42,14 +42,12 @@ def score_readers(
 def rounded(scores: Array, where: str) -> Array:
     """Scores, (rows,) float64 with NaN for none, as fp32, in which labels that differ little from large numbers would be one."""
     made: Array = scores.astype(np.float32)
-    known = np.isfinite(scores)
-    gap = np.abs(made - scores)[known].max(initial=0)
-    spread = scores[known].std() if known.any() else 0.0
-    if 0 < spread / 100 < gap:
-        far = scores[known][np.abs(made - scores)[known].argmax()]
+    known = scores[np.isfinite(scores)]
+    gaps = np.abs(known.astype(np.float32) - known)
+    if len(known) and 0 < known.std() / 100 < gaps.max():
         raise UserError(
-            f"{where}: labels such as {far:.17g} differ from each other by less than fp32 tells apart there ({gap:.3g}); take a "
-            "constant away from all, so that they are near 0"
+            f"{where}: labels such as {known[gaps.argmax()]:.17g} differ from each other by less than fp32 tells apart there "
+            f"({gaps.max():.3g}); take a constant away from all, so that they are near 0"
         )
     return made
 

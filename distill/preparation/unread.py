@@ -7,6 +7,7 @@ from pathlib import Path
 from distill.core.console import print_result
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
+from distill.preparation.column_names import same_name
 
 PAIR = "text_pair"
 ASKED = (
@@ -26,9 +27,10 @@ def tell_unread(folder: Path, names: Sequence[str], wanted: set[str], settings: 
     columns = settings.columns
     if PAIR in TASK_SPECS[settings.task].columns and columns.text_pair is None and PAIR in names:
         print_result(f"{folder}: its column '{PAIR}' is not read; `columns: {{{PAIR}: {PAIR}}}` makes pairs of its rows")
+    unread = {name: same_name(name) for name in names if same_name(name) not in wanted}
     for pattern, advice in _meant(settings):
-        for name in names:
-            if name.strip().casefold() not in wanted and re.fullmatch(pattern, name.strip().casefold()):
+        for name, read in unread.items():
+            if re.fullmatch(pattern, read):
                 print_result(f"{folder}: its column '{name}' is not read: {advice}")
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from distill.core.errors import UserError
 from distill.preparation.labels import SEVERAL, joined
-from distill.preparation.multi_label import HOT, marks_of
+from distill.preparation.multi_label import HOT, Marks
 from distill.preparation.nested import as_text, not_one
 from distill.profiling.columns import USUAL_NAMES, Columns, numbers
 
@@ -40,14 +40,16 @@ def require_plain(table: pa.Table, columns: Columns) -> None:
     listed = columns.task in ("multi-label", "token-classification")
     for part in {"label", "tags"} & columns.parts.keys():
         name = columns.parts[part]
-        values = table[name].to_pylist()
-        for value in values:
+        values, marks = table[name].to_pylist(), Marks()
+        for row, value in enumerate(values):
+            if columns.task == "multi-label":
+                marks.add(row, value)
             for each in value if listed and isinstance(value, list) else [value]:
                 if why := not_one(each, "label" if part == "label" else "tag"):
                     advice = BY_HAND if isinstance(each, str) else ""
                     raise UserError(f"column '{name}': {why}{advice}")
-        if columns.task == "multi-label" and (marks := marks_of(values)) is not None:
-            raise UserError(f"column '{name}' holds {values[marks]!r:.60}, {HOT}")
+        if marks.row is not None:
+            raise UserError(f"column '{name}' holds {values[marks.row]!r:.60}, {HOT}")
 
 
 def require_labels(table: pa.Table, columns: Columns) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from distill.params.students import Needs, Shapes, StudentSettings
+from distill.params.students import Shapes
+from distill.recipes.terms.shared import LogitStudentSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term
 
 
-class AnnealingKd(StudentSettings):
+class AnnealingKd(LogitStudentSettings):
     """Jafari et al. 2021, the first phase: the squared error from the teacher's logits, which grow from a fraction to their size.
 
     It reads no labels. The student that follows takes the recipe `supervised`, and a data set whose rows have labels.
@@ -30,10 +31,6 @@ class AnnealingKd(StudentSettings):
     def label_weight(self) -> float:
         """It reads no labels."""
         return 0.0
-
-    def needs(self, student_layers: int, teacher_layers: int) -> Needs:
-        """Logits."""
-        return Needs(logits=True)
 
     def share(self, progress: float) -> float:
         """φ(T): what the teacher's logits are multiplied by when this share of all steps is done, 0 ≤ progress < 1."""

@@ -7,7 +7,8 @@ e are vectors of texts. With `sizes`, the mean of that over whole vectors and th
 
 from typing import TYPE_CHECKING, Literal
 
-from distill.params.students import AlignedStudentSettings, Shapes
+from distill.params.students import Shapes
+from distill.recipes.terms.shared import AlignedStudentSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term

@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 
-from distill.core.errors import UserError
-from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+from distill.params.students import Needs, Shapes
+from distill.recipes.terms.shared import TripleLossSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term
 
 
-class DistilBert(StudentSettings):
+class DistilBert(TripleLossSettings):
     """Sanh et al. 2019, for a task: soft_weight·T²·KL + hard_weight·CE + cosine_weight·(1−cos of the last hidden states)."""
 
     recipe: Literal["distilbert"]
-    temperature: Temperature = 2.0
-    soft_weight: Weight = 5.0
-    hard_weight: Weight = 2.0
-    cosine_weight: Weight = 1.0
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
         """Logits and the last hidden state."""
@@ -35,16 +31,6 @@ class DistilBert(StudentSettings):
         """The cosine term reads the last hidden state."""
         return self.cosine_weight > 0
 
-    @property
-    def trains_head(self) -> bool:
-        """The cosine term alone trains no head."""
-        return self.soft_weight > 0 or self.hard_weight > 0
-
-    @property
-    def label_weight(self) -> float:
-        """Of the cross-entropy."""
-        return self.hard_weight
-
     @model_validator(mode="after")
     def _some_term(self) -> "DistilBert":
         if self.soft_weight == self.hard_weight == self.cosine_weight == 0:
@@ -53,12 +39,7 @@ class DistilBert(StudentSettings):
 
     def require_comparable(self, shapes: Shapes) -> None:
         """The cosine term compares states of one width."""
-        student, teacher = shapes.student_width, shapes.teacher_width
-        if self.cosine_weight and teacher not in (None, student):
-            raise UserError(
-                f"distilbert: the cosine term compares hidden states, the student's are {student} wide, the teacher's {teacher}; "
-                "set cosine_weight: 0, or take the student from the teacher's layers"
-            )
+        self.require_one_width(shapes.student_width, shapes.teacher_width)
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The triple loss."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from distill.core.errors import UserError
-from distill.params.students import Needs, Shapes, StudentSettings, Temperature, Weight
+from distill.params.students import Needs, Shapes, Temperature, Weight
+from distill.recipes.terms.shared import TripleLossSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term
@@ -32,7 +33,7 @@ KEYS = {
 """The settings of each divergence."""
 
 
-class Divergence(StudentSettings):
+class Divergence(TripleLossSettings):
     """A decoder's divergence from its teacher: soft_weight·T²·D + hard_weight·CE + cosine_weight·(1−cos of the last states).
 
     DistilGPT2: temperature 2 and the weights 5, 2, 1.
@@ -41,15 +42,13 @@ class Divergence(StudentSettings):
     settings_of: ClassVar = {"divergence": KEYS}
     tasks: ClassVar = ("causal-lm",)
     recipe: Literal["divergence"]
-    divergence: Literal["forward-kl", "reverse-kl", "jensen-shannon", "skewed-kl", "skewed-reverse-kl"] = "forward-kl"
-    """`forward-kl` covers all that the teacher finds likely, `reverse-kl` keeps to what it is sure of, the others lie between."""
     temperature: Temperature = 1.0
     soft_weight: Weight = 1.0
-    """Of the divergence."""
     hard_weight: Weight = 0.0
     """Of the cross-entropy with the text itself."""
     cosine_weight: Weight = 0.0
-    """Of the cosine distance of the last hidden states, which must be equally wide."""
+    divergence: Literal["forward-kl", "reverse-kl", "jensen-shannon", "skewed-kl", "skewed-reverse-kl"] = "forward-kl"
+    """`forward-kl` covers all that the teacher finds likely, `reverse-kl` keeps to what it is sure of, the others lie between."""
     mixture: Share = 0.5
     """jensen-shannon: the teacher's share in the mixture that both are compared with."""
     skew: Share = 0.1
@@ -59,26 +58,11 @@ class Divergence(StudentSettings):
         """Logits: of these, the last states that they are replayed from."""
         return Needs(logits=self.soft_weight > 0 or self.cosine_weight > 0)
 
-    @property
-    def trains_head(self) -> bool:
-        """The cosine term alone trains no head."""
-        return self.soft_weight > 0 or self.hard_weight > 0
-
-    @property
-    def label_weight(self) -> float:
-        """Of the cross-entropy."""
-        return self.hard_weight
-
     def require_comparable(self, shapes: Shapes) -> None:
         """The cosine term compares states of one width; a part of the distributions does for the forward KL alone."""
         if shapes.logits_as != "replay" and (why := self.not_in_part()):
             raise UserError(f"{why}, or logits_as: replay of the target set")
-        student, teacher = shapes.student_width, shapes.teacher_state_width
-        if self.cosine_weight and teacher not in (None, student):
-            raise UserError(
-                f"divergence: the cosine term compares last states, the student's are {student} wide, the teacher's {teacher}; "
-                "set cosine_weight: 0, or take the student from the teacher's layers"
-            )
+        self.require_one_width(shapes.student_width, shapes.teacher_state_width)
 
     def not_in_part(self) -> str | None:
         """Every divergence but the forward KL, and every temperature but 1, asks for the whole distribution."""

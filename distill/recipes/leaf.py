@@ -9,7 +9,8 @@ has them. No labels, no negatives; small batches do.
 
 from typing import TYPE_CHECKING, Literal
 
-from distill.params.students import AlignedStudentSettings, Shapes
+from distill.params.students import Shapes
+from distill.recipes.terms.shared import AlignedStudentSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term

@@ -5,7 +5,8 @@ T²·KL(softmax(t/T) ‖ softmax(s/T)) over the passages of a query + hard_weigh
 
 from typing import TYPE_CHECKING, Literal
 
-from distill.params.students import RankingStudentSettings, Shapes, Temperature
+from distill.params.students import Shapes, Temperature
+from distill.recipes.terms.shared import RankingStudentSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

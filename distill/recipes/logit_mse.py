@@ -19,11 +19,6 @@ class LogitMse(StudentSettings):
     recipe: Literal["logit_mse"]
     hard_weight: Weight = 0.0
 
-    @property
-    def label_weight(self) -> float:
-        """That of the hard labels."""
-        return self.hard_weight
-
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
         """Logits."""
         return Needs(logits=True)

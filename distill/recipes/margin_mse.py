@@ -6,7 +6,8 @@ mean over pairs of ((s⁺ − s⁻) − (t⁺ − t⁻))² + hard_weight·BCE(s,
 
 from typing import TYPE_CHECKING, Literal
 
-from distill.params.students import RankingStudentSettings, Shapes
+from distill.params.students import Shapes
+from distill.recipes.terms.shared import RankingStudentSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term

@@ -45,16 +45,16 @@ class MiniLm(StudentSettings):
     """Version 2."""
     value_weight: Weight = 1.0
 
-    @property
-    def only_intermediate(self) -> bool:
-        """Attention and relations, which are replayed from hidden states."""
-        return True
-
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
         """Attention scores, and projections, of one layer."""
         layer = (self._layer(teacher_layers),)
         reads_attention = self.version == 1 and self.attention_weight > 0
         return Needs(attention=layer if reads_attention else (), relations=layer if self._relations() else ())
+
+    @property
+    def only_intermediate(self) -> bool:
+        """Attention and relations, which are replayed from hidden states."""
+        return True
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The terms of the chosen version."""

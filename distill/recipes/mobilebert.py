@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
-from distill.params.layers import pair_layers
-from distill.params.students import Fraction, LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
+from distill.params.students import Fraction, Needs, Shapes, Weight
+from distill.recipes.terms.shared import TwoStageSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term
@@ -30,7 +30,7 @@ KEYS = {
 """The settings of each stage."""
 
 
-class MobileBert(StudentSettings):
+class MobileBert(TwoStageSettings):
     """Sun et al. 2020, in two stages, each a student of its own: the second starts `from: data/students/` the first.
 
     `transfer` fits the student's layers one by one; embeddings and head do not move, the last epoch is kept and `patience` does
@@ -41,8 +41,6 @@ class MobileBert(StudentSettings):
     settings_of: ClassVar = {"stage": KEYS}
     recipe: Literal["mobilebert"]
     stage: Literal["transfer", "distill"]
-    layer_map: LayerMap = None
-    """Transfer: the teacher's layer for each of the student's, counted from 1; by default evenly, g(l) = l·N/M."""
     order: Literal["progressive", "joint"] = "progressive"
     """Transfer: one layer after the other, or all at once: then nothing is frozen."""
     earlier_rate: Fraction = 0.1
@@ -52,15 +50,8 @@ class MobileBert(StudentSettings):
     """Transfer: of the normalized feature maps."""
     mean_weight: Weight = 5000.0
     variance_weight: Weight = 5.0
-    attention_weight: Weight = 1.0
     alpha: Fraction = 0.5
     """Distill: the weight of the hard labels."""
-    temperature: Temperature = 1.0
-
-    @property
-    def only_intermediate(self) -> bool:
-        """The first stage."""
-        return self.stage == "transfer"
 
     @property
     def label_weight(self) -> float:
@@ -76,8 +67,7 @@ class MobileBert(StudentSettings):
         """Hidden states and scores of the mapped layers; or logits."""
         if self.stage == "distill":
             return Needs(logits=self.alpha < 1)
-        pairs = pair_layers("mobilebert", self.layer_map, student_layers, teacher_layers)
-        mapped = tuple(sorted({teacher for _, teacher in pairs}))
+        mapped = tuple(sorted({teacher for _, teacher in self.layer_pairs(student_layers, teacher_layers)}))
         states = any(getattr(self, key) for key in STATES)
         return Needs(hidden=mapped if states else (), attention=mapped if self.attention_weight else ())
 
@@ -101,7 +91,7 @@ class MobileBert(StudentSettings):
 
         if self.stage == "distill":
             return hard_labels(self.alpha), soft_targets(1 - self.alpha, self.temperature)
-        pairs = pair_layers("mobilebert", self.layer_map, shapes.student_layers, shapes.teacher_layers)
+        pairs = self.layer_pairs(shapes.student_layers, shapes.teacher_layers)
         projection = width_map(shapes)
         return (
             hidden_term("feature_maps", self.feature_weight, pairs, feature_map_mse, projection),

@@ -8,7 +8,8 @@ the mean over whole vectors and their first numbers, each compared with the teac
 
 from typing import TYPE_CHECKING, Literal
 
-from distill.params.students import Shapes, Temperature, VectorStudentSettings
+from distill.params.students import Shapes, Temperature
+from distill.recipes.terms.shared import VectorStudentSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

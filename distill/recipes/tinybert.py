@@ -13,8 +13,8 @@ need no label and no masking.
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from distill.core.errors import UserError
-from distill.params.layers import pair_layers
-from distill.params.students import LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
+from distill.params.students import Needs, Shapes, Weight
+from distill.recipes.terms.shared import TwoStageSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term
@@ -26,7 +26,7 @@ KEYS = {
 """The settings of each stage."""
 
 
-class TinyBert(StudentSettings):
+class TinyBert(TwoStageSettings):
     """Jiao et al. 2020, in two stages, each a student of its own: the second starts `from: data/students/` the first.
 
     `intermediate` fits attention scores, hidden states and embedding output; the head is not trained, so the last epoch is kept
@@ -38,8 +38,6 @@ class TinyBert(StudentSettings):
     settings_of: ClassVar = {"stage": KEYS}
     recipe: Literal["tinybert"]
     stage: Literal["intermediate", "prediction"]
-    layer_map: LayerMap = None
-    """Intermediate: the teacher's layer for each of the student's, counted from 1; by default evenly, g(i) = i·N/M."""
     attention_weight: Weight = 1.0
     """Intermediate: of scores, whose error is many times that of states; 0 suits copied layers (docs/choosing.md)."""
     hidden_weight: Weight = 1.0
@@ -48,21 +46,6 @@ class TinyBert(StudentSettings):
     """Prediction: of the soft cross-entropy."""
     hard_weight: Weight = 0.0
     """Prediction: of the hard labels."""
-    temperature: Temperature = 1.0
-
-    @property
-    def only_intermediate(self) -> bool:
-        """The first stage."""
-        return self.stage == "intermediate"
-
-    @property
-    def label_weight(self) -> float:
-        """The intermediate stage knows no labels."""
-        return 0.0 if self.only_intermediate else self.hard_weight
-
-    def layer_pairs(self, student_layers: int, teacher_layers: int) -> tuple[tuple[int, int], ...]:
-        """The student's layers and the teacher's that each learns from, counted from 1."""
-        return pair_layers("tinybert", self.layer_map, student_layers, teacher_layers)
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:
         """Scores and hidden states of the mapped layers, and the embedding output; or logits."""

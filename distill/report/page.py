@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from distill.core.files import write_text
 from distill.report.charts import loss_chart, retention_chart, validation_chart
-from distill.report.parts import Block, Code, Collapsible, Grid, Legend, Note, Section, tables_in
+from distill.report.parts import Block, Code, Collapsible, Grid, Legend, Note, Section
 from distill.report.records import DataSet
 from distill.report.sections.continuations import continued
 from distill.report.sections.costs import cost_comparison
@@ -20,7 +20,7 @@ from distill.report.sections.published import published
 from distill.report.sections.speeds import speeds
 from distill.report.sections.summary import verdict
 from distill.report.sections.target_sets import store
-from distill.report.tables import data, escape, results, to_markdown
+from distill.report.tables import data, escape, results, tables_in, to_markdown
 from distill.report.vega import config, series
 
 DUPLICATED = "Rows of one split stand in another too: they flatter the scores above."

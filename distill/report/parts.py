@@ -1,30 +1,9 @@
 """Page components: sections of blocks of parts. The template shows each `kind` of part."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any
 
 from distill.evaluation.details import Example
-from distill.report.tables import Table
-
-
-@dataclass(frozen=True)
-class Note:
-    """A paragraph; `tone` is empty, `quiet` (small print), or `warning`."""
-
-    text: str
-    tone: str = ""
-    kind: ClassVar[str] = "note"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart: what it is, how to read it, and its Vega-Lite specification."""
-
-    title: str
-    reading: str
-    spec: dict[str, Any]
-    kind: ClassVar[str] = "chart"
 
 
 @dataclass(frozen=True)
@@ -37,49 +16,67 @@ class Series:
     glyph: str
 
 
+class Part:
+    """What a block is made of."""
+
+    @property
+    def kind(self) -> str:
+        """What the template knows it by."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Legend:
+class Note(Part):
+    """A paragraph; `tone` is empty, `quiet` (small print), or `warning`."""
+
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Chart(Part):
+    """A chart: what it is, how to read it, and its Vega-Lite specification."""
+
+    title: str
+    reading: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Legend(Part):
     """The models in the charts that follow."""
 
     looks: tuple[Series, ...]
-    kind: ClassVar[str] = "legend"
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(Part):
     """Rows where a student and its teacher part."""
 
     student: str
     examples: tuple[Example, ...]
-    kind: ClassVar[str] = "examples"
 
 
 @dataclass(frozen=True)
-class Code:
+class Code(Part):
     """Lines to be typed, or settings."""
 
     text: str
-    kind: ClassVar[str] = "code"
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Part):
     """Parts side by side where there is room."""
 
-    parts: "tuple[Part, ...]"
-    kind: ClassVar[str] = "grid"
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
-class Collapsible:
+class Collapsible(Part):
     """Parts behind a line that opens them."""
 
     summary: str
-    parts: "tuple[Part, ...]"
-    kind: ClassVar[str] = "fold"
-
-
-Part: TypeAlias = Note | Table | Chart | Legend | Examples | Code | Grid | Collapsible
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -104,14 +101,3 @@ class Section:
     """What the title is the name of; may be empty."""
     key: str
     blocks: tuple[Block, ...]
-
-
-def tables_in(parts: Sequence[Part]) -> list[Table]:
-    """The tables that stand open, those of grids too."""
-    tables: list[Table] = []
-    for part in parts:
-        if isinstance(part, Table):
-            tables.append(part)
-        elif isinstance(part, Grid):
-            tables += tables_in(part.parts)
-    return [table for table in tables if table.cells]

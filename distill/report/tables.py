@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from distill.report.metric_names import FORMATS, METRIC_NAMES, title
+from distill.report.parts import Grid, Part
 from distill.report.records import DataSet, Duplicates, Model, Split
 
 OTHER_MEASURES = (
@@ -53,7 +54,7 @@ class Column(Generic[Row]):
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Part):
     """A finished table: `cells` has a tuple for each row, `numbers` and `prose` say which columns are numbers and sentences."""
 
     caption: str
@@ -63,7 +64,6 @@ class Table:
     cells: tuple[tuple[Cell, ...], ...]
     look: str = ""
     """`matrix` if lines and columns are the same things."""
-    kind: ClassVar[str] = "table"
 
 
 NAME: Column[Model] = Column("Model", lambda model: model.name, number=False)
@@ -74,6 +74,17 @@ def make_table(caption: str, columns: Sequence[Column[Row]], rows: Sequence[Row]
     """Fill in the cells. In each column the best rows stand out, unless all that compete read the same."""
     titles, numbers, prose = zip(*((column.title, column.number, column.prose) for column in columns), strict=True)
     return Table(caption, titles, numbers, prose, tuple(zip(*(_fill(column, rows) for column in columns), strict=True)))
+
+
+def tables_in(parts: Sequence[Part]) -> list[Table]:
+    """The tables that stand open, those of grids too."""
+    tables: list[Table] = []
+    for part in parts:
+        if isinstance(part, Table):
+            tables.append(part)
+        elif isinstance(part, Grid):
+            tables += tables_in(part.parts)
+    return [table for table in tables if table.cells]
 
 
 def to_markdown(table: Table) -> str:

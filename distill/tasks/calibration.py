@@ -38,6 +38,10 @@ def calibration_error(confidence: Array, right: Array) -> float:
     """Expected calibration error: how far confidence is from the share that is right, 15 bins, L1; (lines,) float and bool."""
     if len(confidence) == 0:
         return 0.0
-    bins = np.minimum((confidence.clip(0, 1) * BINS).astype(np.int64), BINS - 1)
-    gaps = np.bincount(bins, weights=confidence - right, minlength=BINS)
+    gaps = np.bincount(bins_of(confidence), weights=confidence - right, minlength=BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def bins_of(confidence: Array) -> Array:
+    """Of each confidence the bin, of BINS of one width, (lines,) int64."""
+    return np.minimum((confidence.clip(0, 1) * BINS).astype(np.int64), BINS - 1)

@@ -39,15 +39,11 @@ class Scale:
     length: int
     task: str = "sequence-classification"
 
-    @property
-    def logits(self) -> int:
-        """Bytes of a row's logits and of its id."""
-        return 4 * (2 * self.length if self.task == "question-answering" else CLASSES) + ID_BYTES
-
     def bytes(self, fraction: float = 1) -> dict[str, float]:
-        """What its logits and its hidden states take, by the page's formulas."""
+        """What its logits, with its ids, and its hidden states take, by the page's formulas."""
+        logits = 4 * (2 * self.length if self.task == "question-answering" else CLASSES) + ID_BYTES
         hidden = len(HIDDEN) * self.rows * self.length * bytes_a_vector("int8", WIDTH)
-        return {"logits": fraction * self.rows * self.logits, "hidden": fraction * hidden}
+        return {"logits": fraction * self.rows * logits, "hidden": fraction * hidden}
 
 
 SETS = {

@@ -62,7 +62,7 @@ def spoilt(model: PreTrainedModel) -> PreTrainedModel:
 
 def export(model: PreTrainedModel, rows: Dataset, folder: Path, **settings: Any) -> dict[str, Any]:
     folder.mkdir()
-    return record(write_export(folder, model, tiny.tokenizer(), rows, ExportSettings(**settings)))
+    return record(write_export(folder, model, tiny.tokenizer(), rows, ExportSettings(**settings)).tries)
 
 
 @pytest.mark.parametrize("quantization", ["dynamic", "static"])

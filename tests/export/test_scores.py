@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from distill.benchmark.runners import ONNX, ONNX_INT8, Subject
@@ -11,12 +12,13 @@ from distill.core.files import sha256
 from distill.data.dataset import Dataset
 from distill.evaluation.evaluate import measure_teacher
 from distill.export.export import calibration_of, write_export
-from distill.export.scores import measure_exports
+from distill.export.scores import measure_exports, predicted
 from distill.export.session import FP32, INT8
 from distill.models.loading import load_for, set_labels
 from distill.params.exports import ExportSettings
 from distill.prediction.answers import answers
 from distill.prediction.model import open_model
+from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import TASKS
 from tests import tiny
 
@@ -39,8 +41,12 @@ def test_every_task_is_scored_as_in_torch_and_int8_follows(task: str, tmp_path: 
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "prepared" / task, task))
     folder = model_of(task, dataset, tmp_path / "model")
     (tmp_path / "export").mkdir()
-    write_export(tmp_path / "export", *load_for(folder, dataset), dataset, ExportSettings(quantization="static"))
-    expected, found = measure_teacher(folder, dataset)[0], measure_exports(tmp_path / "export", dataset)
+    how = ExportSettings(quantization="static")
+    guarded = write_export(tmp_path / "export", *load_for(folder, dataset), dataset, how)
+    expected, found = measure_teacher(folder, dataset)[0], measure_exports(tmp_path / "export", dataset, guarded.validation)
+    again = EvaluationSplit.from_dataset(dataset, "validation")
+    for name, kept in guarded.validation.items():
+        np.testing.assert_array_equal(kept, predicted(tmp_path / "export" / name, dataset, again))
     assert (found["metric"], found["rows"]) == (expected["metric"], expected["rows"])
     for name in set(found["fp32"]) - {"bytes", "files"}:
         assert found["fp32"][name] == pytest.approx(expected[name], abs=1e-4), name
@@ -55,7 +61,7 @@ def test_an_export_holds_what_transformers_reads_and_no_more_and_is_scored_with_
     assert sorted(file.name for file in tmp_path.iterdir()) == files
     tiny.masking_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"its tokenizer is \w+, the rows of .* were made with"):
-        measure_exports(tmp_path, dataset)
+        measure_exports(tmp_path, dataset, {})
 
 
 @pytest.mark.parametrize("quantization", ["dynamic", "static"])
@@ -70,7 +76,7 @@ def test_a_model_too_large_for_one_file_has_its_weights_beside_it_and_all_of_the
     monkeypatch.setattr("distill.export.onnx_graph.INLINE", 0)
     export.mkdir(parents=True)
     write_export(export, *load_for(folder, dataset), dataset, settings)
-    inline, found = measure_exports(tmp_path / "inline", dataset), measure_exports(export, dataset)
+    inline, found = (measure_exports(place, dataset, {}) for place in (tmp_path / "inline", export))
     for form, name in {"fp32": FP32, "int8": INT8}.items():
         files = found[form].pop("files")
         assert files == {

@@ -19,16 +19,12 @@ from distill.tasks.registry import task_of
 from tests import tiny
 from tests.command_line import invoke
 from tests.decoders import checkpoint
-from tests.projects import attempt, commit, edit_params, made_once, make_project, run, run_pipeline, stages_run
+from tests.projects import attempt, commit, edit_params, made_once, make_project, opening, run, run_pipeline, stages_run
 
 pytestmark = pytest.mark.slow
-PARAMS = """\
-defaults:
-  datasets: {tokenizer: {path: ORIGIN/checkpoint}}
-  teachers: {epochs: 2, batch_size: 4, learning_rate: 1e-2, precision: fp32}
-  students: {epochs: 2, batch_size: 4, learning_rate: 1e-2, precision: fp32}
-sources:
-  tiny: {path: ORIGIN/rows}
+PARAMS = (
+    opening(epochs=2)
+    + """\
 datasets:
   tiny: {source: tiny, task: causal-lm, max_length: 16}
 teachers:
@@ -63,6 +59,7 @@ students:
         {model_type: llama, num_key_value_heads: 1,
          hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 16}
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,15 +18,12 @@ from tests import tiny
 from tests.command_line import invoke
 from tests.decoders import SPECIAL, checkpoint, decoder
 from tests.distillkit import table_row, write
-from tests.projects import commit, make_project, outdated, run, run_pipeline
+from tests.projects import commit, make_project, opening, outdated, run, run_pipeline
 
 pytestmark = pytest.mark.slow
-PARAMS = """\
-defaults:
-  datasets: {tokenizer: {path: ORIGIN/checkpoint}}
-  students: {epochs: 2, batch_size: 4, learning_rate: 1e-2, precision: fp32}
-sources:
-  kit: {path: ORIGIN/kit}
+PARAMS = (
+    opening(epochs=2, kit="kit")
+    + """\
 datasets:
   rows: {source: kit, task: causal-lm, columns: {input_ids: input_ids}, max_length: 16}
 given:
@@ -50,6 +47,7 @@ students:
     targets: kit
     init: {from: data/prepared/rows, architecture: {model_type: gpt2, n_embd: 16, n_layer: 1, n_head: 2}}
 """
+)
 BIN = {"scale_dtype": "float16", "element_bits": 5, "num_elements": 8}
 HOW = {
     **{"d": 46, "k": 12, "exact_k": 4, "exact_dtype": "bfloat16", "polynomial_terms": [0, 1, "sqrt"]},

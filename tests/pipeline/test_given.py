@@ -16,15 +16,11 @@ from distill.core.settings import read_sections
 from distill.pipeline.project import checked, load_params
 from tests import tiny
 from tests.command_line import invoke
-from tests.projects import copy, make_origin, make_project, outdated, run, run_pipeline
+from tests.projects import copy, make_origin, make_project, opening, outdated, run, run_pipeline
 
-PARAMS = """\
-defaults:
-  datasets: {tokenizer: {path: ORIGIN/checkpoint}}
-  students: {epochs: 1, batch_size: 8, learning_rate: 1e-2, precision: fp32}
-sources:
-  tiny: {path: ORIGIN/rows}
-  answers: {path: ORIGIN/answers.jsonl}
+PARAMS = (
+    opening(epochs=1, batch_size=8, tiny="rows", answers="answers.jsonl")
+    + """\
 datasets:
   tiny: {source: tiny, max_length: 16}
 given:
@@ -39,6 +35,7 @@ students:
       architecture: {hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 16}
   alone: {recipe: supervised, dataset: tiny, targets: api/logits, init: *random}
 """
+)
 
 
 def answer(origin: Path) -> None:

@@ -133,16 +133,8 @@ def test_of_a_conversation_what_the_assistant_says_is_learnt_with_the_marks_behi
     assert made.counts["predicted_tokens"] == 5
 
 
-@pytest.mark.parametrize(
-    ("role", "content", "assistant"),
-    [
-        ("from", "value", "gpt"),
-        ("from", "value", "chatgpt"),
-        ("from", "value", "assistant"),
-        ("role", "content", "gpt"),
-        ("role", "content", "model"),
-    ],
-)
+@pytest.mark.parametrize(("role", "content"), [("from", "value"), ("role", "content")])
+@pytest.mark.parametrize("assistant", ["gpt", "chatgpt", "assistant", "model"])
 def test_turns_of_sharegpt_and_other_names_are_turns_of_user_and_assistant(role, content, assistant):
     rows = [turns("w0 w1", "w2 w3"), turns("w4", "w5", "w6", "w7")]
     named = {"user": "human", "assistant": assistant}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from distill.report.page import IN_MARKDOWN, section, write_page
-from distill.report.parts import Chart, Collapsible, Grid, Part, tables_in
+from distill.report.parts import Chart, Collapsible, Grid, Part
 from distill.report.records import DataSet
-from distill.report.tables import Table
+from distill.report.tables import Table, tables_in
 from tests.reports import write_report
 
 ANSWER = {"sets": [], "lines": ["ship soft"], "machine": "", "picture": {}}

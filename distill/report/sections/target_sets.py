@@ -6,6 +6,12 @@ from distill.report.records import Answered, DataSet, TargetSet
 from distill.report.tables import Column, Table, make_table, millions, percent
 from distill.store.output_names import kind_of
 
+LOST = {
+    "variance_lost": "{:.2g}% of the variance",
+    "kl": "KL {:.1e} nats",
+    "total_variation": "right on average, {:.2g} of the mass elsewhere",
+    "replayed_kl": "KL {:.1e} nats, if replayed from the last hidden state",
+}
 KINDS = {
     "logits": "the teacher’s answers",
     "tokens": "what the teacher read",
@@ -14,16 +20,7 @@ KINDS = {
     "draws": "tokens drawn from what it predicts",
     "hidden": "hidden state {}, every token",
     "cls": "hidden state {}, first token",
-    "attention": "attention of layer {}",
-    "queries": "queries of layer {}",
-    "keys": "keys of layer {}",
-    "values": "values of layer {}",
-}
-LOST = {
-    "variance_lost": "{:.2g}% of the variance",
-    "kl": "KL {:.1e} nats",
-    "total_variation": "right on average, {:.2g} of the mass elsewhere",
-    "replayed_kl": "KL {:.1e} nats, if replayed from the last hidden state",
+    **{part: f"{part} of layer {{}}" for part in ("attention", "queries", "keys", "values")},
 }
 
 

@@ -55,7 +55,7 @@ def join_compressed(
             f"{where}: {len(missing)} of {len(positions)} training rows are not in it or have no answer there, such as the rows "
             f"{', '.join(map(str, missing[:NAMED]))} of {dataset.folder}; make both of one source, or drop these rows"
         )
-    return AnsweredSplit(positions, values, len(positions), ()), count, strangers
+    return AnsweredSplit(positions, values), count, strangers
 
 
 def answered_compressed(tables: Mapping[str, Stream], dataset: Dataset, settings: GivenSettings, where: str) -> int:

@@ -30,10 +30,13 @@ class AnsweredSplit:
     """(rows,) int64: where each stands in the split, first."""
     logits: Array
     """(vectors, labels) float32: one a row, or one a token, NaN where no word begins; of sentence embedding (rows, size)."""
-    rows: int
-    """How many rows the split has, equal ones once."""
-    missing: tuple[Key, ...]
-    """Those that have no answer, by their keys."""
+    missing: tuple[Key, ...] = ()
+    """The rows that have no answer, by their keys."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows the split has, equal ones once."""
+        return len(self.positions) + len(self.missing)
 
 
 def read_table(
@@ -120,7 +123,7 @@ def _answered(answers: Mapping[Key, Answer], keys: list[Key], dataset: Dataset, 
         )
     width = len(dataset.labels) if not dataset.spec.embeds else max((part.shape[1] for part in parts), default=1)
     logits = np.concatenate([np.zeros((0, width)), *parts]).astype(np.float32)
-    return AnsweredSplit(places, logits, len(same), missing)
+    return AnsweredSplit(places, logits, missing)
 
 
 def _token_lines(found: Mapping[int, Answer], dataset: Dataset, split: str, rows: PreparedRows) -> Iterator[tuple[int, Array]]:

@@ -105,7 +105,7 @@ def join_logprobs(answers: Mapping[str, Said], dataset: Dataset, where: str) -> 
     k = max(map(len, lines))
     ids, logs = (np.array(part) for part in zip(*(_filled(line, k) for line in lines), strict=True))
     return (
-        AnsweredSplit(positions, top_k_values(ids, logs), len(positions), ()),
+        AnsweredSplit(positions, top_k_values(ids, logs)),
         k,
         len(answers.keys() - {names[row] for row in range(len(rows))}),
     )

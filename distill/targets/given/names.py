@@ -1,18 +1,14 @@
 """What a table of answers calls the labels of a data set."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from distill.core.errors import UserError
 from distill.core.settings import nearest
-from distill.preparation.labels import Reader, quoted, shown
-
-SEPARATORS = re.compile(r"[,;|]")
-LISTED = re.compile(r"""\s*[\[{(]\s*['"].*[\]})]\s*""", re.DOTALL)
-"""A list or a mapping, as Python writes it."""
+from distill.preparation.labels import PARTED, Reader, quoted, shown
+from distill.preparation.nested import nested
 
 
 @dataclass(frozen=True)
@@ -73,10 +69,8 @@ class Names:
 
     def _several(self, value: Any) -> bool:
         """Whether what stands for a label is a list in another form: a mapping, brackets that are no JSON, labels and commas."""
-        if not isinstance(value, str):
-            return isinstance(value, (dict, list))
-        parts = [part.strip(" '\"[](){}") for part in SEPARATORS.split(value)]
-        return bool(LISTED.fullmatch(value)) or (len(parts) > 1 and all(part in self.index for part in parts if part))
+        parts = [part.strip(" '\"[](){}") for part in PARTED.split(value)] if isinstance(value, str) else []
+        return nested(value) or (len(parts) > 1 and all(part in self.index for part in parts if part))
 
     def _list(self) -> str:
         return json.dumps(self.labels[:2], ensure_ascii=False)

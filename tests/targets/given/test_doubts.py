@@ -35,6 +35,6 @@ def test_answers_that_may_be_meant_otherwise_are_said(
 ) -> None:
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", task))
     settings = GivenSettings.model_validate({"table": "data/raw/x", "dataset": "x", "columns": {"text": "t", form: "a"}})
-    part = AnsweredSplit(np.arange(len(logits)), np.float32(logits), len(logits), ())
+    part = AnsweredSplit(np.arange(len(logits)), np.float32(logits))
     found = list(doubts(dataset, {"train": part}, settings))
     assert [line.startswith(start) for line, start in zip(found, told, strict=True)] == [True] * len(told)
