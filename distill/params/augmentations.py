@@ -1,6 +1,6 @@
 """`augmentations`: training rows written anew with other words."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ class AugmentationSettings(Strict):
     their rows: a word of an entity gives way to one of the same tag in other rows. Of question-answering a copy asks another
     question of the same context: one with other words, one of another context, or a sentence of this one with a blank.
     """
+
+    REPLACED: ClassVar = {"masked_lm": "is called `teacher` now, and may name any teacher"}
 
     of: str
     """The data set: an entry of `datasets`, or of `augmentations`."""

@@ -152,10 +152,9 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
         ),
         (
             COMPOSED,
-            "augmentations.most.teacher",
-            "tagger",
-            ": 'tagger' is a teacher of token-classification, expected one of masked-lm; add a teacher whose data set has "
-            "the task masked-lm (`epochs: 0` keeps a checkpoint as it is)",
+            "augmentations.most.masked_lm",
+            "bert",
+            ": is called `teacher` now, and may name any teacher",
         ),
         (
             COMPOSED,
