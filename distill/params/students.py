@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from distill.core.errors import UserError
-from distill.core.settings import Positive, Strict
+from distill.core.settings import Positive, Seed, Strict
 from distill.params.inits import InitSettings
 from distill.params.training import TrainingSettings
 
@@ -94,7 +94,7 @@ class StudentSettings(TrainingSettings):
     """A target set, or `SET/logits` if logits suffice: then neither a change of the hidden layers reruns the student,
     nor are they downloaded."""
     init: InitSettings
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(1,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(1,), min_length=1)
     """One training run each; the best on the validation split is the student, all are measured."""
     sample_weight: SampleWeight | None = None
     """Weights of doubtful rows; by default all weigh the same."""
@@ -191,6 +191,12 @@ class VectorStudentSettings(StudentSettings):
     """Matryoshka (Kusupati et al. 2022): how many of a vector's first numbers are to do as vectors of their own."""
 
     of_vectors: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _sizes_differ(self) -> "VectorStudentSettings":
+        if len(set(self.sizes)) < len(self.sizes):
+            raise ValueError("sizes: expected each size once")
+        return self
 
     @property
     def label_weight(self) -> float:
