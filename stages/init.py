@@ -6,7 +6,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, read_sections
 from distill.params.students import AnyStudent
 
 
@@ -16,11 +16,14 @@ def main(name: str) -> None:
     """Initialize the student NAME: copied layers, a whole checkpoint, or random weights."""
     settings = load_entry(PARAMS, "students", name, AnyStudent)
     from distill.data.dataset import Dataset
+    from distill.data.seen import require_unseen
     from distill.data.tokenizers import load_tokenizer
     from distill.models.loading import save_model
     from distill.students.initialize import init_student
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
+    if settings.init.architecture is None:
+        require_unseen(read_sections(PARAMS), settings.init.source, dataset, f"{PARAMS}: students.{name}.init.from")
     student = init_student(settings.init, dataset)
     with atomic_folder(Path("data/inits", name)) as folder:
         save_model(folder, student, load_tokenizer(dataset.folder / "tokenizer"), dataset)

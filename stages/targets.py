@@ -8,7 +8,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, to_json, unfinished, write_text
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, read_sections
 from distill.params.targets import TargetSettings
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
 
     refuse_to_compute_again(f"targets@{name}")
     from distill.data.dataset import Dataset
+    from distill.data.seen import require_unseen
     from distill.targets.materialization import previous
     from distill.targets.materialization.engines import WorkOrder, run
     from distill.targets.materialization.fidelity import measure_fidelity
@@ -49,6 +50,7 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
 
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     folder, folds = Path("data/teachers", settings.teacher), Path("data/folds", settings.teacher)
+    require_unseen(read_sections(PARAMS), folder.as_posix(), dataset, f"{PARAMS}: targets.{name}.teacher")
     out = Path("data/targets", name)
     scratch = SCRATCH / "targets" / name
     with exclusive_lock(scratch):

@@ -27,7 +27,7 @@ def main(path: Path, jobs: Path | None) -> None:
     """Check the whole of params.yaml: types, typos, references, cycles, and that target sets keep what students read."""
     from distill.core.errors import UserError
     from distill.core.settings import read_sections
-    from distill.pipeline.needs import missing_needs
+    from distill.pipeline.needs import missing_layers, missing_needs
     from distill.pipeline.project import checked
     from distill.pipeline.shapes import local_config, read_shape
 
@@ -35,7 +35,8 @@ def main(path: Path, jobs: Path | None) -> None:
     params = checked(sections, path)
     found = {name: read_shape(local_config(teacher.checkpoint)) for name, teacher in params.teachers.items()}
     shapes = {name: shape for name, shape in found.items() if shape is not None}
-    problems = [line for name in params.targets for line in missing_needs(params, name, path, shapes)]
+    problems = missing_layers(params, path, shapes)
+    problems += [line for name in params.targets for line in missing_needs(params, name, path, shapes)]
     if problems:
         raise UserError("\n".join(problems))
     if jobs is not None:

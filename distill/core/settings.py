@@ -181,3 +181,6 @@ class Checkpoint(Strict):
 Positive = Annotated[int, Field(gt=0)]
 
 Rate = Annotated[float, Field(gt=0)]
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""NumPy's are of 32 bits."""

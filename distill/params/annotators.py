@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Positive, Strict
+from distill.core.settings import Positive, Seed, Strict
 
 ANNOTATED = ("sequence-classification", "multi-label")
 """The tasks whose rows a language model labels."""
@@ -71,7 +71,7 @@ class AnnotatorSettings(Strict):
     budget: Budget = Budget()
     """Once it is used up, the rows that are answered are written, and the others counted."""
     prices: Prices | None = None
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Seed = 1
     """Of `limit` and `examples`; votes are sampled with the seeds from 0 on."""
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from distill.core.settings import Positive, Strict
+from distill.core.settings import Positive, Seed, Strict
 
 
 class AugmentationSettings(Strict):
@@ -33,4 +33,4 @@ class AugmentationSettings(Strict):
     """That a word is replaced (p)."""
     limit: Positive | None = None
     """The most training rows, or questions, that are reworded, a seeded sample. The others stay in the data set as they are."""
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Seed = 1

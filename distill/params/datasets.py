@@ -4,10 +4,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from distill.core.settings import Checkpoint, Strict
+from distill.core.settings import Checkpoint, Seed, Strict
 from distill.params.task_specs import TASK_SPECS, TaskName
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+LEARNT = ("label", "labels", "tags", "answers", "response")
+"""Parts of `columns` that are learnt, not read."""
 
 Value = str | int | bool
 """A label as params.yaml may write it."""
@@ -169,7 +172,7 @@ class DatasetSettings(Strict):
     without scores ndcg_at_10 recall_at_1 recall_at_10 spearman), ndcg_at_10 mrr (ranking), likelihood accuracy (causal LM)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of character 5-grams on."""
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Seed = 1
     """Of fractions, limits, `labelled` and masks."""
 
     @property
@@ -225,4 +228,34 @@ class DatasetSettings(Strict):
             raise ValueError(f"metric: {self.task} has {', '.join(spec.metrics)}, got {self.metric!r:.60}")
         if self.teacher_max_length is not None and self.teacher_tokenizer is None:
             raise ValueError("teacher_max_length: goes with teacher_tokenizer; give that, or remove this")
+        return self
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "DatasetSettings":
+        """Refuse a column that a model would read and learn at once, and rows that would be added twice."""
+        columns, learnt, read = self.columns, dict[str, str](), dict[str, str]()
+        for part in TASK_SPECS[self.task].columns:
+            names = getattr(columns, part)
+            of = learnt if part in LEARNT else read
+            of.update(dict.fromkeys([names] if isinstance(names, str) else names or (), part))
+        if columns.labels is not None:
+            learnt = {name: part for name, part in learnt.items() if part != "label"}
+        for name in sorted(learnt.keys() & read.keys()):
+            if read[name] not in ("id", "group") and (read[name] != "text" or columns.response is None):
+                raise ValueError(
+                    f"columns.{learnt[name]}: '{name}' is columns.{read[name]} too, which is read; name another column"
+                )
+        places = [(source, split or "train") for source, _, split in (named.partition("/") for named in self.transfer)]
+        if twice := [f"{source}/{split}" for source, split in places if places.count((source, split)) > 1]:
+            raise ValueError(f"transfer: {twice[0]} is named twice, its rows would count twice; name it once")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_labels(self) -> "DatasetSettings":
+        """Refuse classes whose rows would all lose their label."""
+        values = {*self.renames, *(item for item in self.labels or () if isinstance(item, str))}
+        if both := sorted(values & {*(self.unlabelled or ())}):
+            raise ValueError(
+                f"unlabelled: '{both[0]}' is one of labels, and stands for no label here; remove it from one of them"
+            )
         return self

@@ -75,6 +75,9 @@ class GivenColumns(Strict):
             there = [name for name in names if getattr(self, name) is not None]
             if len(there) != 1:
                 raise ValueError(f"expected one column of {what}: {', '.join(names)}; got {' and '.join(there) or 'none'}")
+        named = getattr(self, self.form)
+        if isinstance(named, dict) and (twice := [name for name in named.values() if list(named.values()).count(name) > 1]):
+            raise ValueError(f"{self.form}: '{twice[0]}' is the column of two labels; name one for each")
         if self.text_pair is not None and self.text is None:
             raise ValueError("text_pair: goes with text; give that too, or remove it")
         parts = {name: getattr(self, name) is not None for name in ("input_ids", COMPRESSED, "bytepacked_indices")}

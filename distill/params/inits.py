@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from distill.core.settings import Strict, nearest
+from distill.core.settings import Seed, Strict, nearest
 
 
 def _bert(layers: int, width: int, heads: int, inner: int) -> dict[str, Any]:
@@ -64,6 +64,10 @@ transformers' modules make them of 1024, behind a bottleneck that they share (38
 """
 
 
+SIZES = {*PRESETS["bert-base"], *PRESETS["distilbert"]} - {"model_type"}
+"""Keys of a shape."""
+
+
 def _resolved(value: object) -> object:
     """A preset's name, or a mapping that names one, as the settings that it stands for."""
     settings = {"preset": value} if isinstance(value, str) else value
@@ -104,7 +108,7 @@ class InitSettings(Strict):
     copy_embeddings: bool = False
     """Give a random student the embeddings of `from`, which must be of its family; a narrower student gets them along their
     principal axes."""
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Seed = 1
     """Of random weights. All of a student's `seeds` start from the same initial student."""
 
     @model_validator(mode="after")
@@ -129,8 +133,12 @@ class InitSettings(Strict):
     @model_validator(mode="after")
     def _whole_heads(self) -> "InitSettings":
         settings = self.architecture or {}
-        width, heads = settings.get("hidden_size"), settings.get("num_attention_heads")
+        for key in sorted(SIZES & settings.keys()):
+            if type(settings[key]) is not int or settings[key] < 1:
+                raise ValueError(f"architecture.{key}: expected a whole number > 0, got {settings[key]!r:.60}")
+        default = PRESETS["bert-base"] if self.architecture is not None and settings.get("model_type", "bert") == "bert" else {}
+        width, heads = (settings.get(key, default.get(key)) for key in ("hidden_size", "num_attention_heads"))
         bottleneck = settings.get("model_type") == "mobilebert"
         if isinstance(width, int) and isinstance(heads, int) and heads > 0 and width % heads and not bottleneck:
-            raise ValueError(f"architecture: hidden_size {width} is no multiple of num_attention_heads {heads}")
+            raise ValueError(f"architecture: hidden_size {width} is no multiple of num_attention_heads {heads}; give both")
         return self

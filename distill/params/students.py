@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, model_validator
 
 from distill.core.errors import UserError
-from distill.core.settings import Positive, Strict
+from distill.core.settings import Positive, Seed, Strict
 from distill.params.inits import InitSettings
 from distill.params.training import TrainingSettings
 
@@ -93,7 +93,7 @@ class StudentSettings(TrainingSettings):
     """A target set, or `SET/logits` if logits suffice: then neither a change of the hidden layers reruns the student,
     nor are they downloaded."""
     init: InitSettings
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(1,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(1,), min_length=1)
     """One training run each; the best on the validation split is the student, all are measured."""
     sample_weight: SampleWeight | None = None
     """Weights of doubtful rows; by default all weigh the same."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Strict
+from distill.core.settings import Seed, Strict
 
 Split = Literal["train", "validation", "test"]
 
@@ -41,7 +41,7 @@ class TargetSettings(Strict):
     """top-k: how many of the likeliest tokens, in fp16 (in fp32 with codec fp32); all others are kept as one mass."""
     draws: Annotated[int, Field(gt=0)] = 12
     """draws: how many tokens are drawn for each that is to be predicted."""
-    draw_seed: Annotated[int, Field(ge=0)] = 1
+    draw_seed: Seed = 1
     """draws: with the row's content, all that they depend on."""
     hidden_splits: tuple[Split, ...] = ("train",)
     """The splits of which hidden states and attention are kept."""
@@ -66,4 +66,6 @@ class TargetSettings(Strict):
         for key, way in (("top_k", "top-k"), ("draws", "draws"), ("draw_seed", "draws")):
             if key in self.model_fields_set and self.logits_as != way:
                 raise ValueError(f"{key}: is of logits_as: {way}, this is {self.logits_as}; set that, or remove {key}")
+        if self.workers is not None and self.engine != "ray":
+            raise ValueError("workers: is of engine: ray, which makes actors; set that, or remove workers")
         return self

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Checkpoint, Positive, Rate, Strict
+from distill.core.settings import Checkpoint, Positive, Rate, Seed, Strict
 
 
 class TrainingSettings(Strict):
@@ -43,13 +43,13 @@ class TeacherSettings(TrainingSettings):
     """What it is trained on: an entry of `datasets`, or of `augmentations`."""
     checkpoint: Checkpoint
     """What it starts from."""
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Seed = 1
     """Of a new head, the order of rows, and dropout."""
     folds: Annotated[int, Field(ge=2, le=20)] | None = None
     """Fine-tune so many further teachers, each without one fold of the labelled training rows: the soft target of a labelled row
     is that of the one that has not seen it, of other rows the mean of all. Hidden states, exports and `init` are this teacher's.
     """
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    seeds: tuple[Seed, ...] = ()
     """Fine-tune a further teacher with each of these seeds: soft targets are the mean of theirs and this one's logits."""
     pooling: Literal["mean", "cls", "last"] | None = None
     """Sentence embedding: what makes a vector of the tokens' states, where the checkpoint is no folder of sentence-transformers,

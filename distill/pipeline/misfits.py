@@ -60,12 +60,21 @@ def _teachers(params: Params) -> Iterator[str]:
         if further and TASK_SPECS[task].vocabulary:
             why = f"'{teacher.dataset}' is for {task}, which has no labels to learn by heart"
             yield f"teachers.{name}.{further}: {why}; remove {further}"
+        if teacher.folds and TASK_SPECS[task].labels_per_token and teacher.dataset in params.augmentations:
+            own = (
+                f"copies of a row, which have its tags, are in other folds than the row; take '{params.origin(teacher.dataset)}'"
+            )
+            yield f"teachers.{name}.folds: {own} for the teacher, and '{teacher.dataset}' for its targets"
 
 
 def _target_sets(params: Params) -> Iterator[str]:
     """What a causal language model has none of, and what it alone has."""
     for name, targets in params.targets.items():
         task = params.task(targets.dataset)
+        if line := _another_teacher(params, targets):
+            yield f"targets.{name}.teacher: {line}"
+        if targets.positions != "masked" and not TASK_SPECS[task].vocabulary:
+            yield f"targets.{name}.positions: is of masked-lm, '{targets.dataset}' is for {task}; remove it"
         if targets.logits_as != "replay" and not TASK_SPECS[task].causal:
             yield f"targets.{name}.logits_as: is of causal-lm, '{targets.dataset}' is for {task}; remove it"
         if not TASK_SPECS[task].causal:
@@ -76,6 +85,20 @@ def _target_sets(params: Params) -> Iterator[str]:
             yield f"targets.{name}.cls: in '{targets.dataset}' ({task}) a first token has seen nothing but itself; remove it"
 
 
+def _another_teacher(params: Params, targets: TargetSettings) -> str | None:
+    """Why a teacher has no answers about a data set, told from what both are for; any encoder gives vectors."""
+    trained = params.teachers[targets.teacher].dataset
+    own, read = (params.datasets[params.origin(name)] for name in (trained, targets.dataset))
+    if own.task != read.task and not TASK_SPECS[read.task].embeds:
+        return f"'{targets.teacher}' is a teacher of {own.task}, '{targets.dataset}' is for {read.task}; take a teacher of that"
+    if own.order and read.order and own.order != read.order:
+        return (
+            f"the labels of '{trained}', which '{targets.teacher}' learns, are {list(own.order)}, those of "
+            f"'{targets.dataset}' {list(read.order)}; give both the same, in one order"
+        )
+    return None
+
+
 def _wrong_members(params: Params, name: str, ensemble: EnsembleSettings, sets: Mapping[str, AnySet]) -> Iterator[str]:
     """Sets whose logits have no mean."""
     task = params.task(ensemble.dataset)
@@ -83,6 +106,8 @@ def _wrong_members(params: Params, name: str, ensemble: EnsembleSettings, sets: 
         yield f"ensembles.{name}: '{ensemble.dataset}' is for {task}, whose logits are not kept; take others"
     if TASK_SPECS[task].embeds:
         yield f"ensembles.{name}: '{ensemble.dataset}' is for {task}: vectors of two teachers have no mean; name one of the sets"
+    if ensemble.first == ensemble.second:
+        yield f"ensembles.{name}.second: '{ensemble.second}' is the first already, the mean would be itself; name another"
     for place in ("first", "second"):
         member = getattr(ensemble, place)
         if sets[member].dataset != ensemble.dataset:
@@ -214,6 +239,8 @@ def _wrong_targets(params: Params, student: StudentSettings, dataset: str) -> st
             f"'{target_set}' was computed on '{dataset}', the student learns on '{student.dataset}'; make them the same, or, if "
             f"'{student.dataset}' has the same rows for another tokenizer, give it teacher_tokenizer: that of '{dataset}'"
         )
+    if student.dataset != dataset and (line := _other_rows(params, student, dataset)):
+        return line
     if student.dataset != dataset and (student.reads_hidden or task not in PER_ROW):
         what = "hidden states" if student.reads_hidden else f"logits of {task}"
         return (
@@ -230,4 +257,16 @@ def _wrong_targets(params: Params, student: StudentSettings, dataset: str) -> st
         return f"logits of {task} are replayed, '{student.targets}' lacks what they are replayed from; write {target_set}"
     if student.targets != target_set and student.reads_hidden:
         return f"{recipe} reads hidden states, '{student.targets}' is logits alone; write {target_set}"
+    return None
+
+
+def _other_rows(params: Params, student: StudentSettings, dataset: str) -> str | None:
+    """Why a data set for another tokenizer has not the rows of that of the targets, or asks another question about them."""
+    own, answered = params.task(student.dataset), params.task(dataset)
+    if own != answered:
+        return f"'{student.target_set}' answers for {answered}, '{student.dataset}' is for {own}; take targets of that task"
+    copied = [name for name in (student.dataset, dataset) if name in params.augmentations]
+    if len(copied) == 1:
+        others = dataset if copied == [student.dataset] else student.dataset
+        return f"'{copied[0]}' has reworded copies, '{others}' has none; reword both or none"
     return None

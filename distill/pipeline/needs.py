@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill.core.errors import UserError
+from distill.params.inits import PRESETS
 from distill.params.layers import resolve_layers
 from distill.params.students import Needs, Shapes
 from distill.params.targets import TargetSettings
@@ -23,14 +24,36 @@ def initial_shape(params: Params, name: str, shapes: Mapping[str, Shape]) -> dic
     """What is known of a student's `layers`, `width` and `heads`, followed to its first ancestor."""
     init = params.students[name].init
     if init.architecture is not None:
-        return configured_shape(init.architecture)
-    _, kind, origin = init.source.split("/")
-    if kind == "teachers":
-        source: dict[str, int] = asdict(shapes[origin]) if origin in shapes else {}
-    else:
-        source = initial_shape(params, origin, shapes)
-    depth = init.depth if init.layers is None else len(init.layers)
+        default = PRESETS["bert-base"] if init.architecture.get("model_type", "bert") == "bert" else {}
+        return configured_shape({**default, **init.architecture})
+    source, depth = _copied_shape(params, name, shapes), init.depth if init.layers is None else len(init.layers)
     return source if depth is None else {**source, "layers": depth}
+
+
+def _copied_shape(params: Params, name: str, shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """What is known of the model whose layers a student copies."""
+    _, kind, origin = params.students[name].init.source.split("/")
+    if kind == "teachers":
+        return asdict(shapes[origin]) if origin in shapes else {}
+    return initial_shape(params, origin, shapes)
+
+
+def missing_layers(params: Params, path: Path, shapes: Mapping[str, Shape]) -> list[str]:
+    """A line for each student that copies layers which the model it begins with has not, as far as shapes are known."""
+    problems = []
+    for name, student in params.students.items():
+        init, key = student.init, "depth" if student.init.layers is None else "layers"
+        wanted = init.depth if init.layers is None else max(init.layers) + 1
+        if wanted is None or init.architecture is not None:
+            continue
+        layers = _copied_shape(params, name, shapes).get("layers", wanted)
+        if wanted > layers:
+            expected = f"at most {layers}" if key == "depth" else f"0 to {layers - 1}"
+            got = init.depth if key == "depth" else list(init.layers or ())
+            problems.append(
+                f"{path}: students.{name}.init.{key}: got {got}, {init.source} has {layers} layers; expected {expected}"
+            )
+    return problems
 
 
 def readers(params: Params, target_set: str) -> list[str]:

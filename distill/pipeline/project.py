@@ -175,6 +175,9 @@ def _cycles(params: Params) -> Iterator[str]:
     for name, selection in params.selections.items():
         owners[f"data/selections/{name}"] = f"selections.{name}"
         graph[f"data/selections/{name}"] = {selection.rows, f"data/students/{selection.student}"}
+    for name, given in params.given.items():
+        owners[f"data/targets/{name}"] = f"given.{name}.table"
+        graph[f"data/targets/{name}"] = {given.table.removesuffix("/rows"), f"data/prepared/{given.dataset}"}
     for name, ensemble in params.ensembles.items():
         owners[f"data/targets/{name}"] = f"ensembles.{name}"
         graph[f"data/targets/{name}"] = {f"data/targets/{ensemble.first}", f"data/targets/{ensemble.second}"}

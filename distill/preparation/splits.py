@@ -47,8 +47,23 @@ def wanted_splits(tables: Mapping[str, Table], settings: DatasetSettings, where:
     for split, name in plan.items():
         if isinstance(name, str):
             require_split(tables, split, name)
+    _require_others(settings)
     _tell_unread(tables, settings, where)
     return {split: table for split, table in tables.items() if split in {*plan.values(), *SPLITS}}
+
+
+def _require_others(settings: DatasetSettings) -> None:
+    """Refuse to transfer the data set's own rows: those that are learnt from already, those that are scored, and both."""
+    plan = settings.splits.model_dump()
+    named = {name: split for split, name in plan.items() if isinstance(name, str)}
+    own = {split: split for split, name in plan.items() if name is None} | named
+    for place in settings.transfer:
+        source, _, split = place.partition("/")
+        if source == settings.source and (part := own.get(split or "train")):
+            raise UserError(
+                f"transfer: {place} has the rows of splits.{part}, which would be learnt from twice, or scored too; remove it "
+                "(`labelled` takes the labels from rows that are there)"
+            )
 
 
 def _tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: str) -> None:

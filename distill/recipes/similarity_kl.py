@@ -8,6 +8,8 @@ the mean over whole vectors and their first numbers, each compared with the teac
 
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import model_validator
+
 from distill.params.students import Shapes, Temperature
 from distill.recipes.terms.shared import VectorStudentSettings
 
@@ -23,6 +25,12 @@ class SimilarityKl(VectorStudentSettings):
     recipe: Literal["similarity_kl"]
     temperature: Temperature = 0.05
     """Of the cosines."""
+
+    @model_validator(mode="after")
+    def _rows_to_compare(self) -> "SimilarityKl":
+        if self.batch_size == 1:
+            raise ValueError("batch_size: the rows of a batch are compared with each other, of 1 nothing is learnt; raise it")
+        return self
 
     def terms(self, shapes: Shapes) -> "tuple[Term, ...]":
         """The KL term."""

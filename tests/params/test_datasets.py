@@ -100,3 +100,48 @@ def test_a_teachers_length_goes_with_its_tokenizer():
 )
 def test_numbers_out_of_range_are_refused(task: str, more: dict[str, Any]):
     assert f"datasets.x.{list(more)[-1]}: expected" in refusal(task, **more)
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "complaint"),
+    [
+        ("sequence-classification", {"text": "label"}, "columns.label: 'label' is columns.text too, which is read; name another"),
+        ("regression", {"label": "text"}, "columns.label: 'text' is columns.text too, which is read; name another column"),
+        (
+            "multi-label",
+            {"labels": ["text", "b"]},
+            "columns.labels: 'text' is columns.text too, which is read; name another column",
+        ),
+        ("token-classification", {"tags": "tokens"}, "columns.tags: 'tokens' is columns.tokens too, which is read"),
+        ("ranking", {"passage": "label"}, "columns.label: 'label' is columns.passage too, which is read"),
+        ("causal-lm", {"prompt": "a", "response": "a"}, "columns.response: 'a' is columns.prompt too, which is read"),
+    ],
+)
+def test_a_column_that_is_learnt_is_not_read(task: str, columns: dict[str, Any], complaint: str):
+    assert complaint in refusal(task, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("task", "columns"),
+    [
+        ("sequence-classification", {"id": "text"}),
+        ("multi-label", {"text": "label", "labels": ["a", "b"]}),
+        ("causal-lm", {"prompt": "a", "response": "text"}),
+        ("sentence-embedding", {"text": "label", "label": None}),
+    ],
+)
+def test_columns_may_have_the_names_of_parts_that_are_not_read(task: str, columns: dict[str, Any]):
+    assert settings(task, columns=columns).columns.model_fields_set == {*columns}
+
+
+def test_rows_are_not_transferred_twice():
+    assert "transfer: more/train is named twice, its rows would count twice" in refusal(
+        "ranking", transfer=["more", "more/train"]
+    )
+
+
+def test_a_class_does_not_stand_for_no_label():
+    complaint = "unlabelled: 'none' is one of labels, and stands for no label here; remove it from one of them"
+    for labels in (["none", "a"], [{"none": "b"}, "a"], {"none": "b"}):
+        assert complaint in refusal("sequence-classification", labels=labels, unlabelled="none")
+    assert settings("sequence-classification", labels={"x": "none"}, unlabelled="none").unlabelled == ("none",)

@@ -26,7 +26,7 @@ def test_a_preset_is_varied():
 
 
 def test_a_config_of_one_s_own_is_left_as_it_is():
-    assert init(architecture={"hidden_size": 8}).architecture == {"hidden_size": 8}
+    assert init(architecture={"hidden_size": 24}).architecture == {"hidden_size": 24}
     assert init(architecture={}).architecture == {}
 
 
@@ -53,6 +53,10 @@ def test_as_is_the_family_of_copied_layers():
             {"architecture": {"hidden_size": 127, "num_attention_heads": 2}},
             "architecture: hidden_size 127 is no multiple of num_attention_heads 2",
         ),
+        ({"architecture": {"hidden_size": 64}}, "hidden_size 64 is no multiple of num_attention_heads 12; give both"),
+        ({"architecture": {"num_attention_heads": 5}}, "hidden_size 768 is no multiple of num_attention_heads 5; give both"),
+        ({"architecture": {"num_hidden_layers": 0}}, "architecture.num_hidden_layers: expected a whole number > 0, got 0"),
+        ({"architecture": {"hidden_size": "64"}}, "architecture.hidden_size: expected a whole number > 0, got '64'"),
         ({"architecture": {}, "depth": 2}, "expected one of: layers, depth, architecture"),
         ({"as": "distilbert", "architecture": "distilbert"}, "`as` is for copied layers, architecture for a random student"),
         ({"as": "roberta"}, "init.as: expected 'distilbert', got 'roberta'"),

@@ -145,6 +145,10 @@ REFUSED = {
         "given: {api: {columns: {text: text, votes: v, label: l}}}",
         "expected one column of the answers: .*; got votes and label",
     ),
+    "a column of two labels": (
+        "given: {api: {columns: {text: text, logits: {cat: a, dog: a}}}}",
+        "logits: 'a' is the column of two labels; name one for each",
+    ),
     "no key": (
         "given: {api: {columns: {votes: v}}}",
         "expected one column of whose answers these are: id, text, tokens, input_ids; got none",

@@ -36,6 +36,13 @@ PLAIN: dict[str, Any] = {
     },
 }
 """Two data sets, and students of every origin."""
+ANNOTATED: dict[str, Any] = PLAIN | {
+    "annotators": {"model": {"rows": "data/selections/next", "model": "m"}},
+    "selections": {"next": {"rows": "data/prepared/movies", "student": "soft", "count": 5}},
+    "given": {
+        "answers": {"table": "data/annotations/model/rows", "dataset": "movies", "columns": {"text": "text", "label": "label"}},
+    },
+}
 SOFT = {"recipe": "hinton", "dataset": "movies", "targets": "mean/logits", "init": INIT}
 DEEP = {**SOFT, "recipe": "distilbert"}
 COMPOSED: dict[str, Any] = {
@@ -79,6 +86,9 @@ OTHER_DATA = (
 NO_VECTORS = (
     ".targets: distilbert reads hidden states, a vector a token, and the tokens of 'small' are not those of 'movies'; "
     "take a student with the teacher's tokenizer, or a recipe that reads logits of whole rows alone"
+)
+REGRESSION = (
+    "students.other.targets: 'mean' answers for sequence-classification, 'small' is for regression; take targets of that task"
 )
 NO_STATES = ".targets: distilbert reads hidden states, 'mean' is an ensemble, of logits alone; name one of its sets"
 
@@ -192,6 +202,28 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
             "students.deep.recipe: distilbert reads hidden states of query and passage together, a bi-encoder reads them apart; "
             "take margin_mse, listwise or hinton",
         ),
+        (COMPOSED, "ensembles.pair.second", "one", ": 'one' is the first already, the mean would be itself; name another"),
+        (
+            COMPOSED,
+            "targets.one.teacher",
+            "tagger",
+            ": 'tagger' is a teacher of token-classification, 'movies' is for sequence-classification; take a teacher of that",
+        ),
+        (PLAIN, "targets.full.positions", "all", ": is of masked-lm, 'movies' is for sequence-classification; remove it"),
+        (COMPOSED, "datasets.small.task", "regression", REGRESSION),
+        (
+            changed(COMPOSED, "augmentations.less", {"of": "small", "masked_lm": "bert"}),
+            "students.other",
+            {**SOFT, "dataset": "less"},
+            ".targets: 'less' has reworded copies, 'movies' has none; reword both or none",
+        ),
+        (
+            changed(COMPOSED, "augmentations.tags-more", {"of": "tags", "masked_lm": "bert"}),
+            "teachers.tagger",
+            {"dataset": "tags-more", "checkpoint": {"hub": "bert"}, "folds": 5},
+            ".folds: copies of a row, which have its tags, are in other folds than the row; take 'tags' for the teacher, and "
+            "'tags-more' for its targets",
+        ),
         # settings of sections that tests/core/test_settings.py does not have
         (COMPOSED, "augmentations.more.probability", 1.5, ": expected less than or equal to 1, got 1.5"),
         (COMPOSED, "augmentations.more.copys", 3, ": unknown key; did you mean 'copies'?"),
@@ -256,6 +288,7 @@ def test_a_data_set_may_read_data_that_was_put_there_without_a_source(tmp_path: 
         (PLAIN, "students.soft.init.from", "data/students/second", {"data/inits/soft", "data/inits/second"}),
         (PLAIN, "students.soft.init.from", "data/inits/second", {"data/inits/soft", "data/inits/second"}),
         (PLAIN, "students.soft.init.from", "data/students/soft", {"data/inits/soft", "data/students/soft"}),
+        (ANNOTATED, "students.soft.targets", "answers", {"data/selections/next", "data/targets/answers"}),
     ],
 )
 def test_what_is_made_from_itself_is_a_cycle(tmp_path: Path, base: dict[str, Any], path: str, value: str, entries: set[str]):
@@ -276,6 +309,33 @@ OF_ENTRIES = {"datasets.source": "reviews", "teachers.dataset": "movies", "targe
 def test_a_default_that_dvc_reads_from_each_entry_is_refused(tmp_path: Path, key: str, value: Any):
     lines = refusal(tmp_path, changed(PLAIN, f"defaults.{key}", value))
     assert f"defaults.{key}: cannot be inherited, dvc.yaml reads it from each entry; write it there" in lines
+
+
+@pytest.mark.parametrize("key", ["datasets.movies.seed", "teachers.big.seed", "students.soft.seeds", "students.soft.init.seed"])
+def test_a_seed_that_numpy_does_not_take_is_refused_before_anything_runs(tmp_path: Path, key: str):
+    lines = refusal(tmp_path, changed(PLAIN, key, [2**32] if key.endswith("seeds") else 2**32))
+    assert lines[0].endswith(": expected less than 4294967296, got 4294967296")
+
+
+def test_labels_in_another_order_than_the_teachers_are_refused_before_it_is_trained(tmp_path: Path):
+    ordered = changed(changed(PLAIN, "datasets.movies.labels", ["good", "bad"]), "datasets.books.labels", ["bad", "good"])
+    assert refusal(tmp_path, changed(ordered, "targets.books", {"teacher": "big", "dataset": "books"})) == [
+        "targets.books.teacher: the labels of 'movies', which 'big' learns, are ['good', 'bad'], those of 'books' "
+        "['bad', 'good']; give both the same, in one order"
+    ]
+
+
+def test_actors_are_of_ray_alone(tmp_path: Path):
+    content = changed(PLAIN, "targets.full.workers", 4)
+    assert refusal(tmp_path, content) == [
+        "targets.full: workers: is of engine: ray, which makes actors; set that, or remove workers"
+    ]
+    assert load(tmp_path, changed(content, "targets.full.engine", "ray")).targets["full"].workers == 4
+
+
+def test_any_encoder_gives_vectors_whatever_it_was_trained_for(tmp_path: Path):
+    content = changed(PLAIN, "datasets.books.task", "sentence-embedding")
+    load(tmp_path, changed(content, "targets.books", {"teacher": "big", "dataset": "books"}))
 
 
 def test_mistakes_of_several_entries_are_all_reported(tmp_path: Path):

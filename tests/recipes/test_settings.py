@@ -147,6 +147,12 @@ def test_layers_that_cannot_be_paired_are_refused(recipe, settings, depths, comp
         ("tinybert", {**INTERMEDIATE, "attention_weight": -1.0}, "attention_weight: expected greater than or equal to 0"),
         ("tinybert", {**INTERMEDIATE, "temperature": 2.0}, f"temperature: not of stage intermediate, which takes {WEIGHTS[0]}"),
         ("tinybert", {**PREDICTION, "layer_map": [3, 6]}, "layer_map: not of stage prediction, which takes soft_weight"),
+        (
+            "similarity_kl",
+            {"batch_size": 1},
+            "batch_size: the rows of a batch are compared with each other, of 1 nothing is learnt",
+        ),
+        ("cosine", {"sizes": [8, 16, 8]}, "sizes: expected each size once"),
         ("tinybert", {**PREDICTION, "soft_weight": 0.0}, "soft_weight, hard_weight: " + NOTHING),
         ("tinybert", {**INTERMEDIATE, **dict.fromkeys(WEIGHTS, 0.0)}, f"{', '.join(WEIGHTS)}: {NOTHING}"),
         ("mobilebert", {**TRANSFER, "alpha": 0.5}, "alpha: not of stage transfer, which takes feature_weight, mean_weight"),

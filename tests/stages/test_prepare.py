@@ -45,6 +45,8 @@ datasets:
   replaced_key: {drop_empty: true}
   no_transfer: {transfer: [wiki/pool]}
   f1_of_three: {metric: f1}
+  own_rows: {transfer: [reviews]}
+  own_test: {transfer: [gaps, reviews/test]}
 """
 BAD = {
     "misspelt_column": "data/raw/reviews: test: no column 'txt' for columns.text; did you mean 'text'?",
@@ -63,6 +65,8 @@ BAD = {
     "foreign_key": "params.yaml: datasets.foreign_key: maskings: belongs to masked-lm, the task is sequence-classification;",
     "replaced_key": "params.yaml: datasets.replaced_key.drop_empty: is gone; write `bad_rows: drop`",
     "no_transfer": "transfer: wiki has no split 'pool'; write wiki/train",
+    "own_rows": "transfer: reviews has the rows of splits.train, which would be learnt from twice, or scored too; remove it",
+    "own_test": "transfer: reviews/test has the rows of splits.test, which would be learnt from twice, or scored too; remove it",
     "f1_of_three": "metric: f1 is not for the labels cat, dog, fish; these have accuracy, macro_f1, mcc: take one",
     "wrong_type": "params.yaml: datasets.wrong_type.max_length: expected valid integer, got 'long'",
 }

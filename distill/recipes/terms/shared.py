@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from distill.core.errors import UserError
 from distill.params.layers import pair_layers
@@ -70,6 +70,12 @@ class VectorStudentSettings(LogitStudentSettings):
     """Matryoshka (Kusupati et al. 2022): how many of a vector's first numbers are to do as vectors of their own."""
 
     of_vectors: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _sizes_differ(self) -> "VectorStudentSettings":
+        if len(set(self.sizes)) < len(self.sizes):
+            raise ValueError("sizes: expected each size once")
+        return self
 
     @property
     def label_weight(self) -> float:
