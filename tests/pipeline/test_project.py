@@ -212,13 +212,13 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
         (PLAIN, "targets.full.positions", "all", ": is of masked-lm, 'movies' is for sequence-classification; remove it"),
         (COMPOSED, "datasets.small.task", "regression", REGRESSION),
         (
-            changed(COMPOSED, "augmentations.less", {"of": "small", "masked_lm": "bert"}),
+            changed(COMPOSED, "augmentations.less", {"of": "small", "teacher": "bert"}),
             "students.other",
             {**SOFT, "dataset": "less"},
             ".targets: 'less' has reworded copies, 'movies' has none; reword both or none",
         ),
         (
-            changed(COMPOSED, "augmentations.tags-more", {"of": "tags", "masked_lm": "bert"}),
+            changed(COMPOSED, "augmentations.tags-more", {"of": "tags", "teacher": "bert"}),
             "teachers.tagger",
             {"dataset": "tags-more", "checkpoint": {"hub": "bert"}, "folds": 5},
             ".folds: copies of a row, which have its tags, are in other folds than the row; take 'tags' for the teacher, and "
