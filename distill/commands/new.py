@@ -210,7 +210,8 @@ def students_of(name: str, found: "Profile", layers: int, epochs: int) -> tuple[
         return {"half": {"recipe": "cosine", **common}}, f"{half_of}, which learn its vectors"
     own = found.epochs(train.rows - train.unlabelled, 32)
     baseline = {"recipe": "supervised", **common, **({"epochs": own} if own != epochs else {})}
-    half = {"recipe": "hinton", **common, **SOFT}
+    soft = {"alpha": 0} if TASK_SPECS[found.columns.task].numbers else SOFT
+    half = {"recipe": "hinton", **common, **soft}
     return {"baseline": baseline, "half": half}, f"{half_of}: `half` has to beat `baseline`, which learns from labels alone"
 
 
