@@ -32,6 +32,13 @@ def misfits(params: Params) -> Iterator[str]:
             yield f"students.{name}.hardest_of: {line}"
         if line := _wrong_recipe(params, student):
             yield f"students.{name}.recipe: {line}"
+        if (
+            TASK_SPECS[params.task(student.dataset)].numbers
+            and not student.of_groups
+            and "temperature" in student.model_fields_set
+        ):
+            soft = f"softens distributions, soft targets of {params.task(student.dataset)} are numbers, learnt by squared error"
+            yield f"students.{name}.temperature: {soft}; remove it"
         if line := _only_in_part(params, student):
             yield f"students.{name}.{line}"
         if line := _wrong_targets(params, student, sets[student.target_set].dataset):

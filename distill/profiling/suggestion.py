@@ -71,7 +71,7 @@ def students_of(name: str, found: Profile, layers: int, epochs: int, copies: int
     own = found.epochs(train.rows - train.unlabelled, 32)
     baseline = {"recipe": "supervised", **common, **({"epochs": own} if own != epochs else {})}
     more = {"dataset": f"{name}-augmented", "targets": f"{name}-augmented/logits"} if copies else {}
-    half = {"recipe": "hinton", **common, **more, **SOFT}
+    half = {"recipe": "hinton", **common, **more, **({"alpha": 0} if task.numbers else SOFT)}
     return {"baseline": baseline, "half": half}, f"{half_of}: `half` has to beat `baseline`, which learns from labels alone"
 
 

@@ -325,6 +325,21 @@ def test_labels_in_another_order_than_the_teachers_are_refused_before_it_is_trai
     ]
 
 
+@pytest.mark.parametrize("task", ["regression", "ranking"])
+def test_numbers_have_no_temperature(tmp_path: Path, task: str):
+    content = changed(PLAIN, "datasets.movies.task", task)
+    assert refusal(tmp_path, changed(content, "students.soft.temperature", 2)) == [
+        f"students.soft.temperature: softens distributions, soft targets of {task} are numbers, learnt by squared error; "
+        "remove it"
+    ]
+    load(tmp_path, content)
+
+
+def test_the_passages_of_a_query_have_a_temperature(tmp_path: Path):
+    content = changed(changed(PLAIN, "datasets.movies.task", "ranking"), "students.soft.recipe", "listwise")
+    assert load(tmp_path, changed(content, "students.soft.temperature", 2)).students["soft"].recipe == "listwise"
+
+
 def test_actors_are_of_ray_alone(tmp_path: Path):
     content = changed(PLAIN, "targets.full.workers", 4)
     assert refusal(tmp_path, content) == [
