@@ -10,8 +10,6 @@ from distill.params.targets import TargetSettings
 from distill.params.task_specs import NOT_REWORDED, PER_ROW, REWORDED, TASK_SPECS
 from distill.pipeline.entries import Params
 
-POSITIONS = 512
-"""How many tokens BERT and its kin take, unless their config says otherwise."""
 AnySet = TargetSettings | GivenSettings | EnsembleSettings
 
 
@@ -41,8 +39,10 @@ def misfits(params: Params) -> Iterator[str]:
         ):
             soft = f"softens distributions, soft targets of {params.task(student.dataset)} are numbers, learnt by squared error"
             yield f"students.{name}.temperature: {soft}; remove it"
-        if line := _too_short(params, student):
-            yield f"students.{name}.init.architecture: {line}"
+        longest = params.datasets[params.origin(student.dataset)].max_length
+        if longest > (most := student.init.positions or longest):
+            what = f"takes {most} tokens, the max_length of '{student.dataset}' is {longest}"
+            yield f"students.{name}.init.architecture: {what}; set max_position_embeddings: {longest}"
         if line := _only_in_part(params, student):
             yield f"students.{name}.{line}"
         if line := _wrong_targets(params, student, sets[student.target_set].dataset):
@@ -190,6 +190,11 @@ def _not_annotated(params: Params) -> Iterator[str]:
             task, student = params.task(dataset), getattr(entry, "student", None)
             if task not in ANNOTATED:
                 yield f"{section}.{name}.rows: '{dataset}' is for {task}, expected {' or '.join(ANNOTATED)}; take others"
+            elif section == "annotators" and "/selections/" in entry.rows and getattr(entry, "splits", ()) != ("train",):
+                yield f"annotators.{name}.splits: '{entry.rows}' has training rows alone; remove it"
+            elif student and not params.students[student].trains_head:
+                recipe = params.students[student].recipe
+                yield f"selections.{name}.student: '{student}' answers nothing: {recipe} here trains no head; take one that does"
             elif student and (reads := params.students[student].dataset) != dataset:
                 yield f"{section}.{name}.student: '{student}' reads '{reads}', the rows are '{dataset}'; take a student of these"
 
@@ -202,17 +207,6 @@ def _no_weights(params: Params, student: StudentSettings) -> str | None:
     if TASK_SPECS[task].not_audited:
         return f"weighs labels that the teacher contradicts, those of {task} are the text itself; set it to null"
     return None
-
-
-def _too_short(params: Params, student: StudentSettings) -> str | None:
-    """Why a random student cannot read the longest rows, told of families whose default is known."""
-    settings, longest = student.init.architecture or {}, params.datasets[params.origin(student.dataset)].max_length
-    positions = settings.get("max_position_embeddings", POSITIONS)
-    if student.init.architecture is None or settings.get("model_type", "bert") not in ("bert", "distilbert", "mobilebert"):
-        return None
-    if not isinstance(positions, int) or longest <= positions:
-        return None
-    return f"takes {positions} tokens, the max_length of '{student.dataset}' is {longest}; set max_position_embeddings: {longest}"
 
 
 def _only_in_part(params: Params, student: StudentSettings) -> str | None:

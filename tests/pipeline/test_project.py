@@ -359,6 +359,17 @@ def test_a_date_that_dvc_does_not_read_is_to_be_quoted(tmp_path: Path):
         load_params(path)
 
 
+def test_a_selection_asks_a_student_with_a_trained_head_about_training_rows(tmp_path: Path):
+    load(tmp_path, ANNOTATED)
+    assert refusal(tmp_path, changed(ANNOTATED, "annotators.model.splits", ["test"])) == [
+        "annotators.model.splits: 'data/selections/next' has training rows alone; remove it"
+    ]
+    deep = changed(changed(ANNOTATED, "selections.next.student", "deep"), "students.deep.recipe", "fitnets")
+    assert refusal(tmp_path, deep) == [
+        "selections.next.student: 'deep' answers nothing: fitnets here trains no head; take one that does"
+    ]
+
+
 def test_actors_are_of_ray_alone(tmp_path: Path):
     content = changed(PLAIN, "targets.full.workers", 4)
     assert refusal(tmp_path, content) == [
