@@ -23,6 +23,8 @@ def require_unseen(sections: dict[str, Any], place: str, dataset: Dataset, where
         if folder == dataset.folder or not (folder / "dataset.json").exists():
             continue
         other = Dataset.open(folder)
+        if other.spec.embeds:  # no label is learnt
+            continue
         rows = other.rows("train")
         learnt = {each.tobytes() for each in rows.ids[labels_a_row(rows) > 0]}
         if _share(dataset, learnt) > _share(other, learnt) + MORE:
