@@ -51,8 +51,7 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
     dataset = Dataset.open(Path("data/prepared", settings.dataset))
     folder, folds = Path("data/teachers", settings.teacher), Path("data/folds", settings.teacher)
     require_unseen(read_sections(PARAMS), folder.as_posix(), dataset, f"{PARAMS}: targets.{name}.teacher")
-    out = Path("data/targets", name)
-    scratch = SCRATCH / "targets" / name
+    out, scratch = Path("data/targets", name), SCRATCH / "targets" / name
     with exclusive_lock(scratch):
         unfinished(out).rmdir()
         teacher = open_teacher(folder, dataset, folds)

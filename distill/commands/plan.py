@@ -24,22 +24,22 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
     from distill.core.errors import UserError
     from distill.core.files import to_json
     from distill.core.settings import nearest
-    from distill.pipeline.needs import missing_needs
+    from distill.pipeline.needs import missing_layers, missing_needs
     from distill.pipeline.project import load_params
     from distill.pipeline.shapes import find_config, require_shape
 
     params = load_params(PARAMS)
     known = [*params.answered(), *params.annotators]
-    for name in names:
-        if name not in known:
-            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, known)}")
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"{PARAMS}: targets.{unknown[0]}: no such entry{nearest(unknown[0], known)}")
     chosen = dict.fromkeys(name for name in names or params.answered() if name in params.answered())
     wanted = [name for name in chosen if name in params.targets]
     asking = [name for name in names or params.annotators if name in params.annotators]
     teachers = dict.fromkeys(params.targets[name].teacher for name in wanted)
     configs = {name: find_config(params.teachers[name].checkpoint, Path("data/teachers", name)) for name in teachers}
     shapes = {name: require_shape(config) for name, config in configs.items()}
-    problems = [line for name in wanted for line in missing_needs(params, name, PARAMS, shapes)]
+    problems = missing_layers(params, PARAMS, shapes)
+    problems += [line for name in wanted for line in missing_needs(params, name, PARAMS, shapes)]
     from distill.pipeline.plan import plan, plan_given
 
     plans = {}

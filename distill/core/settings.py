@@ -99,8 +99,12 @@ def _require_mappings(sections: dict[str, Any], where: str) -> None:
 
 def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
     """Check values against a model, as JSON, so that lists and strings are what YAML can write."""
+
+    def unquoted(value: object) -> None:
+        raise UserError(f"{where}: YAML reads {value!s:.60} as a {type(value).__name__}; write it in quotes")
+
     try:
-        return model.model_validate_json(json.dumps(values, default=str))
+        return model.model_validate_json(json.dumps(values, default=unquoted))
     except ValidationError as error:
         lines = [_line(model, where, problem) for problem in error.errors(include_url=False)]
         raise UserError("\n".join(dict.fromkeys(lines))) from None

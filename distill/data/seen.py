@@ -23,8 +23,8 @@ def require_unseen(sections: dict[str, Any], place: str, dataset: Dataset, where
         if folder == dataset.folder or not (folder / "dataset.json").exists():
             continue
         other = Dataset.open(folder)
-        if other.spec.vocabulary and not dataset.spec.vocabulary:
-            continue  # it has read texts, and no labels
+        if other.spec.embeds or (other.spec.vocabulary and not dataset.spec.vocabulary):
+            continue  # it has read texts, and learnt no labels
         share = _learnt(dataset, other)
         if share > _learnt(other, other) + MORE:
             raise UserError(

@@ -111,6 +111,15 @@ class InitSettings(Strict):
     seed: Seed = 1
     """Of random weights. All of a student's `seeds` start from the same initial student."""
 
+    @property
+    def positions(self) -> int | None:
+        """How many tokens a random student takes, of families whose default is known; None of others."""
+        settings = self.architecture or {}
+        if self.architecture is None or settings.get("model_type", "bert") not in ("bert", "distilbert", "mobilebert"):
+            return None
+        found = settings.get("max_position_embeddings", 512)
+        return found if isinstance(found, int) else None
+
     @model_validator(mode="after")
     def _one_way(self) -> "InitSettings":
         if sum(way is not None for way in (self.layers, self.depth, self.architecture)) > 1:

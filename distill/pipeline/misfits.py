@@ -39,6 +39,10 @@ def misfits(params: Params) -> Iterator[str]:
         ):
             soft = f"softens distributions, soft targets of {params.task(student.dataset)} are numbers, learnt by squared error"
             yield f"students.{name}.temperature: {soft}; remove it"
+        longest = params.datasets[params.origin(student.dataset)].max_length
+        if longest > (most := student.init.positions or longest):
+            what = f"takes {most} tokens, the max_length of '{student.dataset}' is {longest}"
+            yield f"students.{name}.init.architecture: {what}; set max_position_embeddings: {longest}"
         if line := _only_in_part(params, student):
             yield f"students.{name}.{line}"
         if line := _wrong_targets(params, student, sets[student.target_set].dataset):
@@ -180,6 +184,11 @@ def _not_annotated(params: Params) -> Iterator[str]:
             task, student = params.task(dataset), getattr(entry, "student", None)
             if task not in ANNOTATED:
                 yield f"{section}.{name}.rows: '{dataset}' is for {task}, expected {' or '.join(ANNOTATED)}; take others"
+            elif section == "annotators" and "/selections/" in entry.rows and getattr(entry, "splits", ()) != ("train",):
+                yield f"annotators.{name}.splits: '{entry.rows}' has training rows alone; remove it"
+            elif student and not params.students[student].trains_head:
+                recipe = params.students[student].recipe
+                yield f"selections.{name}.student: '{student}' answers nothing: {recipe} here trains no head; take one that does"
             elif student and (reads := params.students[student].dataset) != dataset:
                 yield f"{section}.{name}.student: '{student}' reads '{reads}', the rows are '{dataset}'; take a student of these"
 

@@ -16,6 +16,7 @@ STUDENT = {"dataset": "tiny", "targets": "tiny"}
 HALF = {"from": "data/teachers/big", "depth": 2}
 TINYBERT = {**STUDENT, "recipe": "tinybert", "stage": "intermediate", "init": HALF}
 DISTILBERT = {**STUDENT, "recipe": "distilbert", "init": HALF}
+ONE_LAYER = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2}
 TWO_LAYERS = {"model_type": "distilbert", "n_layers": 2}
 NO_LAYER = "the teacher has no layer 5; expected 0 (embeddings) to 4, or -1 for the last"
 
@@ -70,6 +71,11 @@ def refused(content: dict[str, Any]) -> list[str]:
             "students.small: tinybert: 3 layers of a student do not spread evenly over the teacher's 4; give layer_map: 3 of the "
             "teacher's layers, counted from 1",
         ),
+        (
+            {"hidden": [4]},
+            {**DISTILBERT, "init": {"from": "data/teachers/big", "depth": 5}},
+            "students.small.init.depth: got 5, data/teachers/big has 4 layers; expected at most 4",
+        ),
         ({"hidden": [5]}, None, f"targets.tiny.hidden: {NO_LAYER}"),
         (
             {"hidden": [4], "hidden_splits": ["test"]},
@@ -115,7 +121,7 @@ def test_the_states_that_attention_is_replayed_from_count_as_kept(project: dict[
         ({"from": "data/teachers/big"}, ["attention-01", "attention-02", "attention-03", "attention-04"]),
         ({"from": "data/students/first"}, ["attention-02", "attention-04"]),
         ({"from": "data/inits/first"}, ["attention-02", "attention-04"]),
-        ({"from": "data/prepared/tiny", "architecture": {"num_hidden_layers": 1}}, ["attention-04"]),
+        ({"from": "data/prepared/tiny", "architecture": ONE_LAYER}, ["attention-04"]),
         ({"from": "data/prepared/tiny", "architecture": TWO_LAYERS}, ["attention-02", "attention-04"]),
     ],
 )
@@ -128,7 +134,7 @@ def test_a_students_depth_is_followed_to_its_first_ancestor(project: dict[str, A
 
 def test_an_architecture_that_does_not_say_its_depth_is_let_pass(project: dict[str, Any]):
     project["targets"]["tiny"]["hidden"] = [0]
-    project["students"]["odd"] = {**TINYBERT, "init": {"from": "data/prepared/tiny", "architecture": {}}}
+    project["students"]["odd"] = {**TINYBERT, "init": {"from": "data/prepared/tiny", "architecture": {"model_type": "roberta"}}}
     assert planned(project)["students"]["odd"] is None
     assert "not known" in run(project, "plan").stdout
 

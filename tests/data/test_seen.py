@@ -98,6 +98,13 @@ def test_rows_without_a_label_are_not_learnt_and_what_is_not_here_is_not_looked_
     assert seen(project, "data/teachers/tuned", "other") == ""
 
 
+def test_vectors_are_learnt_without_labels(project: Path):
+    place = project / "data/prepared/own/dataset.json"
+    place.write_text(place.read_text(encoding="utf-8").replace("sequence-classification", "sentence-embedding"), encoding="utf-8")
+    assert Dataset.open(place.parent).spec.embeds
+    assert seen(project, "data/teachers/tuned", "other") == ""
+
+
 def test_duplicates_of_the_data_set_itself_are_no_sign(project: Path, tokenizer: PreTrainedTokenizerFast):
     texts, labels = tiny.rows(20, 0)
     for name in ("doubled", "again"):

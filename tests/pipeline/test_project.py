@@ -15,7 +15,7 @@ from distill.pipeline.project import load_params
 from distill.recipes.distilbert import DistilBert
 from distill.recipes.hinton import Hinton
 from tests.closures import ROOT
-from tests.params_files import changed, load, refusal
+from tests.params_files import changed, load, refusal, write
 
 SCHEMA = json_schema()
 TOKENIZER = {"hub": "tok"}
@@ -338,6 +338,35 @@ def test_numbers_have_no_temperature(tmp_path: Path, task: str):
 def test_the_passages_of_a_query_have_a_temperature(tmp_path: Path):
     content = changed(changed(PLAIN, "datasets.movies.task", "ranking"), "students.soft.recipe", "listwise")
     assert load(tmp_path, changed(content, "students.soft.temperature", 2)).students["soft"].recipe == "listwise"
+
+
+def test_a_random_student_takes_the_longest_rows_or_is_refused(tmp_path: Path):
+    init = {"from": "data/prepared/movies", "architecture": {"preset": "tinybert-4"}}
+    content = changed(changed(PLAIN, "datasets.movies.max_length", 1000), "students.soft.init", init)
+    assert refusal(tmp_path, content) == [
+        "students.soft.init.architecture: takes 512 tokens, the max_length of 'movies' is 1000; set max_position_embeddings: 1000"
+    ]
+    load(tmp_path, changed(content, "students.soft.init.architecture.max_position_embeddings", 1000))
+    load(tmp_path, changed(content, "students.soft.init.architecture", {"model_type": "modernbert"}))
+
+
+def test_a_date_that_dvc_does_not_read_is_to_be_quoted(tmp_path: Path):
+    (path := write(tmp_path, changed(PLAIN, "datasets.movies.labels", ["DAY", "never"]))).write_text(
+        path.read_text(encoding="utf-8").replace("DAY", "2024-01-31"), encoding="utf-8"
+    )
+    with pytest.raises(UserError, match="datasets.movies: YAML reads 2024-01-31 as a date; write it in quotes"):
+        load_params(path)
+
+
+def test_a_selection_asks_a_student_with_a_trained_head_about_training_rows(tmp_path: Path):
+    load(tmp_path, ANNOTATED)
+    assert refusal(tmp_path, changed(ANNOTATED, "annotators.model.splits", ["test"])) == [
+        "annotators.model.splits: 'data/selections/next' has training rows alone; remove it"
+    ]
+    deep = changed(changed(ANNOTATED, "selections.next.student", "deep"), "students.deep.recipe", "fitnets")
+    assert refusal(tmp_path, deep) == [
+        "selections.next.student: 'deep' answers nothing: fitnets here trains no head; take one that does"
+    ]
 
 
 def test_actors_are_of_ray_alone(tmp_path: Path):
