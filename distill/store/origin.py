@@ -8,6 +8,6 @@ SECTIONS = {"given": "given", "ensembles": "ensemble"}
 
 def stage_of(folder: Path) -> str:
     """`targets@NAME` of data/targets/NAME; or where `check` has written that NAME is of another section, `given@NAME` …"""
-    jobs = folder.parent.parent / "jobs" / "defaults"
+    jobs = folder.parent.parent / "jobs" / "entries"
     found = (stage for section, stage in SECTIONS.items() if (jobs / section / f"{folder.name}.json").exists())
     return f"{next(found, 'targets')}@{folder.name}"
