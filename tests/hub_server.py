@@ -39,7 +39,8 @@ class Handler(BaseHTTPRequestHandler):
             below = path.partition("/tree/")[2].partition("/")[2]
             self._answer([self._entry(name) for name in self.server.files if name.startswith(below)])
         else:
-            self._answer({"id": "me/soft", "sha": "1" * 40, "private": False, "tags": [], "siblings": []})
+            files = [{"rfilename": name} for name in self.server.files]
+            self._answer({"id": "me/soft", "sha": "1" * 40, "private": False, "tags": [], "siblings": files})
 
     def _entry(self, name: str) -> dict[str, Any]:
         return {"type": "file", "path": name, "size": len(self.server.files[name]), "oid": "2" * 40}
@@ -75,6 +76,8 @@ class Handler(BaseHTTPRequestHandler):
                 value = line["value"]
                 if line["key"] == "file":
                     self.server.files[value["path"]] = base64.b64decode(value["content"])
+                elif line["key"] == "deletedFile":
+                    del self.server.files[value["path"]]
                 elif line["key"] == "lfsFile":
                     self.server.files[value["path"]] = self.server.large[value["oid"]]
             self._answer({"commitUrl": f"{self.server.address}/me/small/commit/1", "commitOid": "1"})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distill.prediction.rows import Row
 
 
-AS_TURNS = "write them as its tokenizer does: apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
+AS_TURNS = 'give {"messages": [{"role": "user", "content": "…"}]}, or {"prompt": "…"}, to have it answered'
 
 
 @command
@@ -73,6 +73,10 @@ def _checked(row: "Row", model: "Model") -> "Row":
         raise UserError('text_pair: is missing; the model has learnt from pairs of texts: {"text": "…", "text_pair": "…"}')
     if model.pairs is False and row["text_pair"] is not None:
         raise UserError(f"text_pair: got {row['text_pair']!r:.60}; the model has learnt from single texts: leave text_pair out")
+    if "turns" in row:
+        from distill.prediction.conversations import answered
+
+        return answered(row, model.folder)
     mask = model.encoder.mask_token
     if model.task == "masked-lm" and mask not in row["text"]:
         raise UserError(f"text: got {row['text']!r:.60}, expected a text with {mask}")

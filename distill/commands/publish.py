@@ -1,6 +1,7 @@
 """`python -m distill publish`: a target set at a URL or on the hub, as it is or as Parquet; or a model on the hub."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,7 @@ def main(
     Optimum and transformers.js.
     """
     from distill.core.errors import UserError
+    from distill.pipeline.project import load_params
 
     if (url is None) == (hub is None):
         raise UserError("expected one of: a URL, for the target set of that name; --hub USER/NAME, for the student")
@@ -44,6 +46,10 @@ def main(
         publish_model(name, hub, private=private)
         return
     place = str(url)
+    if private and not place.startswith(DATASETS):
+        raise UserError(f"--private: is for the Hugging Face hub; who may read {place} is said there: leave --private out")
+    if not Path("data/targets", name).is_dir():
+        entry_of(load_params(PARAMS), name)
     with tempfile.TemporaryDirectory() as scratch:
         if form is not None:
             files = tables(name, place, Path(scratch), outputs)
@@ -72,9 +78,11 @@ def send(files: dict[str, Path], place: str, *, private: bool) -> None:
     """Copy files, by their names there, to a URL or a folder; to the hub in one commit."""
     if place.startswith(DATASETS):
         from distill.export.hub import upload
+        from distill.store.remote import earlier
 
         repository = place.removeprefix(DATASETS).strip("/")
-        upload(dict(files), repository, private=private, message="Soft labels", kind="dataset")
+        gone = partial(earlier, files=files)
+        upload(dict(files), repository, private=private, message="Soft labels", kind="dataset", gone=gone)
     elif files:
         from distill.store.remote import Remote
 
@@ -98,7 +106,7 @@ def tables(name: str, place: str, scratch: Path, outputs: tuple[str, ...]) -> di
     store = TargetStore.open(Path("data/targets", name))
     files = write_tables(scratch, store, dataset, outputs)
     columns = pq.read_schema(files[0]).names
-    shown = place.removeprefix(DATASETS).strip("/")
+    shown = place.removeprefix(DATASETS).rstrip("/")
     text = card(store, dataset, About(name, teachers(params, name), made_of(params, name), shown, tuple(columns)))
     (scratch / "README.md").write_text(text, encoding="utf-8")
     return {file.name: file for file in (*files, scratch / "README.md")}

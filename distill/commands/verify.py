@@ -8,7 +8,7 @@ import click
 from distill.core.console import PARAMS, command, print_result
 from distill.core.errors import UserError
 from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, unfinished
-from distill.core.settings import load_entry, read_yaml
+from distill.core.settings import load_entry, nearest, read_yaml
 from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.targets import TargetSettings
@@ -42,7 +42,7 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
             repair_set(folder)
             checked = checked_set(folder)
         lines = [problem.text for problem in checked.problems]
-        if live is not None and not lines and section_of(folder) == "targets":
+        if live is not None and not lines:
             lines = compare_live(folder, live)
         if lines:
             count = f"{len(lines)} problem{'s' if len(lines) > 1 else ''}"
@@ -59,6 +59,7 @@ def folders(names: tuple[str, ...]) -> list[Path]:
     found = [TARGETS / name if (TARGETS / name).is_dir() else Path(name) for name in names]
     for folder in found:
         if not folder.is_dir():
+            _require_known(folder)
             raise UserError(
                 f"{folder}: no such target set or folder; run `dvc repro {stage_of(TARGETS / folder.name)}`, or `dvc pull`"
             )
@@ -66,6 +67,14 @@ def folders(names: tuple[str, ...]) -> list[Path]:
     if not found:
         raise UserError(f"{TARGETS}: no target sets; run `dvc repro`, or `dvc pull`")
     return found
+
+
+def _require_known(folder: Path) -> None:
+    """Refuse a name that no section of params.yaml has."""
+    content = read_yaml(PARAMS) if PARAMS.exists() else {}
+    known = [str(name) for section in ("targets", *MADE_WITHOUT) for name in content.get(section) or {}]
+    if known and str(folder) == folder.name and folder.name not in known:
+        raise UserError(f"{folder}: no such target set or folder, and no entry of {PARAMS}{nearest(folder.name, known)}")
 
 
 def checked_set(folder: Path) -> "CheckResult":
@@ -115,6 +124,9 @@ def compare_live(folder: Path, rows: int) -> list[str]:
     from distill.store.target_set import TargetStore
     from distill.targets.verification.live import compare
 
+    if (section := section_of(folder)) in MADE_WITHOUT:
+        click.echo(f"{folder}: --live: not compared: it {MADE_WITHOUT[section].partition(';')[0]}")
+        return []
     settings, dataset, teacher = opened(folder)
     lines = []
     for found in compare(TargetStore.open(folder, verify=False), teacher, dataset, rows, settings.batch_tokens):

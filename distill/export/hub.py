@@ -1,5 +1,6 @@
 """An export on the Hugging Face hub, its files where transformers, Optimum and transformers.js look for them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -34,10 +35,19 @@ def files_for_hub(export: Path, model: Path) -> dict[str, Path | bytes]:
 
 
 def upload(
-    files: dict[str, Path | bytes], repository: str, *, private: bool, message: str, kind: Literal["dataset"] | None = None
+    files: dict[str, Path | bytes],
+    repository: str,
+    *,
+    private: bool,
+    message: str,
+    kind: Literal["dataset"] | None = None,
+    gone: Callable[[list[str]], list[str]] | None = None,
 ) -> str:
-    """Make the repository, of a model or a data set, unless it is there, and commit the files at once; returns its address."""
-    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    """Make the repository, of a model or a data set, unless it is there, and commit the files at once; returns its address.
+
+    `gone` says which of the files there are to go with the same commit.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     if get_token() is None:
@@ -47,7 +57,8 @@ def upload(
 
     try:
         address = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
-        api.create_commit(repository, adds, repo_type=kind, commit_message=message)
+        old = [] if gone is None else gone(api.list_repo_files(repository, repo_type=kind))
+        api.create_commit(repository, [*adds, *map(CommitOperationDelete, old)], repo_type=kind, commit_message=message)
         return str(address)
     except ValueError as error:
         raise UserError(f"hub: '{repository}': {' '.join(str(error).split())[:200]}; expected USER/NAME") from None

@@ -24,7 +24,7 @@ NEW_TOKENS = 32
 
 
 def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
-    """One answer a row of `row_of`; `truncated` is there, and true, if the model saw the beginning of the text alone.
+    """One answer a row of `row_of`; `truncated` is there, and true, if the model saw the beginning alone of the text or question.
 
     Classes: `label`, `probability`. Where an answer has several parts, `confidence` is how sure the model is of all of it, as
     cascades compare it: of several labels the product of the probabilities of all decisions, of words the least, of passages the
@@ -169,7 +169,8 @@ def _spans(model: Model, rows: Sequence[Row]) -> list[Answer]:
             chance = _round(chances[0, first] * chances[1, last])
             answer = {"answer": contexts[window.row][start:end], "start": start, "end": end, "probability": chance}
             best[window.row] = (score, answer)
-    return [{**answer, "no_answer": _round(none)} for (_, answer), none in zip(best, nothing, strict=True)]
+    answered = [{**answer, "no_answer": _round(none)} for (_, answer), none in zip(best, nothing, strict=True)]
+    return _with_cuts(answered, list({window.row: window for window in windows}.values()))
 
 
 def _fills(model: Model, rows: Sequence[Row]) -> list[Answer]:
@@ -183,7 +184,8 @@ def _fills(model: Model, rows: Sequence[Row]) -> list[Answer]:
 
 
 def _continuations(model: Model, rows: Sequence[Row]) -> list[Answer]:
-    eos, encoded = model.encoder.eos_id, model.encoder.encode([row["text"] for row in rows], [None] * len(rows), NO_LIMIT)
+    eos, encode = model.encoder.eos_id, model.encoder.encode
+    encoded = [encode([row["text"]], [None], NO_LIMIT, special=row.get("special", True))[0] for row in rows]
     ids = [row.ids[: len(row.ids) - bool(len(row.ids) and row.ids[-1] == eos)] for row in encoded]  # some tokenizers end texts
     starts, going = [len(row) for row in ids], [len(row) > 0 for row in ids]
     if not all(going):

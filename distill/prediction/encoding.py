@@ -1,7 +1,7 @@
 """Texts into tokens by the `tokenizers` library alone: the tokens that transformers' fast tokenizers make."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Tokens:
     spans: Array
     """(tokens, 2) int64: the characters that each token covers, empty for special tokens; in windows −1 outside the context"""
     cut: bool
-    """Whether the row was longer than the model takes."""
+    """Whether the row, or of windows its question, was longer than the model takes."""
 
 
 class Encoder:
@@ -55,17 +55,19 @@ class Encoder:
         self.most: int | None = int(told) if told < NO_LIMIT else None
         """Tokens a row, special tokens included: as many as the rows had that the model was measured on; None if not known."""
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str | None], most: int) -> list[Tokens]:
-        """Tokenize texts, or pairs of texts, the longer one of a pair cut first."""
+    def encode(self, texts: Sequence[str], pairs: Sequence[str | None], most: int, *, special: bool = True) -> list[Tokens]:
+        """Tokenize texts, or pairs of texts, the longer one of a pair cut first; `special` tokens are added around them."""
         self.tokenizer.enable_truncation(most, strategy="longest_first", direction=self.side)
         inputs = [text if pair is None else (text, pair) for text, pair in zip(texts, pairs, strict=True)]
         typed = self.typed and any(pair is not None for pair in pairs)
-        return [self._tokens(row, one, typed) for row, one in enumerate(self.tokenizer.encode_batch(inputs))]
+        found = self.tokenizer.encode_batch(inputs, add_special_tokens=special)
+        return [self._tokens(row, one, typed) for row, one in enumerate(found)]
 
     def windows(self, questions: Sequence[str], contexts: Sequence[str], most: int) -> list[Tokens]:
         """Questions, each with as much of its context as there is room for, in as many overlapping windows as it takes.
 
-        The windows are those of `encode_questions` (distill/preparation/windows.py), from which the model has learnt.
+        The windows are those of `encode_questions` (distill/preparation/windows.py), from which the model has learnt. `cut` are
+        those of a question that is longer than its share.
         """
         share = most // 3
         stride = min(share, most - share - self.tokenizer.num_special_tokens_to_add(True) - 1)
@@ -79,7 +81,7 @@ class Encoder:
         self.tokenizer.enable_truncation(most, stride=stride, strategy="only_second", direction=self.side)
         encoded = self.tokenizer.encode_batch(list(zip(asked, contexts, strict=True)))
         return [
-            self._tokens(row, part, self.typed, window=True)
+            replace(self._tokens(row, part, self.typed, window=True), cut=asked[row] != questions[row])
             for row, one in enumerate(encoded)
             for part in (one, *one.overflowing)
         ]

@@ -65,7 +65,7 @@ def _object(line: str) -> Row | UserError:
 def row_of(content: str | Row | UserError, task: str) -> Row:
     """A line or row as what the task reads.
 
-    `text`, `text_pair` or None, or `tokens`; `question` and `context`; `query`, and `passage` or a list of `passages`.
+    `text`, `text_pair` or None, or `tokens`; `question` and `context`; `query`, and `passage` or a list of `passages`; `turns`.
     A line that begins with `{` is JSON; any other is a text.
     """
     if isinstance(content, UserError):
@@ -77,12 +77,33 @@ def row_of(content: str | Row | UserError, task: str) -> Row:
     if spec.groups and row.get("passages") is not None:
         _require_text(row, "query", ("query", "passages"))
         return {"query": row["query"], "passages": _several(row, "passages", "texts")}
+    if spec.causal and "text" not in row and ("messages" in row or "prompt" in row):
+        return {"turns": _turns(row)}
     for column in spec.inputs:
         _require_text(row, column, spec.inputs)
-    pair = row.get("text_pair") if spec.pairs else None
-    if pair is not None:
+    pair = row.get("text_pair")
+    if not spec.pairs and "text" in spec.inputs and pair not in (None, ""):
+        raise UserError(f"text_pair: got {pair!r:.60}; models for {task} read single texts: give it a row of its own")
+    if spec.pairs and pair is not None:
         _require_text(row, "text_pair", ("text", "text_pair"))
-    return {**{column: row[column] for column in spec.inputs}, "text_pair": pair}
+    return {**{column: row[column] for column in spec.inputs}, "text_pair": pair if spec.pairs else None}
+
+
+def _turns(row: Row) -> list[dict[str, str]]:
+    """What is said before the answer: `messages`, or a `prompt`, as in rows to train on."""
+    from distill.preparation.conversations import ASSISTANT, USER, problem, turns_of
+
+    if "messages" not in row:
+        _require_text(row, "prompt", ("prompt",))
+        return [{"role": USER, "content": row["prompt"]}]
+    turns = turns_of(row["messages"])
+    if isinstance(turns, list) and turns and isinstance(turns[-1], dict) and turns[-1].get("role") == ASSISTANT:
+        raise UserError(f"messages: ends with a turn of '{ASSISTANT}'; leave it out to have the turns before it answered")
+    why = problem([*turns, {"role": ASSISTANT, "content": "…"}] if isinstance(turns, list) and turns else turns)
+    if why is not None:
+        raise UserError(f"messages: {why}")
+    _require_whole("messages", "".join(turn["content"] for turn in turns))
+    return list(turns)
 
 
 def _several(row: Row, column: str, what: str) -> list[str]:

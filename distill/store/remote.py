@@ -5,7 +5,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -143,11 +143,22 @@ class Mirror:
 def publish(folder: Path, url: str) -> None:
     """Copy a target set to a URL: all files, then the manifests, so that whoever finds a manifest finds its files.
 
-    What lies there under the same names is replaced. A set that is not whole is refused.
+    What lies there under the same names is replaced, and outputs of an earlier set that this one has not are there no more. A
+    set that is not whole is refused before anything is copied.
     """
-    files, remote = whole_files(folder), Remote(url)
-    for path in files:
-        remote.put(path, path.relative_to(folder).as_posix())
+    files, remote = {path.relative_to(folder).as_posix(): path for path in whole_files(folder)}, Remote(url)
+    for name, path in files.items():
+        if not name.endswith(MANIFEST):
+            remote.put(path, name)
+    remote.remove(earlier(remote.names(), files))
+    for name, path in files.items():
+        if name.endswith(MANIFEST):
+            remote.put(path, name)
+
+
+def earlier(there: Iterable[str], files: Collection[str]) -> list[str]:
+    """The manifests among the files of a place that are of outputs which a new set has not: they would be read as its own."""
+    return [name for name in there if name.count("/") == 1 and name.endswith(f"/{MANIFEST}") and name not in files]
 
 
 def whole_files(folder: Path) -> Iterator[Path]:

@@ -9,8 +9,6 @@ from distill.data.dataset import Dataset
 from distill.store.output_names import LOGITS
 from distill.store.target_set import TargetStore
 
-CATEGORIES = {"token-classification": "token-classification"}
-"""What the hub calls tasks; all others that are published as tables are text classification."""
 CARD = """---
 {header}---
 
@@ -22,9 +20,7 @@ Soft labels for the data set `{data}` ({task}): what {teacher} answers, to train
 |---|---:|---:|
 {splits}
 
-The labels, in the order of the logits: {labels}.
-
-{reading}
+{labels}{reading}
 
 ## What made it
 
@@ -40,7 +36,8 @@ from datasets import load_dataset
 soft = load_dataset({place!r})          # columns: {columns}
 ```
 
-`probabilities` and `logits` follow the order of the labels; both are null where there is no answer."""
+{answers}: null where there is no answer."""
+LABELS = "The labels, in the order of the logits: {labels}.\n\n"
 NATIVE = """```python
 from distill.store.target_set import TargetStore
 
@@ -79,8 +76,10 @@ def card(store: TargetStore, dataset: Dataset, about: About) -> str:
         task=dataset.task,
         teacher=about.teacher,
         splits="\n".join(lines),
-        labels=", ".join(f"`{label}`" for label in prints.labels),
-        reading=(TABLE if about.columns else NATIVE).format(place=about.place, columns=", ".join(about.columns)),
+        labels=LABELS.format(labels=", ".join(f"`{label}`" for label in prints.labels)) if dataset.spec.names_labels else "",
+        reading=(TABLE if about.columns else NATIVE).format(
+            place=about.place, columns=", ".join(about.columns), answers=_answers(dataset)
+        ),
         made=about.made,
         teacher_print=prints.teacher[:16],
         tokenizer_print=prints.tokenizer[:16],
@@ -89,11 +88,20 @@ def card(store: TargetStore, dataset: Dataset, about: About) -> str:
     )
 
 
+def _answers(dataset: Dataset) -> str:
+    """What the columns of answers hold."""
+    if dataset.spec.embeds:
+        return "`embedding` is the vector of a text"
+    return (
+        "`score` and `logits` are the number" if dataset.spec.numbers else "`probabilities` and `logits` follow the labels’ order"
+    )
+
+
 def _header(store: TargetStore, dataset: Dataset, tables: bool) -> Mapping[str, Any]:
     """What the hub reads of a card; values in JSON are YAML."""
     header: dict[str, Any] = {
         "tags": ["distillation", "soft-labels"],
-        "task_categories": [CATEGORIES.get(dataset.task, "text-classification")],
+        "task_categories": [dataset.spec.pipeline],
     }
     if tables:
         held = [split for split in dataset.splits if split in store.manifest(LOGITS).splits]

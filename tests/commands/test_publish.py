@@ -1,5 +1,6 @@
 """`python -m distill publish NAME hf://datasets/USER/NAME`: a target set as a data set on the hub, in one commit, with a card."""
 
+import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
+from distill.commands import check
 from distill.commands.publish import main
 from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.command_line import contents, invoke, refusal
+from tests.damage import flip
 from tests.hub_server import Hub, hub
 from tests.stores import materialize
 
@@ -76,10 +79,47 @@ def test_a_set_as_it_is_goes_there_too_and_is_read_from_there(hub: Hub, tmp_path
     assert "TargetStore.open('hf://datasets/me/soft')" in card
 
 
-def test_tables_go_to_any_folder_and_are_the_same_bytes_again() -> None:
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_outputs_of_an_earlier_set_are_there_no_more(hub: Hub, prepared: Path, tmp_path: Path) -> None:
+    for place in ("hf://datasets/me/soft", "out"):
+        assert invoke(main, "soft", place).returncode == 0
+    shutil.rmtree("data/targets/soft")
+    materialize(tiny.bert(seed=1), Dataset.open(prepared), Path("data/targets/soft"), MaterializeSpec(), tmp_path / "other")
+    for place in ("hf://datasets/me/soft", "out"):
+        assert invoke(main, "soft", place).returncode == 0
+    assert [name for name in hub.files if name.endswith("manifest.json")] == ["logits/manifest.json", "tokens/manifest.json"]
+    assert set(TargetStore.open(Path("out")).manifests) == {"logits", "tokens"}
+
+
+def test_a_set_that_is_damaged_replaces_nothing() -> None:
+    assert invoke(main, "soft", "out").returncode == 0
+    before = contents(Path("out"))
+    (last,) = Path("data/targets/soft/tokens/train").glob("*.arrow")
+    flip(last)
+    first = Path("data/targets/soft/logits/train/part-00000.arrow")
+    assert first.exists()
+    Path("out/logits/train/part-00000.arrow").unlink()
+    before.pop("logits/train/part-00000.arrow")
+    assert "is missing or damaged" in refusal(invoke(main, "soft", "out"))
+    assert contents(Path("out")) == before
+
+
+def test_the_stage_of_answers_that_were_given_is_named() -> None:
+    given = "given: {api: {table: data/raw/answers, dataset: tiny, columns: {text: text, label: label}}}\n"
+    sources = "sources: {answers: {path: params.yaml}, tiny: {path: params.yaml}}"
+    Path("params.yaml").write_text(PARAMS.replace("sources: {tiny: {path: rows}}", sources) + given, encoding="utf-8")
+    tiny.save(tiny.bert(), Path("checkpoint"), tiny.tokenizer())
+    assert invoke(check.main, "--jobs", "data/jobs").returncode == 0
+    assert "run `dvc repro given@api`" in refusal(invoke(main, "api", "out"))
+
+
+def test_tables_go_to_any_folder_and_are_the_same_bytes_again(tmp_path: Path) -> None:
     for place in ("one", "other"):
         done = invoke(main, "soft", place, "--as", "parquet")
         assert done.returncode == 0, done.stderr
+    place = tmp_path / "whole"
+    assert invoke(main, "soft", str(place), "--as", "parquet").returncode == 0
+    assert f"load_dataset('{place}')" in (place / "README.md").read_text(encoding="utf-8")  # its beginning stays
     one, other = (contents(Path(place)) for place in ("one", "other"))
     assert {name: one[name] for name in one if name != "README.md"} == {name: other[name] for name in one if name != "README.md"}
 
@@ -91,6 +131,8 @@ def test_tables_go_to_any_folder_and_are_the_same_bytes_again() -> None:
         (("soft", "out", "--with", "hidden-01"), "--with: goes with --as parquet"),
         (("soft", "out", "--as", "parquet", "--with", "attention-01"), "--with attention-01: expected a hidden state"),
         (("soft", "out", "--as", "parquet", "--with", "hidden-02"), "has no hidden-02, only hidden-01, logits, tokens"),
+        (("sot", "out"), "no target set 'sot' in targets, given or ensembles; did you mean 'soft'?"),
+        (("soft", "out", "--private"), "--private: is for the Hugging Face hub"),
         (("soft", "--hub", "me/soft", "--as", "parquet"), "--as parquet: is of target sets, --hub of models"),
     ],
 )

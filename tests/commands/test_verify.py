@@ -157,7 +157,12 @@ def test_the_command_compares_with_the_live_teacher(project, tokenizer):
 
 def test_what_the_command_cannot_know_is_said(project, tmp_path):
     shutil.copytree(SET, tmp_path / "elsewhere" / "tiny")
-    assert "no such target set or folder" in verify("typo").stderr
+    assert "typo: no such target set or folder, and no entry of params.yaml" in verify("typo").stderr
+    with Path("params.yaml").open("a", encoding="utf-8") as file:
+        file.write("given: {api: {table: answers.csv, dataset: tiny, columns: {label: label}}}\n")
+    shutil.copytree(SET, SET.with_name("api"))
+    assert "data/targets/api: --live: not compared: it was given" in verify("api", "--live", "1").stdout
+    shutil.rmtree(SET.with_name("api"))
     done = verify(str(tmp_path / "elsewhere/tiny"), "--live", "1")
     assert "the teacher of this folder is not known" in done.stderr
     shutil.rmtree(SET)

@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from seqeval.metrics.sequence_labeling import get_entities
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForTokenClassification,
@@ -28,9 +29,10 @@ from transformers import (
 
 from distill.commands.predict import main
 from distill.core.errors import UserError
-from distill.data.dataset import Dataset
+from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
 from distill.export.export import write_export
+from distill.models.generation import continue_greedily
 from distill.models.loading import load_for, save_model, set_labels
 from distill.models.predict import predict
 from distill.params.exports import ExportSettings
@@ -171,8 +173,41 @@ def test_of_a_model_of_conversations_it_is_said_that_texts_are_no_turns(tmp_path
     save_model(tmp_path / "model", decoders.decoder(), decoders.tokenizer(chat_template=template), dataset)
     result = run(tmp_path / "model", given="w1 w2")
     assert list(json.loads(result.stdout)) == ["continuation", "finished"]
-    said = "has learnt from conversations, and goes on with texts as they stand; write them as its tokenizer does"
+    said = "has learnt from conversations, and goes on with texts as they stand; give {"
     assert (said in result.stderr) == (template is not None)
+
+
+@pytest.mark.parametrize("template", [decoders.TEMPLATE, None])
+def test_conversations_are_read_in_the_tokens_of_rows_to_train_on(tmp_path: Path, template: str | None) -> None:
+    tokenizer = decoders.tokenizer(chat_template=template)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<unk> $A", special_tokens=[("<unk>", 2)])
+    turns = [{"role": "user", "content": "w1 w2 "}, {"role": "assistant", "content": "w5 w6"}]
+    settings = tiny.settings("causal-lm", columns={"messages": "messages"}, max_length=16)
+    rows, labels = make_rows(
+        dict.fromkeys(("train", "validation", "test"), pa.table({"messages": [turns] * 4})), "tiny", settings
+    )
+    (tmp_path / "rows").mkdir()
+    write_dataset(tmp_path / "rows", rows, labels, settings, tokenizer)
+    dataset = Dataset.open(tmp_path / "rows")
+    model = decoders.decoder()
+    save_model(tmp_path / "model", model, tokenizer, dataset)
+    row = dataset.rows("test")
+    prompt = row.tokens[: int(np.flatnonzero(row.labels != UNLABELLED)[0]) + 1].tolist()
+    said = tokenizer.decode(continue_greedily(model, prompt, 16, row.pad_token), skip_special_tokens=True)
+    lines = [{"messages": turns[:1]}, {"messages": [{"from": "human", "value": "w1 w2 "}]}, {"prompt": "w1 w2", "response": "w9"}]
+    found = predicted(tmp_path / "model", given="\n".join(map(json.dumps, lines)))
+    assert found == [found[0]] * 3
+    assert found[0]["continuation"].startswith(said)
+    bad = [
+        ({"messages": turns}, "messages: ends with a turn of 'assistant'; leave it out"),
+        ({"messages": "w1"}, "messages: holds 'w1', expected a list of {role"),
+        ({"prompt": 3}, "prompt: got 3, expected text"),
+    ]
+    if template is None:
+        bad.append(({"messages": [*turns, *turns[:1]]}, "its tokenizer has no chat template"))
+    result = run(tmp_path / "model", given="\n".join(json.dumps(line) for line, _ in bad))
+    for answer, (_, told) in zip(map(json.loads, result.stdout.splitlines()), bad, strict=True):
+        assert answer["error"].startswith(told)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +361,13 @@ def test_answers_are_the_likeliest_spans_of_their_contexts(folders: dict[str, Pa
     assert found[0]["no_answer"] == pytest.approx(starts[0] * ends[0], abs=1e-5)
 
 
+def test_a_question_that_is_cut_is_said(folders: dict[str, Path]) -> None:
+    questions = (" ".join(tiny.WORDS[:count]) for count in (3, 30))
+    given = "\n".join(json.dumps({"question": question, "context": "w11 w12 w31"}) for question in questions)
+    for place in ("model", "export"):
+        assert ["truncated" in row for row in predicted(folders["question-answering"] / place, given=given)] == [False, True]
+
+
 def test_rows_are_as_long_as_those_that_the_model_was_measured_on(folders: dict[str, Path], tmp_path: Path) -> None:
     place = Path(shutil.copytree(folders["sequence-classification"] / "model", tmp_path / "short"))
     found = predicted(place, given="\n".join(["w1 " * 50, "w1"]))
@@ -348,6 +390,7 @@ def test_rows_are_as_long_as_those_that_the_model_was_measured_on(folders: dict[
         ("sequence-classification", '{"text": "w1 \\ud83d"}', "text: got 'w1 \\ud83d', with half a character"),
         ("token-classification", '{"tokens": ["\\ud83d"]}', "tokens: got '\\ud83d', with half a character"),
         ("regression", '{"text": "w1", "text_pair": ""}', "text_pair: got '', expected text"),
+        ("sentence-embedding", '{"text": "w1", "text_pair": "w2"}', "text_pair: got 'w2'; models for sentence-embedding read"),
         ("token-classification", '{"tokens": ["w1", 3]}', "tokens: got ['w1', 3], expected a list of words"),
         ("question-answering", "w1", "has text; expected a row of question and context"),
         ("masked-lm", "w1 w2", "text: got 'w1 w2', expected a text with [MASK]"),

@@ -76,7 +76,6 @@ def test_what_is_published_anew_is_read_anew(made, place, dataset, tmp_path):
     publish(made, place)
     TargetStore.open(place, cache=tmp_path / "cache").output("hidden-01", "train")
     other = materialize(tiny.bert(layers=2, seed=1), dataset, tmp_path / "other", MaterializeSpec(hidden=(2,), shard_bytes=3000))
-    Remote(place).remove(Remote(place).names())
     publish(other, place)
     store = TargetStore.open(place, cache=tmp_path / "cache")
     assert set(store.manifests) == {"logits", "tokens", "hidden-02"}
