@@ -17,7 +17,7 @@ def retention(task: Task, metric: str, students: Array, teacher: Array | None, s
 
     `students`, (seeds, units, …), and `teacher`, (units, …), are what `task.judge` says of them. Returns `score_low` and
     `score_high`, and unless the teacher scores 0 or less, or nobody knows its answers, `retention`, `retention_low`,
-    `retention_high`; none of a single row.
+    `retention_high`; none of a single row, nor of a teacher whose correlation is below 0 on more than a 40th of the resamples.
     """
     if students.shape[1] < 2:
         return {}
@@ -31,8 +31,8 @@ def retention(task: Task, metric: str, students: Array, teacher: Array | None, s
     low, high = np.quantile(drawn[:, 0], TAILS).tolist()
     found = {"score_low": low, "score_high": high}
     score, reference = scores(np.arange(rows))
-    if reference > 0:
-        ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.ones(RESAMPLES), where=drawn[:, 1] != 0)
+    if reference > 0 and (drawn[:, 1] < 0).mean() <= TAILS[0]:
+        ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.ones(RESAMPLES), where=drawn[:, 1] > 0)
         low, high = np.quantile(ratios, TAILS).tolist()
         found |= {"retention": score / reference, "retention_low": low, "retention_high": high}
     return found

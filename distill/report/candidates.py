@@ -34,7 +34,7 @@ class Candidate:
     metric: str
     score: float
     retention: float | None
-    """The share of its teacher's score; None if that is 0."""
+    """The share of its teacher's score; None if that is not known, or not above 0."""
     latency_ms: float
     """Of one row, at `percentile`."""
     megabytes: float
@@ -105,7 +105,6 @@ def candidates(
         if name not in students:
             continue
         record, metric = students[name], str(students[name]["metric"])
-        share = record["retention"] / record[metric] if record.get("retention") else None
         reference = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(REFERENCE, {}).get("bytes")
         for form, timed in sorted(entry["formats"].items()):
             scores = exports.get(name, {}).get(SCORED[form], {}) if form in SCORED else record
@@ -113,18 +112,25 @@ def candidates(
                 continue
             latency = timed["latency"][setting]
             score = float(scores.get("shipped", scores[metric]))
-            kept = None if share is None else score * share
+            kept = _kept(score, record, metric)
             smaller = reference / timed["bytes"] if reference else None
             figures = (float(latency[percentile]), timed["bytes"] / 1e6, latency.get("speedup"), smaller)
             about = (name, form, entry["dataset"], entry["teacher"], metric, score, kept)
             alone = Candidate(*about, *figures, percentile=percentile)
             teacher = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(BEHIND[form])
-            results += [alone, *_cascades(alone, scores, timed, teacher, setting, share)]
+            results += [alone, *_cascades(alone, scores, timed, teacher, setting, record)]
     return results
 
 
+def _kept(score: float, record: Mapping[str, Any], metric: str) -> float | None:
+    """The share of its teacher's score, which `record` tells by the student's own score in torch: not where that is 0."""
+    if "retention" not in record:
+        return None
+    return score * record["retention"] / record[metric] if record[metric] else 0.0 if score == 0 else None
+
+
 def _cascades(
-    alone: Candidate, scores: Mapping[str, Any], timed: Any, teacher: Any, setting: str, share: float | None
+    alone: Candidate, scores: Mapping[str, Any], timed: Any, teacher: Any, setting: str, record: Mapping[str, Any]
 ) -> list[Candidate]:
     """The student with its teacher behind it, if it has been scored so, and both were timed on the same rows."""
     found, latency = scores.get("cascade"), timed["latency"][setting]
@@ -140,7 +146,7 @@ def _cascades(
         replace(
             alone,
             score=score,
-            retention=None if share is None else score * share,
+            retention=_kept(score, record, alone.metric),
             latency_ms=asked,
             megabytes=size / 1e6,
             speedup=alone.speedup * latency["p50"] / median,

@@ -52,7 +52,7 @@ class Relaxation:
     candidate: Candidate
 
     def __str__(self) -> str:
-        return f"--{self.limit}{'' if self.value is None else f' {self.value:g}'} admits {self.candidate}"
+        return f"--{self.limit}{'' if self.value is None else f' {self.value:.12g}'} admits {self.candidate}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def recommendation(results: Sequence[Candidate], cascades: bool = False) -> str:
     if prefer == "latency" or not results:
         return line
     known = any(candidate.retention is not None for candidate in results)
-    why = f"none keeps {KEPT:.0%} of its teacher’s" if known else "no teacher’s is known on the test rows"
+    why = f"none keeps {KEPT:.0%} of its teacher’s" if known else "no teacher’s is known, and above 0, on the test rows"
     return f"{line}; the best score: {why}"
 
 
@@ -122,6 +122,7 @@ def relaxations(results: Sequence[Candidate], budget: Budget, prefer: Preference
         answers.append((0.0, Relaxation("cascades", None, cascade)))
     for limit in STEPS:
         alone = [candidate for candidate in filter(budget.admits, results) if set(budget.misses(candidate)) == {limit}]
+        alone = [candidate for candidate in alone if rounded_limit(limit, candidate) >= 0]  # no share below 0 can be asked for
         if alone:
             nearest = min(
                 alone, key=lambda candidate: (budget.misses(candidate)[limit], -candidate.score, candidate.name, candidate.form)

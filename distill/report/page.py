@@ -18,7 +18,7 @@ from distill.report.sections.error_analysis import agreement_block, calibration,
 from distill.report.sections.label_audits import audits
 from distill.report.sections.published import published
 from distill.report.sections.speeds import speeds
-from distill.report.sections.summary import verdict
+from distill.report.sections.summary import one_answer, verdict
 from distill.report.sections.target_sets import store
 from distill.report.tables import data, escape, results, tables_in, to_markdown
 from distill.report.vega import config, series
@@ -51,7 +51,9 @@ def section(data_set: DataSet) -> Section:
 def scores(data_set: DataSet) -> Block:
     """How well the models do."""
     drawn = filter(None, [retention_chart(data_set)])
-    return Block("Scores", (Note(verdict(data_set)), *results(data_set), Note(READING, "quiet"), *drawn))
+    same = one_answer(data_set)
+    warning = (Note(same, "warning"),) if same else ()
+    return Block("Scores", (Note(verdict(data_set)), *warning, *results(data_set), Note(READING, "quiet"), *drawn))
 
 
 def training(data_set: DataSet) -> Block:

@@ -209,6 +209,21 @@ class DataSet:
     """What models were timed on."""
 
     @property
+    def task(self) -> str:
+        """What its models are for; empty if nobody has looked at one closely."""
+        return next((model.detail.task for model in self.models if model.detail is not None), "")
+
+    @property
+    def units(self) -> str:
+        """What scores are means over."""
+        return {"question-answering": "questions", "ranking": "queries"}.get(self.task, "rows")
+
+    @property
+    def correlated(self) -> bool:
+        """Whether models agree by how far their answers, numbers or vectors, go together."""
+        return self.task in ("regression", "sentence-embedding")
+
+    @property
     def models(self) -> tuple[Model, ...]:
         """Teachers, then students."""
         return (*self.teachers, *self.students)

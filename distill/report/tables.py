@@ -19,6 +19,8 @@ OTHER_MEASURES = (
     ("KL from teacher", "kl_from_teacher", ".3f", -1),
 )
 """Headings, names, formats, and whether more is better (1) or less (−1)."""
+CORRELATION = ("Correlation with teacher", "agreement", ".3f", 1)
+"""What agreement is where answers are numbers or vectors."""
 NONE = "–"
 STRONG = ("best", "warn")
 """The tones that stand out as text."""
@@ -116,15 +118,19 @@ def results(data_set: DataSet) -> list[Table]:
     rest: list[Column[Model]] = [
         NAME,
         *(_measure(title(name), name, FORMATS[name]) for name in others),
-        *(_measure(*column) for column in OTHER_MEASURES if column[1] in measured),
+        *(
+            _measure(*(CORRELATION if data_set.correlated and name == "agreement" else (head, name, form, sign)))
+            for head, name, form, sign in OTHER_MEASURES
+            if name in measured
+        ),
     ]
-    rows = next((model.rows for model in data_set.models if model.metrics), 0)
+    rows, units = next((model.rows for model in data_set.models if model.metrics), 0), data_set.units
     some = [f"{model.retention_rows:,} of {model.name}" for model in data_set.students if model.retention_rows is not None]
-    apart = f", on those test rows that the teacher has answered: {', '.join(some)}" if some else ""
+    apart = f", on those test {units} that the teacher has answered: {', '.join(some)}" if some else ""
     return [
-        make_table(f"Scores on {rows:,} test rows, and sizes{apart and f'; retention{apart}'}", scores, data_set.models),
+        make_table(f"Scores on {rows:,} test {units}, and sizes{apart and f'; retention{apart}'}", scores, data_set.models),
         make_table(
-            f"Other measures on the same rows; log-loss and KL in nats{apart and f'; agreement and KL{apart}'}",
+            f"Other measures on the same {units}; log-loss and KL in nats{apart and f'; agreement and KL{apart}'}",
             rest,
             data_set.models,
         ),

@@ -39,6 +39,19 @@ def test_a_student_that_is_its_teacher_retains_all_unless_that_is_worthless_or_t
     assert found == ({} if rows == 1 else {"score_low": 1.0, "score_high": 1.0})
 
 
+def test_nobody_retains_a_share_of_a_correlation_that_may_be_nothing():
+    labels, student = RNG.random(12), RNG.random(12)
+    regression = task_of("regression")
+    noise = RNG.normal(size=12)
+    noise -= np.polyval(np.polyfit(labels, noise, 1), labels)
+    good, poor = (np.stack([labels + share * noise, labels], axis=-1) for share in (0.1, 10))
+    assert 0 < regression.score("pearson", poor) < 0.1
+    own = np.stack([student, labels], axis=-1)[None]
+    assert set(retention(regression, "pearson", own, poor)) == {"score_low", "score_high"}
+    found = retention(regression, "pearson", own, good)
+    assert found["retention_low"] <= found["retention"] <= found["retention_high"]
+
+
 def test_several_seeds_give_mean_and_deviation():
     assert over_seeds([{"accuracy": 0.8}]) == {"accuracy": 0.8}
     found = over_seeds([{"accuracy": 0.8}, {"accuracy": 0.9}])

@@ -83,6 +83,23 @@ def test_a_student_of_unknown_retention_meets_no_demand_of_it() -> None:
     assert sentence(choose([unknown], Budget()), Budget()) == "ship odd (torch-fp32): MCC 0.100, p95 1 ms, 123 MB"
 
 
+def test_a_teacher_of_which_nothing_is_kept_is_known_all_the_same() -> None:
+    students = {"soft": {"metric": "accuracy", "accuracy": 0.0, "retention": 0.0}}
+    exports = {"soft": {"fp32": {"accuracy": 0.0}, "int8": {"accuracy": 0.1}}}
+    found = {own.form: own.retention for own in candidates(BENCHMARK, students, exports)}
+    assert found == {"torch-fp32": 0.0, "onnx-fp32": 0.0, "onnx-int8": None}  # of what, torch's score does not say
+    assert "none keeps 97%" in recommendation(candidates(BENCHMARK, students, exports))
+    unknown = {"soft": {"metric": "accuracy", "accuracy": 0.9}}
+    assert "no teacher’s is known, and above 0, on" in recommendation(candidates(BENCHMARK, unknown, {}))
+
+
+def test_limits_that_are_advised_can_be_asked_for() -> None:
+    below = [replace(candidate("a", -0.1, 1), retention=-0.2), replace(candidate("b", 0.5, 12345.64, 12345.64), retention=0.5)]
+    budget = Budget(max_latency_ms=9.0, min_retention=0.1)
+    (relaxed,) = choose(below, budget).relaxed
+    assert str(relaxed) == "--max-latency-ms 12345.64 admits b (onnx-int8)"
+
+
 def timed(p95: float, size: int) -> dict[str, object]:
     percentiles = {"100": float(p95), "95": float(p95), "50": p95 / 2, "0": p95 / 2}
     return {"bytes": size, "latency": {"rows": {"p50": p95 / 2, "p95": p95, "speedup": 3.0, "percentiles": percentiles}}}

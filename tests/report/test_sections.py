@@ -9,8 +9,9 @@ import pytest
 import vl_convert
 
 from distill.core.errors import UserError
-from distill.evaluation.details import Answered, Continuation
+from distill.evaluation.details import Answered, Confusion, Continuation
 from distill.recipes.registry import RECIPES
+from distill.report.page import section
 from distill.report.parts import Chart, Collapsible, Note
 from distill.report.records import DataSet, Model, Suspect
 from distill.report.sections.continuations import beside, continued
@@ -19,7 +20,7 @@ from distill.report.sections.error_analysis import answers_alone
 from distill.report.sections.label_audits import SHORT, SHOWN, audit, audits, shortened
 from distill.report.sections.published import PUBLISHED, presets, published
 from distill.report.sections.speeds import Timed, reference, speeds, table
-from distill.report.sections.summary import difference, verdict
+from distill.report.sections.summary import difference, one_answer, verdict
 from distill.report.sections.target_sets import described, holdings
 from distill.report.tables import Table, best_student
 from tests import reports
@@ -41,6 +42,21 @@ def test_verdict(news: DataSet) -> None:
     assert "The interval includes 100%: the 300 test rows that its teacher has answered do not tell it from its teacher." in some
     of_an_ensemble = replace(news.students[1], teacher="big + other")
     assert "parameters" not in verdict(replace(news, students=(of_an_ensemble,)))
+
+
+def test_a_model_that_says_the_same_everywhere_and_a_teacher_worth_nothing_are_named(news: DataSet) -> None:
+    assert one_answer(news) == ""
+    counts = ((0, 4, 0), (0, 3, 0), (0, 5, 0))
+    big = news.teachers[0]
+    same = replace(big, detail=replace(big.detail, confusion=Confusion(("a", "b", "c"), counts)))
+    told = "big (teacher) says “b” everywhere: it tells nothing apart."
+    assert one_answer(replace(news, teachers=(same,))) == told
+    (block,) = [block for block in section(replace(news, teachers=(same,))).blocks if block.title == "Scores"]
+    assert Note(told, "warning") in block.parts
+    alone = replace(big, detail=replace(big.detail, confusion=Confusion(("a", "b", "c"), ((0, 0, 0), (0, 3, 0), (0, 0, 0)))))
+    assert one_answer(replace(news, teachers=(alone,))) == ""  # all rows are of one class
+    nothing = replace(news, teachers=(replace(big, metrics={**big.metrics, "accuracy": 0.0}),))
+    assert "Its teacher scores 0.0%: there is nothing to keep of that." in verdict(nothing)
 
 
 @pytest.mark.parametrize(

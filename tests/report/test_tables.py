@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from distill.evaluation.details import Detail
 from distill.report.records import DataSet
 from distill.report.tables import Column, data, duration, make_table, results, times, to_markdown
 from tests.reports import PARAMETERS, SCORES, cells
@@ -29,6 +30,19 @@ def test_captions_say_which_rows_retention_is_over_where_the_teacher_has_not_ans
         "answered: 300 of plain",
     ]
     assert "retention" not in results(news)[0].caption
+
+
+def test_what_scores_are_means_over_and_what_agreement_is_are_called_by_the_task(news: DataSet) -> None:
+    def of(task: str) -> DataSet:
+        models = [replace(model, detail=Detail(task)) for model in news.students]
+        return replace(news, students=tuple(models), teachers=())
+
+    for task, units in {"question-answering": "questions", "ranking": "queries", "regression": "rows"}.items():
+        assert results(of(task))[0].caption == f"Scores on 445 test {units}, and sizes"
+    for task in ("regression", "sentence-embedding"):
+        table = results(of(task))[1]
+        place = table.titles.index("Correlation with teacher")
+        assert table.cells[0][place].text == "0.987"
 
 
 def test_columns_are_aligned(news: DataSet) -> None:

@@ -19,8 +19,29 @@ def verdict(data_set: DataSet) -> str:
     best = best_student(data_set)
     if best is None:
         return f"No student has learnt from {data_set.name} yet."
-    sentences = [*_worth(data_set), f"On {data_set.name}, the best student is {best.name}, with {_score(best, data_set.metric)}."]
-    return " ".join([*sentences, *_size(data_set.teacher_of(best), best), *_certainty(best), *_baseline(best)])
+    teacher, units = data_set.teacher_of(best), data_set.units
+    sentences = [*_worth(data_set), f"On {data_set.name}, the best student is {best.name}, with {_score(best, data_set)}."]
+    return " ".join(
+        [*sentences, *_worthless(teacher, data_set), *_size(teacher, best), *_certainty(best, units), *_baseline(best)]
+    )
+
+
+def one_answer(data_set: DataSet) -> str:
+    """Which models give all test rows the same answer, where these have several; empty if none does."""
+    lines = []
+    for model in data_set.models:
+        found = model.detail.confusion if model.detail is not None else None
+        said = [] if found is None else [label for label, *counts in zip(found.labels, *found.counts, strict=True) if any(counts)]
+        if found is not None and len(said) == 1 and sum(map(any, found.counts)) > 1:
+            lines.append(f"{model.label} says “{said[0]}” everywhere: it tells nothing apart.")
+    return " ".join(lines)
+
+
+def _worthless(teacher: Model | None, data_set: DataSet) -> list[str]:
+    metric = data_set.metric
+    if teacher is None or teacher.metrics.get(metric, 1) > 0:
+        return []
+    return [f"Its teacher scores {shown(metric, teacher.metrics[metric])}: there is nothing to keep of that."]
 
 
 def _size(teacher: Model | None, best: Model) -> list[str]:
@@ -31,16 +52,17 @@ def _size(teacher: Model | None, best: Model) -> list[str]:
     return [f"{sizes}: {times:.1f} times fewer." if times >= 1.05 else f"{sizes}."]
 
 
-def _score(best: Model, metric: str) -> str:
-    score = f"{shown(metric, best.metrics[metric])} {METRIC_NAMES[metric]} on the test rows"
+def _score(best: Model, data_set: DataSet) -> str:
+    metric = data_set.metric
+    score = f"{shown(metric, best.metrics[metric])} {METRIC_NAMES[metric]} on the test {data_set.units}"
     return f"{score}: {retained(best, '95% interval ')} of its teacher {best.teacher}’s" if "retention" in best.metrics else score
 
 
-def _certainty(best: Model) -> list[str]:
+def _certainty(best: Model, units: str) -> list[str]:
     if "retention" not in best.metrics:
         return []
     some = best.retention_rows
-    rows = f"{best.rows:,} test rows" if some is None else f"the {some:,} test rows that its teacher has answered"
+    rows = f"{best.rows:,} test {units}" if some is None else f"the {some:,} test {units} that its teacher has answered"
     if best.metrics["retention_low"] > 1:
         return [f"It is better than its teacher by more than chance on {rows}."]
     if best.metrics["retention_high"] < 1:
@@ -76,7 +98,7 @@ def _worth(data_set: DataSet) -> list[str]:
         return [f"On {data_set.name}, distilling was worth {points} points ({interval}): {reached}."]
     if float(high) < 0:
         return [f"On {data_set.name}, distilling cost {points.lstrip('-')} points ({interval} points gained): {reached}."]
-    unknown = f"{model.rows:,} test rows do not tell whether distilling was worth anything"
+    unknown = f"{model.rows:,} test {data_set.units} do not tell whether distilling was worth anything"
     return [f"On {data_set.name}, {unknown} ({points} points, {interval}): {reached}."]
 
 
