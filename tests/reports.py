@@ -35,7 +35,7 @@ students:
     recipe: hinton
     dataset: news
     targets: news
-    init: {from: data/prepared/news, architecture: {num_hidden_layers: 2, hidden_size: 128}}
+    init: {from: data/prepared/news, architecture: {num_hidden_layers: 2, hidden_size: 128, num_attention_heads: 2}}
 """
 WIRED = "  wired: {recipe: hinton, dataset: wire, targets: wire, init: {from: data/teachers/big, depth: 3}}"
 TWO_PARAMS = (
