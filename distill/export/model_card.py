@@ -134,6 +134,8 @@ def _kept(scores: Mapping[str, Any]) -> str:
 def _origin(job: Mapping[str, Any]) -> str:
     if "teachers" not in job:
         return "fine-tuned"
+    if job["entry"]["recipe"] == "supervised":
+        return "trained on the labels alone, without a teacher,"
     teachers = " and ".join(f"the teacher `{teacher}`" for teacher in job["teachers"])
     return f"distilled by the recipe `{job['entry']['recipe']}` from {teachers}"
 

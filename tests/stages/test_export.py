@@ -105,6 +105,15 @@ def test_the_card_and_the_hub_have_the_weights_of_a_large_model(tmp_path: Path, 
         assert re.search(rf"\| {place} \| ONNX, \w+, weights in `{name}.data` beside it \| {size / 1e6:.1f} \|", card)
 
 
+def test_the_card_of_a_student_of_labels_alone_says_so(tmp_path: Path) -> None:
+    make(tmp_path, "sequence-classification")
+    job = {"entry": {**STUDENT, "recipe": "supervised"}, "teachers": ["big"], "export": {}}
+    write_text(tmp_path / "data/jobs/exports/students/small.json", to_json(job))
+    assert invoke(main, "students", "small").returncode == 0
+    card = (tmp_path / "data/exports/students/small/README.md").read_text(encoding="utf-8")
+    assert "A model for sequence-classification, trained on the labels alone, without a teacher, on the data set `tiny`" in card
+
+
 def test_the_card_says_over_which_rows_retention_is_where_the_teacher_has_not_answered_all(tmp_path: Path) -> None:
     make(tmp_path, "sequence-classification")
     place = tmp_path / "data/metrics/students/small.json"
