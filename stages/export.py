@@ -38,7 +38,8 @@ def main(kind: str, name: str) -> None:
             guarded = write_export(folder, model, tokenizer, dataset, settings)
         except UserError as error:
             raise UserError(f"params.yaml: exports.{name}.{error}") from None
-        measured = {**measure_exports(folder, dataset, guarded.validation, teacher), "quantization": record(guarded.tries)}
+        quantization = record(guarded.tries, dataset.task, dataset.metric)
+        measured = {**measure_exports(folder, dataset, guarded.validation, teacher), "quantization": quantization}
         text = to_json(measured)
         (folder / "README.md").write_text(card(kind, name, job, dataset, scores, measured, text), encoding="utf-8")
     write_text(Path("data/metrics/exports", kind, f"{name}.json"), text)

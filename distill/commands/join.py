@@ -43,6 +43,10 @@ def main(students: tuple[str, ...]) -> None:
         click.echo(f"{'fetched' if path in here else 'not on the remote'}: {path}")
     for place, size in sorted(left.items()):
         click.echo(f"left out: {place} ({size / 1e6:,.1f} MB)")
+    if lacking := len(found) - len(here):
+        raise UserError(
+            f"{lacking} of {len(found)} are not on the remote; whoever has made them can `dvc push` them, then run this again"
+        )
     click.echo("Now: dvc repro --pull --allow-missing student@NAME")
 
 

@@ -30,8 +30,12 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
 
     params = load_params(PARAMS)
     known = [*params.answered(), *params.annotators]
-    if unknown := [name for name in names if name not in known]:
-        raise UserError(f"{PARAMS}: targets.{unknown[0]}: no such entry{nearest(unknown[0], known)}")
+    for name in names:
+        if name in params.ensembles:
+            entry = params.ensembles[name]
+            raise UserError(f"{PARAMS}: ensembles.{name}: is the mean of stored logits; plan {entry.first} and {entry.second}")
+        if name not in known:
+            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, known)}")
     chosen = dict.fromkeys(name for name in names or params.answered() if name in params.answered())
     wanted = [name for name in chosen if name in params.targets]
     asking = [name for name in names or params.annotators if name in params.annotators]

@@ -61,11 +61,11 @@ class Guarded:
     """Of both files, by name, what `predicted` gives for the validation rows."""
 
 
-def record(tries: Sequence[Try]) -> dict[str, Any]:
+def record(tries: Sequence[Try], task: str, metric: str) -> dict[str, Any]:
     """What was tried, in its order, what was kept, and `told`, that in a line, if more was tried than what was asked for."""
     best = kept(tries)
     about = {"how": best.how, "fp32": list(best.fp32), "lost": best.lost, "changed": best.changed, "fits": best.fits}
-    return {**about, "tries": [asdict(each) for each in tries], "told": _told(tries)}
+    return {**about, "tries": [asdict(each) for each in tries], "told": _told(tries, task, metric)}
 
 
 def kept(tries: Sequence[Try]) -> Try:
@@ -73,18 +73,26 @@ def kept(tries: Sequence[Try]) -> Try:
     return min(tries, key=lambda each: (not each.fits, each.lost, each.changed))
 
 
-def _told(tries: Sequence[Try]) -> str:
+def _told(tries: Sequence[Try], task: str, metric: str) -> str:
     """What became of a file that lost or changed too much, in a line; nothing of one that did not."""
     first, best = tries[0], kept(tries)
     if first.fits:
         return ""
     layers = ", ".join(f"`{name}`" for name in best.fp32)
     how = best.how + (f", with {layers} in fp32," if layers else "")
-    end = f"{how} loses {100 * best.lost:.2f} points and changes {best.changed:.2%}"
+    share, numbers = metric == "likelihood", task in ("regression", "sentence-embedding")
+    points, changes = (
+        "% of the likelihood" if share else " points",
+        "correlates {:.4f} with fp32" if numbers else "changes {:.2%}",
+    )
+
+    def did(one: Try) -> str:
+        return f"loses {100 * one.lost:.2f}{points} and {changes.format(1 - one.changed if numbers else one.changed)}"
+
+    end = f"{how} {did(best)}"
     if not best.fits:
-        end = f"nothing brought that to 0.3 points and 1%, and the nearest is kept: {end}"
-    lost, changed = f"{100 * first.lost:.2f} points", f"{first.changed:.2%} of the answers"
-    return f"on validation rows the first INT8 file, {first.how}, lost {lost} and changed {changed}; {end}"
+        end = f"nothing brought that to 0.3{points} and {'0.99' if numbers else '1%'}, and the nearest is kept: {end}"
+    return f"on validation rows the first INT8 file, {first.how}, {did(first)}{'' if numbers else ' of the answers'}; {end}"
 
 
 def quantize_guarded(

@@ -39,7 +39,7 @@ It {purpose}, of up to {max_length} tokens. The scores hold for such texts alone
 on it. What the data and the teacher have wrong, it has too.
 
 ```sh
-python -m distill predict data/exports/{kind}/{name}/{int8} texts.txt
+python -m distill predict data/exports/{kind}/{name}/{int8} {example}
 ```
 
 `{fp32}` and `{int8}` run in ONNX Runtime. They take `input_ids`, `attention_mask` and, if the model has them, `token_type_ids`,
@@ -87,12 +87,20 @@ def card(
         decided="".join(f"\n{text}" for key, text in FITTED.items() if key in scores),
         kept=_kept(scores),
         mended=f"\n{mended[0].upper()}{mended[1:]}." if (mended := exports["quantization"]["told"]) else "",
+        example="texts.txt" if dataset.spec.inputs == ("text",) and not dataset.pairs else f"rows.jsonl  # {_row(dataset)}",
         purpose=dataset.spec.purpose.format(data=dataset.folder.name, labels=labels),
         entry=_yaml({kind: {name: job["entry"]}}),
         found=f"data/metrics/exports/{kind}/{name}.json",
         md5=hashlib.md5(written.encode(), usedforsecurity=False).hexdigest(),
         stage="export" if kind == "students" else "export-teacher",
     )
+
+
+def _row(dataset: Dataset) -> str:
+    """A row of what is to be answered."""
+    columns = (*dataset.spec.inputs, *(["text_pair"] if dataset.pairs else []))
+    parts = ", ".join(f'"{column}": "…"' for column in columns)
+    return f"{{{parts}}}"
 
 
 def _library(dataset: Dataset, job: Mapping[str, Any]) -> str:
@@ -126,6 +134,8 @@ def _kept(scores: Mapping[str, Any]) -> str:
 def _origin(job: Mapping[str, Any]) -> str:
     if "teachers" not in job:
         return "fine-tuned"
+    if job["entry"]["recipe"] == "supervised":
+        return "trained on the labels alone, without a teacher,"
     teachers = " and ".join(f"the teacher `{teacher}`" for teacher in job["teachers"])
     return f"distilled by the recipe `{job['entry']['recipe']}` from {teachers}"
 

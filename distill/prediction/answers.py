@@ -64,7 +64,7 @@ def _labels(model: Model, rows: Sequence[Row]) -> list[Answer]:
 
 def _numbers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     logits, encoded = _of_texts(model, rows)
-    return _with_cuts([{"score": _round(row[0])} for row in logits], encoded)
+    return _with_cuts([{"score": float(f"{row[0]:.7g}")} for row in logits], encoded)  # all that fp32 has, however small
 
 
 def _vectors(model: Model, rows: Sequence[Row]) -> list[Answer]:

@@ -22,7 +22,7 @@ WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 def read_rows(path: Path | None) -> Iterator[tuple[int, str | Row | UserError]]:
     """The lines or rows of a file, or of stdin, with their numbers from 1; an error in place of a line that cannot be read."""
-    if path is not None and not path.is_file():
+    if path is not None and (path.is_dir() or not path.exists()):
         raise UserError(f"{path}: no such file; expected lines of text or JSON, or a table ({', '.join(TABLES)})")
     if path is None or not path.suffix:
         with sys.stdin.buffer if path is None else path.open("rb") as lines:

@@ -224,11 +224,20 @@ def _students_only(rank: Callable[[Model], float | None]) -> Callable[[Model], f
 def _fill(column: Column[Row], rows: Sequence[Row]) -> list[Cell]:
     texts, ranks = [column.text(row) for row in rows], [column.rank(row) for row in rows]
     competing = [(rank, text) for rank, text in zip(ranks, texts, strict=True) if rank is not None]
-    best = max(competing)[1] if len({text for _, text in competing}) > 1 else None
+    shown = {_figure(text) for _, text in competing}
+    best = _figure(max(competing)[1]) if len(shown) > 1 else None
     return [
-        Cell(text, *(("warn",) if column.warns(row) else ("best",) if rank is not None and text == best else column.tint(row)))
+        Cell(
+            text,
+            *(("warn",) if column.warns(row) else ("best",) if rank is not None and _figure(text) == best else column.tint(row)),
+        )
         for row, text, rank in zip(rows, texts, ranks, strict=True)
     ]
+
+
+def _figure(text: str) -> str:
+    """What a cell says before its deviation or interval."""
+    return text.partition(" ")[0]
 
 
 def _share(part: int, whole: int) -> str:

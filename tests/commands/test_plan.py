@@ -224,6 +224,9 @@ def test_only_the_named_sets_are_planned(project: dict[str, Any]):
     project["targets"]["other"] = {"teacher": "big", "dataset": "tiny"}
     assert set(json.loads(run(project, "plan", "other", "--json").stdout)["targets"]) == {"other"}
     assert run(project, "plan", "othr").stderr == "error: params.yaml: targets.othr: no such entry; did you mean 'other'?\n"
+    both = {**project, "ensembles": {"both": {"dataset": "tiny", "first": "tiny", "second": "other"}}}
+    told = "error: params.yaml: ensembles.both: is the mean of stored logits; plan tiny and other\n"
+    assert run(both, "plan", "both").stderr == told
 
 
 def test_a_masked_lm_and_its_relations_are_planned(project: dict[str, Any]):

@@ -174,6 +174,15 @@ def test_who_joins_gets_what_students_read_and_is_told_what_was_left_out(team: T
     assert "fetched: data/teachers/tiny" in run(clone, "python -m distill join third")
 
 
+def test_who_joins_where_the_remote_lacks_something_is_told_so(team: Team) -> None:
+    clone = team.teammate()
+    shutil.rmtree(team.folder / "remote/files")
+    code, output = attempt(clone, "python -m distill join hinton")
+    assert code == 1
+    assert "error: 3 of 3 are not on the remote; whoever has made them can `dvc push` them" in output
+    assert "Now:" not in output
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [("join nobody", "error: nobody: no such student in params.yaml"), ("join third", "error: dvc.lock records nothing")],

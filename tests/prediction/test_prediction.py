@@ -19,6 +19,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
     BertTokenizerFast,
@@ -359,6 +360,17 @@ def test_answers_are_the_likeliest_spans_of_their_contexts(folders: dict[str, Pa
     assert found[0]["answer"] == " ".join(["w11", "w12", "w31", "w13"][first : last + 1])
     assert found[0]["probability"] == pytest.approx(chances.max(), abs=1e-5)
     assert found[0]["no_answer"] == pytest.approx(starts[0] * ends[0], abs=1e-5)
+
+
+def test_numbers_are_told_however_small(folders: dict[str, Path], tmp_path: Path) -> None:
+    place = folders["regression"] / "model"
+    model = AutoModelForSequenceClassification.from_pretrained(place)
+    small = Path(shutil.copytree(place, tmp_path / "small"))
+    for parameter in model.classifier.parameters():
+        parameter.data *= 1e-7
+    model.save_pretrained(small)
+    (whole,), (found,) = (predicted(each, given="w1 w2") for each in (place, small))
+    assert found["score"] == pytest.approx(whole["score"] * 1e-7, rel=1e-5)
 
 
 def test_a_question_that_is_cut_is_said(folders: dict[str, Path]) -> None:

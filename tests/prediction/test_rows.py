@@ -4,9 +4,11 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import re
 import zipfile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import openpyxl
@@ -112,6 +114,14 @@ def test_a_file_of_wide_characters_is_refused_whole_and_read_as_utf8(tmp_path: P
         told(tmp_path / name)
     (tmp_path / name).write_text((tmp_path / name).read_text(encoding=encoding), encoding="utf-8")
     assert told(tmp_path / name) == TEXTS
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    writer = Thread(target=(tmp_path / "a").write_text, args=("w1\nw2",))
+    writer.start()
+    assert told(tmp_path / "a") == ["w1", "w2"]
+    writer.join()
 
 
 def test_a_broken_archive_and_a_broken_array_are_refused_in_a_line(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_the_best_ties_and_a_tint_that_yields_to_the_best() -> None:
     assert [row[0].tone for row in make_table("t", [column], [1.0, 2.04, 2.0]).cells] == ["", "best", "best"]
     assert [row[0].tone for row in make_table("t", [column], [2.0, 2.04]).cells] == ["", ""]
     assert make_table("t", [column], []).cells == ()
+    spread = Column[float]("n", lambda n: f"2.0 ± {n}", rank=lambda n: 2.0)
+    assert [row[0].tone for row in make_table("t", [spread], [0.1, 0.2]).cells] == ["", ""]
     tinted = [Column[float]("n", lambda n: f"{n}", rank=lambda n: n, tint=lambda n: ("miss", n))]
     assert [(row[0].tone, row[0].share) for row in make_table("t", tinted, [0.5, 0.7]).cells] == [("miss", 0.5), ("best", 0.0)]
 

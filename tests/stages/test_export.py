@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from transformers import AutoConfig, AutoTokenizer, pipeline
 
+from distill.commands import predict as predict_command
 from distill.core.files import to_json, write_text
 from distill.data.dataset import Dataset
 from distill.evaluation.evaluate import measure_teacher
@@ -81,6 +82,11 @@ def test_what_it_writes_serves_transformers_and_onnx_runtime(task: str, tmp_path
     measured = json.loads((tmp_path / "data/metrics/exports/students/small.json").read_text(encoding="utf-8"))
     assert measured["fp32"]["files"][FP32]["sha256"] == hashlib.sha256((folder / FP32).read_bytes()).hexdigest()
     assert f"export small: fp32 {measured['fp32']['bytes'] / 1e6:.1f} MB, {dataset.metric}" in done.stderr
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    (command,) = [line.split() for line in lines if line.startswith("python -m distill predict")]
+    row = json.dumps({part.strip('{",:'): text for part in command[7::2]}) if len(command) > 6 else text
+    Path(command[5]).write_text(row, encoding="utf-8")
+    assert len(invoke(predict_command.main, *command[4:6]).stdout.splitlines()) == 1
 
 
 def test_the_card_and_the_hub_have_the_weights_of_a_large_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +103,15 @@ def test_the_card_and_the_hub_have_the_weights_of_a_large_model(tmp_path: Path, 
         size = sum((export / file).stat().st_size for file in (name, f"{name}.data"))
         assert session.get_outputs()[0].name == "logits"
         assert re.search(rf"\| {place} \| ONNX, \w+, weights in `{name}.data` beside it \| {size / 1e6:.1f} \|", card)
+
+
+def test_the_card_of_a_student_of_labels_alone_says_so(tmp_path: Path) -> None:
+    make(tmp_path, "sequence-classification")
+    job = {"entry": {**STUDENT, "recipe": "supervised"}, "teachers": ["big"], "export": {}}
+    write_text(tmp_path / "data/jobs/exports/students/small.json", to_json(job))
+    assert invoke(main, "students", "small").returncode == 0
+    card = (tmp_path / "data/exports/students/small/README.md").read_text(encoding="utf-8")
+    assert "A model for sequence-classification, trained on the labels alone, without a teacher, on the data set `tiny`" in card
 
 
 def test_the_card_says_over_which_rows_retention_is_where_the_teacher_has_not_answered_all(tmp_path: Path) -> None:
