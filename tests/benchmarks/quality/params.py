@@ -40,9 +40,6 @@ def task_params(
         content["targets"][f"{name}-folds"] = {"teacher": f"{name}-folds", "dataset": name}
     if augmented := [method for method in methods.values() if "TASK-augmented" in method.datasets]:
         _augment(content, name, task, KEPT if augmented[0].half_depth else NARROW_KEPT)
-    if any("TASK-near" in method.datasets for method in methods.values()):
-        content["augmentations"][f"{name}-near"] = {"of": name, "teacher": name, "copies": COPIES}
-        content["targets"][f"{name}-near"] = {"teacher": name, "dataset": f"{name}-near"}
     for student, method in methods.items():
         first = task.first if method.half_depth else {}
         content["students"] |= chain(student, method, name, seeds, inherited["epochs"], first)
@@ -88,7 +85,7 @@ def _augment(content: dict[str, Any], name: str, task: Task, targets: Settings) 
     """The augmented data set: refilled by MiniLM, which learns to fill masks from the task's own sentences."""
     corpus, augmented = f"{name}-masked", f"{name}-augmented"
     kept = {key: task.dataset[key] for key in ("limit", "max_length") if key in task.dataset}
-    columns = {"text": next(task.dataset["columns"][part] for part in ("text", "context") if part in task.dataset["columns"])}
+    columns = {"text": task.dataset["columns"]["text"]}
     content["datasets"][corpus] = {"source": name, "task": "masked-lm", "columns": columns, **kept}
     content["teachers"][corpus] = {"dataset": corpus, "checkpoint": MINILM, "epochs": 3, "learning_rate": 5e-4}
     content["augmentations"][augmented] = {"of": name, "teacher": corpus, "copies": COPIES}
