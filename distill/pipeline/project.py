@@ -103,7 +103,7 @@ def checked(sections: dict[str, Any], path: Path) -> Params:
             found.append("no entries at all; add one to sources, datasets, teachers, targets and students")
         problems = [f"{path}: {line}" for line in found]
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError("\n".join(dict.fromkeys("\n".join(problems).splitlines())))
     return params
 
 
