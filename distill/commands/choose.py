@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.core.console import PARAMS, command
+from distill.core.console import PARAMS, command, print_result
 
 if TYPE_CHECKING:
     from distill.report.candidates import Candidate
@@ -43,23 +43,12 @@ def main(
     Without a limit or a preference: the fastest that keeps 97% of its teacher's score, or, if none does, the best score.
     Exits with 1 if none fits, and says which is nearest and which limit, relaxed alone, would admit one.
     """
-    from distill.core.errors import UserError
     from distill.core.files import to_json
-    from distill.core.settings import nearest
-    from distill.pipeline.project import load_params
-    from distill.pipeline.resolve import resolve
-    from distill.report.candidates import measured
     from distill.report.choose import Budget
 
-    resolved = resolve(load_params(PARAMS))
-    students = resolved.shippable()
-    if not students:
-        raise UserError(f"{PARAMS}: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`")
-    found = measured(Path("data"), students, str(length or "rows"), percentile, ensembles=resolved.ensembles_students())
-    if dataset is not None and dataset not in found:
-        raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
+    found = candidates_of(dataset, str(length or "rows"), percentile)
     budget = Budget(max_latency_ms, min_retention, max_megabytes, cascades)
-    answers = {name: answer(candidates, budget, prefer) for name, candidates in found.items() if dataset in (None, name)}
+    answers = {name: answer(candidates, budget, prefer) for name, candidates in found.items()}
     if as_json:
         click.echo(to_json({name: asdict(choice) for name, (choice, _) in answers.items()}), nl=False)
     else:
@@ -67,6 +56,29 @@ def main(
             click.echo(f"{name}: {line}" if len(answers) > 1 else line)
     if any(choice.best is None for choice, _ in answers.values()):
         sys.exit(1)
+
+
+def candidates_of(dataset: str | None, setting: str, percentile: str) -> "dict[str, list[Candidate]]":
+    """What can be shipped, of one data set or of each; students and formats that nobody has measured are told on stderr."""
+    from distill.core.errors import UserError
+    from distill.core.files import read_json
+    from distill.core.settings import nearest
+    from distill.pipeline.project import load_params
+    from distill.pipeline.resolve import resolve
+    from distill.report.candidates import measured, unmeasured
+
+    resolved = resolve(load_params(PARAMS))
+    students = resolved.shippable()
+    if not students:
+        raise UserError(f"{PARAMS}: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`")
+    benchmark = read_json(Path("data/metrics/benchmark.json"), "what `dvc repro benchmark` writes")
+    found = measured(Path("data"), students, setting, percentile, benchmark, resolved.ensembles_students())
+    if dataset is not None and dataset not in found:
+        raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
+    found = {name: candidates for name, candidates in found.items() if dataset in (None, name)}
+    if lacking := unmeasured(found, students, benchmark):
+        print_result(f"left out, as they have not been timed and scored: {', '.join(lacking)}; run `dvc repro`")
+    return found
 
 
 def answer(found: "Sequence[Candidate]", budget: "Budget", prefer: "Preference | None") -> "tuple[Choice, str]":

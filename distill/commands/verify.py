@@ -36,9 +36,10 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
     problems = []
     for folder in folders(names):
         checked = checked_set(folder)
-        if repair and checked.problems:
-            for problem in checked.problems:
-                print_result(problem.text)
+        missing = [f"{folder / output}: is not here" for output in lacking(folder, checked)]
+        if repair and (checked.problems or missing):
+            for line in (*(problem.text for problem in checked.problems), *missing):
+                print_result(line)
             repair_set(folder)
             checked = checked_set(folder)
         lines = [problem.text for problem in checked.problems]
@@ -49,7 +50,9 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
             problems += [*lines, f"{folder}: {count}; {advice(folder)}"]
         else:
             size = f"{checked.bytes / 2**20:.1f} MiB"
-            click.echo(f"{folder}: {len(checked.files)} files, {size}, all as {len(checked.manifests)} manifests say")
+            gone = ", ".join(lacking(folder, checked))
+            rest = f"; without {gone}, which {PARAMS} asks for: `dvc pull {stage_of(folder)}`, or --repair" if gone else ""
+            click.echo(f"{folder}: {len(checked.files)} files, {size}, all as {len(checked.manifests)} manifests say{rest}")
     if problems:
         raise UserError("\n".join(problems))
 
@@ -89,6 +92,20 @@ def checked_set(folder: Path) -> "CheckResult":
     except UserError:
         pass  # its outputs are compared with each other instead
     return check(folder, wanted)
+
+
+def lacking(folder: Path, checked: "CheckResult") -> list[str]:
+    """The outputs that params.yaml asks for and a set is without, as where a part was fetched; none if that is not known."""
+    from distill.data.dataset import Dataset
+    from distill.targets.materialization.outputs import job_of, resolve
+
+    try:
+        settings = settings_of(folder)
+        task = Dataset.open(Path("data/prepared", settings.dataset)).task
+        layers = max((manifest.teacher_layers for manifest in checked.manifests.values()), default=0)
+        return [output for output in resolve(job_of(settings), layers, task).names if output not in checked.manifests]
+    except UserError:
+        return []
 
 
 def settings_of(folder: Path) -> TargetSettings:

@@ -3,7 +3,7 @@
 Scores of exports are those of the very files that are shipped. Without torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,21 @@ def measured(
         if candidate.name in origins and (candidate.sent is None or candidate.name not in ensembles):
             results[origins[candidate.name]].append(candidate)
     return results
+
+
+def unmeasured(found: Mapping[str, Sequence[Candidate]], students: Mapping[str, str], benchmark: Any) -> list[str]:
+    """Students that are no candidates, as nobody has timed or scored them, and formats that were timed and not scored.
+
+    Of data sets without any candidate none is named: that is told anyway.
+    """
+    there = {(own.name, own.form) for candidates in found.values() for own in candidates}
+    names = {name for name, _ in there}
+    lacking = [name for name, dataset in students.items() if found.get(dataset) and name not in names]
+    for name in sorted(names):
+        lacking += [
+            f"{name} ({form})" for form in benchmark["students"][name]["formats"] if form in SCORED and (name, form) not in there
+        ]
+    return lacking
 
 
 def _read_all(folder: Path) -> dict[str, Any]:

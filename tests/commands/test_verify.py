@@ -92,6 +92,20 @@ def test_the_command_repairs_and_checks_again(project):
     assert contents(SET) == original
 
 
+def test_outputs_that_a_set_is_without_are_named_and_repaired(project):
+    before = contents(SET)
+    shutil.rmtree(SET / "cls-04")
+    done = verify("tiny")
+    assert done.exit_code == 0  # a clone may have fetched a part
+    told = "manifests say; without cls-04, which params.yaml asks for: `dvc pull targets@tiny`, or --repair"
+    assert told in done.stdout
+    done = verify("tiny", "--repair")
+    assert done.exit_code == 0, done.output
+    assert "data/targets/tiny/cls-04: is not here" in done.stderr
+    assert "without" not in done.stdout
+    assert set(contents(SET)) == set(before)
+
+
 def test_a_set_that_is_read_while_it_is_repaired_stays_readable(project):
     reader = TargetStore.open(SET).output("hidden-02", "train")
     before = reader.gather(np.arange(len(reader)))

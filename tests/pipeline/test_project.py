@@ -387,6 +387,11 @@ def test_mistakes_of_several_entries_are_all_reported(tmp_path: Path):
     assert [line.partition(": ")[0] for line in lines] == ["teachers.big.epochs", "students.soft.alpha"]
 
 
+def test_a_missing_key_is_told_once(tmp_path: Path):
+    told = "ensembles.mean.second: is missing; give it"
+    assert refusal(tmp_path, changed(COMPOSED, "ensembles.mean", {"dataset": "movies", "first": "one"})) == [told]
+
+
 def test_a_file_without_any_entry_is_refused(tmp_path: Path):
     content = {"defaults": {section: {} for section in SECTIONS}, **{section: {} for section in SECTIONS}}
     assert refusal(tmp_path, content) == ["no entries at all; add one to sources, datasets, teachers, targets and students"]

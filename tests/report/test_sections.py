@@ -38,6 +38,9 @@ def test_verdict(news: DataSet) -> None:
     assert best.name == "soft"
     assert verdict(replace(news, students=(best,))).startswith("On news, the best student is soft")
     assert verdict(replace(news, students=())) == "No student has learnt from news yet."
+    plain = replace(news.students[0], metrics={**news.students[0].metrics, "accuracy": 0.99})
+    assert verdict(replace(news, students=(plain,))).endswith("the labels alone: no student here is distilled.")
+    assert verdict(replace(news, students=(plain, best))).endswith("the labels alone: no distilled student beats it.")
     some = verdict(replace(news, students=(replace(best, retention_rows=300),)))
     assert "The interval includes 100%: the 300 test rows that its teacher has answered do not tell it from its teacher." in some
     of_an_ensemble = replace(news.students[1], teacher="big + other")

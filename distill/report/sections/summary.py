@@ -22,7 +22,13 @@ def verdict(data_set: DataSet) -> str:
     teacher, units = data_set.teacher_of(best), data_set.units
     sentences = [*_worth(data_set), f"On {data_set.name}, the best student is {best.name}, with {_score(best, data_set)}."]
     return " ".join(
-        [*sentences, *_worthless(teacher, data_set), *_size(teacher, best), *_certainty(best, units), *_baseline(best)]
+        [
+            *sentences,
+            *_worthless(teacher, data_set),
+            *_size(teacher, best),
+            *_certainty(best, units),
+            *_baseline(best, data_set.students),
+        ]
     )
 
 
@@ -70,8 +76,11 @@ def _certainty(best: Model, units: str) -> list[str]:
     return [f"The interval includes 100%: {rows} do not tell it from its teacher."]
 
 
-def _baseline(best: Model) -> list[str]:
-    return ["It learnt from the labels alone: no distilled student beats it."] if best.recipe == BASELINE else []
+def _baseline(best: Model, students: Sequence[Model]) -> list[str]:
+    if best.recipe != BASELINE:
+        return []
+    distilled = any(model.recipe != BASELINE for model in students)
+    return [f"It learnt from the labels alone: no {'distilled student beats it' if distilled else 'student here is distilled'}."]
 
 
 def _worth(data_set: DataSet) -> list[str]:
