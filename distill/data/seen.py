@@ -16,7 +16,7 @@ MORE = 0.1
 def require_unseen(sections: dict[str, Any], place: str, dataset: Dataset, where: str) -> None:
     """Refuse the model in data/KIND/NAME if it, or one that it began with, has learnt the labels of the data set's test rows.
 
-    What is not on this machine, where others have trained the model, is not looked at.
+    What is not on this machine, where others have trained the model, is not looked at, nor a model without an entry.
     """
     for name in dict.fromkeys(_learnt_from(sections, place)):
         folder = Path("data/prepared", name)
@@ -37,9 +37,10 @@ def require_unseen(sections: dict[str, Any], place: str, dataset: Dataset, where
 def _learnt_from(sections: dict[str, Any], place: str) -> Iterator[str]:
     """The data sets that a model, and what it began with, were trained on."""
     _, kind, name = place.split("/")
-    if kind == "prepared":
+    section = "teachers" if kind == "teachers" else "students"
+    if kind == "prepared" or name not in sections[section]:
         return
-    entry = with_defaults(sections, "teachers" if kind == "teachers" else "students", name)
+    entry = with_defaults(sections, section, name)
     if kind != "inits" and entry.get("epochs") != 0:
         yield entry["dataset"]
     if kind != "teachers" and entry["init"].get("architecture") is None:
