@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from distill.core.errors import UserError
 
@@ -188,3 +188,13 @@ Rate = Annotated[float, Field(gt=0)]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """NumPy's are of 32 bits."""
+
+
+def _require_once(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"got {list(values)}, expected each once")
+    return values
+
+
+EachOnce = AfterValidator(_require_once)
+"""Of a list: refuse numbers that stand in it twice."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, model_validator
 
 from distill.core.errors import UserError
-from distill.core.settings import Positive, Seed, Strict
+from distill.core.settings import EachOnce, Positive, Seed, Strict
 from distill.params.inits import InitSettings
 from distill.params.training import TrainingSettings
 
@@ -93,7 +93,7 @@ class StudentSettings(TrainingSettings):
     """A target set, or `SET/logits` if logits suffice: then neither a change of the hidden layers reruns the student,
     nor are they downloaded."""
     init: InitSettings
-    seeds: tuple[Seed, ...] = Field(default=(1,), min_length=1)
+    seeds: Annotated[tuple[Seed, ...], EachOnce] = Field(default=(1,), min_length=1)
     """One training run each; the best on the validation split is the student, all are measured."""
     sample_weight: SampleWeight | None = None
     """Weights of doubtful rows; by default all weigh the same."""
@@ -107,12 +107,6 @@ class StudentSettings(TrainingSettings):
 
     of_groups: ClassVar[bool] = False
     """Whether the recipe compares passages of a query, which ranking alone has."""
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> "StudentSettings":
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: expected each seed once")
-        return self
 
     @model_validator(mode="after")
     def _of_what_was_chosen(self) -> "StudentSettings":

@@ -93,7 +93,7 @@ def test_a_mistake_is_named_with_its_path_and_what_is_meant(tmp_path: Path, text
         (f"{STUDENT}, group_by_length: 1", ".group_by_length: expected valid boolean, got 1"),
         (f"{STUDENT}, schedule: lineer", ".schedule: expected 'linear', 'cosine' or 'constant', got 'lineer'"),
         (f"{STUDENT}, seeds: 1", ".seeds: expected valid array, got 1"),
-        (f"{STUDENT}, seeds: [1, 1]", ": seeds: expected each seed once"),
+        (f"{STUDENT}, seeds: [1, 1]", ".seeds: got [1, 1], expected each once"),
         (
             STUDENT.replace("supervised", "distilbert") + ", soft_weight: 0, hard_weight: 0, cosine_weight: 0",
             ": soft_weight, hard_weight, cosine_weight: all are 0, nothing would be learnt",

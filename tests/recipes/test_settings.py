@@ -152,7 +152,7 @@ def test_layers_that_cannot_be_paired_are_refused(recipe, settings, depths, comp
             {"batch_size": 1},
             "batch_size: the rows of a batch are compared with each other, of 1 nothing is learnt",
         ),
-        ("cosine", {"sizes": [8, 16, 8]}, "sizes: expected each size once"),
+        ("cosine", {"sizes": [8, 16, 8]}, "sizes: got [8, 16, 8], expected each once"),
         ("tinybert", {**PREDICTION, "soft_weight": 0.0}, "soft_weight, hard_weight: " + NOTHING),
         ("tinybert", {**INTERMEDIATE, **dict.fromkeys(WEIGHTS, 0.0)}, f"{', '.join(WEIGHTS)}: {NOTHING}"),
         ("mobilebert", {**TRANSFER, "alpha": 0.5}, "alpha: not of stage transfer, which takes feature_weight, mean_weight"),

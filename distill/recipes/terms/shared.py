@@ -2,9 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from distill.core.errors import UserError
+from distill.core.settings import EachOnce
 from distill.params.layers import pair_layers
 from distill.params.students import LayerMap, Needs, Shapes, StudentSettings, Temperature, Weight
 
@@ -66,16 +67,10 @@ class LogitStudentSettings(StudentSettings):
 class VectorStudentSettings(LogitStudentSettings):
     """What recipes of sentence embedding share: they read the teacher's vectors, and no labels."""
 
-    sizes: tuple[VectorSize, ...] = ()
+    sizes: Annotated[tuple[VectorSize, ...], EachOnce] = ()
     """Matryoshka (Kusupati et al. 2022): how many of a vector's first numbers are to do as vectors of their own."""
 
     of_vectors: ClassVar[bool] = True
-
-    @model_validator(mode="after")
-    def _sizes_differ(self) -> "VectorStudentSettings":
-        if len(set(self.sizes)) < len(self.sizes):
-            raise ValueError("sizes: expected each size once")
-        return self
 
     @property
     def label_weight(self) -> float:
