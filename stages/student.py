@@ -31,8 +31,7 @@ def main(name: str) -> None:
         return
     write_text(Path("data/runs/students", f"{name}.json"), to_json([run.record(seed) for seed, run in runs.items()]))
     for seed, run in runs.items():
-        how = f"loss {run.last_loss:.4f}" if run.best_score is None else f"validation {dataset.metric} {run.best_score:.4f}"
-        print_result(f"student {name}: seed {seed}: best epoch {run.best_epoch:g}, {how}, {run.seconds:.0f} s")
+        print_result(f"student {name}: seed {seed}: {run.told(dataset.metric)}")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,7 @@ def main(name: str) -> None:
         tune(model, task_of(dataset.task), run.validation)
         save_model(folder, model, load_tokenizer(run.place, settings.checkpoint.revision), dataset)
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
-    best = f"best epoch {trained.best_epoch:g}, validation {dataset.metric} {trained.best_score or 0:.4f}"
-    print_result(f"teacher {name}: {best}, {trained.seconds:.0f} s")
+    print_result(f"teacher {name}: {trained.told(dataset.metric)}")
 
 
 if __name__ == "__main__":

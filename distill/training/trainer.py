@@ -60,7 +60,7 @@ class Trained:
     """What was logged: `step`, `epoch`, `loss`, the terms; and a validation `score` an epoch."""
     best_epoch: float
     best_score: float | None
-    """On the validation split; None where no head is trained."""
+    """On the validation split; None where no head is trained, or nothing is."""
     seconds: float
     rows: int = 0
     """How many rows an epoch steps over: those that the loss reads anything of."""
@@ -76,6 +76,13 @@ class Trained:
     def selection_score(self) -> float:
         """By this the best seed of a student is chosen: the score, or where no head is trained, the last loss negated."""
         return -self.last_loss if self.best_score is None else self.best_score
+
+    def told(self, metric: str) -> str:
+        """The best epoch, its score, or where nothing is validated the loss, and the seconds."""
+        if not self.steps:
+            return "kept as it is (epochs: 0)"
+        how = f"loss {self.last_loss:.4f}" if self.best_score is None else f"validation {metric} {self.best_score:.4f}"
+        return f"best epoch {self.best_epoch:g}, {how}, {self.seconds:.0f} s"
 
     def record(self, seed: int) -> dict[str, Any]:
         """What data/runs/ keeps of it: JSON."""
@@ -116,7 +123,7 @@ def train(
     `keep` is "last", of the last, and nothing is validated.
     """
     if settings.epochs == 0:
-        return Trained([], 0.0, 0.0, 0.0)
+        return Trained([], 0.0, None, 0.0)
     _require_rows(rows, title)
     settings = _with_safe_precision(settings, model, title)
     validates = keep == "best"
