@@ -11,6 +11,7 @@ from distill.core.console import PARAMS, command
 
 if TYPE_CHECKING:
     from distill.params.annotators import AnnotatorSettings
+    from distill.pipeline.entries import Params
 
 
 @command
@@ -23,19 +24,12 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
     """
     from distill.core.errors import UserError
     from distill.core.files import to_json
-    from distill.core.settings import nearest
     from distill.pipeline.needs import missing_layers, missing_needs
     from distill.pipeline.project import load_params
     from distill.pipeline.shapes import find_config, require_shape
 
     params = load_params(PARAMS)
-    known = [*params.answered(), *params.annotators]
-    for name in names:
-        if name in params.ensembles:
-            entry = params.ensembles[name]
-            raise UserError(f"{PARAMS}: ensembles.{name}: is the mean of stored logits; plan {entry.first} and {entry.second}")
-        if name not in known:
-            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, known)}")
+    require_planned(params, names)
     chosen = dict.fromkeys(name for name in names or params.answered() if name in params.answered())
     wanted = [name for name in chosen if name in params.targets]
     asking = [name for name in names or params.annotators if name in params.annotators]
@@ -60,6 +54,20 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
         click.echo("\n\n".join([*map(text, plans, plans.values()), *map(ask_text, asked, asked.values())]))
     if problems:
         raise UserError("\n".join(problems))
+
+
+def require_planned(params: "Params", names: tuple[str, ...]) -> None:
+    """Refuse names of what costs nothing, and of nothing."""
+    from distill.core.errors import UserError
+    from distill.core.settings import nearest
+
+    known = [*params.answered(), *params.annotators]
+    for name in names:
+        if name in params.ensembles:
+            entry = params.ensembles[name]
+            raise UserError(f"{PARAMS}: ensembles.{name}: is the mean of stored logits; plan {entry.first} and {entry.second}")
+        if name not in known:
+            raise UserError(f"{PARAMS}: targets.{name}: no such entry{nearest(name, known)}")
 
 
 def ask_plan(settings: "AnnotatorSettings", where: str) -> dict[str, Any]:

@@ -36,12 +36,13 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
     problems = []
     for folder in folders(names):
         checked = checked_set(folder)
-        missing = [f"{folder / output}: is not here" for output in lacking(folder, checked)]
+        missing = lacking(folder, checked)
         if repair and (checked.problems or missing):
-            for line in (*(problem.text for problem in checked.problems), *missing):
+            for line in (*(problem.text for problem in checked.problems), *(f"{folder / name}: is not here" for name in missing)):
                 print_result(line)
             repair_set(folder)
             checked = checked_set(folder)
+            missing = lacking(folder, checked)
         lines = [problem.text for problem in checked.problems]
         if live is not None and not lines:
             lines = compare_live(folder, live)
@@ -50,7 +51,7 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
             problems += [*lines, f"{folder}: {count}; {advice(folder)}"]
         else:
             size = f"{checked.bytes / 2**20:.1f} MiB"
-            gone = ", ".join(lacking(folder, checked))
+            gone = ", ".join(missing)
             rest = f"; without {gone}, which {PARAMS} asks for: `dvc pull {stage_of(folder)}`, or --repair" if gone else ""
             click.echo(f"{folder}: {len(checked.files)} files, {size}, all as {len(checked.manifests)} manifests say{rest}")
     if problems:

@@ -16,6 +16,7 @@ from distill.export.quantize import excluded, quantize, weighted
 from distill.export.scores import predicted
 from distill.export.session import FP32, INT8, files_of, open_session
 from distill.params.exports import ExportSettings
+from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 
@@ -80,7 +81,7 @@ def _told(tries: Sequence[Try], task: str, metric: str) -> str:
         return ""
     layers = ", ".join(f"`{name}`" for name in best.fp32)
     how = best.how + (f", with {layers} in fp32," if layers else "")
-    share, numbers = metric == "likelihood", task in ("regression", "sentence-embedding")
+    share, numbers = metric == "likelihood", TASK_SPECS[task].correlated
     points, changes = (
         "% of the likelihood" if share else " points",
         "correlates {:.4f} with fp32" if numbers else "changes {:.2%}",

@@ -139,14 +139,21 @@ class InitSettings(Strict):
             raise ValueError("copy_embeddings: a prepared data set has no embeddings; give from: data/teachers/NAME")
         return self
 
+    @property
+    def configured(self) -> dict[str, Any]:
+        """A random student's architecture, with what BERT's config has where it says nothing; empty of copied layers."""
+        if self.architecture is None:
+            return {}
+        default = PRESETS["bert-base"] if self.architecture.get("model_type", "bert") == "bert" else {}
+        return {**default, **self.architecture}
+
     @model_validator(mode="after")
     def _whole_heads(self) -> "InitSettings":
         settings = self.architecture or {}
         for key in sorted(SIZES & settings.keys()):
             if type(settings[key]) is not int or settings[key] < 1:
                 raise ValueError(f"architecture.{key}: expected a whole number > 0, got {settings[key]!r:.60}")
-        default = PRESETS["bert-base"] if self.architecture is not None and settings.get("model_type", "bert") == "bert" else {}
-        width, heads = (settings.get(key, default.get(key)) for key in ("hidden_size", "num_attention_heads"))
+        width, heads = (self.configured.get(key) for key in ("hidden_size", "num_attention_heads"))
         bottleneck = settings.get("model_type") == "mobilebert"
         if isinstance(width, int) and isinstance(heads, int) and heads > 0 and width % heads and not bottleneck:
             raise ValueError(f"architecture: hidden_size {width} is no multiple of num_attention_heads {heads}; give both")

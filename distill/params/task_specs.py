@@ -90,6 +90,11 @@ class TaskSpec:
         return self.auto_model.removeprefix("AutoModelFor")
 
     @property
+    def correlated(self) -> bool:
+        """Whether models agree by how far their answers, numbers or vectors, go together."""
+        return self.embeds or (self.numbers and not self.groups)
+
+    @property
     def units(self) -> str:
         """What scores are means over."""
         return "questions" if self.windows else "queries" if self.groups else "rows"

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill.core.errors import UserError
-from distill.params.inits import PRESETS
 from distill.params.layers import resolve_layers
 from distill.params.students import Needs, Shapes
 from distill.params.targets import TargetSettings
@@ -24,8 +23,7 @@ def initial_shape(params: Params, name: str, shapes: Mapping[str, Shape]) -> dic
     """What is known of a student's `layers`, `width` and `heads`, followed to its first ancestor."""
     init = params.students[name].init
     if init.architecture is not None:
-        default = PRESETS["bert-base"] if init.architecture.get("model_type", "bert") == "bert" else {}
-        return configured_shape({**default, **init.architecture})
+        return configured_shape(init.configured)
     source, depth = _copied_shape(params, name, shapes), init.depth if init.layers is None else len(init.layers)
     return source if depth is None else {**source, "layers": depth}
 

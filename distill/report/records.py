@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distill.evaluation.details import Detail
+from distill.params.task_specs import TASK_SPECS
 from distill.tasks.judged import Judged
 
 BASELINE = "supervised"
@@ -216,12 +217,12 @@ class DataSet:
     @property
     def units(self) -> str:
         """What scores are means over."""
-        return {"question-answering": "questions", "ranking": "queries"}.get(self.task, "rows")
+        return TASK_SPECS[self.task].units if self.task else "rows"
 
     @property
     def correlated(self) -> bool:
         """Whether models agree by how far their answers, numbers or vectors, go together."""
-        return self.task in ("regression", "sentence-embedding")
+        return bool(self.task) and TASK_SPECS[self.task].correlated
 
     @property
     def models(self) -> tuple[Model, ...]:
