@@ -63,6 +63,7 @@ def candidates_of(dataset: str | None, setting: str, percentile: str) -> "dict[s
     from distill.core.errors import UserError
     from distill.core.files import read_json
     from distill.core.settings import nearest
+    from distill.pipeline.jobs import outdated
     from distill.pipeline.project import load_params
     from distill.pipeline.resolve import resolve
     from distill.report.candidates import measured, unmeasured
@@ -76,6 +77,8 @@ def candidates_of(dataset: str | None, setting: str, percentile: str) -> "dict[s
     if dataset is not None and dataset not in found:
         raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
     found = {name: candidates for name, candidates in found.items() if dataset in (None, name)}
+    if old := outdated("report"):
+        print_result(f"of before an edit of params.yaml or of data: {', '.join(old)}; run `dvc repro`")
     if lacking := unmeasured(found, students, benchmark):
         print_result(f"left out, as they have not been timed and scored: {', '.join(lacking)}; run `dvc repro`")
     return found

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from distill.pipeline.entries import Params
 
 DATASETS = "hf://datasets/"
+SETS = {"targets": "targets", "given": "given", "ensembles": "ensemble"}
+"""The stages that write target sets, by the section of their entries."""
 
 
 @command
@@ -70,8 +72,18 @@ def publish_model(name: str, hub: str, *, private: bool) -> None:
 
     export = Path("data/exports/students", name)
     files = files_for_hub(export, Path("data/students", name))
+    require_today(export, f"export@{name}")
     address = upload(files, hub, private=private, message="A distilled model")
     click.echo(f"{export}: {len(files)} files published at {address}")
+
+
+def require_today(folder: Path, stage: str) -> None:
+    """Refuse what no longer is what params.yaml says: its card would tell of other settings than it was made with."""
+    from distill.core.errors import UserError
+    from distill.pipeline.jobs import outdated
+
+    if old := outdated(stage):
+        raise UserError(f"{folder}: is of before an edit of params.yaml or of data ({', '.join(old)}); run `dvc repro {stage}`")
 
 
 def send(files: dict[str, Path], place: str, *, private: bool) -> None:
@@ -103,7 +115,8 @@ def tables(name: str, place: str, scratch: Path, outputs: tuple[str, ...]) -> di
 
     params = load_params(PARAMS)
     dataset = Dataset.open(Path("data/prepared", entry_of(params, name)))
-    store = TargetStore.open(Path("data/targets", name))
+    store = TargetStore.open(folder := Path("data/targets", name))
+    require_today(folder, made_by(params, name))
     files = write_tables(scratch, store, dataset, outputs)
     columns = pq.read_schema(files[0]).names
     shown = place.removeprefix(DATASETS).rstrip("/")
@@ -121,6 +134,7 @@ def own_files(name: str, place: str, scratch: Path) -> dict[str, Path]:
     from distill.targets.data_card import About, card
 
     params, folder = load_params(PARAMS), Path("data/targets", name)
+    require_today(folder, made_by(params, name))
     files = {file.relative_to(folder).as_posix(): file for file in whole_files(folder)}
     dataset = Dataset.open(Path("data/prepared", entry_of(params, name)))
     text = card(TargetStore.open(folder), dataset, About(name, teachers(params, name), made_of(params, name), place))
@@ -137,6 +151,12 @@ def entry_of(params: "Params", name: str) -> str:
     if name not in known:
         raise UserError(f"{PARAMS}: no target set '{name}' in targets, given or ensembles{nearest(name, known)}")
     return known[name]
+
+
+def made_by(params: "Params", name: str) -> str:
+    """The stage that writes a target set."""
+    section = next(section for section in SETS if name in getattr(params, section))
+    return f"{SETS[section]}@{name}"
 
 
 def teachers(params: "Params", name: str) -> str:

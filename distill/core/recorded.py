@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def refuse_to_compute_again(stage: str) -> None:
     A result in DVC's cache of this machine is not missing: then `dvc` was told to run the stage all the same.
     """
     main_process = os.environ.get("RANK", "0") == "0"
-    if os.environ.get(COMPUTE, "0") not in ("", "0") or not main_process or not _has(f"  {stage}:\n"):
+    if os.environ.get(COMPUTE, "0") not in ("", "0") or not main_process or not has_result(stage):
         return
     from dvc.repo import Repo
 
@@ -33,6 +33,30 @@ def refuse_to_compute_again(stage: str) -> None:
             f"{stage}: has been computed for this very data, settings and code (dvc.lock), its files alone are missing; fetch "
             f"them (`dvc pull {stage}`), or compute them again (`{COMPUTE}=1 dvc repro`)"
         )
+
+
+def changed_since(stage: str, edited: Collection[str]) -> list[str]:
+    """Of a stage and those before it, the ones that dvc.lock has a result for, and one of other settings or data than today's.
+
+    Files that are not here, as in a clean clone, and code that has changed make no difference.
+
+    Args:
+        stage: Its name in dvc.yaml.
+        edited: Files that the next `dvc repro` will write anew, with another content.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        stages = repo.stage.collect(stage, with_deps=True)
+        status = repo.status(targets=[stage], with_deps=True)
+    changed = {name for name, reasons in status.items() if any(map(_is_edit, reasons))}
+    changed |= {each.addressing for each in stages if any(dep.def_path in edited for dep in each.deps)}
+    return sorted(name for name in changed if has_result(name))
+
+
+def has_result(stage: str) -> bool:
+    """Whether dvc.lock has one of a stage."""
+    return _has(f"  {stage}:\n")
 
 
 def is_recorded(output: Path) -> bool:
@@ -56,6 +80,12 @@ def recorded_files() -> Iterator[Any]:
             yield DataFileSystem(index=repo.index.data["repo"])
     except (DvcException, DataIndexDirError, OSError) as error:
         raise UserError(first_line(error)) from None
+
+
+def _is_edit(reason: str | dict[str, dict[str, Any]]) -> bool:
+    """Whether what DVC says of a stage is that its parameters, or files in data/, are others."""
+    places = {} if isinstance(reason, str) else dict(pair for found in reason.values() for pair in found.items())
+    return any(isinstance(how, dict) or (how == "modified" and path.startswith("data/")) for path, how in places.items())
 
 
 def _has(line: str) -> bool:
