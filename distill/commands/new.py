@@ -202,16 +202,25 @@ def taught_by(found: "Profile") -> str:
 
 def students_of(name: str, found: "Profile", layers: int, epochs: int) -> tuple[dict[str, Any], str]:
     """Half of the teacher, beside the same that learns from labels alone where there are any; and what they are."""
-    task, train, depth = TASK_SPECS[found.columns.task], found.splits["train"], max(1, layers // 2)
-    init = {"from": f"data/teachers/{name}", "depth": depth}
+    task, train = TASK_SPECS[found.columns.task], found.splits["train"]
+    init = {"from": f"data/teachers/{name}", **half_of_layers(found.columns.task, layers)}
     common = {"dataset": name, "targets": name if task.vocabulary else f"{name}/logits", "init": init}
-    half_of = f"{depth} of the teacher's {layers} layers"
+    half_of = f"{max(1, layers // 2)} of the teacher's {layers} layers"
     if task.embeds:
         return {"half": {"recipe": "cosine", **common}}, f"{half_of}, which learn its vectors"
     own = found.epochs(train.rows - train.unlabelled, 32)
     baseline = {"recipe": "supervised", **common, **({"epochs": own} if own != epochs else {})}
     half = {"recipe": "hinton", **common, **({"alpha": 0} if task.numbers else SOFT)}
     return {"baseline": baseline, "half": half}, f"{half_of}: `half` has to beat `baseline`, which learns from labels alone"
+
+
+def half_of_layers(task: str, layers: int) -> dict[str, Any]:
+    """Which layers a student of half the teacher's depth copies: `depth` or `layers` of `init`.
+
+    Evenly spaced, the last among them, for what is said of a row. The first ones for what is said of each token: docs/quality.md.
+    """
+    depth = max(1, layers // 2)
+    return {"layers": list(range(depth))} if TASK_SPECS[task].logits_per == "token" else {"depth": depth}
 
 
 def settings_of(checkpoint: "Checkpoint", found: "Profile") -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -43,10 +43,13 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
         assert words in done.stdout
     lines = Path("params.yaml").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 15
-    assert max(map(len, lines)) <= 132
+    assert max(map(len, lines)) <= 140
     assert all("  # " in line for line in lines if line[0] != " ")
     params = load_params(Path("params.yaml"))
     assert (params.datasets["rows"].task, *params.students) == (task, "baseline", "half")
+    init = params.students["half"].init  # of two layers; the lower one where each token is answered for
+    per_token = task in ("token-classification", "question-answering")
+    assert (init.layers, init.depth) == (((0,), None) if per_token else (None, 1))
     for student, method in {"half": "default", "baseline": "default-labels"}.items():  # what docs/quality.md measures
         (stage,) = METHODS[method].stages
         apart = {"epochs_factor", "learning_rate", *(["temperature"] if TASK_SPECS[task].numbers else [])}

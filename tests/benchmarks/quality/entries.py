@@ -43,7 +43,7 @@ class Method:
     stages: tuple[Settings, ...]
     """Settings of each stage, initialized from the one before; `epochs_factor` multiplies the task's epochs."""
     init: Settings = field(default_factory=lambda: HALF)
-    """How the first stage is initialized; TEACHER stands for the teacher's name."""
+    """How the first stage is initialized; TEACHER stands for the teacher's name, `as_new` for the layers that `new` takes."""
     tasks: tuple[str, ...] | None = None
     """The tasks that have it; None for all."""
     dataset: str = "TASK"
@@ -55,7 +55,7 @@ class Method:
     @property
     def half_depth(self) -> bool:
         """Whether it has 3 layers of the teacher's 6, at its width."""
-        return self.init is HALF or self.init.get("depth") == 3
+        return self.init is HALF or "as_new" in self.init or self.init.get("depth") == 3
 
     @property
     def datasets(self) -> set[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distill.commands.new import half_of_layers
 from distill.core.settings import SECTIONS
 from tests.benchmarks.quality.entries import MINILM, Method, Settings, Task
 
@@ -10,7 +11,7 @@ KEPT = {"hidden": [0, 2, 3, 4, 6], "cls": [2, 4], "attention": [2, 4, 6], "relat
 """What the teacher's 6 layers leave behind for all half-depth students."""
 NARROW_KEPT = {"hidden": [0, 1, 3, 4, 6], "attention": [1, 3, 4, 6]}
 """The same for the narrow student's `layer_map`."""
-COPIES = 5
+COPIES, LAYERS = 5, 6
 BATCH = 32
 
 
@@ -42,19 +43,21 @@ def task_params(
         _augment(content, name, task, KEPT if augmented[0].half_depth else NARROW_KEPT)
     for student, method in methods.items():
         first = task.first if method.half_depth else {}
-        content["students"] |= chain(student, method, name, seeds, inherited["epochs"], first)
+        init = {**method.init, "from": method.init["from"].replace("TEACHER", name)}
+        if init.pop("as_new", False):
+            init |= half_of_layers(task.dataset.get("task", "sequence-classification"), LAYERS)
+        content["students"] |= chain(student, method, name, init, seeds, inherited["epochs"], first)
     return content
 
 
 def chain(
-    student: str, method: Method, task: str, seeds: Sequence[int], epochs: int, first: Settings
+    student: str, method: Method, task: str, init: Settings, seeds: Sequence[int], epochs: int, first: Settings
 ) -> dict[str, dict[str, Any]]:
     """A method's students: STUDENT-1, …, and the last one, STUDENT, each initialized from the one before it.
 
-    `first` says what the task's earlier stages have, where the method's do not say it themselves.
+    `init` is how the first is, `first` says what the task's earlier stages have, where the method's do not say it themselves.
     """
     entries: dict[str, dict[str, Any]] = {}
-    init = {**method.init, "from": method.init["from"].replace("TEACHER", task)}
     for number, stage in enumerate(method.stages, start=1):
         last = number == len(method.stages)
         name = student if last else f"{student}-{number}"
@@ -85,7 +88,7 @@ def _augment(content: dict[str, Any], name: str, task: Task, targets: Settings) 
     """The augmented data set: refilled by MiniLM, which learns to fill masks from the task's own sentences."""
     corpus, augmented = f"{name}-masked", f"{name}-augmented"
     kept = {key: task.dataset[key] for key in ("limit", "max_length") if key in task.dataset}
-    columns = {"text": task.dataset["columns"]["text"]}
+    columns = {"text": next(task.dataset["columns"][part] for part in ("text", "context") if part in task.dataset["columns"])}
     content["datasets"][corpus] = {"source": name, "task": "masked-lm", "columns": columns, **kept}
     content["teachers"][corpus] = {"dataset": corpus, "checkpoint": MINILM, "epochs": 3, "learning_rate": 5e-4}
     content["augmentations"][augmented] = {"of": name, "teacher": corpus, "copies": COPIES}
