@@ -102,7 +102,7 @@ def run_task(
         if not repro(folder, [f"fetch@{name}"], threads):
             return f"{name}: left out: its data cannot be had (see {folder / 'log.txt'})"
         problem = evaluated(folder, [name], methods, threads)
-    rows = collecting.collect(folder, name, content, methods)
+    rows = collecting.collect(folder, name, methods)
     for path, known in ((QUALITY, METHODS), (VARIANTS, ABLATION)):
         if chosen := [row for row in rows if row["student"] in known]:
             save(path, chosen, {"task": list(TASKS), "student": list(known)})

@@ -15,7 +15,6 @@ from distill.report.sections.summary import paired_gain
 from distill.tasks.judged import read_judged
 from distill.tasks.scoring import SCORES
 from tests.benchmarks.quality.entries import ABLATION, Method
-from tests.benchmarks.quality.params import stages_of
 
 Row = dict[str, Any]
 REFERENCES = {"default": "default-labels"} | dict.fromkeys(ABLATION.keys() - {"soft-twice"}, "soft-twice")
@@ -31,7 +30,7 @@ def rows_in(path: Path) -> list[Row]:
     return read(path) if path.exists() else []
 
 
-def collect(folder: Path, task: str, content: Mapping[str, Any], methods: Mapping[str, Method]) -> list[Row]:
+def collect(folder: Path, task: str, methods: Mapping[str, Method]) -> list[Row]:
     """A row for each student that has been measured, under a teacher that scores more than 0."""
     teacher, rows = folder / "data/metrics/teachers" / f"{task}.json", []
     for student, method in methods.items():
@@ -42,7 +41,6 @@ def collect(folder: Path, task: str, content: Mapping[str, Any], methods: Mappin
         row = {"task": task, "student": student, "recipe": method.recipe, "half_depth": method.half_depth, "metric": metric}
         row |= {"score": measured[metric], "score_sd": measured.get(f"{metric}_sd", 0.0), "teacher_score": read(teacher)[metric]}
         row |= {"retention": measured["retention"], "interval": [measured["retention_low"], measured["retention_high"]]}
-        row |= {"seconds": round(sum(seconds(folder, stage) for stage in stages_of(content["students"], student)), 1)}
         row |= {"seeds": sorted(int(seed) for seed in measured["seeds"])}
         row |= {"kl_from_teacher": measured.get("kl_from_teacher"), **gain_over_reference(folder, student, row)}
         rows.append(row | {key: measured[key] for key in ("layers", "hidden_size", "parameters")})
@@ -80,11 +78,6 @@ def gain(rows: Array, baseline: Array, score: Callable[[Array], float] = np.mean
     return {"gain": middle, "by_rows": [low, high], "by_seeds": spread}
 
 
-def seconds(folder: Path, student: str) -> float:
-    """Of training, the mean over seeds."""
-    return mean(run["seconds"] for run in read(folder / "data/runs/students" / f"{student}.json"))
-
-
 def merge(old: Sequence[Row], new: Sequence[Row], order: Mapping[str, Sequence[Any]]) -> list[Row]:
     """Old rows, replaced by new ones that agree in all keys of `order`; sorted by the place of each key's value there."""
     rows = {tuple(row[key] for key in order): row for row in [*old, *new]}
@@ -105,7 +98,7 @@ def percent(value: float) -> str:
 
 
 def quality_tables(rows: Sequence[Row]) -> str:
-    """Scores, retention with its interval, training seconds: a student a line, a task a column."""
+    """Scores, retention with its interval, gains, divergence: a student a line, a task a column."""
     tasks: dict[str, Row] = {}
     for row in rows:
         tasks.setdefault(row["task"], row)
@@ -126,11 +119,9 @@ def quality_tables(rows: Sequence[Row]) -> str:
     scores = [["teacher, 6 × 384", *(percent(row["teacher_score"]) for row in tasks.values())]]
     scores += lines(lambda row: percent(row["score"]) + (f" ± {percent(row['score_sd'])}" if len(row["seeds"]) > 1 else ""))
     kept = lines(lambda row: "{} ({}–{})".format(*map(percent, (row["retention"], *row["interval"]))), average)
-    spent = lines(lambda row: f"{row['seconds']:.0f}")
     parts = {
         "Scores, in percent, mean ± deviation over seeds:": table(["student", *titles], scores),
         "Retention, in percent of the teacher's score (95% interval):": table(["student", *tasks, "mean"], kept),
-        "Seconds of training, all stages of a chain, one seed:": table(["student", *tasks], spent),
     }
     if gained := [row for row in rows if "gain" in row]:
         gains = lines(lambda row: "{:+.1f} ({:+.1f} to {:+.1f})".format(*points(row)) if "gain" in row else "–", of=gained)

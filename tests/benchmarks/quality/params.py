@@ -76,14 +76,6 @@ def chain(
     return entries
 
 
-def stages_of(students: Mapping[str, Any], student: str) -> list[str]:
-    """The entries of a chain, the last first."""
-    found = [student]
-    while (source := students[found[-1]]["init"]["from"]).startswith("data/students/"):
-        found.append(source.removeprefix("data/students/"))
-    return found
-
-
 def _augment(content: dict[str, Any], name: str, task: Task, targets: Settings) -> None:
     """The augmented data set: refilled by MiniLM, which learns to fill masks from the task's own sentences."""
     corpus, augmented = f"{name}-masked", f"{name}-augmented"
