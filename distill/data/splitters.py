@@ -5,15 +5,17 @@ from itertools import islice
 
 import regex
 
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u3000-\u303f\uff00-\uffef"
 SPLITTERS = {
     "characters": regex.compile(r"\S"),
     "graphemes": regex.compile(r"(?!\s)\X"),
-    "punctuation": regex.compile(r"[\w\p{M}\u200c\u200d]+|(?!\s)\X"),
+    "punctuation": regex.compile(rf"(?:(?![{UNSPACED}])[\w\p{{M}}\u200c\u200d])+|(?!\s)\X"),
     "words": regex.compile(r"(?w)(?!\s).+?\b"),
     "blanks": regex.compile(r"\S+"),
 }
-"""From fine to coarse: every character by itself; every letter with its marks, or emoji; blanks and punctuation; the word breaks
-of Unicode (UAX #29), which part Chinese characters and keep `don't` and `3.5` whole; blanks alone."""
+"""From fine to coarse: every character by itself; every letter with its marks, or emoji; blanks and punctuation, and each letter
+of scripts without blanks; the word breaks of Unicode (UAX #29), which part Chinese characters and keep `don't` and `3.5`
+whole; blanks alone."""
 
 ENOUGH = 0.8
 """The least F1 of words with which a splitter is said to be that of a data set."""
@@ -21,7 +23,6 @@ ENOUGH = 0.8
 MOST_ROWS = 5000
 """Rows that are looked at."""
 
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u3000-\u303f\uff00-\uffef"
 GLUED = (
     regex.compile(rf"[{UNSPACED}\p{{Ps}}\p{{Pi}}]\Z"),
     regex.compile(rf"[{UNSPACED}]|[\p{{P}}--[\p{{Ps}}\p{{Pi}}\p{{Pd}}]]", regex.V1),

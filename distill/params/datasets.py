@@ -9,7 +9,7 @@ from distill.params.task_specs import TASK_SPECS, TaskName
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
-LEARNT = ("label", "labels", "tags", "answers", "response")
+LEARNT = ("label", "labels", "tags", "spans", "answers", "response")
 """Parts of `columns` that are learnt, not read."""
 
 Value = str | int | bool
@@ -53,7 +53,8 @@ class Columns(Strict):
     """Which raw column plays which part; each task has its own parts."""
 
     text: str = "text"
-    """Causal LM: documents, unless `messages`, `prompt` and `response`, or `input_ids` are given."""
+    """Token classification: goes with `spans`. Causal LM: documents, unless `messages`, `prompt` and `response`, or `input_ids`
+    are given."""
     prompt: str | None = None
     """Causal LM: what is asked; goes with `response`, which alone is learnt."""
     response: str | None = None
@@ -74,6 +75,9 @@ class Columns(Strict):
     """Token classification: a list of words a row."""
     tags: str = "tags"
     """Token classification: a list of tags (O, B-type, I-type) a row, one a word."""
+    spans: str | None = None
+    """Token classification, in place of `tokens` and `tags`: entities as spans of characters of `text`, a list of [start, end,
+    type] or of {start: …, end: …, label: …} a row, as doccano, Label Studio, Prodigy and spaCy have them. docs/tasks.md"""
     question: str = "question"
     context: str = "context"
     answers: str = "answers"
@@ -176,6 +180,12 @@ class DatasetSettings(Strict):
     """Of fractions, limits, `labelled` and masks."""
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Of `columns` what is read: of token classification either words with tags, or texts with spans."""
+        unread = () if self.task != "token-classification" else ("text",) if self.columns.spans is None else ("tokens", "tags")
+        return tuple(part for part in TASK_SPECS[self.task].columns if part not in unread)
+
+    @property
     def renames(self) -> dict[str, str]:
         """Values of rows, and the names of their classes."""
         given = self.labels or ()
@@ -222,6 +232,9 @@ class DatasetSettings(Strict):
             raise ValueError("columns.prompt and columns.response go together; give both")
         if sum(each is not None for each in (self.columns.messages, self.columns.prompt, self.columns.input_ids)) > 1:
             raise ValueError("columns: expected one of: messages, prompt and response, input_ids")
+        if self.task == "token-classification" and (odd := sorted(self.columns.model_fields_set - {*self.parts})):
+            together = "tokens and tags, or text and spans"
+            raise ValueError(f"columns.{odd[0]}: expected columns of {together}; remove it, or give what goes with it")
         if self.columns.input_ids is not None and "text" in self.columns.model_fields_set:
             raise ValueError("columns: expected one of: text, input_ids; remove the other")
         if self.metric is not None and self.metric not in spec.metrics:
@@ -234,7 +247,7 @@ class DatasetSettings(Strict):
     def _each_once(self) -> "DatasetSettings":
         """Refuse a column that a model would read and learn at once, and rows that would be added twice."""
         columns, learnt, read = self.columns, dict[str, str](), dict[str, str]()
-        for part in TASK_SPECS[self.task].columns:
+        for part in self.parts:
             names = getattr(columns, part)
             of = learnt if part in LEARNT else read
             of.update(dict.fromkeys([names] if isinstance(names, str) else names or (), part))

@@ -82,7 +82,7 @@ class TaskSpec:
     @property
     def texts(self) -> bool:
         """Whether a row is a text, or a pair of texts."""
-        return "text" in self.columns or self.groups
+        return ("text" in self.columns and "spans" not in self.columns) or self.groups
 
     @property
     def head(self) -> str:
@@ -138,7 +138,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         purpose="finds entities in texts like those of `{data}`; its tags are {labels}",
         logits_per="token",
         metrics=("entity_f1", "token_accuracy", "macro_f1"),
-        columns=("tokens", "tags", "id"),
+        columns=("tokens", "tags", "text", "spans", "id"),
         keys=("labels", *LABELLED),
         names_labels=True,
         labels_per_token=True,

@@ -25,6 +25,7 @@ from distill.preparation.multi_label import map_several
 from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
 from distill.preparation.questions import map_questions
 from distill.preparation.rankings import encode_rankings, map_rankings, number_relevance
+from distill.preparation.spans import map_spans
 from distill.preparation.splits import Grouped
 from distill.preparation.token_rows import encode_token_rows, map_token_rows
 from distill.preparation.windows import encode_questions
@@ -61,6 +62,10 @@ def _encode_words(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: Data
 
 def _encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:
     return encode_questions(tokenizer, rows, settings.max_length, settings.stride)
+
+
+def _map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
+    return (map_words if settings.columns.spans is None else map_spans)(table, where, settings)
 
 
 def _map_causal(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -135,7 +140,7 @@ PREPARERS = {
     "multi-label": Preparer(map_several, number_label_sets, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "regression": Preparer(map_texts, number_scores, _same(_joined_texts), _encode_texts, _texts, _joined_texts),
     "token-classification": Preparer(
-        map_words, number_tags, _same(_joined_words), _encode_words, lambda rows: {"words": _alone(rows)}, _joined_words
+        _map_words, number_tags, _same(_joined_words), _encode_words, lambda rows: {"words": _alone(rows)}, _joined_words
     ),
     "question-answering": Preparer(
         map_questions,

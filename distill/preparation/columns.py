@@ -42,7 +42,7 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
 
     if not folder.exists():
         raise UserError(f"{folder}: no such folder; add '{folder.name}' to `sources`, or put it there with `dvc add`")
-    parts = [getattr(settings.columns, part) for part in TASK_SPECS[settings.task].columns]
+    parts = [getattr(settings.columns, part) for part in settings.parts]
     wanted = {same_name(name) for part in parts if part is not None for name in ([part] if isinstance(part, str) else part)}
     wanted |= {IMPOSSIBLE} if "answers" in TASK_SPECS[settings.task].columns else set()
     made = {}

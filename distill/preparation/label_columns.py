@@ -19,22 +19,23 @@ LABELS = (
     "relevance", "similarity",
 )  # fmt: skip
 TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
+SPANS = ("spans", "entities", "label", "labels", "ner")
 """Usual names, the likeliest first."""
-NAMES_BY_PART = {"label": LABELS, "tags": TAGS, "answers": ("answers", "answer")}
+NAMES_BY_PART = {"label": LABELS, "tags": TAGS, "spans": SPANS, "answers": ("answers", "answer")}
 NEAR = 0.75
 
 
 def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> None:
     """Refuse labels under another name than the one that is read, and say which splits have none."""
     spec, columns = TASK_SPECS[settings.task], settings.columns
-    part = next((part for part in NAMES_BY_PART if part in spec.columns), None)
+    part = next((part for part in NAMES_BY_PART if part in settings.parts), None)
     if part is None or spec.embeds or columns.labels is not None:
         return
     name = str(getattr(columns, part))
     lacking = [split for split, table in tables.items() if name not in (*names_of(table), *noted(table, LEFT_OUT, {}))]
     if len(lacking) == len(tables):
         column_of(tables[settings.splits.train], f"{where}: {settings.splits.train}", name, part)
-    read = {str(getattr(columns, each)) for each in spec.columns}
+    read = {str(getattr(columns, each)) for each in settings.parts}
     beside = {each for split, table in tables.items() if split not in lacking for each in names_of(table)}
     for split, table in tables.items():
         twin = next((each for each in names_of(table) if each != name and same_name(each) == same_name(name)), None)

@@ -31,7 +31,8 @@ def not_one(value: Any, part: str) -> str | None:
         marks = MARKS if part == "label" else ""
         return f"{part} {value!r:.60} looks like a list or record, expected one {part}; {CSV}{marks}"
     kind = "record" if isinstance(value, dict) else "list"
-    return f"{part} {value!r:.60} is a {kind}, expected text or a number; spans of characters are not read (docs/tasks.md)"
+    spans = "spans of characters are of task: token-classification, columns.spans"
+    return f"{part} {value!r:.60} is a {kind}, expected text or a number; {spans}"
 
 
 def require_one(value: Any, part: str, named: Collection[str]) -> None:

@@ -27,6 +27,7 @@ from distill.preparation.label_columns import look_at_columns
 from distill.preparation.labels import shown
 from distill.preparation.normalization import normalized
 from distill.preparation.scores import tell_alike
+from distill.preparation.spans import SPLITTER
 from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, wanted_splits
 
 PAIR = 2
@@ -78,10 +79,9 @@ def make_rows(
 def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """All rows of a table as transfer rows, whatever labels it has; under their own ids, if it has the column of ids."""
     columns = settings.columns
-    labels = {part: part for part in ("label", "tags", "answers")}
+    labels = {part: part for part in ("label", "tags", "answers", *(["spans"] if columns.spans is not None else []))}
     plain = columns.model_copy(update={**labels, "id": None, "labels": None})
-    table = table.drop([name for part in labels if (name := getattr(columns, part)) in table.column_names])
-    table = table.drop([name for name in labels if name in table.column_names])
+    table = table.drop(sorted({*labels, *(getattr(columns, part) for part in labels)} & {*table.column_names}))
     preparer, settings = PREPARERS[settings.task], settings.model_copy(update={"columns": plain})
     rows = preparer.read(table, where, settings)
     if TASK_SPECS[settings.task].windows or columns.id not in table.column_names:
@@ -126,7 +126,7 @@ def write_dataset(
         "max_length": settings.max_length,
         **_write_tokenizers(folder, tokenizer, teacher_tokenizer, encoder.seen_length),
         "unanswerable": described["train"]["counts"].get("unanswerable", 0) > 0,
-        **_splitter(settings.task, rows["train"]),
+        **_splitter(settings, rows["train"]),
         "splits": described,
         "duplicates": across_splits(texts, keys, settings.near_duplicate),
     }
@@ -179,9 +179,11 @@ def _write_tokenizers(
     }
 
 
-def _splitter(task: str, rows: Rows) -> dict[str, Any]:
+def _splitter(settings: DatasetSettings, rows: Rows) -> dict[str, Any]:
     """How raw text becomes words like those of the training rows, and how many of them it finds."""
-    if "tokens" not in TASK_SPECS[task].columns:
+    if "tokens" not in TASK_SPECS[settings.task].columns:
         return {"splitter": None}
+    if settings.columns.spans is not None:
+        return {"splitter": SPLITTER, "splitter_f1": 1.0}
     best, share = splitter_of(rows.texts)
     return {"splitter": best if share >= ENOUGH else None, "splitter_f1": round(share, 4)}

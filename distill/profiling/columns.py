@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from distill.core.errors import UserError
 from distill.core.settings import nearest
-from distill.preparation.label_columns import LABELS, TAGS
+from distill.preparation.label_columns import LABELS, SPANS, TAGS
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.nested import nested
+from distill.preparation.spans import read_span
 
 TEXTS = ("text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "title")
 PAIRS = (
@@ -23,7 +24,7 @@ DIALOGUES = (("prompt", "response"), ("prompt", "completion"), ("instruction", "
 TOKENS = ("tokens", "words")
 """Usual names, the likeliest first."""
 
-USUAL_NAMES = {*TEXTS, *LABELS, *TOKENS, *TAGS, *(name for pair in (*PAIRS, *DIALOGUES) for name in pair)}
+USUAL_NAMES = {*TEXTS, *LABELS, *TOKENS, *TAGS, *SPANS, *(name for pair in (*PAIRS, *DIALOGUES) for name in pair)}
 INDEX = re.compile(r"|unnamed: ?\d+|index|idx|id|level_\d+|__index_level_\d+__|column 1")
 """Names of columns that number rows, in small letters: pandas writes several; a first one without a name is `column 1`."""
 DIVIDES = ("split", "fold")
@@ -98,7 +99,7 @@ def _divides(name: str, values: list[Any]) -> bool:
 
 
 def _told(rows: _Table, given: Mapping[str, str], task: str | None) -> Columns:
-    for each in (_questions, _words, _texts):
+    for each in (_questions, _words, _spans, _texts):
         found = each(rows, given)
         if found is not None and (task == "ranking" or (task is None and _ranks(rows, found))) and "text_pair" in found.parts:
             parts = {"query": found.parts["text"], "passage": found.parts["text_pair"]}
@@ -165,6 +166,19 @@ def _words(rows: _Table, given: Mapping[str, str]) -> Columns | None:
     ranked = sorted(tags, key=lambda name: TAGS.index(name.lower()) if name.lower() in TAGS else len(TAGS))
     unread = (*ranked[1:], *_candidates(rows, {tokens, *tags}))
     return Columns("token-classification", {"tokens": tokens, "tags": ranked[0]}, unread) if tags else None
+
+
+def _spans(rows: _Table, given: Mapping[str, str]) -> Columns | None:
+    found = [name for name in rows.values if _lists_of_spans(rows.present(name))]
+    label = given.get("label") or rows.named(SPANS, _lists_of_spans) or next(iter(found), None)
+    text = given.get("text") or _text(rows, {label})
+    if label not in found or text is None or "text_pair" in given:
+        return None
+    unread = (
+        *(name for name in found if name != label),
+        *(name for name in _candidates(rows, {label, text}) if name not in found),
+    )
+    return Columns("token-classification", {"text": text, "spans": label}, unread)
 
 
 def _texts(rows: _Table, given: Mapping[str, str]) -> Columns | None:
@@ -248,6 +262,11 @@ def _lists_of_labels(values: list[Any]) -> bool:
     return bool(values) and all(
         isinstance(value, list) and all(isinstance(item, str | int) for item in value) for value in values
     )
+
+
+def _lists_of_spans(values: list[Any]) -> bool:
+    """Whether all are lists of spans of characters, and some has one."""
+    return any(values) and all(isinstance(value, list) and all(map(read_span, value)) for value in values)
 
 
 def _prose(values: list[Any]) -> bool:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from distill.data.tokenizers import lengths_of
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.normalization import normalized
+from distill.preparation.spans import read_span
 from distill.preparation.splits import SPLITS
 from distill.profiling.columns import Columns
 from distill.sources.streams import Stream
@@ -70,7 +71,7 @@ def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTraine
 
 def _count(stream: Stream, columns: Columns) -> SplitProfile:
     found, seen, parts = SplitProfile(), set[bytes](), columns.parts
-    label = parts.get("label") or parts.get("tags") or parts.get("answers")
+    label = parts.get("label") or parts.get("tags") or parts.get("spans") or parts.get("answers")
     texts = [name for part, name in parts.items() if name != label]
     for batch in stream.read([name for name in {*parts.values(), *columns.marks} if name in stream.schema.names]):
         found.rows += batch.num_rows
@@ -82,11 +83,17 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
             labels: list[Any] = _applying(batch, columns.marks)
         else:
             labels = batch[label].to_pylist() if label in batch.schema.names else [None] * batch.num_rows
+            labels = [_kinds(value) for value in labels] if "spans" in parts else labels
         found.unlabelled += sum(value is None or value == "" for value in labels) if label or columns.marks else 0
         if columns.task not in ("regression", "question-answering", "ranking"):
             found.labels.update(str(each) for value in labels for each in (value if isinstance(value, list) else [value])
                                 if each is not None and each != "")  # fmt: skip
     return found
+
+
+def _kinds(spans: Any) -> list[str] | None:
+    """The types of the entities of a row; None where nobody has looked for any."""
+    return None if spans is None else [span.kind for each in spans if (span := read_span(each)) is not None]
 
 
 def _applying(batch: pa.RecordBatch, marks: Sequence[str]) -> list[list[str] | None]:
