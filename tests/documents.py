@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from tests.closures import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-KNOWN = ("git", "cd", "cp", "echo", "source", ".venv/bin/pre-commit", "export")
+KNOWN = ("git", "cd", "cp", "mv", "echo", "source", ".venv/bin/pre-commit", "export")
 """Programs whose words nobody looks at."""
 PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 MENTION = re.compile(r"make [\w-]+$|dvc repro$|(?:python|dvc|torchrun|accelerate|pip) \S+ [^…]+$")
