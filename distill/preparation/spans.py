@@ -22,6 +22,7 @@ SPLITTER = "punctuation"
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 TYPES = ("label", "labels", "type", "entity", "entity_type", "entity_group", "tag")
 """Keys of records: Prodigy's and spaCy's, doccano's, Label Studio's, transformers'."""
+COUNTED = "characters are code points from 0, the end is the one behind the last"
 EXPECTED = "expected a list of [start, end, type], or of {start: …, end: …, label: …}"
 
 
@@ -93,13 +94,16 @@ def _problems(text: str, spans: Sequence[Span]) -> Iterator[tuple[str, str]]:
         if not 0 <= span.start < span.end <= len(text):
             yield "span outside", f"{told} is no part of the text, which has {len(text)} characters"
         elif span.text is not None and span.text.strip() != covered.strip():
-            yield "span of another text", f"{told} is said to be {span.text!r:.40}, the text has {covered!r:.40} there"
+            yield (
+                "span of another text",
+                f"{told} is said to be {span.text!r:.40}, the text has {covered!r:.40} there ({COUNTED})",
+            )
         elif not covered.strip():
             yield "span of blanks", f"{told} covers no word"
         elif span.start < before.end:
             yield "overlapping spans", f"{told} overlaps {before.kind} {before.start}–{before.end}, and a word has one tag"
         elif cut is not None:
-            yield "span inside a word", f"{told}, {covered!r:.40}, begins or ends inside the word {cut!r:.40}"
+            yield "span inside a word", f"{told}, {covered!r:.40}, begins or ends inside the word {cut!r:.40} ({COUNTED})"
         before = span
 
 
