@@ -37,7 +37,21 @@ class Span:
     """What the tool says that it covers."""
 
 
-def read_span(value: Any) -> Span | None:
+def read_spans(value: Any) -> list[Span | None] | None:
+    """The spans of a row, None for what is none; None if it is no list. The hub also has records of lists, a list a key."""
+    if isinstance(value, Mapping) and len({len(each) if isinstance(each, list) else -1 for each in value.values()} - {-1}) == 1:
+        columns = {key: each for key, each in value.items() if isinstance(each, list)}
+        value = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [_read(each) for each in value] if isinstance(value, list) else None
+
+
+def are_spans(values: Sequence[Any]) -> bool:
+    """Whether all rows have lists of spans, and some has one."""
+    found = [read_spans(value) for value in values]
+    return any(found) and all(spans is not None and None not in spans for spans in found)
+
+
+def _read(value: Any) -> Span | None:
     """A span as [start, end, type] or as a record; None if it is none."""
     if isinstance(value, Mapping):
         parts = [next((value[key] for key in keys if value.get(key) is not None), None) for keys in (STARTS, ENDS, TYPES)]
@@ -73,11 +87,10 @@ def map_spans(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
         known[row] = given is not None
         if given is None or row in bad.found:
             continue
-        if not isinstance(given, list):
-            raise UserError(f"{where}: row {row}: column '{name}' holds {given!r:.40}, {EXPECTED}{as_text(given)}")
-        spans = [read_span(each) for each in given]
-        if None in spans:
-            raise UserError(f"{where}: row {row}: column '{name}' holds {given[spans.index(None)]!r:.60}, {EXPECTED}")
+        spans = read_spans(given)
+        if spans is None or None in spans:
+            wrong = given[spans.index(None)] if spans is not None and isinstance(given, list) else given
+            raise UserError(f"{where}: row {row}: column '{name}' holds {wrong!r:.60}, {EXPECTED}{as_text(given)}")
         for reason, details in _problems(text, [span for span in spans if span is not None]):
             bad.add(row, reason, f"column '{name}': {details}; mend or drop the row")
     words = texts.map(lambda text: [text[start:end] for start, end in split(text, SPLITTER)])
@@ -107,11 +120,11 @@ def _problems(text: str, spans: Sequence[Span]) -> Iterator[tuple[str, str]]:
         before = span
 
 
-def tags(text: str, given: Sequence[Any]) -> list[str]:
+def tags(text: str, given: Any) -> list[str]:
     """A tag a word of a text: B-type at the first word of a span, I-type at the others, O outside."""
     words = split(text, SPLITTER)
     made = [OUTSIDE] * len(words)
-    for span in (found for each in given if (found := read_span(each)) is not None):
+    for span in (each for each in read_spans(given) or () if each is not None):
         inside = [place for place, (start, end) in enumerate(words) if span.start <= start and end <= span.end]
         for place in inside:
             made[place] = f"{'B' if place == inside[0] else 'I'}-{span.kind}"

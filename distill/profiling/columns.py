@@ -13,7 +13,7 @@ from distill.core.settings import nearest
 from distill.preparation.label_columns import LABELS, SPANS, TAGS
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.nested import nested
-from distill.preparation.spans import read_span
+from distill.preparation.spans import are_spans
 
 TEXTS = ("text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "title")
 PAIRS = (
@@ -169,8 +169,8 @@ def _words(rows: _Table, given: Mapping[str, str]) -> Columns | None:
 
 
 def _spans(rows: _Table, given: Mapping[str, str]) -> Columns | None:
-    found = [name for name in rows.values if _lists_of_spans(rows.present(name))]
-    label = given.get("label") or rows.named(SPANS, _lists_of_spans) or next(iter(found), None)
+    found = [name for name in rows.values if are_spans(rows.present(name))]
+    label = given.get("label") or rows.named(SPANS, are_spans) or next(iter(found), None)
     text = given.get("text") or _text(rows, {label})
     if label not in found or text is None or "text_pair" in given:
         return None
@@ -262,11 +262,6 @@ def _lists_of_labels(values: list[Any]) -> bool:
     return bool(values) and all(
         isinstance(value, list) and all(isinstance(item, str | int) for item in value) for value in values
     )
-
-
-def _lists_of_spans(values: list[Any]) -> bool:
-    """Whether all are lists of spans of characters, and some has one."""
-    return any(values) and all(isinstance(value, list) and all(map(read_span, value)) for value in values)
 
 
 def _prose(values: list[Any]) -> bool:

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from distill.data.tokenizers import lengths_of
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.normalization import normalized
-from distill.preparation.spans import read_span
+from distill.preparation.spans import read_spans
 from distill.preparation.splits import SPLITS
 from distill.profiling.columns import Columns
 from distill.sources.streams import Stream
@@ -93,7 +93,7 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
 
 def _kinds(spans: Any) -> list[str] | None:
     """The types of the entities of a row; None where nobody has looked for any."""
-    return None if spans is None else [span.kind for each in spans if (span := read_span(each)) is not None]
+    return None if spans is None else [span.kind for span in read_spans(spans) or () if span is not None]
 
 
 def _applying(batch: pa.RecordBatch, marks: Sequence[str]) -> list[list[str] | None]:

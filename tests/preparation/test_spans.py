@@ -14,20 +14,21 @@ from distill.core.errors import UserError
 from distill.data.splitters import split
 from distill.prediction.answers import entities
 from distill.preparation.prepare import make_rows, transfer_rows
-from distill.preparation.spans import SPLITTER, map_spans, read_span, tags
+from distill.preparation.spans import SPLITTER, map_spans, read_spans, tags
 from distill.profiling.columns import read_columns
 from distill.sources.files import read_local
 from tests import tiny
 
 TEXT = "Ada Lovelace met Mr. O'Neil in 東京都, didn't she?"
 ENTITIES = [(0, 12, "PER"), (17, 27, "PER"), (31, 33, "LOC")]
-WRITTEN: dict[str, list[Any]] = {
+WRITTEN: dict[str, Any] = {
     "doccano, spaCy": [[*each] for each in ENTITIES],
     "numbers that JSON has as text": [[str(part) for part in each] for each in ENTITIES],
     "Prodigy": [{"start": start, "end": end, "label": kind, "token_start": 0} for start, end, kind in ENTITIES],
     "Label Studio": [{"start": s, "end": e, "labels": [kind], "text": TEXT[s:e]} for s, e, kind in ENTITIES],
     "doccano's records": [{"id": 1, "start_offset": s, "end_offset": e, "label": kind} for s, e, kind in ENTITIES],
     "transformers": [{"entity_group": kind, "start": float(s), "end": float(e)} for s, e, kind in ENTITIES],
+    "the hub's records of lists": dict(zip(("start", "end", "label"), map(list, zip(*ENTITIES, strict=True)), strict=True)),
     "blanks around": [[0, 13, "PER"], [16, 27, "PER"], [31, 33, "LOC"]],
 }
 
@@ -54,8 +55,10 @@ def found(text: str, tagged: list[str]) -> list[tuple[int, int, str]]:
 
 
 @pytest.mark.parametrize("spans", WRITTEN.values(), ids=WRITTEN)
-def test_what_annotation_tools_write_is_read(spans: list[Any]) -> None:
-    rows = map_spans(table((TEXT, spans), ("none", [])), "here", settings())
+def test_what_annotation_tools_write_is_read(spans: Any) -> None:
+    rows = map_spans(
+        table((TEXT, spans), ("none", {key: [] for key in spans} if isinstance(spans, dict) else [])), "here", settings()
+    )
     assert rows.texts[0] == [
         "Ada",
         "Lovelace",
@@ -122,7 +125,7 @@ NO_SPANS += [{"start": 1, "label": "X"}, {"start": 1, "end": 2}, {"start": 1, "e
 
 @pytest.mark.parametrize("value", NO_SPANS)
 def test_what_is_no_span_is_none(value: Any) -> None:
-    assert read_span(value) is None
+    assert read_spans([value]) == [None]
 
 
 @pytest.mark.parametrize("spans", ["[(0, 2, 'X')]", "X", 7, {"start": 0}])
@@ -160,7 +163,7 @@ def test_words_and_texts_are_not_read_at_once(columns: dict[str, str], complaint
 
 
 @pytest.mark.parametrize("spans", WRITTEN.values(), ids=WRITTEN)
-def test_new_tells_them_from_the_rows(spans: list[Any], tmp_path: Path) -> None:
+def test_new_tells_them_from_the_rows(spans: Any, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     rows = [{"meta": {"by": "me"}, "text": TEXT, "label": spans, "id": row} for row in range(3)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
