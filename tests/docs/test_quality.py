@@ -90,9 +90,11 @@ def rows(tmp_path: Path) -> list[dict]:
     write_json(tmp_path / "data/metrics/teachers/mrpc.json", {"metric": "accuracy", "accuracy": 0.8})
     score = {"metric": "accuracy", "accuracy": 0.76, "accuracy_sd": 0.01, "seeds": {"1": 0.75, "2": 0.76, "3": 0.77}}
     score |= {"retention": 0.95, "retention_low": 0.93, "retention_high": 0.97}
-    score |= {"layers": 3, "hidden_size": 384, "parameters": 17}
+    score |= {"layers": 3, "hidden_size": 384, "parameters": 17, "calibration_error": 0.02, "calibration_error_before": 0.1}
     for name in ("supervised", "minilm"):
         write_json(tmp_path / f"data/metrics/students/{name}.json", score)
+    form = {"fp32": {"accuracy": 0.76, "bytes": 70}, "int8": {"accuracy": 0.757, "bytes": 20}, "metric": "accuracy"}
+    write_json(tmp_path / "data/metrics/exports/students/minilm.json", form)
     return collect(tmp_path, "mrpc", methods)
 
 
@@ -123,6 +125,8 @@ def test_tables_have_a_line_for_each_student_and_a_dash_where_nothing_was_measur
     assert "| teacher, 6 × 384 | 80.0 | 80.0 |" in text
     assert "| `supervised` | 76.0 ± 1.0 | 76.0 ± 1.0 |" in text
     assert "| `supervised` | 76.0 |" in quality_tables([{**rows[0], "seeds": [1]}])
+    assert "| mrpc | `minilm` | 10.0 | 2.0 | -0.3 | 3.5 |" in text
+    assert "INT8" not in quality_tables(rows[:1])
 
 
 def test_students_of_the_ablation_are_held_against_one_of_them_row_by_row(tmp_path: Path, rows: list[dict]) -> None:

@@ -15,7 +15,7 @@ from distill.core.console import command, print_result
 from distill.core.errors import UserError
 from distill.core.files import to_json, write_text
 from tests.benchmarks.quality import collecting, efficiency
-from tests.benchmarks.quality.entries import ABLATION, METHODS, TASKS, Task, methods_of
+from tests.benchmarks.quality.entries import ABLATION, DEFAULT, METHODS, TASKS, Task, methods_of
 from tests.benchmarks.quality.params import task_params
 from tests.benchmarks.quality.project import repro, write_project
 
@@ -133,8 +133,9 @@ def run_efficiency(data: Path | None, seeds: Sequence[int], threads: int, frozen
 
 
 def evaluated(folder: Path, teachers: Iterable[str], students: Iterable[str], threads: int) -> str | None:
-    """Evaluate models, which trains them first; what went wrong, if anything did."""
+    """Evaluate models, which trains them first, and export the default one; what went wrong, if anything did."""
     stages = [*(f"evaluate-teacher@{name}" for name in teachers), *(f"evaluate@{name}" for name in students)]
+    stages += [f"export@{name}" for name in students if name == DEFAULT]
     return None if repro(folder, stages, threads) else f"{folder.name}: not all of it ended well (see {folder / 'log.txt'})"
 
 

@@ -42,9 +42,24 @@ def collect(folder: Path, task: str, methods: Mapping[str, Method]) -> list[Row]
         row |= {"score": measured[metric], "score_sd": measured.get(f"{metric}_sd", 0.0), "teacher_score": read(teacher)[metric]}
         row |= {"retention": measured["retention"], "interval": [measured["retention_low"], measured["retention_high"]]}
         row |= {"seeds": sorted(int(seed) for seed in measured["seeds"])}
-        row |= {"kl_from_teacher": measured.get("kl_from_teacher"), **gain_over_reference(folder, student, row)}
+        row |= {
+            "kl_from_teacher": measured.get("kl_from_teacher"),
+            **exported(folder, student, measured),
+            **gain_over_reference(folder, student, row),
+        }
         rows.append(row | {key: measured[key] for key in ("layers", "hidden_size", "parameters")})
     return rows
+
+
+def exported(folder: Path, student: str, measured: Row) -> Row:
+    """What becomes of a student (its first seed) that was exported: its calibration, and what INT8 costs and saves."""
+    path = folder / "data/metrics/exports/students" / f"{student}.json"
+    if not path.exists():
+        return {}
+    found, errors = read(path), ("calibration_error_before", "calibration_error")
+    fp32, int8 = found["fp32"], found["int8"]
+    lost = {"int8_lost": fp32[found["metric"]] - int8[found["metric"]], "int8_smaller": fp32["bytes"] / int8["bytes"]}
+    return {key: measured[key] for key in errors if key in measured} | lost
 
 
 def gain_over_reference(folder: Path, student: str, row: Row) -> Row:
@@ -132,7 +147,19 @@ def quality_tables(rows: Sequence[Row]) -> str:
     if known := [row for row in rows if row.get("kl_from_teacher") is not None]:
         nats = lines(lambda row: "–" if row.get("kl_from_teacher") is None else f"{row['kl_from_teacher']:.3f}", of=known)
         parts["KL from the teacher on the test rows, in nats:"] = table(["student", *tasks], nats)
+    if shipped := [row for row in rows if "int8_lost" in row]:
+        parts["As it ships: calibration error (ECE) before and after the temperature, in percent, and INT8 against fp32:"] = (
+            table(
+                ["task", "student", "ECE before", "ECE", "INT8, points", "INT8, times smaller"],
+                [_shipped(row) for row in shipped],
+            )
+        )
     return "\n\n".join(part for title in parts.items() for part in title)
+
+
+def _shipped(row: Row) -> list[str]:
+    errors = [percent(row[key]) if key in row else "–" for key in ("calibration_error_before", "calibration_error")]
+    return [row["task"], f"`{row['student']}`", *errors, f"{0 - 100 * row['int8_lost']:+.1f}", f"{row['int8_smaller']:.1f}"]
 
 
 def points(row: Row) -> tuple[float, ...]:

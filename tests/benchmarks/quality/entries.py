@@ -74,6 +74,8 @@ def _read(name: str) -> dict[str, dict[str, Any]]:
 
 TASKS = {name: Task(**entry) for name, entry in _read("tasks.yaml").items()}
 METHODS = {name: Method(**entry) for name, entry in _read("methods.yaml").items()}
+DEFAULT = "default"
+"""The student that is exported too."""
 ABLATION = {name: Method(**entry) for name, entry in _read("ablation.yaml").items()}
 """What the default chain could have been: trained where they are named, and collected apart."""
 
