@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.embeddings --data FOLDER`: what students of a sentence encoder keep of it, without a label.
 
-The teacher is all-MiniLM-L6-v2; students are copies of half and of a third of its layers, and of three others for comparison. They
+The teacher is all-MiniLM-L6-v2; students are copies of half and of a third of its layers, and of three others to compare. They
 learn its vectors of 20,000 sentences of SST-2 and SNIPS. Each epoch is validated on single sentences, by the correlation of the
 student's cosines with the teacher's. Tested is on pairs that no student has seen, of three kinds: the Spearman correlation of
 cosines with "the same or not", and how much of the teacher's is kept, with its interval. Some twenty-five minutes on one core.
