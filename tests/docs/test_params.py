@@ -19,9 +19,11 @@ from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
 from distill.store.target_set import TargetStore
+from stages.annotate import main as annotate
 from stages.given import main as give
 from stages.prepare import main as prepare
 from tests import decoders, hub, tiny
+from tests.annotation.server import labelled, serving
 from tests.closures import ROOT
 
 FILES = sorted((ROOT / "docs" / "params").glob("*.yaml"))
@@ -107,6 +109,28 @@ def test_the_answers_of_the_given_file_are_read_as_it_says(tmp_path: Path, monke
         assert done.exit_code == 0, done.output
     logits = TargetStore.open(Path("data/targets/reviews")).output("logits", "test").gather(np.zeros(1, np.int64))
     assert torch.softmax(logits, dim=1)[0].tolist() == pytest.approx([0.4, 0.6])
+
+
+def test_the_model_of_the_annotate_file_is_asked_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = read_yaml(ROOT / "docs/params/annotate.yaml")
+    Path(tmp_path, "data/raw/sst2").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for split, table in hub.tables("nyu-mll/glue/sst2").items():
+        pyarrow.parquet.write_table(table, Path("data/raw/sst2", f"{split}.parquet"))
+    tiny.masking_tokenizer().save_pretrained("tokenizer")
+    content["datasets"]["sst2"]["tokenizer"] = {"path": "tokenizer"}
+    with serving(lambda _, number: labelled("positive" if number % 5 else "negative")) as server:
+        content["annotators"]["reviews"] |= {"endpoint": server.address, "limit": 10}
+        with Path("params.yaml").open("w", encoding="utf-8") as stream:
+            YAML(typ="safe", pure=True).dump(content, stream)
+        for stage, name in ((prepare, "sst2"), (annotate, "reviews"), (give, "reviews")):
+            done = CliRunner().invoke(stage, [name])
+            assert done.exit_code == 0, done.output
+    assert len(server.bodies) == 10 * 5
+    assert "Does the reviewer like the film?" in server.bodies[0]["messages"][0]["content"]
+    votes = pyarrow.parquet.read_table("data/annotations/reviews/rows/train.parquet")["votes"].to_pylist()
+    assert [len(row) for row in votes] == [5] * 10
+    assert TargetStore.open(Path("data/targets/reviews")).output("logits", "train").gather(np.zeros(1, np.int64)).shape == (1, 2)
 
 
 def test_all_nine_glue_tasks_are_there_with_their_own_metrics() -> None:
