@@ -22,9 +22,7 @@ def refuse_to_compute_again(stage: str) -> None:
     main_process = os.environ.get("RANK", "0") == "0"
     if os.environ.get(COMPUTE, "0") not in ("", "0") or not main_process or not has_result(stage):
         return
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    with _repository() as repo:
         recorded = repo.stage.load_one(name=stage)
         changed = recorded.changed_stage() or any(dep.status() for dep in recorded.deps)
         missing = all(out.hash_info and out.changed_cache() for out in recorded.outs if out.use_cache)
@@ -44,9 +42,7 @@ def changed_since(stage: str, edited: Collection[str]) -> list[str]:
         stage: Its name in dvc.yaml.
         edited: Files that the next `dvc repro` will write anew, with another content.
     """
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    with _repository() as repo:
         stages = repo.stage.collect(stage, with_deps=True)
         status = repo.status(targets=[stage], with_deps=True)
     changed = {name for name, reasons in status.items() if any(map(_is_edit, reasons))}
@@ -66,18 +62,23 @@ def is_recorded(output: Path) -> bool:
 
 @contextlib.contextmanager
 def recorded_files() -> Iterator[Any]:
-    """What dvc.lock names, from DVC's cache or remote and not from the working folder, as a file system of fsspec.
-
-    What DVC cannot fetch is a UserError of one line.
-    """
-    from dvc.exceptions import DvcException
+    """What dvc.lock names, from DVC's cache or remote and not from the working folder, as a file system of fsspec."""
     from dvc.fs.data import DataFileSystem
+
+    with _repository() as repo:
+        yield DataFileSystem(index=repo.index.data["repo"])
+
+
+@contextlib.contextmanager
+def _repository() -> Iterator[Any]:
+    """DVC's repository here; what it cannot do is a UserError of one line."""
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc_data.index import DataIndexDirError
 
     try:
         with Repo() as repo:
-            yield DataFileSystem(index=repo.index.data["repo"])
+            yield repo
     except (DvcException, DataIndexDirError, OSError) as error:
         raise UserError(first_line(error)) from None
 
