@@ -40,7 +40,7 @@ def outdated(stage: str) -> list[str]:
         return []
     sections = read_sections(PARAMS)
     jobs = {JOBS / f"{name}.json": to_json(job) for name, job in jobs_of(checked(sections, PARAMS), sections, JOBS).items()}
-    edited = {path for path, text in jobs.items() if not path.exists() or path.read_text(encoding="utf-8") != text}
+    edited = {path for path, text in jobs.items() if path.exists() and path.read_text(encoding="utf-8") != text}
     return changed_since(stage, {path.as_posix() for path in edited})
 
 

@@ -1,5 +1,6 @@
 """What is told or published of results that params.yaml no longer asks for, of a project of which DVC holds that all is done."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_an_edit_of_another_student_outdates_none_and_the_report(project: Path) 
 def test_files_that_were_not_pulled_and_code_outdate_nothing(project: Path) -> None:
     (project / "data/teachers/tiny/stand-in").unlink()
     (project / "data/teachers/tiny").rmdir()
+    shutil.rmtree(project / "data/jobs")
     replace(project / "distill/tasks/scoring.py", "import", "# edited\nimport")
     assert outdated("export@hinton") == []
 
