@@ -160,6 +160,8 @@ def require_one_place(*places: str | None) -> None:
     """Refuse what stands nowhere, or in several places."""
     if sum(place is not None for place in places) != 1:
         raise ValueError("expected exactly one of: hub, path, package")
+    if not any(place and place.strip() for place in places):
+        raise ValueError("hub, path or package is empty, which names nothing; `path: .` is this folder")
 
 
 class Checkpoint(Strict):

@@ -48,6 +48,12 @@ LOTS = f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}
                 ("sources", "pth: a.csv", ".pth: unknown key; did you mean 'path'?"),
                 ("sources", "", ": expected exactly one of: hub, path, package"),
                 ("sources", "hub: a, path: b", ": expected exactly one of: hub, path, package"),
+                ("sources", "path: ''", ": hub, path or package is empty, which names nothing; `path: .` is this folder"),
+                (
+                    "teachers",
+                    "dataset: x, checkpoint: {hub: ' '}",
+                    ".checkpoint: hub, path or package is empty, which names nothing; `path: .` is this folder",
+                ),
                 ("sources", "path: b, config: c", ": config and revision go with hub; remove them"),
                 ("datasets", f"{DATASET}, colums: {{}}", ".colums: unknown key; did you mean 'columns'?"),
                 ("datasets", f"{DATASET}, columns: {{txt: body}}", ".columns.txt: unknown key; did you mean 'text'?"),
