@@ -17,7 +17,11 @@ from distill.tasks.scoring import SCORES
 from tests.benchmarks.quality.entries import ABLATION, Method
 
 Row = dict[str, Any]
-REFERENCES = {"default": "default-labels"} | dict.fromkeys(ABLATION.keys() - {"soft-twice"}, "soft-twice")
+REFERENCES = {"default": "default-labels"} | {
+    name: reference
+    for name in ABLATION
+    if name != (reference := "soft-long" if name.startswith(("soft-long", "labels-long")) else "soft-twice")
+}
 """What students are held against on the same test rows."""
 
 
@@ -140,7 +144,7 @@ def quality_tables(rows: Sequence[Row]) -> str:
     }
     if gained := [row for row in rows if "gain" in row]:
         gains = lines(lambda row: "{:+.1f} ({:+.1f} to {:+.1f})".format(*points(row)) if "gain" in row else "–", of=gained)
-        over = REFERENCES[gained[0]["student"]]
+        over = "` or `".join(dict.fromkeys(REFERENCES[row["student"]] for row in gained))
         parts[f"Gain over `{over}`, in points (95% interval, paired bootstrap of the test rows):"] = table(
             ["student", *tasks], gains
         )
