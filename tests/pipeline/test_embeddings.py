@@ -14,12 +14,13 @@ from transformers import AutoModel
 
 from distill.commands import choose, plan, predict, publish, verify
 from distill.core.errors import UserError
+from distill.core.settings import read_sections
 from distill.export.hub import files_for_hub
 from distill.pipeline.project import load_params
 from stages import given as given_stage
 from tests import tiny
 from tests.command_line import invoke
-from tests.projects import make_project, read, run_pipeline
+from tests.projects import copy, edit_params, make_project, read, run, run_pipeline, stages_run
 
 PARAMS = """\
 defaults:
@@ -117,6 +118,15 @@ def test_students_are_scored_by_how_well_they_follow_the_teachers_similarities(p
         assert exported["fp32"]["spearman"] == pytest.approx(expected, abs=1e-3)
         assert exported["int8"]["spearman"] <= 1
         assert "makes vectors of texts like those of `alone`" in (project / f"data/exports/{kind}/{name}/README.md").read_text()
+
+
+@pytest.mark.slow
+def test_dvc_repro_trains_a_further_student_from_the_store_alone(project: Path, tmp_path: Path) -> None:
+    own = copy(project, tmp_path / "own")
+    run(own, "dvc commit --force")
+    edit_params(own, students={"more": {**read_sections(own / "params.yaml")["students"]["half"], "recipe": "leaf"}})
+    assert stages_run(run(own, "dvc repro evaluate@more")) == {"init@more", "student@more", "evaluate@more"}
+    assert stages_run(run(own, "dvc repro evaluate@more")) == set()
 
 
 def test_pairs_without_scores_are_searched(project: Path) -> None:
