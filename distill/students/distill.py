@@ -1,10 +1,11 @@
 """Training a student from the store, for each of its seeds."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from distill.audit.confident_learning import KINDS, lines_of, train_logits, worst_lines
 from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.core.files import atomic_folder, read_json, to_json, write_text
 from distill.data.averaging import shares
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
@@ -36,7 +38,7 @@ from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from distill.training.objective import Objective
-from distill.training.trainer import Trained, run_key, train
+from distill.training.trainer import MODEL, RUN, Trained, run_key, train
 
 SAMPLED = 16_384
 """Vectors of the teacher that a projection is made from."""
@@ -211,36 +213,39 @@ def distill_student(
 ) -> dict[int, Trained]:
     """Train the student in folder `initial` once a seed: the best to `folder` (None: nowhere), others to `folder/seeds/SEED`.
 
-    The best is that of the highest validation score; where no head is trained, that of the lowest training loss.
+    The best is that of the highest validation score; where no head is trained, that of the lowest training loss. Seeds that are
+    done wait in `scratch`, by all that they depend on, so that a killed run trains none of them again.
     """
     runs: dict[int, Trained] = {}
     validation = split_with_expected(dataset, store, "validation")
     models: dict[int, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
     for seed in settings.seeds:
         set_seed(seed)
-        student, tokenizer = load_for(initial, dataset)
+        models[seed] = student, _ = load_for(initial, dataset)
         objective, rows = objective_and_rows(settings, student, dataset, store)
         read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
         key = run_key(settings, dataset, rows, student, str([store.manifest(output) for output in read]))
-        runs[seed] = train(
-            student,
-            rows,
-            validation,
-            settings,
-            objective,
-            seed=seed,
-            metric=dataset.metric,
-            scratch=scratch / f"{seed}-{key}",
-            title=title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
-            keep="best" if settings.trains_head else "last",
-        )
+        done = scratch / f"{seed}-{key}-done"
+        if (done / RUN).exists():
+            runs[seed], models[seed] = Trained.of(read_json(done / RUN, "a run's record")), load_for(done / MODEL, dataset)
+            continue
+        named: dict[str, Any] = {
+            "title": title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
+            "scratch": scratch / f"{seed}-{key}",
+        }
+        keep: Literal["best", "last"] = "best" if settings.trains_head else "last"
+        runs[seed] = train(student, rows, validation, settings, objective, seed=seed, metric=dataset.metric, keep=keep, **named)
         if settings.trains_head and folder is not None:
             calibrate(student, task_of(dataset.task), validation)
             tune(student, task_of(dataset.task), validation)
-        models[seed] = (student.cpu(), tokenizer)
-    if folder is None:
-        return runs
-    best = max(runs, key=lambda seed: runs[seed].selection_score)
-    for seed, model in models.items():
-        save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset)
+        student.cpu()
+        if folder is not None and seed != settings.seeds[-1]:
+            with atomic_folder(done) as new:
+                save_model(new / MODEL, *models[seed], dataset)
+                write_text(new / RUN, to_json(runs[seed].record(seed)))
+    if folder is not None:
+        best = max(runs, key=lambda seed: runs[seed].selection_score)
+        for seed, model in models.items():
+            save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset)
+        shutil.rmtree(scratch, ignore_errors=True)
     return runs

@@ -27,9 +27,7 @@ from distill.models.folds import NO_FOLD, write_description
 from distill.params.training import TeacherSettings
 from distill.preparation.normalization import normalized
 from distill.training.fine_tuning import FineTuning
-
-RUN, MODEL = "run.json", "model"
-"""Of a further teacher that is done and waits in the scratch folder."""
+from distill.training.trainer import MODEL, RUN
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int) -> Array:

@@ -37,6 +37,8 @@ from distill.training.hard_examples import hardest
 from distill.training.objective import DistillationModel, Objective
 from distill.training.progressive import ProgressiveTrainer
 
+RUN, MODEL = "run.json", "model"
+"""Of a run that is done and waits in the scratch folder for others of the same stage: its record, and the model."""
 CHECKPOINT_VERSION = 3
 """Raised when what a checkpoint holds changes: one of another version is not resumed."""
 
@@ -83,6 +85,11 @@ class Trained:
             return "kept as it is (epochs: 0)"
         how = f"loss {self.last_loss:.4f}" if self.best_score is None else f"validation {metric} {self.best_score:.4f}"
         return f"best epoch {self.best_epoch:g}, {how}, {self.seconds:.0f} s"
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "Trained":
+        """What a record says."""
+        return cls(**{key: value for key, value in record.items() if key != "seed"})
 
     def record(self, seed: int) -> dict[str, Any]:
         """What data/runs/ keeps of it: JSON."""

@@ -1,0 +1,64 @@
+"""A student of several seeds that was killed trains none of those again that were done, and ends with the same bytes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.data.dataset import Dataset
+from distill.models.loading import set_labels
+from distill.store.target_set import TargetStore
+from distill.students import distill
+from distill.students.distill import distill_student
+from distill.targets.materialization.outputs import MaterializeSpec
+from tests import tiny
+from tests.command_line import contents
+from tests.formulas import settings
+from tests.stores import materialize
+
+SEEDS = (3, 1, 2)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds that are trained, as they are; the third run of all is killed."""
+    seeds, train = [], distill.train
+
+    def counted(*arguments: Any, seed: int, **more: Any) -> Any:
+        seeds.append(seed)
+        if len(seeds) == 3:
+            raise KeyboardInterrupt
+        return train(*arguments, seed=seed, **more)
+
+    monkeypatch.setattr(distill, "train", counted)
+    return seeds
+
+
+@pytest.mark.parametrize("recipe", ["hinton", "tinybert-intermediate"])
+def test_seeds_that_are_done_wait(tmp_path: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
+    rows = Dataset.open(tiny.prepare_task(tmp_path / "data", "sequence-classification", sizes=(24, 8, 8)))
+    spec = MaterializeSpec(hidden=(0, 1, 2, 3), attention=(1, 2, 3))
+    store = TargetStore.open(materialize(tiny.family("bert", vocab_size=45), rows, tmp_path / "targets", spec))
+    student = tiny.family("bert", vocab_size=45)
+    set_labels(student.config, rows.labels)
+    folder = tiny.save(student, tmp_path / "initial", tiny.masking_tokenizer())
+    how = settings(recipe, epochs=1, batch_size=8, learning_rate=3e-3, precision="fp32", seeds=SEEDS)
+
+    def run(name: str) -> Any:
+        return distill_student(folder, rows, store, how, tmp_path / name, tmp_path / "scratch", "test")
+
+    with pytest.raises(KeyboardInterrupt):
+        run("first")
+    assert not (tmp_path / "first").exists()
+    resumed = run("first")
+    assert trained == [*SEEDS, SEEDS[2]]
+    assert not (tmp_path / "scratch").exists()
+    trained.extend([0] * 3)
+    whole = run("second")
+    assert trained[-3:] == list(SEEDS)
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    found, expected = (
+        [json.loads(json.dumps(each.record(seed))) | {"seconds": 0} for seed, each in runs.items()] for runs in (resumed, whole)
+    )
+    assert found == expected
