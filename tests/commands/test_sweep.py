@@ -103,7 +103,6 @@ def test_more_threads_than_there_are_are_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of DVC itself
 def test_trials_are_refused_before_anything_runs_and_each_advice_leads_on(project, monkeypatch):
     def refused(*overrides: str) -> str:
         options = [word for override in overrides for word in ("-S", override)]

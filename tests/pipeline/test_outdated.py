@@ -11,8 +11,6 @@ from tests.command_line import invoke, refusal
 from tests.projects import copy, stand_in
 from tests.reports import write_json
 
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of DVC itself
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
