@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -208,6 +208,13 @@ def row_weights(dataset: Dataset, store: TargetStore, weights: SampleWeight) -> 
     return by_row
 
 
+def _wait(folder: Path, model: tuple[PreTrainedModel, PreTrainedTokenizerBase], dataset: Dataset, record: dict[str, Any]) -> None:
+    """Keep a seed that is done until all are."""
+    with atomic_folder(folder) as new:
+        save_model(new / MODEL, *model, dataset)
+        write_text(new / RUN, to_json(record))
+
+
 def distill_student(
     initial: Path, dataset: Dataset, store: TargetStore, settings: StudentSettings, folder: Path | None, scratch: Path, title: str
 ) -> dict[int, Trained]:
@@ -219,13 +226,14 @@ def distill_student(
     runs: dict[int, Trained] = {}
     validation = split_with_expected(dataset, store, "validation")
     models: dict[int, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
+    waiting: list[Path] = []
     for seed in settings.seeds:
         set_seed(seed)
         models[seed] = student, _ = load_for(initial, dataset)
         objective, rows = objective_and_rows(settings, student, dataset, store)
         read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
         key = run_key(settings, dataset, rows, student, str([store.manifest(output) for output in read]))
-        done = scratch / f"{seed}-{key}-done"
+        waiting.append(done := scratch / f"{seed}-{key}-done")
         if (done / RUN).exists():
             runs[seed], models[seed] = Trained.of(read_json(done / RUN, "a run's record")), load_for(done / MODEL, dataset)
             continue
@@ -233,19 +241,17 @@ def distill_student(
             "title": title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
             "scratch": scratch / f"{seed}-{key}",
         }
-        keep: Literal["best", "last"] = "best" if settings.trains_head else "last"
-        runs[seed] = train(student, rows, validation, settings, objective, seed=seed, metric=dataset.metric, keep=keep, **named)
+        named |= {"keep": "best" if settings.trains_head else "last", "metric": dataset.metric}
+        runs[seed] = train(student, rows, validation, settings, objective, seed=seed, **named)
         if settings.trains_head and folder is not None:
             calibrate(student, task_of(dataset.task), validation)
             tune(student, task_of(dataset.task), validation)
         student.cpu()
         if folder is not None and seed != settings.seeds[-1]:
-            with atomic_folder(done) as new:
-                save_model(new / MODEL, *models[seed], dataset)
-                write_text(new / RUN, to_json(runs[seed].record(seed)))
+            _wait(done, models[seed], dataset, runs[seed].record(seed))
     if folder is not None:
         best = max(runs, key=lambda seed: runs[seed].selection_score)
-        for seed, model in models.items():
+        for (seed, model), done in zip(models.items(), waiting, strict=True):
             save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset)
-        shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(done, ignore_errors=True)
     return runs
