@@ -16,7 +16,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from distill.audit.confident_learning import KINDS, lines_of, train_logits, worst_lines
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.core.files import atomic_folder, read_json, to_json, write_text
 from distill.data.averaging import shares
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
@@ -38,7 +37,8 @@ from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from distill.training.objective import Objective
-from distill.training.trainer import MODEL, RUN, Trained, run_key, train
+from distill.training.trainer import Trained, run_key, train
+from distill.training.waiting import MODEL, record_of, wait
 
 SAMPLED = 16_384
 """Vectors of the teacher that a projection is made from."""
@@ -208,13 +208,6 @@ def row_weights(dataset: Dataset, store: TargetStore, weights: SampleWeight) -> 
     return by_row
 
 
-def _wait(folder: Path, model: tuple[PreTrainedModel, PreTrainedTokenizerBase], dataset: Dataset, record: dict[str, Any]) -> None:
-    """Keep a seed that is done until all are."""
-    with atomic_folder(folder) as new:
-        save_model(new / MODEL, *model, dataset)
-        write_text(new / RUN, to_json(record))
-
-
 def distill_student(
     initial: Path, dataset: Dataset, store: TargetStore, settings: StudentSettings, folder: Path | None, scratch: Path, title: str
 ) -> dict[int, Trained]:
@@ -229,26 +222,24 @@ def distill_student(
     waiting: list[Path] = []
     for seed in settings.seeds:
         set_seed(seed)
-        models[seed] = student, _ = load_for(initial, dataset)
+        models[seed] = student, tokenizer = load_for(initial, dataset)
         objective, rows = objective_and_rows(settings, student, dataset, store)
         read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
         key = run_key(settings, dataset, rows, student, str([store.manifest(output) for output in read]))
         waiting.append(done := scratch / f"{seed}-{key}-done")
-        if (done / RUN).exists():
-            runs[seed], models[seed] = Trained.of(read_json(done / RUN, "a run's record")), load_for(done / MODEL, dataset)
+        if (record := record_of(done)) is not None:
+            runs[seed], models[seed] = Trained.of(record), load_for(done / MODEL, dataset)
             continue
-        named: dict[str, Any] = {
-            "title": title if len(settings.seeds) == 1 else f"{title} (seed {seed})",
-            "scratch": scratch / f"{seed}-{key}",
-        }
-        named |= {"keep": "best" if settings.trains_head else "last", "metric": dataset.metric}
-        runs[seed] = train(student, rows, validation, settings, objective, seed=seed, **named)
+        how: dict[str, Any] = {"metric": dataset.metric, "keep": "best" if settings.trains_head else "last"}
+        how |= {"title": title if len(settings.seeds) == 1 else f"{title} (seed {seed})", "scratch": scratch / f"{seed}-{key}"}
+        runs[seed] = train(student, rows, validation, settings, objective, seed=seed, **how)
         if settings.trains_head and folder is not None:
             calibrate(student, task_of(dataset.task), validation)
             tune(student, task_of(dataset.task), validation)
         student.cpu()
         if folder is not None and seed != settings.seeds[-1]:
-            _wait(done, models[seed], dataset, runs[seed].record(seed))
+            save = partial(save_model, model=student, tokenizer=tokenizer, dataset=dataset)
+            wait(done, runs[seed].record(seed), save)
     if folder is not None:
         best = max(runs, key=lambda seed: runs[seed].selection_score)
         for (seed, model), done in zip(models.items(), waiting, strict=True):

@@ -10,7 +10,6 @@ sees a class that stands in two texts, and when rows are added, few that were th
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +19,14 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.core.files import atomic_folder, link_or_copy, to_json, write_text
+from distill.core.files import link_or_copy
 from distill.data.averaging import labels_a_row
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
 from distill.models.folds import NO_FOLD, write_description
 from distill.params.training import TeacherSettings
 from distill.preparation.normalization import normalized
 from distill.training.fine_tuning import FineTuning
-from distill.training.trainer import MODEL, RUN
+from distill.training.waiting import MODEL, record_of, wait
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int) -> Array:
@@ -69,7 +68,8 @@ def train_further(dataset: Dataset, settings: TeacherSettings, name: str, folder
     done: list[tuple[Path, Any]] = []
     for number, run in enumerate(_runs(dataset, settings, name, folds)):
         place = scratch / f"{number}-{run.key}"
-        if number == count - 1 or not (place / RUN).exists():
+        record = record_of(place)
+        if number == count - 1 or record is None:
             model, trained = run.run()
             if folder is None:
                 continue
@@ -78,10 +78,8 @@ def train_further(dataset: Dataset, settings: TeacherSettings, name: str, folder
                 model.save_pretrained(folder / str(number))
                 done.append((folder / str(number), record))
                 continue
-            with atomic_folder(place) as new:
-                model.save_pretrained(new / MODEL)
-                write_text(new / RUN, to_json(record))
-        done.append((place / MODEL, json.loads((place / RUN).read_text(encoding="utf-8"))))
+            wait(place, record, model.save_pretrained)
+        done.append((place / MODEL, record))
     if folder is None:
         return []
     for number, (place, _) in enumerate(done[:-1]):

@@ -37,8 +37,6 @@ from distill.training.hard_examples import hardest
 from distill.training.objective import DistillationModel, Objective
 from distill.training.progressive import ProgressiveTrainer
 
-RUN, MODEL = "run.json", "model"
-"""Of a run that is done and waits in the scratch folder for others of the same stage: its record, and the model."""
 CHECKPOINT_VERSION = 3
 """Raised when what a checkpoint holds changes: one of another version is not resumed."""
 
