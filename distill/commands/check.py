@@ -24,7 +24,7 @@ def main(path: Path, jobs: Path | None) -> None:
     from distill.core.files import atomic_folder, to_json, write_text
     from distill.core.settings import read_sections
     from distill.pipeline.jobs import jobs_of
-    from distill.pipeline.needs import missing_layers, missing_needs
+    from distill.pipeline.needs import missing_layers, missing_needs, unknown_settings
     from distill.pipeline.project import checked
     from distill.pipeline.shapes import local_config, read_shape
 
@@ -32,7 +32,7 @@ def main(path: Path, jobs: Path | None) -> None:
     params = checked(sections, path)
     found = {name: read_shape(local_config(teacher.checkpoint)) for name, teacher in params.teachers.items()}
     shapes = {name: shape for name, shape in found.items() if shape is not None}
-    problems = missing_layers(params, path, shapes)
+    problems = unknown_settings(params, path) + missing_layers(params, path, shapes)
     problems += [line for name in params.targets for line in missing_needs(params, name, path, shapes)]
     if problems:
         raise UserError("\n".join(problems))

@@ -5,9 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill.core.errors import UserError
+from distill.params.inits import PRESETS
 from distill.params.layers import resolve_layers
 from distill.params.students import Needs, Shapes
 from distill.params.targets import TargetSettings
+from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.entries import Params
 from distill.pipeline.shapes import SPELLINGS, Shape, configured_shape
 
@@ -51,6 +53,24 @@ def missing_layers(params: Params, path: Path, shapes: Mapping[str, Shape]) -> l
             problems.append(
                 f"{path}: students.{name}.init.{key}: got {got}, {init.source} has {layers} layers; expected {expected}"
             )
+    return problems
+
+
+def unknown_settings(params: Params, path: Path) -> list[str]:
+    """A line for each random student whose architecture says what no config of its family has.
+
+    Presets' own keys are known; transformers, which takes seconds to import, is asked for others alone.
+    """
+    from distill.models.architectures import unknown_setting
+
+    problems = []
+    for name, student in params.students.items():
+        init, embeds = student.init, TASK_SPECS[params.task(student.dataset)].embeds
+        presets = [each for each in PRESETS.values() if each["model_type"] == init.configured.get("model_type")]
+        if init.architecture is None or any(preset.keys() >= init.configured.keys() for preset in presets):
+            continue
+        if (problem := unknown_setting(init.architecture, embeds=embeds or init.bi_encoder)) is not None:
+            problems.append(f"{path}: students.{name}.init.architecture.{problem}")
     return problems
 
 

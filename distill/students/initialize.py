@@ -8,7 +8,6 @@ from typing import Any, cast, get_args
 
 import numpy as np
 import torch
-import transformers
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,9 +15,9 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, s
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
-from distill.core.settings import nearest
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer
+from distill.models.architectures import unknown_setting
 from distill.models.bi_encoder import BiEncoder, mark
 from distill.models.families import PER_LAYER, layer_stacks
 from distill.models.loading import load_for, model_class, set_labels
@@ -109,17 +108,14 @@ def random_student(
     `architecture` is a `model_type` (default bert) and keys of its config; masked language models have no labels. Of sentence
     encoders, and of bi-encoders (`apart`), it may have what `embedding_settings` reads.
     """
+    embeds = task.spec.embeds or apart
+    if (problem := unknown_setting(architecture, embeds=embeds)) is not None:
+        raise UserError(f"init.architecture.{problem}")
     settings = {"vocab_size": vocabulary, "pad_token_id": pad_token, **architecture}
     family = str(settings.pop("model_type", "bert"))
-    if family not in transformers.CONFIG_MAPPING:
-        raise UserError(f"init.architecture.model_type: '{family}' is unknown{nearest(family, transformers.CONFIG_MAPPING)}")
-    default = AutoConfig.for_model(family)
-    known = {*default.to_dict(), *default.attribute_map}
-    embedding = embedding_settings(settings) if task.spec.embeds or apart else None
-    for key in settings:
-        if key not in known:
-            raise UserError(f"init.architecture.{key}: not a setting of {family}{nearest(key, known)}")
-    settings = {default.attribute_map.get(key, key): value for key, value in settings.items()}
+    embedding = embedding_settings(settings) if embeds else None
+    names = AutoConfig.for_model(family).attribute_map
+    settings = {names.get(key, key): value for key, value in settings.items()}
     try:
         config = AutoConfig.for_model(family, **settings, **({"num_labels": len(labels)} if labels else {}))
         width, heads = getattr(config, "true_hidden_size", config.hidden_size), getattr(config, "num_attention_heads", 1)

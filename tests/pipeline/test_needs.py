@@ -17,6 +17,7 @@ from distill.pipeline.needs import (
     missing_needs,
     names,
     to_add,
+    unknown_settings,
     unused_outputs,
 )
 from distill.pipeline.shapes import Shape
@@ -103,3 +104,21 @@ def test_a_random_bert_has_the_shape_of_its_config_where_it_gives_none(tmp_path:
     assert initial_shape(params, "other", SHAPES) == {"layers": 2}
     (line,) = missing_needs(params, "full", tmp_path, SHAPES)
     assert "students.random: distilbert: the cosine term compares hidden states, the student's are 768 wide" in line
+
+
+@pytest.mark.parametrize(
+    ("architecture", "problem"),
+    [
+        ({"hiden_size": 8}, "hiden_size: not a setting of bert; did you mean 'hidden_size'?"),
+        ({"model_type": "robreta"}, "model_type: 'robreta' is unknown; did you mean 'roberta'?"),
+        ({"model_type": "distilbert", "num_layers": 2}, "num_layers: not a setting of distilbert"),
+        ({"preset": "tinybert-4", "pooling": "cls"}, "pooling: not a setting of bert"),
+        ({"preset": "tinybert-4", "hidden_dropout_prob": 0.0}, None),
+        ({"model_type": "distilbert", "num_hidden_layers": 2}, None),
+        ({"preset": "tinybert-4", "num_hidden_layers": 2}, None),
+    ],
+)
+def test_settings_that_no_config_has_are_told_before_the_teacher_is_trained(tmp_path: Path, architecture, problem):
+    params = load(tmp_path, chain(random={"from": "data/prepared/movies", "architecture": architecture}))
+    lines = [line.split("students.random.init.architecture.")[1] for line in unknown_settings(params, tmp_path)]
+    assert [line.startswith(problem) for line in lines] == ([] if problem is None else [True])

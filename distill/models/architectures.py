@@ -1,0 +1,21 @@
+"""What a random student's `architecture` may say: settings of a transformers config, and of vectors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distill.core.settings import nearest
+
+VECTORS = ("pooling", "normalize", "vector_size")
+"""Of what embeds: no settings of its encoder's config, but of what makes a vector of its states."""
+
+
+def unknown_setting(architecture: Mapping[str, Any], *, embeds: bool) -> str | None:
+    """What an architecture says that no config of its family has; None if all is known."""
+    import transformers
+
+    family = str(architecture.get("model_type", "bert"))
+    if family not in transformers.CONFIG_MAPPING:
+        return f"model_type: '{family}' is unknown{nearest(family, transformers.CONFIG_MAPPING)}"
+    default = transformers.AutoConfig.for_model(family)
+    known = {*default.to_dict(), *default.attribute_map, *(VECTORS if embeds else ())}
+    return next((f"{key}: not a setting of {family}{nearest(key, known)}" for key in architecture if key not in known), None)
