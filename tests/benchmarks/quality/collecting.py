@@ -14,15 +14,10 @@ from distill.core.files import write_text
 from distill.report.sections.summary import paired_gain
 from distill.tasks.judged import read_judged
 from distill.tasks.scoring import SCORES
-from tests.benchmarks.quality.entries import ABLATION, Method
+from tests.benchmarks.quality.entries import ABLATION, METHODS, Method
 
 Row = dict[str, Any]
-REFERENCES = {"default": "default-labels"} | {
-    name: reference
-    for name in ABLATION
-    if name != (reference := "soft-long" if name.startswith(("soft-long", "labels-long")) else "soft-twice")
-}
-"""What students are held against on the same test rows."""
+KNOWN = METHODS | ABLATION
 
 
 def read(path: Path) -> Any:
@@ -49,7 +44,7 @@ def collect(folder: Path, task: str, methods: Mapping[str, Method]) -> list[Row]
         row |= {
             "kl_from_teacher": measured.get("kl_from_teacher"),
             **exported(folder, student, measured),
-            **gain_over_reference(folder, student, row),
+            **gain_over_reference(folder, student, method.against, row),
         }
         rows.append(row | {key: measured[key] for key in ("layers", "hidden_size", "parameters")})
     return rows
@@ -66,9 +61,9 @@ def exported(folder: Path, student: str, measured: Row) -> Row:
     return {key: measured[key] for key in errors if key in measured} | lost
 
 
-def gain_over_reference(folder: Path, student: str, row: Row) -> Row:
+def gain_over_reference(folder: Path, student: str, reference: str | None, row: Row) -> Row:
     """By how much a student scores higher than its reference on the same test rows; nothing where it is not to be had."""
-    seeds, reference = [str(seed) for seed in row["seeds"]], REFERENCES.get(student)
+    seeds = [str(seed) for seed in row["seeds"]]
     places = [folder / "data/evaluations/students" / str(name) for name in (student, reference)]
     if reference is None or not all((place / "judged.parquet").exists() for place in places):
         return {}
@@ -144,7 +139,7 @@ def quality_tables(rows: Sequence[Row]) -> str:
     }
     if gained := [row for row in rows if "gain" in row]:
         gains = lines(lambda row: "{:+.1f} ({:+.1f} to {:+.1f})".format(*points(row)) if "gain" in row else "–", of=gained)
-        over = "` or `".join(dict.fromkeys(REFERENCES[row["student"]] for row in gained))
+        over = "` or `".join(dict.fromkeys(str(KNOWN[row["student"]].against) for row in gained))
         parts[f"Gain over `{over}`, in points (95% interval, paired bootstrap of the test rows):"] = table(
             ["student", *tasks], gains
         )

@@ -46,9 +46,10 @@ class Method:
     """How the first stage is initialized; TEACHER stands for the teacher's name, `as_new` for the layers that `new` takes."""
     tasks: tuple[str, ...] | None = None
     """The tasks that have it; None for all."""
+    against: str | None = None
+    """The method whose score on the same test rows its own is held against."""
     dataset: str = "TASK"
     """The data set that it learns on, where a stage does not name its own; TASK stands for the task's name."""
-
     folds: int | None = None
     """Of further teachers, whose answers its soft targets are; the task's teacher answers where there are none."""
 
