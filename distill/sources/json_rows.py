@@ -1,17 +1,19 @@
-"""JSON lines, one JSON array of rows, and SQuAD's nested articles: read value by value, each column with a type of its own."""
+"""JSON lines, an array of rows, SQuAD's articles, Label Studio's tasks: read value by value, each column with its own type."""
 
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.sources.json_types import Kind
+from distill.sources.label_studio import controls_of, is_task, joined_controls, task_rows
 from distill.sources.squad import article_rows
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK, detect_encoding, inner_name, open_text
@@ -90,7 +92,7 @@ class Scanner:
         except UnicodeEncodeError:
             self.fail("holds half a character (a lone surrogate); mend or drop the row")
 
-    def fail(self, what: str, place: int | None = None) -> None:
+    def fail(self, what: str, place: int | None = None) -> NoReturn:
         """Name the line."""
         at = self.place if place is None or not self.buffer[place:].strip() else place
         line = self.line + self.buffer.count("\n", 0, at)
@@ -113,11 +115,13 @@ def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
     """The rows of files, in their order, whose columns need not be the same."""
     encodings = {file: detect_encoding(file, options.encoding) for file in files}
     wrapped = {file: _is_wrapped(file, encoding) for file, encoding in encodings.items()}
+    controls = {file: None if wrapped[file] else _controls(file, encoding) for file, encoding in encodings.items()}
+    asked = joined_controls(controls.values())
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
         for file, encoding in encodings.items():
             with open_text(file, encoding) as text:
-                yield from _rows(Scanner(file, text), wrapped[file])
+                yield from _rows(Scanner(file, text), wrapped[file], None if controls[file] is None else asked)
 
     kinds: dict[str, Kind] = {}
     for _, row in rows():
@@ -161,18 +165,35 @@ def _is_wrapped(file: Path, encoding: str) -> bool:
     return True
 
 
-def _rows(scanner: Scanner, wrapped: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row with its length in characters."""
+def _controls(file: Path, encoding: str) -> dict[str, bool] | None:
+    """What people were asked of Label Studio's tasks; None of a file whose first value is no task."""
+    with open_text(file, encoding) as text:
+        scanner = Scanner(file, text)
+        if not scanner.peek():
+            return None
+        values = (value for _, value in _values(scanner, wrapped=False))
+        if not is_task(first := next(values, None)):
+            return None
+        try:
+            return joined_controls(controls_of(task) for task in chain([first], values))
+        except UserError as error:
+            scanner.fail(str(error))
+
+
+def _rows(scanner: Scanner, wrapped: bool, asked: Mapping[str, bool] | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row with its length in characters; `asked` is what Label Studio's tasks ask, None of other files."""
     for size, value in _values(scanner, wrapped):
         if not isinstance(value, dict):
             scanner.fail(f'got {json.dumps(value):.40}, expected an object: {{"text": …}}')
-        if isinstance(value.get("paragraphs"), list):
-            try:
+        try:
+            if asked is not None:
+                yield from ((size, row) for row in task_rows(value, asked))
+            elif isinstance(value.get("paragraphs"), list):
                 yield from ((len(row["context"]), row) for row in article_rows(value))
-            except UserError as error:
-                scanner.fail(str(error))
-        else:
-            yield size, value
+            else:
+                yield size, value
+        except UserError as error:
+            scanner.fail(str(error))
 
 
 def _values(scanner: Scanner, wrapped: bool) -> Iterator[tuple[int, Any]]:

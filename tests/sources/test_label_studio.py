@@ -1,0 +1,79 @@
+"""Label Studio's own export becomes rows: spans, one choice, several, numbers; what nobody has answered has none."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from distill.core.errors import UserError
+from tests.sources.reading import read, write
+
+PER = {"start": 0, "end": 3, "text": "Ada", "labels": ["PER"]}
+
+
+def result(name: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"from_name": name, "to_name": "text", "type": kind, "value": value}
+
+
+def task(text: str, *answers: list[dict[str, Any]], cancelled: bool = False) -> dict[str, Any]:
+    annotations = [{"id": n, "was_cancelled": cancelled, "result": each} for n, each in enumerate(answers)]
+    return {"id": 1, "data": {"text": text}, "annotations": annotations, "predictions": [], "meta": {}}
+
+
+SPAN, OTHER = result("ner", "labels", PER), result("ner", "labels", {**PER, "start": 4, "end": 8})
+RELATION = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "column", "expected"),
+    [
+        ([task("a", [SPAN, OTHER, RELATION]), task("b", []), task("c")], "ner", [[PER, OTHER["value"]], [], None]),
+        ([task("a", [SPAN]), task("b", [SPAN], cancelled=True)], "ner", [[PER], None]),
+        ([task("a", [result("c", "choices", {"choices": [name]})]) for name in "xy"], "c", ["x", "y"]),
+        ([task("a", [result("c", "choices", {"choices": names})]) for names in (["x", "y"], ["x"])], "c", [["x", "y"], ["x"]]),
+        (
+            [task("a", [result("c", "choices", {"choices": ["x", "y"]})]), task("b", [])],
+            "c",
+            [["x", "y"], []],
+        ),
+        ([task("a", [result("n", "rating", {"rating": 4})]), task("b", [])], "n", [4, None]),
+        ([task("a", [result("t", "textarea", {"text": ["x"]})])], "t", ["x"]),
+        ([task("a", [result("p", "pairwise", {"selected": "left"})])], "p", [{"selected": "left"}]),
+    ],
+)
+def test_answers_are_columns_by_the_names_of_what_was_asked(tmp_path, tasks, column, expected):
+    for name, content in (("array.json", json.dumps(tasks)), ("lines.jsonl", "\n".join(map(json.dumps, tasks)))):
+        table = read(write(tmp_path / name, content))["train"]
+        assert table == {"text": [each["data"]["text"] for each in tasks], column: expected}
+
+
+def test_two_annotators_of_a_task_are_two_rows(tmp_path):
+    table = read(write(tmp_path / "a.json", json.dumps([task("a", [SPAN], []), task("b", [])])))["train"]
+    assert table == {"text": ["a", "a", "b"], "ner": [[PER], [], []]}
+
+
+def test_shards_of_a_split_have_the_same_columns(tmp_path):
+    choice, several = (result("c", "choices", {"choices": list(names)}) for names in ("x", "xy"))
+    write(tmp_path / "train-1.json", json.dumps([task("a", [choice])]))
+    write(tmp_path / "train-2.json", json.dumps([task("b", [several])]))
+    assert read(tmp_path)["train"] == {"text": ["a", "b"], "c": [["x"], ["x", "y"]]}
+
+
+def test_rows_that_are_no_tasks_stay_as_they_are(tmp_path):
+    row = {"data": {"text": "a"}, "annotations": ["x"]}
+    assert read(write(tmp_path / "a.jsonl", json.dumps(row)))["train"] == {"data": [{"text": "a"}], "annotations": [["x"]]}
+
+
+@pytest.mark.parametrize(
+    ("other", "complaint"),
+    [
+        ({"text": "b"}, "line 2: got {'text': 'b'}, expected a task as the first value is"),
+        (task("b", [{"type": "labels", "value": PER}]), "line 2: got the result {'type': 'labels', 'value'"),
+        (task("b", ["x"]), "line 2: got the result 'x', expected {from_name: "),
+    ],
+)
+def test_what_is_no_task_among_tasks_is_refused_with_its_line(tmp_path, other, complaint):
+    path = write(tmp_path / "a.jsonl", f"{json.dumps(task('a', [SPAN]))}\n{json.dumps(other)}")
+    with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {complaint}')}"):
+        read(path)
