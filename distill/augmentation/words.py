@@ -73,6 +73,14 @@ def whole_words(tokenizer: PreTrainedTokenizerBase, where: str) -> Vocabulary:
     return Vocabulary(dict(kept))
 
 
+def has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer has whole words: characters and bytes are none."""
+    try:
+        return bool(whole_words(tokenizer, "").words)
+    except UserError:
+        return False
+
+
 def require_mask(tokenizer: PreTrainedTokenizerBase, where: str) -> int:
     """The id of the mask token."""
     if tokenizer.mask_token_id is None:

@@ -50,10 +50,13 @@ class Profile:
     tokens: float
     """Tokens a row in the mean, as long as `max_length` allows; those that windows share are not counted."""
 
-    def epochs(self, rows: int, batch: int) -> int:
-        """How often a model should read so many rows."""
-        most = min(STEPS * batch, TOKENS / max(1.0, self.tokens)) / max(1, rows)
-        return min(MOST, max(LEAST, round(most)))
+    def readings(self, rows: int, batch: int) -> float:
+        """How often there is time to read so many rows."""
+        return min(STEPS * batch, TOKENS / max(1.0, self.tokens)) / max(1, rows)
+
+    def epochs(self, rows: int, batch: int, least: int = LEAST) -> int:
+        """How often a model should read so many rows, at `least` so often."""
+        return min(MOST, max(least, round(self.readings(rows, batch))))
 
 
 def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTrainedTokenizerBase, longest: int) -> Profile:

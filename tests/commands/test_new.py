@@ -7,10 +7,11 @@ import pyarrow.parquet
 import pytest
 
 from distill.commands.new import main
-from distill.params.task_specs import TASK_SPECS
+from distill.params.task_specs import NOT_REWORDED, TASK_SPECS
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
+from distill.pipeline.suggestion import COPIES, half_of_layers
 from stages import fetch, prepare
 from tests import tiny
 from tests.benchmarks.quality.entries import METHODS
@@ -43,15 +44,16 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
         assert words in done.stdout
     lines = Path("params.yaml").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 15
-    assert max(map(len, lines)) <= 140
+    assert max(map(len, lines)) <= 170
     assert all("  # " in line for line in lines if line[0] != " ")
     params = load_params(Path("params.yaml"))
     assert (params.datasets["rows"].task, *params.students) == (task, "baseline", "half")
-    init = params.students["half"].init  # of two layers; the lower one where each token is answered for
-    per_token = task in ("token-classification", "question-answering")
-    assert (init.layers, init.depth) == (((0,), None) if per_token else (None, 1))
+    assert params.students["half"].init.layers == (0,)  # of the tiny teacher's layers
     for student, method in {"half": "default", "baseline": "default-labels"}.items():  # what docs/quality.md measures
         (stage,) = METHODS[method].stages
+        assert params.students[student].dataset == METHODS[method].dataset.replace("TASK", "rows").replace(
+            "-copies", "" if task in NOT_REWORDED else "-copies"
+        )
         apart = {"epochs_factor", "learning_rate", *(["temperature"] if TASK_SPECS[task].numbers else [])}
         shared = {key: value for key, value in stage.items() if key not in apart}
         assert shared.items() <= params.students[student].model_dump().items()
@@ -123,7 +125,31 @@ def test_few_rows_are_read_often_and_rows_without_labels_by_the_student_that_can
     assert done.returncode == 0, done.stderr
     params = load_params(Path("params.yaml"))
     assert params.teachers["rows"].epochs == params.students["baseline"].epochs == 20
-    assert params.students["half"].epochs == 5
+    assert params.students["half"].epochs == 5  # of rows so many that there is no time for copies
+    assert not params.augmentations
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(8000, 1), (3000, 3), (8001, None)])
+def test_where_rows_are_few_the_default_learns_from_copies_in_as_many_steps(rows: int, epochs: int | None) -> None:
+    texts = {"text": [f"w1 w2 {i}" for i in range(rows)], "label": ["x", "y"] * (rows // 2) + ["x"] * (rows % 2)}
+    pyarrow.parquet.write_table(pyarrow.table(texts), "rows.parquet")
+    done = invoke(main, "rows.parquet", "--teacher", "origin/checkpoint")
+    assert done.returncode == 0, done.stderr
+    params = load_params(Path("params.yaml"))
+    baseline, half = params.students.values()
+    if epochs is None:
+        assert (half.dataset, half.epochs, params.augmentations) == ("rows", baseline.epochs, {})
+        return
+    (copied,) = params.augmentations.values()
+    assert (copied.of, copied.teacher, copied.copies) == ("rows", "rows", COPIES)
+    assert (half.dataset, half.target_set, half.epochs) == ("rows-copies", "rows-copies", epochs)
+    assert (baseline.dataset, baseline.epochs) == ("rows", 6 * epochs if rows == 8000 else 16)
+
+
+def test_the_layers_that_half_a_teacher_copies() -> None:
+    assert half_of_layers("sequence-classification", 6) == half_of_layers("sentence-embedding", 6) == [0, 1, 5]
+    assert half_of_layers("token-classification", 12) == half_of_layers("question-answering", 12) == [0, 1, 2, 3, 4, 5]
+    assert [half_of_layers("regression", layers) for layers in (1, 2, 3, 4, 12)] == [[0], [0], [0], [0, 3], [0, 1, 2, 3, 4, 11]]
 
 
 def test_it_never_overwrites_and_its_advice_leads_out() -> None:

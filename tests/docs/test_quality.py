@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
+from distill.pipeline.suggestion import COPIES
 from distill.tasks.judged import Judged, write_judged
 from tests.benchmarks.quality import efficiency
 from tests.benchmarks.quality.collecting import (
@@ -59,7 +60,8 @@ def test_variants_of_the_default_are_trained_where_they_are_named() -> None:
     assert not METHODS.keys() & ABLATION.keys()
     assert not methods_of("mrpc").keys() & ABLATION.keys()
     of_answers = {"labels-long", "soft-long", "soft-long-spread", "soft-long-augmented"}
-    assert methods_of("mrpc", tuple(ABLATION)).keys() == ABLATION.keys() - of_answers
+    elsewhere = {"default-rows-hardest", "default-rows-ends"}
+    assert methods_of("mrpc", tuple(ABLATION)).keys() == ABLATION.keys() - of_answers - elsewhere
     assert methods_of("xquad", tuple(ABLATION)).keys() == of_answers
     assert methods_of("mrpc", ("hinton", "soft-twice")).keys() == {"hinton", "soft-twice"}
     assert not methods_of("bbc", tuple(ABLATION))
@@ -71,6 +73,16 @@ def test_a_student_of_cross_fitted_answers_reads_those_and_is_initialized_as_the
     assert folds == plain | {"targets": "mrpc-folds/logits"}
     assert content["targets"]["mrpc-folds"]["teacher"] == "mrpc-folds"
     assert content["teachers"]["mrpc-folds"] == content["teachers"]["mrpc"] | {"folds": 3}
+
+
+def test_the_default_learns_from_copies_in_as_many_steps_as_labels_alone() -> None:
+    for task in TASKS:
+        content = task_params(task, TASKS[task], methods_of(task, ("default", "default-labels")), SEEDS, {"path": "/rows"})
+        default, labels = content["students"].values()
+        assert (default["targets"], labels["targets"]) == (f"{task}-copies/logits", f"{task}/logits")
+        assert content["augmentations"] == {f"{task}-copies": {"of": task, "teacher": task, "copies": COPIES}}
+        assert default["init"] == labels["init"]
+        assert abs(default["epochs"] * (1 + COPIES) - labels["epochs"]) <= (3 if task == "xquad" else 0)
 
 
 def test_stages_are_initialized_from_one_another_and_the_last_alone_has_all_seeds() -> None:

