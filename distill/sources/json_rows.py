@@ -174,10 +174,15 @@ def _controls(file: Path, encoding: str) -> dict[str, bool] | None:
         values = (value for _, value in _values(scanner, wrapped=False))
         if not is_task(first := next(values, None)):
             return None
+        asked, given = dict[str, bool](), set[str]()
         try:
-            return joined_controls(controls_of(task) for task in chain([first], values))
+            for task in chain([first], values):
+                asked, given = joined_controls([asked, controls_of(task)]), given | task["data"].keys()
         except UserError as error:
             scanner.fail(str(error))
+    for name in sorted(asked.keys() & given):
+        print_result(f"{file}: data.{name} is not read: annotations have answers of that name")
+    return asked
 
 
 def _rows(scanner: Scanner, wrapped: bool, asked: Mapping[str, bool] | None) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -60,6 +60,12 @@ def test_shards_of_a_split_have_the_same_columns(tmp_path):
     assert read(tmp_path)["train"] == {"text": ["a", "b"], "c": [["x"], ["x", "y"]]}
 
 
+def test_a_column_that_has_the_name_of_a_control_is_said(tmp_path, capsys):
+    given = task("a", [result("text", "choices", {"choices": ["x"]})])
+    assert read(path := write(tmp_path / "a.json", json.dumps([given])))["train"] == {"text": ["x"]}
+    assert f"{path}: data.text is not read: annotations have answers of that name" in capsys.readouterr().err
+
+
 def test_rows_that_are_no_tasks_stay_as_they_are(tmp_path):
     row = {"data": {"text": "a"}, "annotations": ["x"]}
     assert read(write(tmp_path / "a.jsonl", json.dumps(row)))["train"] == {"data": [{"text": "a"}], "annotations": [["x"]]}
