@@ -95,9 +95,12 @@ class Trained:
 
 
 def run_key(settings: TrainingSettings, dataset: Dataset, rows: Collator, model: PreTrainedModel, targets: str = "") -> str:
-    """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone."""
+    """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone.
+
+    Which other seeds are trained beside it makes no difference.
+    """
     processes = os.environ.get("WORLD_SIZE", "1")
-    digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json()}".encode())
+    digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json(exclude={'seeds'})}".encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
     groups = () if rows.rows.groups is None else (rows.rows.groups,)
     for part in (rows.chosen, rows.held, rows.rows.labels, *groups):

@@ -1,4 +1,7 @@
-"""A student of several seeds that was killed trains none of those again that were done, and ends with the same bytes."""
+"""A student of several seeds that was killed trains none of those again that were done, and ends with the same bytes.
+
+Nor does it if one more was asked for when it was killed.
+"""
 
 import json
 from pathlib import Path
@@ -45,11 +48,12 @@ def test_seeds_that_are_done_wait(tmp_path: Path, trained: list[int], monkeypatc
     folder = tiny.save(student, tmp_path / "initial", tiny.masking_tokenizer())
     how = settings(recipe, epochs=1, batch_size=8, learning_rate=3e-3, precision="fp32", seeds=SEEDS)
 
-    def run(name: str) -> Any:
-        return distill_student(folder, rows, store, how, tmp_path / name, tmp_path / "scratch", "test")
+    def run(name: str, seeds: tuple[int, ...] = SEEDS) -> Any:
+        asked = how.model_copy(update={"seeds": seeds})
+        return distill_student(folder, rows, store, asked, tmp_path / name, tmp_path / "scratch", "test")
 
     with pytest.raises(KeyboardInterrupt):
-        run("first")
+        run("first", (*SEEDS, 4))
     assert not (tmp_path / "first").exists()
     resumed = run("first")
     assert trained == [*SEEDS, SEEDS[2]]
