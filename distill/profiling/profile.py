@@ -54,9 +54,9 @@ class Profile:
         """How often there is time to read so many rows."""
         return min(STEPS * batch, TOKENS / max(1.0, self.tokens)) / max(1, rows)
 
-    def epochs(self, rows: int, batch: int, least: int = LEAST) -> int:
-        """How often a model should read so many rows, at `least` so often."""
-        return min(MOST, max(least, round(self.readings(rows, batch))))
+    def epochs(self, rows: int, batch: int) -> int:
+        """How often a model should read so many rows."""
+        return min(MOST, max(LEAST, round(self.readings(rows, batch))))
 
 
 def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTrainedTokenizerBase, longest: int) -> Profile:
