@@ -73,14 +73,6 @@ def whole_words(tokenizer: PreTrainedTokenizerBase, where: str) -> Vocabulary:
     return Vocabulary(dict(kept))
 
 
-def has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a tokenizer has whole words: characters and bytes are none."""
-    try:
-        return bool(whole_words(tokenizer, "").words)
-    except UserError:
-        return False
-
-
 def require_mask(tokenizer: PreTrainedTokenizerBase, where: str) -> int:
     """The id of the mask token."""
     if tokenizer.mask_token_id is None:
@@ -98,6 +90,19 @@ def locate(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length:
         Located(text, np.array(tokens, np.int64), _words(text, encoded.word_ids(i), spans))
         for i, (text, tokens, spans) in enumerate(zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True))
     ]
+
+
+def share_of_words(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> float:
+    """The share of the texts' words that are one piece of several letters: only such a word's neighbours are words of its kind.
+
+    Of English under its own tokenizer 0.85 to 0.95, of another language or script far less.
+    """
+    words = [(found, i) for found in locate(tokenizer, texts, max_length) for i in range(len(found.words))]
+    known = [
+        found.words[i].is_single and len(found.spelling(i)) > 1 and int(found.pieces(i)[0]) != tokenizer.unk_token_id
+        for found, i in words
+    ]
+    return float(sum(known)) / max(1, len(known))
 
 
 def _words(text: str, numbers: Sequence[int | None], spans: Sequence[tuple[int, int]]) -> tuple[Word, ...]:

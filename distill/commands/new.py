@@ -11,6 +11,7 @@ from distill.params.task_specs import TASK_SPECS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from transformers import PreTrainedTokenizerBase
 
     from distill.core.settings import Checkpoint
     from distill.pipeline.suggestion import Teacher
@@ -22,6 +23,8 @@ USUAL = "google-bert/bert-base-uncased"
 """The teacher where the one that `make setup` installs is not here."""
 SAMPLE = 5000
 """Rows that columns are told from."""
+WORDS, WORDS_OF = 2 / 3, 300
+"""The share of words that have to be tokens for copies to be made; rows that it is told from."""
 WIDTH = 140
 """Of a line with a whole section."""
 
@@ -106,7 +109,6 @@ def checkpoint_of(teacher: str | None) -> "Checkpoint":
 
 def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str], task: str | None) -> "tuple[Profile, Teacher]":
     """The rows' profile, and what is known of the teacher."""
-    from distill.augmentation.words import has_words
     from distill.core.errors import UserError
     from distill.core.files import read_json
     from distill.core.locations import checkpoint_place, local_folder
@@ -138,7 +140,17 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     if columns.task == "sequence-classification" and len(found.splits["train"].labels) < 2:
         alike = ", ".join(found.splits["train"].labels)
         raise UserError(f"column '{columns.parts['label']}' has one class alone ({alike}), expected two or more; see --label")
-    return found, Teacher(checkpoint, configured_shape(config).get("layers", 6), has_words(tokenizer))
+    return found, Teacher(checkpoint, configured_shape(config).get("layers", 6), reads_words(tokenizer, sample, columns))
+
+
+def reads_words(tokenizer: "PreTrainedTokenizerBase", sample: "pa.Table", columns: "Columns") -> bool:
+    """Whether most words of the sample are tokens of their own, so that copies of a row can have others in their places."""
+    from distill.augmentation.words import share_of_words
+
+    names = [columns.parts[part] for part in ("text", "text_pair", "question", "tokens") if part in columns.parts]
+    values = [value for name in names for value in sample[name].slice(0, WORDS_OF).to_pylist() if value is not None]
+    texts = [" ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values]
+    return bool(texts) and share_of_words(tokenizer, texts, 256) >= WORDS
 
 
 def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) -> "Columns":

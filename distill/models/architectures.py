@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from distill.core.settings import nearest
 
 VECTORS = ("pooling", "normalize", "vector_size")
@@ -15,7 +17,11 @@ def unknown_setting(architecture: Mapping[str, Any], *, embeds: bool) -> str | N
 
     family = str(architecture.get("model_type", "bert"))
     if family not in transformers.CONFIG_MAPPING:
-        return f"model_type: '{family}' is unknown{nearest(family, transformers.CONFIG_MAPPING)}"
-    default = transformers.AutoConfig.for_model(family)
+        near = nearest(family, transformers.CONFIG_MAPPING)
+        return f"model_type: '{family}' is unknown{near if 'did you mean' in near else '; expected one that transformers has'}"
+    try:
+        default = transformers.AutoConfig.for_model(family)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        return f"model_type: {family} cannot be built by its name alone: {' '.join(str(error).split()):.200}"
     known = {*default.to_dict(), *default.attribute_map, *(VECTORS if embeds else ())}
     return next((f"{key}: not a setting of {family}{nearest(key, known)}" for key in architecture if key not in known), None)

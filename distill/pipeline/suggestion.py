@@ -29,7 +29,7 @@ class Teacher:
     checkpoint: Checkpoint
     layers: int
     has_words: bool
-    """Whether its tokens are words, of which copies of a row can have others."""
+    """Whether most words of the rows are tokens of its own, so that copies can have others in their places."""
 
 
 def suggestion(name: str, source: dict[str, Any], model: Teacher, found: Profile) -> dict[str, Section]:

@@ -3,8 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.sources.json_types import Kind
-from distill.sources.label_studio import controls_of, is_task, joined_controls, task_rows
+from distill.sources.label_studio import Asked, is_task, joined, task_rows
 from distill.sources.squad import article_rows
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK, detect_encoding, inner_name, open_text
@@ -115,13 +114,15 @@ def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
     """The rows of files, in their order, whose columns need not be the same."""
     encodings = {file: detect_encoding(file, options.encoding) for file in files}
     wrapped = {file: _is_wrapped(file, encoding) for file, encoding in encodings.items()}
-    controls = {file: None if wrapped[file] else _controls(file, encoding) for file, encoding in encodings.items()}
-    asked = joined_controls(controls.values())
+    asked = {file: None if wrapped[file] else _asked(file, encoding) for file, encoding in encodings.items()}
+    of_all = joined(asked.values())
+    for note in of_all.notes():
+        print_result(f"{files[0]}: {note}")
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
         for file, encoding in encodings.items():
             with open_text(file, encoding) as text:
-                yield from _rows(Scanner(file, text), wrapped[file], None if controls[file] is None else asked)
+                yield from _rows(Scanner(file, text), wrapped[file], asked[file], of_all)
 
     kinds: dict[str, Kind] = {}
     for _, row in rows():
@@ -165,40 +166,40 @@ def _is_wrapped(file: Path, encoding: str) -> bool:
     return True
 
 
-def _controls(file: Path, encoding: str) -> dict[str, bool] | None:
-    """What people were asked of Label Studio's tasks; None of a file whose first value is no task."""
+def _asked(file: Path, encoding: str) -> Asked | None:
+    """What Label Studio's tasks ask; None of a file whose first value is no task."""
     with open_text(file, encoding) as text:
         scanner = Scanner(file, text)
         if not scanner.peek():
             return None
-        values = (value for _, value in _values(scanner, wrapped=False))
-        if not is_task(first := next(values, None)):
-            return None
-        asked, given = dict[str, bool](), set[str]()
-        try:
-            for task in chain([first], values):
-                asked, given = joined_controls([asked, controls_of(task)]), given | task["data"].keys()
-        except UserError as error:
-            scanner.fail(str(error))
-    for name in sorted(asked.keys() & given):
-        print_result(f"{file}: data.{name} is not read: annotations have answers of that name")
+        asked = Asked()
+        for number, (_, value) in enumerate(_values(scanner, wrapped=False)):
+            if number == 0 and not is_task(value):
+                return None
+            try:
+                asked.add(value)
+            except UserError as error:
+                scanner.fail(str(error))
     return asked
 
 
-def _rows(scanner: Scanner, wrapped: bool, asked: Mapping[str, bool] | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row with its length in characters; `asked` is what Label Studio's tasks ask, None of other files."""
+def _rows(scanner: Scanner, wrapped: bool, own: Asked | None, asked: Asked) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row with its length in characters.
+
+    `own` is what Label Studio's tasks in this file ask, None of other files; `asked` what those in all files do.
+    """
     for size, value in _values(scanner, wrapped):
         if not isinstance(value, dict):
             scanner.fail(f'got {json.dumps(value):.40}, expected an object: {{"text": …}}')
-        try:
-            if asked is not None:
-                yield from ((size, row) for row in task_rows(value, asked))
-            elif isinstance(value.get("paragraphs"), list):
+        if own is not None:
+            yield from ((size, row) for row in task_rows(value, own, asked))
+        elif isinstance(value.get("paragraphs"), list):
+            try:
                 yield from ((len(row["context"]), row) for row in article_rows(value))
-            else:
-                yield size, value
-        except UserError as error:
-            scanner.fail(str(error))
+            except UserError as error:
+                scanner.fail(str(error))
+        else:
+            yield size, value
 
 
 def _values(scanner: Scanner, wrapped: bool) -> Iterator[tuple[int, Any]]:

@@ -67,7 +67,7 @@ def train_further(dataset: Dataset, settings: TeacherSettings, name: str, folder
     count = settings.folds or len(settings.seeds)
     done: list[tuple[Path, Any]] = []
     for number, run in enumerate(_runs(dataset, settings, name, folds)):
-        place = scratch / f"{number}-{run.key}"
+        place = scratch / run.key
         record = record_of(place)
         if number == count - 1 or record is None:
             model, trained = run.run()

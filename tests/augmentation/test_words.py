@@ -7,7 +7,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
-from distill.augmentation.words import has_words, locate, require_mask, whole_words
+from distill.augmentation.words import locate, require_mask, share_of_words, whole_words
 from distill.core.errors import UserError
 from tests import tiny
 from tests.words import WORDS, wordpiece
@@ -61,7 +61,6 @@ def test_a_tokenizer_without_words_or_a_mask_token_is_refused():
         require_mask(tiny.tokenizer(), "here")
     with pytest.raises(UserError, match="^here: its tokenizer has 1 whole words; "):
         whole_words(tiny.tokenizer(["w1"]), "here")
-    assert (has_words(tiny.tokenizer(["w1"])), has_words(wordpiece())) == (False, True)
 
 
 def test_spaces_numbers_punctuation_contractions_and_cut_words_are_no_words():
@@ -71,3 +70,8 @@ def test_spaces_numbers_punctuation_contractions_and_cut_words_are_no_words():
     assert spelled("sun swimming moon", wordpiece(), 6) == [("sun", True), ("swimming", False)]
     (found,) = locate(wordpiece(), ["7 . 7"], 64)
     assert (found.words, found.tokens.dtype) == ((), np.int64)
+
+
+def test_the_share_of_words_that_are_tokens_tells_other_languages_and_scripts():
+    assert share_of_words(wordpiece(), ["the Sun", "moon, swimming Sun"], 64) == 3 / 5
+    assert share_of_words(wordpiece(), ["поезд опаздывает 我", "12 !"], 64) == share_of_words(wordpiece(), [], 64) == 0

@@ -130,7 +130,7 @@ def test_few_rows_are_read_often_and_rows_without_labels_by_the_student_that_can
 
 
 @pytest.mark.parametrize(("rows", "epochs"), [(8000, 1), (3000, 3), (8001, None)])
-def test_where_rows_are_few_the_default_learns_from_copies_in_as_many_steps(rows: int, epochs: int | None) -> None:
+def test_where_rows_are_few_the_default_learns_from_copies(rows: int, epochs: int | None) -> None:
     texts = {"text": [f"w1 w2 {i}" for i in range(rows)], "label": ["x", "y"] * (rows // 2) + ["x"] * (rows % 2)}
     pyarrow.parquet.write_table(pyarrow.table(texts), "rows.parquet")
     done = invoke(main, "rows.parquet", "--teacher", "origin/checkpoint")
@@ -144,6 +144,14 @@ def test_where_rows_are_few_the_default_learns_from_copies_in_as_many_steps(rows
     assert (copied.of, copied.teacher, copied.copies) == ("rows", "rows", COPIES)
     assert (half.dataset, half.target_set, half.epochs) == ("rows-copies", "rows-copies", epochs)
     assert (baseline.dataset, baseline.epochs) == ("rows", 6 * epochs if rows == 8000 else 16)
+
+
+def test_of_words_that_the_teacher_does_not_know_no_copies_are_made() -> None:
+    rows = {"text": [f"поезд опаздывает {i}" for i in range(40)], "label": ["x", "y"] * 20}
+    pyarrow.parquet.write_table(pyarrow.table(rows), "rows.parquet")
+    assert invoke(main, "rows.parquet", "--teacher", "origin/checkpoint").returncode == 0
+    params = load_params(Path("params.yaml"))
+    assert (params.augmentations, params.students["half"].dataset) == ({}, "rows")
 
 
 def test_the_layers_that_half_a_teacher_copies() -> None:
