@@ -74,4 +74,4 @@ def test_spaces_numbers_punctuation_contractions_and_cut_words_are_no_words():
 
 def test_the_share_of_words_that_are_tokens_tells_other_languages_and_scripts():
     assert share_of_words(wordpiece(), ["the Sun", "moon, swimming Sun"], 64) == 3 / 5
-    assert share_of_words(wordpiece(), ["поезд опаздывает 我", "12 !"], 64) == share_of_words(wordpiece(), [], 64) == 0
+    assert share_of_words(wordpiece(), ["поезд опаздывает 我", "12 !"], 64) == 0
