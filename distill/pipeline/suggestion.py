@@ -61,9 +61,14 @@ def taught_by(found: Profile) -> str:
 
 def copies_of(model: Teacher, found: Profile) -> int:
     """How many copies of each row the default student learns from: COPIES, or 0."""
-    task, rows = found.columns.task, found.splits["train"].rows
-    reworded = task in REWORDED and not TASK_SPECS[task].embeds and model.has_words
-    return COPIES if reworded and found.readings(rows * (1 + COPIES), BATCH) >= 1 else 0
+    read = found.readings(found.splits["train"].rows * (1 + COPIES), BATCH)
+    return COPIES if gains_by_copies(found.columns.task) and model.has_words and read >= 1 else 0
+
+
+def gains_by_copies(task: str) -> bool:
+    """Whether copies have been measured to help, or not to harm: tags of words are learnt as well without (docs/quality.md)."""
+    spec = TASK_SPECS[task]
+    return task in REWORDED and not spec.embeds and not spec.labels_per_token
 
 
 def copies_name(name: str) -> str:

@@ -7,11 +7,11 @@ import pyarrow.parquet
 import pytest
 
 from distill.commands.new import main
-from distill.params.task_specs import NOT_REWORDED, TASK_SPECS
+from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
-from distill.pipeline.suggestion import COPIES, half_of_layers
+from distill.pipeline.suggestion import COPIES, gains_by_copies, half_of_layers
 from stages import fetch, prepare
 from tests import tiny
 from tests.benchmarks.quality.entries import METHODS
@@ -51,9 +51,8 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
     assert params.students["half"].init.layers == (0,)  # of the tiny teacher's layers
     for student, method in {"half": "default", "baseline": "default-labels"}.items():  # what docs/quality.md measures
         (stage,) = METHODS[method].stages
-        assert params.students[student].dataset == METHODS[method].dataset.replace("TASK", "rows").replace(
-            "-copies", "" if task in NOT_REWORDED else "-copies"
-        )
+        copied = METHODS[method].dataset == "as_new" and gains_by_copies(task)
+        assert params.students[student].dataset == ("rows-copies" if copied else "rows")
         apart = {"epochs_factor", "learning_rate", *(["temperature"] if TASK_SPECS[task].numbers else [])}
         shared = {key: value for key, value in stage.items() if key not in apart}
         assert shared.items() <= params.students[student].model_dump().items()

@@ -49,7 +49,8 @@ class Method:
     against: str | None = None
     """The method whose score on the same test rows its own is held against."""
     dataset: str = "TASK"
-    """The data set that it learns on, where a stage does not name its own; TASK stands for the task's name."""
+    """The data set that it learns on, where a stage does not name its own; TASK stands for the task's name, `as_new` for the data
+    that `new` takes."""
     folds: int | None = None
     """Of further teachers, whose answers its soft targets are; the task's teacher answers where there are none."""
 

@@ -1,10 +1,11 @@
 """The params.yaml of one task's work folder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from distill.core.settings import SECTIONS
-from distill.pipeline.suggestion import COPIES, half_of_layers
+from distill.pipeline.suggestion import COPIES, gains_by_copies, half_of_layers
 from tests.benchmarks.quality.entries import MINILM, Method, Settings, Task
 
 KEPT = {"hidden": [0, 2, 3, 4, 6], "cls": [2, 4], "attention": [2, 4, 6], "relations": [6]}
@@ -28,6 +29,8 @@ def task_params(
     Earlier stages of a chain are trained once, with the first seed. `source` is the entry of `sources`, `hub` whether that is the
     hub's copy.
     """
+    kind = task.dataset.get("task", "sequence-classification")
+    methods = {student: _as_new(method, kind) for student, method in methods.items()}
     inherited = {"batch_size": BATCH, **task.student, "seeds": list(seeds)}
     content = empty(datasets={"tokenizer": MINILM}, teachers={"batch_size": BATCH}, students=inherited)
     content["sources"][name] = dict(source)
@@ -47,7 +50,7 @@ def task_params(
         first = task.first if method.half_depth else {}
         init = {**method.init, "from": method.init["from"].replace("TEACHER", name)}
         if init.pop("as_new", False):
-            init["layers"] = half_of_layers(task.dataset.get("task", "sequence-classification"), LAYERS)
+            init["layers"] = half_of_layers(kind, LAYERS)
         content["students"] |= chain(student, method, name, init, seeds, inherited["epochs"], first)
     return content
 
@@ -76,6 +79,15 @@ def chain(
         }
         init = {"from": f"data/students/{name}"}
     return entries
+
+
+def _as_new(method: Method, kind: str) -> Method:
+    """A method as it is, but for data that are those of `new`: copies if it makes any, else the rows alone, read as often."""
+    if method.dataset != "as_new":
+        return method
+    copies = gains_by_copies(kind)
+    stages = tuple({**stage, "epochs_factor": stage["epochs_factor"] * (1 if copies else 1 + COPIES)} for stage in method.stages)
+    return replace(method, dataset="TASK-copies" if copies else "TASK", stages=stages)
 
 
 def _augment(content: dict[str, Any], name: str, task: Task, targets: Settings) -> None:
