@@ -146,10 +146,10 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
 def reads_words(tokenizer: "PreTrainedTokenizerBase", sample: "pa.Table", columns: "Columns") -> bool:
     """Whether most words of the sample are tokens of their own, so that copies of a row can have others in their places."""
     from distill.augmentation.words import share_of_words
+    from distill.profiling.profile import one_text
 
     names = [columns.parts[part] for part in ("text", "text_pair", "question", "tokens") if part in columns.parts]
-    values = [value for name in names for value in sample[name].slice(0, WORDS_OF).to_pylist() if value is not None]
-    texts = [" ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values]
+    texts = [one_text(value) for name in names for value in sample[name].slice(0, WORDS_OF).to_pylist() if value is not None]
     return bool(texts) and share_of_words(tokenizer, texts, 256) >= WORDS
 
 

@@ -79,7 +79,7 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
     for batch in stream.read([name for name in {*parts.values(), *columns.marks} if name in stream.schema.names]):
         found.rows += batch.num_rows
         for values in zip(*(batch[name].to_pylist() for name in texts if name in batch.schema.names), strict=True):
-            key = hashlib.blake2b(normalized("\n".join(map(_as_text, values))).encode(), digest_size=8).digest()
+            key = hashlib.blake2b(normalized("\n".join(map(one_text, values))).encode(), digest_size=8).digest()
             found.duplicates += key in seen
             seen.add(key)
         if columns.marks:
@@ -118,7 +118,7 @@ def _lengths(stream: Stream, columns: Columns, tokenizer: PreTrainedTokenizerBas
     ]
     rows: list[Sequence[str]] = []
     for batch in stream.read(names):
-        rows += zip(*([_as_text(value) for value in batch[name].to_pylist()] for name in names), strict=True)
+        rows += zip(*([one_text(value) for value in batch[name].to_pylist()] for name in names), strict=True)
         if len(rows) >= SAMPLE * 10:
             break
     chosen = rows[:: max(1, len(rows) // SAMPLE)]
@@ -126,5 +126,6 @@ def _lengths(stream: Stream, columns: Columns, tokenizer: PreTrainedTokenizerBas
     return lengths_of(encoded["input_ids"])
 
 
-def _as_text(value: Any) -> str:
+def one_text(value: Any) -> str:
+    """A cell as one text: words with blanks between them, nothing of null."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")

@@ -35,9 +35,13 @@ class Asked:
             )
         found = [_results(annotation) for annotation in _valid(task)]
         for name, (kind, values) in ((name, answer) for each in found for name, answer in each.items()):
-            self.several[name] = self.several.get(name, False) or kind == SPANS or len(values) > 1
+            self.ask(name, kind == SPANS or len(values) > 1)
         self.given |= task["data"].keys()
         self.differing += any(each != found[0] for each in found)
+
+    def ask(self, name: str, several: bool) -> None:
+        """Take a control into account, which takes several answers if it does anywhere."""
+        self.several[name] = self.several.get(name, False) or several
 
     def notes(self) -> Iterator[str]:
         """What people should know of how the file is read."""
@@ -65,7 +69,7 @@ def joined(files: Iterable[Asked | None]) -> Asked:
         if each is not None:
             found.given, found.differing = found.given | each.given, found.differing + each.differing
             for name, several in each.several.items():
-                found.several[name] = found.several.get(name, False) or several
+                found.ask(name, several)
     return found
 
 

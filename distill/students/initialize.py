@@ -11,7 +11,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
@@ -114,7 +114,7 @@ def random_student(
     settings = {"vocab_size": vocabulary, "pad_token_id": pad_token, **architecture}
     family = str(settings.pop("model_type", "bert"))
     embedding = embedding_settings(settings) if embeds else None
-    names = AutoConfig.for_model(family).attribute_map
+    names = CONFIG_MAPPING[family].attribute_map
     settings = {names.get(key, key): value for key, value in settings.items()}
     try:
         config = AutoConfig.for_model(family, **settings, **({"num_labels": len(labels)} if labels else {}))
