@@ -17,6 +17,8 @@ SOFT = {"alpha": 0, "temperature": 2}
 COPIES = 5
 """Of each row, with words replaced, where rows are so few that there is time to read all of them: docs/quality.md."""
 TEACHER_BATCH, BATCH = 16, 32
+MOST_OF_LABELS = 100
+"""Epochs of the student of labels, which has as many steps as the other, as far as labels go."""
 
 Section = tuple[dict[str, Any], str]
 """The entries, and what they rest on."""
@@ -34,9 +36,9 @@ class Teacher:
 
 def suggestion(name: str, source: dict[str, Any], model: Teacher, found: Profile) -> dict[str, Section]:
     """All sections of params.yaml."""
-    dataset, teacher, student = settings_of(model.checkpoint, found)
-    told = f"of all entries below; {found.columns.task}. Every key: docs/params.md"
     copies = copies_of(model, found)
+    dataset, teacher, student = settings_of(model.checkpoint, found, copies)
+    told = f"of all entries below; {found.columns.task}. Every key: docs/params.md"
     students, targets, half_of = students_of(name, model.layers, found, student["epochs"], copies)
     sections: dict[str, Section] = {
         "defaults": ({"datasets": dataset, "teachers": teacher, "students": student}, told),
@@ -72,26 +74,25 @@ def gains_by_copies(task: str) -> bool:
 
 
 def copies_name(name: str) -> str:
-    """What the data set with copies is called, and its target set."""
+    """What the data set with copies is called, and the target set then."""
     return f"{name}-copies"
 
 
 def students_of(name: str, layers: int, found: Profile, epochs: int, copies: int) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Half of the teacher, beside the same that learns from labels alone where there are any; their targets; what they are."""
+    """Half of the teacher, beside the same that learns from labels alone where there are any; their targets; what they are.
+
+    Both read one data set and one target set, with the copies if there are any: labels are learnt from rows that have one.
+    """
     task, train = TASK_SPECS[found.columns.task], found.splits["train"]
+    data, rows = copies_name(name) if copies else name, train.rows * (1 + copies)
     init = {"from": f"data/teachers/{name}", "layers": half_of_layers(found.columns.task, layers)}
-    common = {"dataset": name, "targets": name if task.vocabulary else f"{name}/logits", "init": init}
-    half_of, targets = f"{max(1, layers // 2)} of the teacher's {layers} layers", {name: {"teacher": name, "dataset": name}}
+    common = {"dataset": data, "targets": data if task.vocabulary else f"{data}/logits", "init": init}
+    half_of, targets = f"{max(1, layers // 2)} of the teacher's {layers} layers", {data: {"teacher": name, "dataset": data}}
     if task.embeds:
         return {"half": {"recipe": "cosine", **common}}, targets, f"{half_of}, which learn its vectors"
-    own = found.epochs(train.rows - train.unlabelled, BATCH)
+    own = min(MOST_OF_LABELS, round(epochs * rows / max(1, train.rows - train.unlabelled)))
     baseline = {"recipe": "supervised", **common, **({"epochs": own} if own != epochs else {})}
     half = {"recipe": "hinton", **common, **({"alpha": 0} if task.numbers else SOFT)}
-    if copies:
-        more = copies_name(name)
-        targets[more] = {"teacher": name, "dataset": more}
-        epochs = min(MOST, math.ceil(found.readings(train.rows * (1 + copies), BATCH)))
-        half |= {"dataset": more, "targets": f"{more}/logits", "epochs": epochs}
     return (
         {"baseline": baseline, "half": half},
         targets,
@@ -109,7 +110,7 @@ def half_of_layers(task: str, layers: int) -> list[int]:
     return list(range(half)) if half == 1 or TASK_SPECS[task].logits_per == "token" else [*range(half - 1), layers - 1]
 
 
-def settings_of(checkpoint: Checkpoint, found: Profile) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def settings_of(checkpoint: Checkpoint, found: Profile, copies: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """What the data set, the teacher and the students are told: how long rows are, how long is trained."""
     train, place = found.splits["train"], checkpoint.model_dump(exclude_none=True)
     rate = {"learning_rate": 1e-4} if checkpoint.package == INSTALLED else {}
@@ -120,7 +121,9 @@ def settings_of(checkpoint: Checkpoint, found: Profile) -> tuple[dict[str, Any],
         **rate,
     }
     faster = 2e-4 if checkpoint.package == INSTALLED else 1e-4
-    student = {"epochs": found.epochs(train.rows, BATCH), "learning_rate": faster, "schedule": "cosine"}
+    copied = math.ceil(found.readings(train.rows * (1 + copies), BATCH))
+    read = min(MOST, copied) if copies else found.epochs(train.rows, BATCH)
+    student = {"epochs": read, "learning_rate": faster, "schedule": "cosine"}
     if found.columns.task == "ranking":  # a batch holds so many queries, with all of their passages
         teacher, student = teacher | {"batch_size": 4}, student | {"batch_size": 8}
     if TASK_SPECS[found.columns.task].embeds:

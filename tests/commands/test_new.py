@@ -51,8 +51,7 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
     assert params.students["half"].init.layers == (0,)  # of the tiny teacher's layers
     for student, method in {"half": "default", "baseline": "default-labels"}.items():  # what docs/quality.md measures
         (stage,) = METHODS[method].stages
-        copied = METHODS[method].dataset == "as_new" and gains_by_copies(task)
-        assert params.students[student].dataset == ("rows-copies" if copied else "rows")
+        assert params.students[student].dataset == ("rows-copies" if gains_by_copies(task) else "rows")
         apart = {"epochs_factor", "learning_rate", *(["temperature"] if TASK_SPECS[task].numbers else [])}
         shared = {key: value for key, value in stage.items() if key not in apart}
         assert shared.items() <= params.students[student].model_dump().items()
@@ -123,12 +122,13 @@ def test_few_rows_are_read_often_and_rows_without_labels_by_the_student_that_can
     done = invoke(main, "rows.parquet", "--teacher", "origin/checkpoint")
     assert done.returncode == 0, done.stderr
     params = load_params(Path("params.yaml"))
-    assert params.teachers["rows"].epochs == params.students["baseline"].epochs == 20
+    assert params.teachers["rows"].epochs == 20
     assert params.students["half"].epochs == 5  # of rows so many that there is no time for copies
+    assert params.students["baseline"].epochs == 5 * 9  # of every ninth row: as many steps
     assert not params.augmentations
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(8000, 1), (3000, 3), (8001, None)])
+@pytest.mark.parametrize(("rows", "epochs"), [(8000, 1), (3000, 3), (600, 14), (8001, None)])
 def test_where_rows_are_few_the_default_learns_from_copies(rows: int, epochs: int | None) -> None:
     texts = {"text": [f"w1 w2 {i}" for i in range(rows)], "label": ["x", "y"] * (rows // 2) + ["x"] * (rows % 2)}
     pyarrow.parquet.write_table(pyarrow.table(texts), "rows.parquet")
@@ -141,8 +141,10 @@ def test_where_rows_are_few_the_default_learns_from_copies(rows: int, epochs: in
         return
     (copied,) = params.augmentations.values()
     assert (copied.of, copied.teacher, copied.copies) == ("rows", "rows", COPIES)
-    assert (half.dataset, half.target_set, half.epochs) == ("rows-copies", "rows-copies", epochs)
-    assert (baseline.dataset, baseline.epochs) == ("rows", 6 * epochs if rows == 8000 else 16)
+    assert [*params.targets] == ["rows-copies"]
+    for student in (baseline, half):  # one teacher's pass for both, and as many steps
+        assert (student.dataset, student.target_set) == ("rows-copies", "rows-copies")
+    assert (half.epochs, baseline.epochs) == (epochs, (1 + COPIES) * epochs)
 
 
 def test_of_words_that_the_teacher_does_not_know_no_copies_are_made() -> None:

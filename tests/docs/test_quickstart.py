@@ -35,7 +35,7 @@ def test_it_works_as_it_stands_there(tmp_path: Path) -> None:
     check_it, reproduce = (line.partition("#")[0].strip() for line in build.splitlines())
     run(project, check_it)
     assert reproduce == "dvc repro"  # of which tests/pipeline/test_pipeline.py is
-    made = {"fetch@tickets", "teacher@tickets", "targets@tickets", "student@half", "export@half", "benchmark", "report"}
+    made = {"fetch@tickets", "teacher@tickets", "targets@tickets-copies", "student@half", "export@half", "benchmark", "report"}
     assert made <= set(run_pipeline(project))
     assert run(project, f"set -e\n{choose}").rstrip().rpartition("\n")[2].startswith("ship ")
     answers = [json.loads(line) for line in run(project, f"set -e\n{ask}").splitlines() if line.startswith("{")]
