@@ -58,6 +58,12 @@ def tell(name: str, made: dict[str, Any], dropped: list[dict[str, Any]]) -> None
         counted = f"{part['rows']} rows ({part['transfer_rows']} without a label)"
         counts = "".join(f", {count} {what.replace('_', ' ')}" for what, count in part["counts"].items())
         print_result(f"prepare {name}: {split}: {counted}, {part['tokens']} tokens, {lost}{counts}")
+        if (found := part.get("contradictions")) and found["texts"]:
+            pairs = "; ".join(f"{first} and {second}" for first, second in found["examples"])
+            more = "; …" if found["texts"] > len(found["examples"]) else ""
+            print_result(
+                f"prepare {name}: {split}: {found['texts']} texts stand there again with another label: rows {pairs}{more}"
+            )
     if made["metric"] == "f1" and len(made["labels"]) == 2:
         print_result(
             f"prepare {name}: f1 is that of {made['labels'][1]}, the second of its classes; `labels` gives another order"

@@ -20,6 +20,7 @@ from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.by_task import PREPARERS, rows_a_label
 from distill.preparation.columns import map_ids
+from distill.preparation.contradictions import contradictions
 from distill.preparation.duplicates import across_splits
 from distill.preparation.encoding import Encoder
 from distill.preparation.keys import stand_in, with_keys
@@ -119,6 +120,10 @@ def write_dataset(
     if TASK_SPECS[settings.task].embeds:
         rows = {split: part.apart() for split, part in rows.items()}
     described = {split: encoder.write(folder / f"{split}.arrow", part) for split, part in rows.items()}
+    if TASK_SPECS[settings.task].names_labels:
+        described = {
+            split: {**part, "contradictions": contradictions(rows[split], keys[split])} for split, part in described.items()
+        }
     description = {
         "task": settings.task,
         "labels": list(labels),

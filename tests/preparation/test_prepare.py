@@ -92,6 +92,7 @@ def test_what_is_counted_is_right_and_stands_in_dataset_json(tmp_path, tokenizer
         "truncated_rows": 1,
         "truncated_tokens": 2,
         "counts": {},
+        "contradictions": {"texts": 0, "examples": []},
     }
     assert description["duplicates"]["train-validation"]["exact"] == 1
     assert description["duplicates"]["train-test"] == {"exact": 1, "near": 0, "examples": [{"train": 3, "test": 0}]}

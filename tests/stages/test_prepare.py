@@ -152,6 +152,14 @@ def test_rows_that_are_dropped_are_counted_and_listed(project: Path):
     assert (told["rows"], told["transfer_rows"]) == (17 + 50, 14 + 50)
 
 
+def test_texts_with_another_label_elsewhere_in_their_split_are_said(project: Path):
+    path = project / "data/raw/reviews/test.csv"
+    for texts, told in ((["w0 w1", "w1", "W0 w1!"], "rows 0 and 2"), (["w0 w1", "w1", "w2 w2"], None)):
+        write_csv(path, texts, ["cat", "dog", "fish"])
+        lines = [line for line in invoke(main, "good").stderr.splitlines() if "another label" in line]
+        assert lines == ([f"prepare good: test: 1 texts stand there again with another label: {told}"] if told else [])
+
+
 def test_every_task_is_prepared_from_params_yaml(project: Path):
     made, output = {}, {}
     for name in ("tags", "scores", "answers", "corpus", "other"):
