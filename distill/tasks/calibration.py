@@ -17,7 +17,8 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     """The temperature of the least log-loss: softmax(logits / T) against labels; (lines, classes), (lines,) int64.
 
     One more line counts, of average logits, whose label may be any (the rule of succession): so lines that are all right make no
-    model sure beyond what so many lines can tell. Without lines it is 1.
+    model sure beyond what so many lines can tell. It is 1 where that is no worse than the least by more than its standard error:
+    what so few lines cannot tell from chance makes new rows' confidence worse as often as better. Without lines it is 1.
     """
     if len(logits) == 0:
         return 1.0
@@ -25,13 +26,19 @@ def fit_temperature(logits: Array, labels: Array) -> float:
 
     exact, real = logits.astype(np.float64), logits > PADDING
 
-    def loss(power: float) -> float:
+    def losses(power: float) -> tuple[Array, float]:
         logs = log_softmax(exact * np.exp(-power))
         any_label = -(np.where(real, logs, 0.0).sum(axis=1) / real.sum(axis=1)).mean()
-        return float(-logs[np.arange(len(labels)), labels].mean() + any_label / len(labels))
+        return -logs[np.arange(len(labels)), labels], float(any_label / len(labels))
+
+    def loss(power: float) -> float:
+        lines, one_more = losses(power)
+        return float(lines.mean()) + one_more
 
     found = minimize_scalar(loss, bounds=(-np.log(MOST), np.log(MOST)), method="bounded", options={"xatol": 1e-5})
-    return float(np.exp(found.x))
+    gains = losses(0.0)[0] - losses(found.x)[0]
+    told = loss(0.0) - loss(found.x) > gains.std() / np.sqrt(len(gains))
+    return float(np.exp(found.x)) if told else 1.0
 
 
 def calibration_error(confidence: Array, right: Array) -> float:

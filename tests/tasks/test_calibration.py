@@ -19,7 +19,7 @@ LABELS = (HONEST + RNG.gumbel(size=HONEST.shape)).argmax(axis=1)
 """Drawn from the softmax of HONEST."""
 
 
-@pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("factor", [0.3, 0.9, 4.0])
 def test_the_temperature_undoes_what_made_logits_too_sure_or_unsure(factor: float) -> None:
     found = fit_temperature(factor * HONEST, LABELS)
     assert found == pytest.approx(factor, rel=0.05)
@@ -35,11 +35,17 @@ def test_the_temperature_undoes_what_made_logits_too_sure_or_unsure(factor: floa
     assert calibration_error(after, right) <= calibration_error(before, right) + 0.002
 
 
-def test_few_rows_that_are_all_right_make_no_model_certain() -> None:
-    sure = 4.0 * np.eye(3)[np.arange(30) % 3]
+@pytest.mark.parametrize("scale", [4.0, 40.0])
+def test_few_rows_that_are_all_right_make_no_model_certain(scale: float) -> None:
+    sure = scale * np.eye(3)[np.arange(30) % 3]
     confidence = np.exp(reference(sure / fit_temperature(sure, np.arange(30) % 3), axis=1)).max()
     assert 0.9 < confidence < 0.99
     assert fit_temperature(sure[:0], np.arange(0)) == 1
+
+
+@pytest.mark.parametrize(("factor", "rows", "kept"), [(1.0, 4000, True), (1.0, 100, True), (1.3, 30, True), (1.3, 4000, False)])
+def test_what_rows_cannot_tell_from_chance_changes_nothing(factor: float, rows: int, kept: bool) -> None:
+    assert (fit_temperature(factor * HONEST[:rows], LABELS[:rows]) == 1) == kept
 
 
 @pytest.mark.parametrize("name", tiny.TASKS)
