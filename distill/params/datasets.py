@@ -100,9 +100,9 @@ class Splits(Strict):
 
     train: str = "train"
     validation: str | Fraction | None = None
-    """Not given: the source's `validation` if it has one, else 0.1."""
+    """Not given: the source's `validation` if it has one, else 0.1, and at least a row of each class."""
     test: str | Fraction | None = None
-    """Not given: the source's `test` if it has one, else 0.1."""
+    """Not given: the source's `test` if it has one, else 0.1, and at least a row of each class."""
 
 
 class Limits(Strict):

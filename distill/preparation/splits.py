@@ -13,14 +13,12 @@ from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.keys import group_numbers
 from distill.preparation.labels import quoted
-from distill.preparation.stratification import assign_by_labels, sample_by_labels, sample_groups
+from distill.preparation.stratification import DEFAULT_FRACTION, assign_by_labels, rows_of, sample_by_labels, sample_groups
 
 SPLITS = ("train", "validation", "test")
 
 DEVELOPMENT = ("dev", "val", "valid", "eval", "development", "evaluation")
 """What validation rows are called elsewhere."""
-
-DEFAULT_FRACTION = 0.1
 
 Table = TypeVar("Table")
 Grouped = Callable[[Rows], tuple[Rows, Array]]
@@ -88,7 +86,7 @@ def cut_splits(
     _require_apart(plan)
     require_split(tables, "train", str(named["train"]))
     train = tables[str(named["train"])]
-    result, cuts = {}, {}
+    result, cuts = {}, dict[str, float | None]()
     for split in SPLITS[1:]:
         name = named[split]
         if isinstance(plan[split], str) or (name in tables and name not in plan.values()):
@@ -96,7 +94,7 @@ def cut_splits(
             result[split] = tables[str(name)]
         else:
             given = plan[split]
-            cuts[split] = given if isinstance(given, float) else DEFAULT_FRACTION
+            cuts[split] = given if isinstance(given, float) else None
     train, keys = grouped(train) if cuts else (train, np.empty((0, 0), np.uint8))
     looked_at = train if by_labels else replace(train, labels=np.zeros(len(train), np.float32))
     parts, rare = assign(looked_at, cuts, keys, seed)
@@ -118,21 +116,21 @@ def _require_apart(plan: Mapping[str, str | float | None]) -> None:
             )
 
 
-def assign(rows: Rows, cuts: Mapping[str, float], keys: Array, seed: int) -> tuple[Array, Array]:
+def assign(rows: Rows, cuts: Mapping[str, float | None], keys: Array, seed: int) -> tuple[Array, Array]:
     """The part of each row, (rows,) int64: 0 for training, then those of `cuts`; and the classes that are too rare to be cut.
 
-    Groups of rows with one key are drawn at random, class by class, while they fit what is left of the class's share. The class
-    of a group is that of most of its rows. A class in fewer groups than there are parts is not cut.
+    A fraction that is None is DEFAULT_FRACTION, and more where that cannot hold a row of each class. Groups of rows with one key
+    are drawn at random, class by class, while they fit what is left of the class's share. The class of a group is that of most of
+    its rows. A class in fewer groups than there are parts is not cut.
     """
     labelled = int(rows.labelled.sum())
     if not cuts:
         return np.zeros(len(rows), np.int64), np.empty(0, np.int64)
     if labelled == 0:
         raise UserError(f"splits.{next(iter(cuts))}: no row has a label to cut by; give a split of the source that is labelled")
-    if sum(cuts.values()) >= 1:
-        raise UserError(
-            f"splits: {' and '.join(map(str, cuts.values()))} of the training rows leave none to train on; lower them"
-        )
+    fractions = [DEFAULT_FRACTION if fraction is None else fraction for fraction in cuts.values()]
+    if sum(fractions) >= 1:
+        raise UserError(f"splits: {' and '.join(map(str, fractions))} of the training rows leave none to train on; lower them")
     group = group_numbers(keys)
     if rows.strata.ndim > 1:
         return assign_by_labels(rows, cuts, group, seed)
@@ -147,7 +145,7 @@ def assign(rows: Rows, cuts: Mapping[str, float], keys: Array, seed: int) -> tup
     sizes = {stratum: int(size[groups].sum()) for stratum, groups in free.items()}
     parts = np.zeros(len(size), np.int64)
     for number, (split, fraction) in enumerate(cuts.items(), start=1):
-        quotas = _shares(sizes, round(fraction * labelled), split)
+        quotas = _shares(sizes, rows_of(split, fraction, labelled, len(sizes)))
         for stratum, groups in free.items():
             drawn = _drawn(size[groups], quotas[stratum], len(groups) - (len(cuts) - number) - 1)
             parts[groups[drawn]] = number
@@ -167,12 +165,8 @@ def _strata(rows: Rows, group: Array) -> dict[int, Array]:
     return {int(stratum): groups[(classes == stratum) & whole] for stratum in np.unique(classes)}
 
 
-def _shares(sizes: Mapping[int, int], count: int, split: str) -> dict[int, int]:
+def _shares(sizes: Mapping[int, int], count: int) -> dict[int, int]:
     """How many rows of each class a part of so many gets: its share, and at least one."""
-    if count < len(sizes) and len(sizes) > 1:
-        raise UserError(
-            f"splits.{split}: {count} of {sum(sizes.values())} rows cannot hold each of {len(sizes)} classes; raise the fraction"
-        )
     exact = {stratum: count * size / sum(sizes.values()) for stratum, size in sizes.items()}
     shares = {stratum: max(1, int(share)) for stratum, share in exact.items()}
     while (missing := count - sum(shares.values())) != 0 and (missing > 0 or max(shares.values()) > 1):

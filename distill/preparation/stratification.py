@@ -1,16 +1,33 @@
 """Samples of rows that keep the share of each of several labels, or groups whole."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from distill.core.arrays import Array
+from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.groups import groups_of
 from distill.data.rows import Rows
 
+DEFAULT_FRACTION = 0.1
+"""Of the training rows, for a split that neither the source nor params.yaml has; or as much as holds a row of each class."""
 
-def assign_by_labels(rows: Rows, cuts: Mapping[str, float], group: Array, seed: int) -> tuple[Array, Array]:
+
+def rows_of(split: str, fraction: float | None, rows: int, classes: int) -> int:
+    """How many rows a split gets that is cut from so many of so many classes, each of which it has to hold."""
+    count = round((DEFAULT_FRACTION if fraction is None else fraction) * rows)
+    if count >= classes or classes == 1:
+        return max(1, count)
+    if fraction is not None:
+        enough = math.ceil(1000 * classes / rows) / 1000
+        raise UserError(f"splits.{split}: {count} of {rows} rows cannot hold each of {classes} classes; write {enough} or more")
+    print_result(f"splits.{split}: {classes} of {rows} rows are cut, not {count}, so that each of {classes} classes is there")
+    return classes
+
+
+def assign_by_labels(rows: Rows, cuts: Mapping[str, float | None], group: Array, seed: int) -> tuple[Array, Array]:
     """The part of each row, (rows,) int64: 0 for training, then those of `cuts`; and the labels that are too rare to be cut.
 
     Rows of one `group`, (rows,) numbers, are drawn together, as if all had the labels of each; with a transfer row among them
@@ -24,8 +41,8 @@ def assign_by_labels(rows: Rows, cuts: Mapping[str, float], group: Array, seed: 
     transfer = np.isin(np.arange(len(applies)), group[~rows.labelled])
     parts, free = np.zeros(len(applies), np.int64), np.flatnonzero(~transfer & ~applies[:, rare].any(axis=1))
     for number, (split, fraction) in enumerate(cuts.items(), start=1):
-        count = round(fraction * int((~transfer).sum()))
-        if not 0 < count < len(free):
+        count = rows_of(split, fraction, int((~transfer).sum()), 1)
+        if count >= len(free):
             raise UserError(
                 f"splits.{split}: {count} of {len(free)} different texts cannot be cut; change the fraction, or add rows"
             )

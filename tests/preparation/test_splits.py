@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
@@ -129,10 +131,34 @@ def test_questions_on_a_context_are_in_one_split():
     assert sum(len(part) for part in cut.values()) == 200
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(12, 2), (60, 20), (308, 77), (9, 3)])
+def test_a_split_that_nobody_asked_for_holds_each_class_however_few_the_rows(rows, classes, capsys):
+    cut = cut_with({"train": some_rows([number % classes for number in range(rows)])}, PLAN, 1)
+    for part in cut.values():
+        assert set(part.labels.tolist()) == set(range(classes))
+    assert len(cut["validation"]) == len(cut["test"]) == classes
+    assert f"splits.test: {classes} of {rows} rows are cut, not {round(rows / 10)}" in capsys.readouterr().err
+
+
+@given(rows=st.integers(6, 60), classes=st.integers(2, 6))
+def test_the_advice_of_a_fraction_that_is_too_small_leads_out(rows, classes):
+    def attempt(fraction):
+        labels = [number % classes for number in range(rows)]
+        return cut_with({"train": some_rows(labels)}, PLAN | {"validation": fraction}, 1)
+
+    if rows < 3 * classes:
+        return
+    try:
+        attempt(0.01)
+    except UserError as error:
+        cut = attempt(float(re.search(r"write ([0-9.]+) or more", str(error))[1]))
+        assert set(cut["validation"].labels.tolist()) == set(range(classes))
+
+
 @pytest.mark.parametrize(
     ("rows", "plan", "task", "complaint"),
     [
-        (some_rows([0, 1] * 10), {"validation": 0.05}, CLASSES, "1 of 20 rows cannot hold each of 2 classes; raise the fraction"),
+        (some_rows([0, 1] * 10), {"validation": 0.05}, CLASSES, "1 of 20 rows cannot hold each of 2 classes; write 0.1 or more"),
         (some_rows([UNLABELLED] * 9), {}, CLASSES, "no row has a label to cut by"),
         (some_rows([0, 1, 1]), {}, CLASSES, "at most 2 different texts (or contexts) of a class, which cannot be in 3 splits"),
         (questions(["c"] * 9), {}, "question-answering", "at most 1 different texts (or contexts)"),
