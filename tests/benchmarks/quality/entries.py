@@ -51,8 +51,8 @@ class Method:
     dataset: str = "TASK"
     """The data set that it learns on, where a stage does not name its own; TASK stands for the task's name, `as_new` for the data
     that `new` takes."""
-    folds: int | None = None
-    """Of further teachers, whose answers its soft targets are; the task's teacher answers where there are none."""
+    teachers: Settings = field(default_factory=dict)
+    """`folds` or `seeds` of further teachers, whose answers its soft targets are; the task's teacher answers where there are none."""
 
     @property
     def half_depth(self) -> bool:
@@ -63,6 +63,10 @@ class Method:
     def datasets(self) -> set[str]:
         """The data sets of all its stages."""
         return {stage.get("dataset", self.dataset) for stage in self.stages}
+
+    def answers(self, dataset: str) -> str:
+        """The target set of a data set: what these teachers answer."""
+        return "-".join([dataset, *self.teachers])
 
     @property
     def recipe(self) -> str:

@@ -38,12 +38,14 @@ def task_params(
     content["teachers"][name] = {"dataset": name, "checkpoint": MINILM, **task.teacher}
     if any("TASK" in method.datasets for method in methods.values()):
         content["targets"][name] = {"teacher": name, "dataset": name, **KEPT}
-    for folds in sorted({method.folds for method in methods.values() if method.folds}):
-        content["teachers"][f"{name}-folds"] = {**content["teachers"][name], "folds": folds}
-        content["targets"][f"{name}-folds"] = {"teacher": f"{name}-folds", "dataset": name}
     if any("TASK-copies" in method.datasets for method in methods.values()):
         content["augmentations"][f"{name}-copies"] = {"of": name, "teacher": name, "copies": COPIES}
         content["targets"][f"{name}-copies"] = {"teacher": name, "dataset": f"{name}-copies"}
+    for method in (method for method in methods.values() if method.teachers):
+        teacher = method.answers(name)
+        content["teachers"][teacher] = {**content["teachers"][name], **method.teachers}
+        for dataset in sorted(dataset.replace("TASK", name) for dataset in method.datasets):
+            content["targets"][method.answers(dataset)] = {"teacher": teacher, "dataset": dataset}
     if augmented := [method for method in methods.values() if "TASK-augmented" in method.datasets]:
         _augment(content, name, task, KEPT if augmented[0].half_depth else NARROW_KEPT)
     for student, method in methods.items():
@@ -68,7 +70,7 @@ def chain(
         name = student if last else f"{student}-{number}"
         settings = stage if last else {**first, **stage}
         dataset = settings.get("dataset", method.dataset).replace("TASK", task)
-        targets = f"{dataset}-folds" if method.folds else dataset
+        targets = method.answers(dataset)
         entries[name] = {
             **{key: value for key, value in settings.items() if key != "epochs_factor"},
             "dataset": dataset,
