@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +73,12 @@ def read_local(path: Path, options: ReadOptions | None = None) -> dict[str, Stre
             return _text_folders(path, options)
     formats = {split: format_of(files[0], options) for split, files in splits.items()}
     _require_used(options, formats, path)
-    return {split: FORMATS[formats[split]].read(files, options) for split, files in splits.items()}
+
+    def read(split: str) -> Stream:
+        same = (file for other, files in splits.items() if formats[other] == formats[split] for file in files)
+        return FORMATS[formats[split]].read(splits[split], replace(options, beside=tuple(same)))
+
+    return {split: read(split) for split in splits}
 
 
 def read_file(path: Path) -> Stream:

@@ -118,6 +118,9 @@ def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
     of_all = joined(asked.values())
     for note in of_all.notes():
         print_result(f"{files[0]}: {note}")
+    if of_all.several:
+        others = (file for file in options.beside if file not in asked)
+        of_all.like(joined(_asked(file, detect_encoding(file, options.encoding)) for file in others))
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
         for file, encoding in encodings.items():

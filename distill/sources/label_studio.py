@@ -43,6 +43,10 @@ class Asked:
         """Take a control into account, which takes several answers if it does anywhere."""
         self.several[name] = self.several.get(name, False) or several
 
+    def like(self, other: "Asked") -> None:
+        """Let the controls of these files take several answers where those of other splits do, so that all have one type."""
+        self.several = {name: several or other.several.get(name, False) for name, several in self.several.items()}
+
     def notes(self) -> Iterator[str]:
         """What people should know of how the file is read."""
         for name in sorted(self.given & self.several.keys()):

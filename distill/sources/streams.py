@@ -27,13 +27,15 @@ LABEL_ORDER = b"distill.labels"
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What `sources` says of a file beyond its name. docs/params.md"""
+    """What `sources` says of a file beyond its name (docs/params.md), and what is beside it."""
 
     encoding: str = "utf-8"
     delimiter: str | None = None
     names: tuple[str, ...] | None = None
     format: str | None = None
     sheet: str | None = None
+    beside: tuple[Path, ...] = ()
+    """The files of its format in all splits: what a column holds may have to be told from all of them."""
 
 
 @dataclass(frozen=True)

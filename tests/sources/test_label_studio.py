@@ -76,6 +76,15 @@ def test_shards_of_a_split_have_the_same_columns_and_what_a_file_does_not_ask_is
     assert "data.c is not read" in capsys.readouterr().err
 
 
+def test_a_control_that_takes_several_answers_in_one_split_does_in_all(tmp_path):
+    choice, several = (result("c", "choices", {"choices": list(names)}) for names in ("x", "xy"))
+    write(tmp_path / "train.json", json.dumps([task("a", [several])]))
+    write(tmp_path / "test.json", json.dumps([task("b", [choice]), task("n", [])]))
+    write(tmp_path / "pool.json", json.dumps([task("d", [SPAN], c="news")]))
+    splits = read(tmp_path)
+    assert [splits[split]["c"] for split in ("train", "test", "pool")] == [[["x", "y"]], [["x"], []], ["news"]]
+
+
 def test_a_column_that_has_the_name_of_a_control_is_said_and_read_nowhere(tmp_path, capsys):
     tasks = [task("a", [result("c", "choices", {"choices": ["x"]})], c="old"), task("b", c="guess")]
     assert read(path := write(tmp_path / "a.json", json.dumps(tasks)))["train"] == {"text": ["a", "b"], "c": ["x", None]}

@@ -52,7 +52,7 @@ class Method:
     """The data set that it learns on, where a stage does not name its own; TASK stands for the task's name, `as_new` for the data
     that `new` takes."""
     teachers: Settings = field(default_factory=dict)
-    """`folds` or `seeds` of further teachers, whose answers its soft targets are; the task's teacher answers where there are none."""
+    """`folds` or `seeds` of further teachers, whose answers its soft targets are; without them the task's teacher answers."""
 
     @property
     def half_depth(self) -> bool:
