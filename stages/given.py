@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill.core.console import PARAMS, command, print_result
-from distill.core.files import atomic_folder, to_json, write_text
+from distill.core.files import atomic_folder, bytes_of, to_json, write_text
 from distill.core.settings import load_entry
 from distill.params.given import GivenSettings
 
@@ -93,7 +93,7 @@ def describe(
             for split, part in splits.items()
         },
         "tokens": sum(shard.tokens for part in store.manifest(TOKENS).splits.values() for shard in part.shards),
-        "bytes": {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(folder.iterdir())},
+        "bytes": bytes_of(folder),
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distill.core.console import PARAMS, command, print_result
-from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, to_json, unfinished, write_text
+from distill.core.files import SCRATCH, atomic_folder, bytes_of, exclusive_lock, to_json, unfinished, write_text
 from distill.core.settings import load_entry, read_sections
 from distill.params.targets import TargetSettings
 
@@ -79,7 +79,7 @@ def write_record(name: str, work: "Work", seconds: float) -> None:
     from distill.targets.materialization import previous
 
     scratch, out = SCRATCH / "targets" / name, Path("data/targets", name)
-    size = {output.name: sum(file.stat().st_size for file in output.rglob("*")) for output in sorted(out.iterdir())}
+    size = bytes_of(out)
     cost, computed = previous.total_cost(scratch, seconds, work.tokens_computed, work.tokens)
     record = to_json({"seconds": cost, "tokens_computed": computed, "tokens": work.tokens, "bytes": size})
     write_text(scratch / previous.RECORD, record)

@@ -81,9 +81,10 @@ class Augmenter:
         pairs = list(zip(located, replaced, strict=True))
         refilled = self._refilled(pairs, advance)
         others = [(text, [i for i in words if i not in found]) for (text, words), found in zip(pairs, refilled, strict=True)]
-        near = self.neighbours.of({text.spelling(i): text.pieces(i) for text, words in others for i in words}, self.candidates)
+        asked = {text.spelt(i): (text.spelling(i), text.pieces(i)) for text, words in others for i in words}
+        near = dict(zip(asked, self.neighbours.of(list(asked.values()), self.candidates), strict=True))
         return [
-            {**found, **{i: near[text.spelling(i)] for i in words}} for found, (text, words) in zip(refilled, others, strict=True)
+            {**found, **{i: near[text.spelt(i)] for i in words}} for found, (text, words) in zip(refilled, others, strict=True)
         ]
 
     def _refilled(

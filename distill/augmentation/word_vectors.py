@@ -1,6 +1,6 @@
 """Words that stand near a word in a table of word vectors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,20 +28,21 @@ class Neighbours:
     vector_of: Callable[[str, Array], Float[Tensor, " width"] | None]
     """The vector of a word with these pieces, token ids; None if it has none."""
 
-    def of(self, asked: Mapping[str, Array], most: int) -> dict[str, list[str]]:
-        """The nearest words by cosine, the nearest first, without the word itself; none for a word that has no vector.
+    def of(self, asked: Sequence[tuple[str, Array]], most: int) -> list[list[str]]:
+        """Of each word the nearest ones by cosine, the nearest first, without itself; none of a word that has no vector.
 
         `asked` are words and their pieces as token ids; `most` is the number of neighbours of a word.
         """
-        found: dict[str, list[str]] = {word: [] for word in asked}
-        known = [(word, vector) for word, pieces in asked.items() if (vector := self.vector_of(word, pieces)) is not None]
+        found: list[list[str]] = [[] for _ in asked]
+        vectors = enumerate(self.vector_of(word, pieces) for word, pieces in asked)
+        known = [(place, vector) for place, vector in vectors if vector is not None]
         for start in range(0, len(known), BLOCK):
             block = known[start : start + BLOCK]
             queries = functional.normalize(torch.stack([vector for _, vector in block]), dim=1)
             nearest = (queries @ self.vectors.T).topk(min(most + 2, len(self.words)), dim=1).indices.tolist()
-            for (word, _), rows in zip(block, nearest, strict=True):
-                others = [self.words[row] for row in rows if self.words[row].lower() != word.lower()]
-                found[word] = others[:most]
+            for (place, _), rows in zip(block, nearest, strict=True):
+                others = [self.words[row] for row in rows if self.words[row].lower() != asked[place][0].lower()]
+                found[place] = others[:most]
         return found
 
 

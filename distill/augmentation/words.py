@@ -44,6 +44,10 @@ class Located:
         """The tokens of word i, (pieces,) int64."""
         return self.tokens[self.words[i].first_token : self.words[i].last_token + 1]
 
+    def spelt(self, i: int) -> tuple[str, bytes]:
+        """What tells word i from others: byte-level tokenizers have other pieces for the same characters behind a blank."""
+        return self.spelling(i), self.pieces(i).tobytes()
+
 
 @dataclass(frozen=True)
 class Vocabulary:

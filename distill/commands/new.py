@@ -197,7 +197,7 @@ def first_rows(split: "Stream") -> "pa.Table":
 
 def assumed(found: "Profile") -> list[str]:
     """What was taken for what, for people to contradict."""
-    from distill.pipeline.suggestion import splits_of
+    from distill.pipeline.suggestion import fraction_of, splits_of
     from distill.preparation.labels import shown
 
     columns, lines = found.columns, []
@@ -222,6 +222,7 @@ def assumed(found: "Profile") -> list[str]:
     named = {split: name for split, name in splits_of(found).items() if isinstance(name, str)}
     lines += [f"{split}: the rows of {name}" for split, name in named.items()]
     missing = [split for split in ("validation", "test") if split not in {*found.splits, *named}]
-    lines += [f"{' and '.join(missing)}: a tenth of the training rows each, cut by `prepare`"] if missing else []
+    cut = f"{' and '.join(missing)}: {fraction_of(found):.0%} of the training rows each, cut by `prepare`"
+    lines += [cut] if missing else []
     lines.append(f"max_length {found.max_length}: {found.cut:.1%} of the rows are longer and are cut")
     return lines

@@ -121,6 +121,13 @@ def exclusive_lock(path: Path, scratch: Path = SCRATCH) -> Iterator[None]:
         yield
 
 
+def bytes_of(folder: Path) -> dict[str, int]:
+    """The bytes of the files in each folder of a folder; what folders themselves take depends on the file system."""
+    return {
+        part.name: sum(file.stat().st_size for file in part.rglob("*") if file.is_file()) for part in sorted(folder.iterdir())
+    }
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Give a finished file a second name, as a hard link where the file system can."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from distill.tasks.registry import task_of
 LOST, CHANGED = 0.003, 0.01
 """What INT8 may lose of the metric, and the share of answers that it may change."""
 FEW = 3
-"""So many rows that change, or fewer, prove nothing: rows at the border of two classes go either way."""
+"""So many answers that change, or fewer, prove nothing: rows at the border of two classes go either way."""
 GROUPS = 16
 """Layers are measured in groups of neighbours, so many at most."""
 LEFT = (1, 2, 4, 8)
@@ -45,12 +45,14 @@ class Try:
     """Of the metric; of a likelihood, which may be small, the share of it."""
     changed: float
     """The share of answers; of numbers, 1 − the correlation."""
-    rows: int
+    others: int | None
+    """How many rows, questions, tags or tokens have another answer; None of numbers, of which all change a little."""
 
     @property
     def fits(self) -> bool:
-        """Whether it loses and changes little, or too few rows change to tell."""
-        return round(self.changed * self.rows) <= FEW or (self.lost <= LOST + 1e-9 and self.changed <= CHANGED + 1e-9)
+        """Whether it loses and changes little, or too few answers change to tell."""
+        few = self.others is not None and self.others <= FEW
+        return few or (self.lost <= LOST + 1e-9 and self.changed <= CHANGED + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class _Guard:
             names = tuple(sorted({node.rpartition("/")[0].replace("/", ".").removeprefix(".model.") for node in nodes}))
             lost = self.score - self._score(found)
             lost /= self.score if self.dataset.metric == "likelihood" else 1
-            this = Try(how, names, lost, changed, len(self.task.judge(found, self.split)))
+            this = Try(how, names, lost, changed, self._others(found))
             self.tries.append(this)
             if kept(self.tries) is this:
                 self.rounded = found
@@ -145,6 +147,13 @@ class _Guard:
                 for file in files_of(path):
                     shutil.move(file, self.folder / file.name)
         return this
+
+    def _others(self, found: Array) -> int | None:
+        """How many answers are not those of fp32."""
+        if self.task.spec.correlated:
+            return None
+        answers = (self.task.lines(kept, self.split).predicted for kept in (found, self.exact))
+        return int(sum(own != other for own, other in zip(*answers, strict=True)))
 
     def mend(self) -> None:
         """Try the other way of scaling activations, then layers in fp32, until one fits.

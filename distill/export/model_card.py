@@ -18,6 +18,7 @@ FITTED = {
         "Probabilities are calibrated: `calibration_temperature` of config.json, fitted on validation, is in the last layer."
     ),
 }
+UNTOLD = "Probabilities are as they were learnt: validation rows do not tell a temperature from 1."
 """By what was fitted, what it means."""
 TAGS = ["distillation", "int8", "onnx"]
 CARD = """---
@@ -84,7 +85,7 @@ def card(
         size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
         files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
         units=dataset.spec.units,
-        decided="".join(f"\n{text}" for key, text in FITTED.items() if key in scores),
+        decided="".join(f"\n{UNTOLD if scores[key] == 1 else text}" for key, text in FITTED.items() if key in scores),
         kept=_kept(scores),
         mended=f"\n{mended[0].upper()}{mended[1:]}." if (mended := exports["quantization"]["told"]) else "",
         example="texts.txt" if dataset.spec.inputs == ("text",) and not dataset.pairs else f"rows.jsonl  # {_row(dataset)}",

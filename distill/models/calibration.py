@@ -1,8 +1,10 @@
 """A trained model's temperature, put into its weights: so every program that runs the model gets honest probabilities."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.data.batching import pad_batch
@@ -22,20 +24,25 @@ def calibrate(model: PreTrainedModel, task: Task, validation: EvaluationSplit) -
     if not task.calibrates or head is None:
         return
     temperature = fit_temperature(*task.distributions(predict(model, task, validation.rows, "calibrate"), validation))
-    first = pad_batch(validation.rows, np.array([0]))
     parts, training = [part for part in (head.weight, head.bias) if part is not None], model.training
     with torch.no_grad():
-        raw = forward_of(model.eval(), task)(first, None)
-        before = [part.clone() for part in parts]
-        for part in parts:
-            part.div_(temperature)
-        divided = torch.allclose(forward_of(model, task)(first, None) * temperature, raw, rtol=1e-3, atol=1e-3)
-        if divided:
+        if _divides(model.eval(), task, parts, validation):
             model.config.calibration_temperature = temperature
-        else:
-            for part, whole in zip(parts, before, strict=True):
-                part.copy_(whole)
+            for part in parts:
+                part.div_(temperature)
     model.train(training)
+
+
+def _divides(model: PreTrainedModel, task: Task, parts: Sequence[Tensor], validation: EvaluationSplit) -> bool:
+    """Whether half of the head's weights makes half of the logits, as they do unless something comes behind that layer."""
+    first = pad_batch(validation.rows, np.array([0]))
+    raw = forward_of(model, task)(first, None)
+    for part in parts:
+        part.div_(2)
+    halved = forward_of(model, task)(first, None)
+    for part in parts:
+        part.mul_(2)
+    return torch.allclose(2 * halved, raw, rtol=1e-3, atol=1e-3)
 
 
 def last_linear(model: PreTrainedModel) -> nn.Linear | None:

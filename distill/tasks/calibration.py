@@ -7,6 +7,8 @@ from distill.core.numeric import log_softmax
 
 BINS = 15
 """Of confidence, as in Guo 2017."""
+LEAST = 10
+"""Lines that a temperature can be told from: of fewer it is 1."""
 MOST = 20.0
 """A temperature is between this and its inverse."""
 PADDING = -1e5
@@ -18,9 +20,9 @@ def fit_temperature(logits: Array, labels: Array) -> float:
 
     One more line counts, of average logits, whose label may be any (the rule of succession): so lines that are all right make no
     model sure beyond what so many lines can tell. It is 1 where that is no worse than the least by more than its standard error:
-    what so few lines cannot tell from chance makes new rows' confidence worse as often as better. Without lines it is 1.
+    what so few lines cannot tell from chance makes new rows' confidence worse as often as better.
     """
-    if len(logits) == 0:
+    if len(logits) < LEAST:
         return 1.0
     from scipy.optimize import minimize_scalar
 
@@ -37,7 +39,7 @@ def fit_temperature(logits: Array, labels: Array) -> float:
 
     found = minimize_scalar(loss, bounds=(-np.log(MOST), np.log(MOST)), method="bounded", options={"xatol": 1e-5})
     gains = losses(0.0)[0] - losses(found.x)[0]
-    told = loss(0.0) - loss(found.x) > gains.std() / np.sqrt(len(gains))
+    told = loss(0.0) - loss(found.x) > gains.std(ddof=1) / np.sqrt(len(gains))
     return float(np.exp(found.x)) if told else 1.0
 
 

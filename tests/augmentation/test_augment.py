@@ -200,7 +200,8 @@ def test_of_a_teacher_without_a_masked_lm_head_all_words_find_neighbours_among_i
     found = open_augmenter(tiny.save(model, tmp_path / "teacher", tiny.masking_tokenizer()), 64, SETTINGS)
     assert found.refiller is None
     (located,) = locate(found.tokenizer, ["w1 w2 w3"], 64)
-    near = found.neighbours.of({located.spelling(i): located.pieces(i) for i in range(3)}, SETTINGS.candidates)
+    asked = [(located.spelling(i), located.pieces(i)) for i in range(3)]
+    near = dict(zip(["w1", "w2", "w3"], found.neighbours.of(asked, SETTINGS.candidates), strict=True))
     (copies,) = replace(found, copies=300, probability=1.0).reword(["w1 w2 w3"], [7])
     assert [set(words) for words in zip(*(copy.split() for copy in copies), strict=True)] == [set(near[w]) for w in near]
     table = functional.normalize(model.get_input_embeddings().weight.detach(), dim=1)

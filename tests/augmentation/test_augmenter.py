@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tokenizers import ByteLevelBPETokenizer
+from transformers import PreTrainedTokenizerFast
 
 from distill.augmentation.augmenter import Augmenter, written
 from distill.augmentation.fill_mask import Refiller
@@ -43,6 +45,20 @@ def test_copies_depend_on_the_seed_the_key_and_the_part_of_a_pair_and_not_on_the
     assert first != augmenter.reword([text], [1], part=1)[0]
 
 
+def test_a_word_that_is_spelt_alike_and_has_other_pieces_changes_no_copy():
+    """Byte-level tokenizers have other pieces for a word at a text's beginning than behind a blank."""
+    words = ["good", "bad", "hello", "film", "plain"]
+    core = ByteLevelBPETokenizer()
+    core.train_from_iterator([f"{first} {second}" for first in words for second in words], min_frequency=1)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core._tokenizer, pad_token="!", unk_token="!")
+    torch.manual_seed(0)
+    near = from_embeddings(torch.randn(len(tokenizer), 4), whole_words(tokenizer, "here"))
+    augmenter = Augmenter(tokenizer, None, near, 32, copies=6, candidates=2, probability=1.0, seed=1)
+    alone = augmenter.reword(["bad film"], [1])
+    assert augmenter.reword(["bad film", "hello bad"], [1, 2])[:1] == alone
+    assert augmenter.reword(["hello bad", "bad film"], [2, 1])[1:] == alone
+
+
 def test_more_copies_of_fewer_candidates_come_from_the_same_model_passes(augmenter):
     passes: list[int] = []
     handle = augmenter.refiller.model.register_forward_pre_hook(lambda *_: passes.append(1))
@@ -70,7 +86,7 @@ def test_words_of_one_piece_are_refilled_those_of_several_get_neighbours_and_tho
     red, swimming = candidates(augmenter, "red swimming")
     (refills,) = augmenter.refiller.refills([located.tokens], [np.array([1])], 4)
     assert red == {augmenter.refiller.vocabulary.words[token] for token in refills[0].tolist()}
-    assert swimming == set(augmenter.neighbours.of({"swimming": located.pieces(1)}, 4)["swimming"])
+    assert swimming == set(augmenter.neighbours.of([("swimming", located.pieces(1))], 4)[0])
     lonely = replace(augmenter.neighbours, vector_of=lambda *_: None)
     assert candidates(replace(augmenter, neighbours=lonely), "red swimming")[1] == {"swimming"}
 

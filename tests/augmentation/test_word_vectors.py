@@ -24,10 +24,10 @@ def vectors(folder: Path, text: str) -> Path:
 def test_the_nearest_words_of_a_file_come_by_cosine_without_the_word_itself(tmp_path):
     for header in ("", "6 2\n"):
         near = from_file(vectors(tmp_path, header + GLOVE))
-        assert near.of({"sun": NONE, "rock": NONE}, 2) == {"sun": ["moon", "sea"], "rock": ["Sand", "sea"]}
-        assert near.of({"sun": NONE}, 99) == {"sun": ["moon", "sea", "Sand", "rock"]}
+        assert near.of([("sun", NONE), ("rock", NONE)], 2) == [["moon", "sea"], ["Sand", "sea"]]
+        assert near.of([("sun", NONE)], 99) == [["moon", "sea", "Sand", "rock"]]
         # A word that the file lacks is looked up in lower case, or has no neighbours.
-        assert near.of({"Moon": NONE, "leaf": NONE}, 1) == {"Moon": ["sun"], "leaf": []}
+        assert near.of([("Moon", NONE), ("leaf", NONE)], 1) == [["sun"], []]
 
 
 def test_words_may_have_spaces_and_repeat(tmp_path):
@@ -72,13 +72,12 @@ def test_without_a_file_the_mean_of_a_words_pieces_finds_its_nearest_whole_words
     words = {token: table[token].numpy() for token in whole_words(tokenizer, "here").words}
     closeness = {token: mean @ row / np.linalg.norm(row) for token, row in words.items()}
     expected = tokenizer.convert_ids_to_tokens(sorted(closeness, key=closeness.__getitem__, reverse=True)[:5])
-    assert near.of({"swimming": pieces}, 5) == {"swimming": expected}
+    assert near.of([("swimming", pieces)], 5) == [expected]
 
 
 def test_more_words_than_a_block_are_looked_up_alike(tmp_path):
     generator = np.random.default_rng(0)
     lines = [f"{word}{i} {' '.join(map(str, generator.normal(size=4).round(3)))}" for word in WORDS for i in range(10)]
     near = from_file(vectors(tmp_path, "\n".join(lines)))
-    asked = [line.split()[0] for line in lines]
-    whole = near.of(dict.fromkeys(asked, NONE), 3)
-    assert whole == {word: near.of({word: NONE}, 3)[word] for word in asked}
+    asked = [(line.split()[0], NONE) for line in lines]
+    assert near.of(asked, 3) == [near.of([word], 3)[0] for word in asked]

@@ -69,7 +69,7 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
             "12 rows, 4 without a label, 10 repeat an earlier text",
         ),
         ({"text": [f"{i} w1" for i in range(12)], "label": ["1", "5"] * 6}, (), "2 labels: 1 6, 5 6"),
-        ({"text": ["w1 w2"] * 12, "label": ["x", "y"] * 6}, (), "validation and test: a tenth of the training rows each"),
+        ({"text": ["w1 w2"] * 12, "label": ["x", "y"] * 6}, (), "validation and test: 17% of the training rows each"),
         ({"text": ["w1 w2"] * 12, "label": list(range(12))}, ("--task", "regression"), "task: regression"),
         ({"text": [" ".join(["w1"] * 99)] * 12, "label": ["x", "y"] * 6}, (), "max_length 32: 100.0% of the rows are longer"),
         ({"text": ["w1 w2"] * 12, "p": [0, 1, None] * 4, "q": [1, 0, None] * 4}, (), "2 labels: q 4, p 4"),
@@ -161,6 +161,17 @@ def test_the_layers_that_half_a_teacher_copies() -> None:
     assert [half_of_layers("regression", layers) for layers in (1, 2, 3, 4, 12)] == [[0], [0], [0], [0, 3], [0, 1, 2, 3, 4, 11]]
 
 
+def test_a_split_without_labels_is_cut_as_large_as_holds_each_class() -> None:
+    Path("rows").mkdir()
+    for split, label in (("train", "class {}"), ("test", "")):
+        lines = "".join(f"w1 w2 {i},{label.format(i % 6)}\n" for i in range(36))
+        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    assert invoke(main, "rows", "--teacher", "origin/checkpoint").returncode == 0
+    assert load_params(Path("params.yaml")).datasets["rows"].splits.test == 0.167
+    assert invoke(fetch.main, "rows").returncode == 0
+    assert "prepare rows: test: 6 rows" in invoke(prepare.main, "rows").stderr
+
+
 def test_it_never_overwrites_and_its_advice_leads_out() -> None:
     Path("rows.csv").write_text("text,label\nw1 w2,a\nw2 w3,b\n", encoding="utf-8")
     Path("params.yaml").write_text("mine", encoding="utf-8")
@@ -200,7 +211,7 @@ def test_a_split_dev_is_for_validation_and_what_no_split_has_is_said_when_it_is_
         lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2]}\n" for i in range(40))
         Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
     done = invoke(main, "rows", "--teacher", "origin/checkpoint")
-    assert "validation: the rows of dev\ntest: a tenth of the training rows each" in done.stdout, done.stderr
+    assert "validation: the rows of dev\ntest: 10% of the training rows each" in done.stdout, done.stderr
     assert load_params(Path("params.yaml")).datasets["rows"].splits.validation == "dev"
     assert invoke(fetch.main, "rows").returncode == 0
     done = invoke(prepare.main, "rows")

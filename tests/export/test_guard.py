@@ -12,14 +12,19 @@ from transformers import PreTrainedModel
 from distill.data.batching import pad_batch
 from distill.data.dataset import Dataset
 from distill.export.export import calibration_of, write_export
-from distill.export.guard import Try, kept, record
+from distill.export.guard import Try, _Guard, kept, record
 from distill.export.onnx_graph import inputs_of
 from distill.export.quantize import quantize
 from distill.export.session import FP32, INT8
+from distill.models.loading import load_for
+from distill.models.predict import predict
 from distill.params.exports import ExportSettings
+from distill.tasks.base import EvaluationSplit
+from distill.tasks.registry import task_of
 from tests import tiny
+from tests.export.test_scores import model_of
 
-GOOD, TOO_MUCH = Try("dynamic", (), 0.001, 0.002, 1000), Try("dynamic", (), 0.02, 0.005, 1000)
+GOOD, TOO_MUCH = Try("dynamic", (), 0.001, 0.002, 20), Try("dynamic", (), 0.02, 0.005, 50)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +72,7 @@ def export(model: PreTrainedModel, rows: Dataset, folder: Path, **settings: Any)
 
 
 def test_what_is_lost_and_changed_is_called_what_it_is() -> None:
-    tries = [Try("dynamic", (), 0.02, 0.05, 1000), Try("static", (), 0.01, 0.04, 1000)]
+    tries = [Try("dynamic", (), 0.02, 0.05, 50), Try("static", (), 0.01, 0.04, 40)]
 
     def told(task: str, metric: str) -> str:
         return str(record(tries, task, metric)["told"])
@@ -134,9 +139,24 @@ def test_layers_that_do_much_harm_a_weight_stay_in_fp32_before_large_ones(
 def test_what_fits() -> None:
     assert GOOD.fits
     assert not TOO_MUCH.fits
-    assert not Try("dynamic", (), 0.0, 0.011, 1000).fits
-    assert Try("dynamic", (), 1 / 111, 1 - 110 / 111, 111).fits, "one row of few"
-    assert Try("dynamic", (), 0.15, 0.15, 20).fits, "three rows"
-    assert not Try("dynamic", (), 0.2, 0.2, 20).fits
+    assert not Try("dynamic", (), 0.0, 0.011, 11).fits
+    assert Try("dynamic", (), 1 / 111, 1 - 110 / 111, 1).fits, "one row of few"
+    assert Try("dynamic", (), 0.15, 0.15, 3).fits, "three rows"
+    assert not Try("dynamic", (), 0.2, 0.2, 4).fits
+    assert not Try("dynamic", (), 0.05, 0.034, None).fits, "numbers, of which none has changed by itself"
     assert kept([TOO_MUCH, GOOD]) is GOOD
-    assert kept([TOO_MUCH, Try("static", (), 0.01, 0.3, 1000)]).how == "static"
+    assert kept([TOO_MUCH, Try("static", (), 0.01, 0.3, 30)]).how == "static"
+
+
+@pytest.mark.parametrize("name", tiny.TASKS)
+def test_answers_that_change_are_counted_one_by_one(name: str, tmp_path: Path) -> None:
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", name))
+    task, split = task_of(name), EvaluationSplit.from_dataset(dataset, "validation")
+    guard = object.__new__(_Guard)
+    guard.task, guard.split = task, split
+    guard.exact = predict(load_for(model_of(name, dataset, tmp_path / "model"), dataset)[0], task, split.rows, "")
+    assert guard._others(guard.exact) == (None if task.spec.correlated else 0)
+    if name not in ("regression", "sentence-embedding", "multi-label", "ranking"):  # whose agreement is of something else
+        others = guard.exact[::-1].copy()  # each line has another's logits
+        share = guard._others(others) / len(task.lines(others, split).predicted)
+        assert share == pytest.approx(1 - task.relation(others, guard.exact, split)["agreement"])
