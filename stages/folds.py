@@ -29,7 +29,7 @@ def main(name: str) -> None:
     from distill.training.cross_fitting import train_further
     from distill.training.distributed import written_once
 
-    dataset, scratch = Dataset.open(Path("data/prepared", settings.dataset)), SCRATCH / "folds" / name
+    dataset, scratch = Dataset.open(Path("data/prepared", settings.dataset)), SCRATCH / "training" / f"folds-{name}"
     with written_once(out) as whole:
         runs = train_further(dataset, settings, name, whole, scratch)
     if whole is None:

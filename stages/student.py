@@ -1,5 +1,6 @@
 """data/inits/NAME, data/prepared/DATASET, data/targets/TARGETS → data/students/NAME/"""
 
+import shutil
 from pathlib import Path
 
 import click
@@ -32,6 +33,7 @@ def main(name: str) -> None:
     write_text(Path("data/runs/students", f"{name}.json"), to_json([run.record(seed) for seed, run in runs.items()]))
     for seed, run in runs.items():
         print_result(f"student {name}: seed {seed}: {run.told(dataset.metric)}")
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """data/prepared/DATASET → data/teachers/NAME/"""
 
+import shutil
 from pathlib import Path
 
 import click
 
 from distill.core.console import PARAMS, command, print_result
-from distill.core.files import to_json, write_text
+from distill.core.files import SCRATCH, to_json, write_text
 from distill.core.settings import load_entry
 from distill.params.training import TeacherSettings
 
@@ -26,9 +27,9 @@ def main(name: str) -> None:
     from distill.training.distributed import written_once
     from distill.training.fine_tuning import FineTuning
 
-    dataset = Dataset.open(Path("data/prepared", settings.dataset))
+    dataset, scratch = Dataset.open(Path("data/prepared", settings.dataset)), SCRATCH / "training" / f"teachers-{name}"
     with written_once(Path("data/teachers", name)) as folder:
-        run = FineTuning(dataset, settings, f"teacher {name}")
+        run = FineTuning(dataset, settings, f"teacher {name}", scratch)
         model, trained = run.run()
         if folder is None:
             return
@@ -36,6 +37,7 @@ def main(name: str) -> None:
         save_model(folder, model, load_tokenizer(run.place, settings.checkpoint.revision), dataset)
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
     print_result(f"teacher {name}: {trained.told(dataset.metric)}")
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

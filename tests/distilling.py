@@ -14,7 +14,8 @@ from distill.students.distill import objective_and_rows
 from distill.tasks.base import EvaluationSplit
 from distill.training import trainer as training
 from distill.training.objective import Objective
-from distill.training.trainer import Trained, train
+from distill.training.trained import Trained
+from distill.training.trainer import train
 
 
 class Interrupt(TrainerCallback):

@@ -1,6 +1,5 @@
 """Training a student from the store, for each of its seeds."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,8 +36,8 @@ from distill.tasks.base import Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from distill.training.objective import Objective
-from distill.training.trainer import Trained, run_key, train
-from distill.training.waiting import MODEL, record_of, wait
+from distill.training.trained import Trained
+from distill.training.trainer import run_key, train
 
 SAMPLED = 16_384
 """Vectors of the teacher that a projection is made from."""
@@ -213,23 +212,18 @@ def distill_student(
 ) -> dict[int, Trained]:
     """Train the student in folder `initial` once a seed: the best to `folder` (None: nowhere), others to `folder/seeds/SEED`.
 
-    The best is that of the highest validation score; where no head is trained, that of the lowest training loss. Seeds that are
-    done wait in `scratch`, by all that they depend on, so that a killed run trains none of them again.
+    The best is that of the highest validation score; where no head is trained, that of the lowest training loss. What runs have
+    made stays in `scratch`, by all that they depend on, so that a killed stage trains none of them again.
     """
     runs: dict[int, Trained] = {}
     validation = split_with_expected(dataset, store, "validation")
     models: dict[int, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
-    waiting: list[Path] = []
     for seed in settings.seeds:
         set_seed(seed)
-        models[seed] = student, tokenizer = load_for(initial, dataset)
+        student, _ = models[seed] = load_for(initial, dataset)
         objective, rows = objective_and_rows(settings, student, dataset, store)
         read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
         key = run_key(settings, dataset, rows, student, str([store.manifest(output) for output in read]))
-        waiting.append(done := scratch / f"{seed}-{key}-done")
-        if (record := record_of(done)) is not None:
-            runs[seed], models[seed] = Trained.of(record), load_for(done / MODEL, dataset)
-            continue
         how: dict[str, Any] = {"metric": dataset.metric, "keep": "best" if settings.trains_head else "last"}
         how |= {"title": title if len(settings.seeds) == 1 else f"{title} (seed {seed})", "scratch": scratch / f"{seed}-{key}"}
         runs[seed] = train(student, rows, validation, settings, objective, seed=seed, **how)
@@ -237,12 +231,8 @@ def distill_student(
             calibrate(student, task_of(dataset.task), validation)
             tune(student, task_of(dataset.task), validation)
         student.cpu()
-        if folder is not None and seed != settings.seeds[-1]:
-            save = partial(save_model, model=student, tokenizer=tokenizer, dataset=dataset)
-            wait(done, runs[seed].record(seed), save)
     if folder is not None:
         best = max(runs, key=lambda seed: runs[seed].selection_score)
-        for (seed, model), done in zip(models.items(), waiting, strict=True):
+        for seed, model in models.items():
             save_model(folder if seed == best else folder / "seeds" / str(seed), *model, dataset)
-            shutil.rmtree(done, ignore_errors=True)
     return runs

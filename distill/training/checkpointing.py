@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, load_model, save_file, save_model
-from transformers import Trainer
+from transformers import EarlyStoppingCallback, Trainer
 
 WEIGHTS, OPTIMIZER, REST = "model.safetensors", "optimizer.safetensors", "rest.json"
 
@@ -62,6 +62,15 @@ class SafeCheckpoints(Trainer):
         self.lr_scheduler.load_state_dict(rest["scheduler"])
         self.seconds_before = rest["seconds"]
 
+    def unlogged(self) -> dict[str, Any]:
+        """What this process has added up since it logged last."""
+        return {"step": self._globalstep_last_logged, "loss": self._tr_loss.item()}
+
+    def log_on(self, unlogged: dict[str, Any]) -> None:
+        """Go on adding up where the resumed run was: transformers begins anew, and the next loss would be of fewer steps."""
+        self._globalstep_last_logged = unlogged["step"]
+        self._tr_loss = torch.tensor(unlogged["loss"], device=self.args.device)
+
     def _rng_files(self, folder: str) -> tuple[Path, Path]:
         stem = f"rng-{self.args.process_index}"
         return Path(folder, f"{stem}.safetensors"), Path(folder, f"{stem}.json")
@@ -74,7 +83,8 @@ class SafeCheckpoints(Trainer):
         if torch.cuda.is_available():
             states |= {f"cuda{i}": state for i, state in enumerate(torch.cuda.random.get_rng_state_all())}
         save_file(states, tensors)
-        rest.write_text(json.dumps({"python": random.getstate(), "numpy": [kind, *position]}), encoding="utf-8")
+        other = {"python": random.getstate(), "numpy": [kind, *position], "log": self.unlogged()}
+        rest.write_text(json.dumps(other), encoding="utf-8")
         self.accelerator.wait_for_everyone()  # before trainer_state.json says that all of it is there
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
@@ -84,6 +94,7 @@ class SafeCheckpoints(Trainer):
         if not tensors.exists():
             return
         states, other = load_file(tensors), json.loads(rest.read_text(encoding="utf-8"))
+        self.log_on(other["log"])
         version, internal, gauss = other["python"]
         random.setstate((version, tuple(internal), gauss))
         kind, *position = other["numpy"]
@@ -91,6 +102,14 @@ class SafeCheckpoints(Trainer):
         torch.random.set_rng_state(states["cpu"])
         if torch.cuda.is_available():
             torch.cuda.random.set_rng_state_all([states[f"cuda{i}"] for i in range(torch.cuda.device_count())])
+
+
+def stopped_early(checkpoint: str, patience: int | None) -> float | None:
+    """The epoch at which patience had run out when a checkpoint was written; None if it had not: transformers would train on."""
+    state = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))
+    known = state["stateful_callbacks"].get(EarlyStoppingCallback.__name__)
+    waited = 0 if known is None or patience is None else known["attributes"]["early_stopping_patience_counter"]
+    return float(state["epoch"]) if patience is not None and waited >= patience else None
 
 
 def last_checkpoint(folder: Path) -> str | None:

@@ -19,14 +19,12 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.core.files import link_or_copy
 from distill.data.averaging import labels_a_row
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
 from distill.models.folds import NO_FOLD, write_description
 from distill.params.training import TeacherSettings
 from distill.preparation.normalization import normalized
 from distill.training.fine_tuning import FineTuning
-from distill.training.waiting import MODEL, record_of, wait
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int) -> Array:
@@ -60,41 +58,28 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> Array:
 def train_further(dataset: Dataset, settings: TeacherSettings, name: str, folder: Path | None, scratch: Path) -> list[Any]:
     """Fine-tune what `folds` or `seeds` of an entry ask for, into an empty folder (distill/models/folds.py); how each run went.
 
-    Those that are done wait in `scratch`, by all that they depend on, so that a killed run trains none of them again; the last
-    is written at once. `folder` is None where another process writes; then nothing is returned.
+    What they have made stays in `scratch`, by all that they depend on, so that a killed stage trains none of them again. `folder`
+    is None where another process writes; then nothing is returned.
     """
     folds = None if settings.folds is None else assign_folds(dataset, settings.folds, settings.seed)
     count = settings.folds or len(settings.seeds)
-    done: list[tuple[Path, Any]] = []
-    for number, run in enumerate(_runs(dataset, settings, name, folds)):
-        place = scratch / run.key
-        record = record_of(place)
-        if number == count - 1 or record is None:
-            model, trained = run.run()
-            if folder is None:
-                continue
-            record = trained.record(run.settings.seed)
-            if number == count - 1:
-                model.save_pretrained(folder / str(number))
-                done.append((folder / str(number), record))
-                continue
-            wait(place, record, model.save_pretrained)
-        done.append((place / MODEL, record))
-    if folder is None:
-        return []
-    for number, (place, _) in enumerate(done[:-1]):
-        for file in sorted(place.iterdir()):
-            link_or_copy(file, folder / str(number) / file.name)
-    write_description(folder, "seeds" if folds is None else "folds", count, dataset.rows("train").ids, folds)
-    return [record for _, record in done]
+    records = []
+    for number, run in enumerate(_runs(dataset, settings, name, folds, scratch)):
+        model, trained = run.run()
+        if folder is not None:
+            model.save_pretrained(folder / str(number))
+            records.append(trained.record(run.settings.seed))
+    if folder is not None:
+        write_description(folder, "seeds" if folds is None else "folds", count, dataset.rows("train").ids, folds)
+    return records
 
 
-def _runs(dataset: Dataset, settings: TeacherSettings, name: str, folds: Array | None) -> Iterator[FineTuning]:
+def _runs(dataset: Dataset, settings: TeacherSettings, name: str, folds: Array | None, scratch: Path) -> Iterator[FineTuning]:
     """One fine-tuning after the other: without each fold, or with each seed."""
     for seed in settings.seeds:
-        yield FineTuning(dataset, settings.model_copy(update={"seed": seed}), f"teacher {name} seed {seed}")
+        yield FineTuning(dataset, settings.model_copy(update={"seed": seed}), f"teacher {name} seed {seed}", scratch)
     for fold in range(settings.folds or 0):
-        yield FineTuning(dataset, settings, f"teacher {name} fold {fold}", held_out=None if folds is None else folds == fold)
+        yield FineTuning(dataset, settings, f"teacher {name} fold {fold}", scratch, None if folds is None else folds == fold)
 
 
 def _texts(dataset: Dataset) -> list[str]:

@@ -1,13 +1,13 @@
 """Fine-tuning a teacher on the labels: what every teacher, with or without further ones, has in common."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel, set_seed
 
 from distill.core.arrays import Array
-from distill.core.files import SCRATCH
 from distill.core.locations import checkpoint_place
 from distill.data.batching import Collator
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
@@ -17,15 +17,21 @@ from distill.params.training import TeacherSettings
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.training.objective import supervised
-from distill.training.trainer import Trained, run_key, train
+from distill.training.trained import Trained
+from distill.training.trainer import run_key, train
 
 
 class FineTuning:
     """One run: a checkpoint with the task's head, and the rows that it learns from."""
 
-    def __init__(self, dataset: Dataset, settings: TeacherSettings, title: str, held_out: Array | None = None) -> None:
-        """Load the checkpoint; the labels of `held_out` rows, (rows,) bool, are not learnt from. `title` names the run."""
-        self.dataset, self.settings, self.title = dataset, settings, title
+    def __init__(
+        self, dataset: Dataset, settings: TeacherSettings, title: str, scratch: Path, held_out: Array | None = None
+    ) -> None:
+        """Load the checkpoint; the labels of `held_out` rows, (rows,) bool, are not learnt from. `title` names the run.
+
+        What a run leaves behind is in `scratch`, by all that it depends on.
+        """
+        self.dataset, self.settings, self.title, self.scratch = dataset, settings, title, scratch
         checkpoint = settings.checkpoint
         self.place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
         set_seed(settings.seed)
@@ -39,7 +45,7 @@ class FineTuning:
         self.key = run_key(settings, dataset, self.rows, self.model)
 
     def run(self) -> tuple[PreTrainedModel, Trained]:
-        """Train; a killed run goes on from its last epoch."""
+        """Train; a killed run goes on from its last epoch, and one that has ended is not trained again."""
         trained = train(
             self.model,
             self.rows,
@@ -48,7 +54,7 @@ class FineTuning:
             supervised(task_of(self.dataset.task)),
             seed=self.settings.seed,
             metric=self.dataset.metric,
-            scratch=SCRATCH / "training" / f"{self.title.replace(' ', '-')}-{self.key}",
+            scratch=self.scratch / self.key,
             title=self.title,
         )
         return self.model, trained

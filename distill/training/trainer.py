@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,15 +29,20 @@ from distill.params.training import TrainingSettings
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.training.arguments import training_arguments, uses_bf16
-from distill.training.checkpointing import SafeCheckpoints, last_checkpoint
+from distill.training.checkpointing import SafeCheckpoints, last_checkpoint, stopped_early
 from distill.training.distributed import is_main_process
 from distill.training.epoch_progress import EpochProgress
+from distill.training.finished import recall, remember
 from distill.training.hard_examples import hardest
 from distill.training.objective import DistillationModel, Objective
 from distill.training.progressive import ProgressiveTrainer
+from distill.training.trained import Trained
 
-CHECKPOINT_VERSION = 3
+CHECKPOINT_VERSION = 4
 """Raised when what a checkpoint holds changes: one of another version is not resumed."""
+
+FINISHED = "finished"
+"""In the scratch folder: what a run has made that has ended."""
 
 TIE_BREAK = 1e-7
 """How much the validation loss weighs against the score at most: ties are common on small validation splits."""
@@ -50,48 +54,6 @@ def selection(score: float, loss: float) -> float:
     A squared error has no bound, loss / (1 + loss) is below 1; NaN where either is not finite.
     """
     return score - TIE_BREAK * loss / (1 + loss)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """How a training run went."""
-
-    history: list[dict[str, Any]]
-    """What was logged: `step`, `epoch`, `loss`, the terms; and a validation `score` an epoch."""
-    best_epoch: float
-    best_score: float | None
-    """On the validation split; None where no head is trained, or nothing is."""
-    seconds: float
-    rows: int = 0
-    """How many rows an epoch steps over: those that the loss reads anything of."""
-    steps: int = 0
-    """Optimizer steps."""
-
-    @property
-    def last_loss(self) -> float:
-        """The training loss that was logged last; 0 if none was."""
-        return next((float(entry["loss"]) for entry in reversed(self.history) if "loss" in entry), 0.0)
-
-    @property
-    def selection_score(self) -> float:
-        """By this the best seed of a student is chosen: the score, or where no head is trained, the last loss negated."""
-        return -self.last_loss if self.best_score is None else self.best_score
-
-    def told(self, metric: str) -> str:
-        """The best epoch, its score, or where nothing is validated the loss, and the seconds."""
-        if not self.steps:
-            return "kept as it is (epochs: 0)"
-        how = f"loss {self.last_loss:.4f}" if self.best_score is None else f"validation {metric} {self.best_score:.4f}"
-        return f"best epoch {self.best_epoch:g}, {how}, {self.seconds:.0f} s"
-
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> "Trained":
-        """What a record says."""
-        return cls(**{key: value for key, value in record.items() if key != "seed"})
-
-    def record(self, seed: int) -> dict[str, Any]:
-        """What data/runs/ keeps of it: JSON."""
-        return {"seed": seed, **asdict(self)}
 
 
 def run_key(settings: TrainingSettings, dataset: Dataset, rows: Collator, model: PreTrainedModel, targets: str = "") -> str:
@@ -126,12 +88,15 @@ def train(
 ) -> Trained:
     """Train in place, resuming from the checkpoints in `scratch` if an earlier run was interrupted; no other run may use it.
 
+    What an ended run has made stays in `scratch`, for a stage that is killed before it has written that; the stage removes it.
     Of several processes each computes every n-th batch, and gradients are their mean; rank 0 validates and writes checkpoints.
     `seed` is that of shuffling and dropout. The model ends with the weights of the best epoch on the validation split; or if
     `keep` is "last", of the last, and nothing is validated.
     """
     if settings.epochs == 0:
         return Trained([], 0.0, None, 0.0)
+    if (record := recall(scratch / FINISHED, model)) is not None:
+        return Trained.of(record)
     _require_rows(rows, title)
     settings = _with_safe_precision(settings, model, title)
     validates = keep == "best"
@@ -142,14 +107,19 @@ def train(
     whole = DistillationModel(model, objective)
     trainer = DistillationTrainer(whole, rows, validation, metric, args=arguments, callbacks=callbacks)
     checkpoint = last_checkpoint(scratch)
+    if checkpoint is not None and (ended := stopped_early(checkpoint, settings.patience)) is not None:
+        arguments.num_train_epochs = ended
     _print_start(title, rows, checkpoint)
     trainer.started = time.perf_counter()
     with contextlib.closing(trainer):
         trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()
+    trained = trainer.trained()
     if is_main_process():
-        shutil.rmtree(scratch, ignore_errors=True)
-    return trainer.trained()
+        remember(scratch / FINISHED, model, trained.record(seed))
+        for used in scratch.glob("checkpoint-*"):
+            shutil.rmtree(used, ignore_errors=True)
+    return trained
 
 
 def _require_rows(rows: Collator, title: str) -> None:
@@ -275,6 +245,16 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
             logs |= dict(zip(self.sums, means.tolist(), strict=True))
             self.sums, self.batches = {}, 0
         super().log(logs, start_time)
+
+    def unlogged(self) -> dict[str, Any]:
+        """The terms too."""
+        return super().unlogged() | {"terms": {name: value.item() for name, value in self.sums.items()}, "batches": self.batches}
+
+    def log_on(self, unlogged: dict[str, Any]) -> None:
+        """The terms too."""
+        super().log_on(unlogged)
+        self.sums = {name: torch.tensor(value, device=self.args.device) for name, value in unlogged["terms"].items()}
+        self.batches = unlogged["batches"]
 
     def _diverged(self, value: float) -> UserError:
         return UserError(f"the loss diverged before step {self.state.global_step}: {value}; lower learning_rate")

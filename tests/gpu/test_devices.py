@@ -81,7 +81,12 @@ def targets(tmp_path_factory, dataset, big) -> TargetStore:
 def tuned(dataset: Dataset, checkpoint: Path, **how: Any) -> tuple[list[float], torch.Tensor]:
     """A teacher's losses, and its logits in the end."""
     entry = {"dataset": "tiny", "checkpoint": {"path": str(checkpoint)}, "epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
-    run = FineTuning(dataset, TeacherSettings.model_validate({**entry, "precision": "fp32", **how}), "teacher tiny")
+    run = FineTuning(
+        dataset,
+        TeacherSettings.model_validate({**entry, "precision": "fp32", **how}),
+        "teacher tiny",
+        checkpoint.parent / "scratch",
+    )
     model, trained = run.run()
     assert model.device.type == best_device().type
     return losses(trained.history), logits_of(model, dataset)

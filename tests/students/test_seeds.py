@@ -12,9 +12,9 @@ import pytest
 from distill.data.dataset import Dataset
 from distill.models.loading import set_labels
 from distill.store.target_set import TargetStore
-from distill.students import distill
 from distill.students.distill import distill_student
 from distill.targets.materialization.outputs import MaterializeSpec
+from distill.training.trainer import DistillationTrainer
 from tests import tiny
 from tests.command_line import contents
 from tests.formulas import settings
@@ -26,15 +26,15 @@ SEEDS = (3, 1, 2)
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seeds that are trained, as they are; the third run of all is killed."""
-    seeds, train = [], distill.train
+    seeds, train = [], DistillationTrainer.train
 
-    def counted(*arguments: Any, seed: int, **more: Any) -> Any:
-        seeds.append(seed)
+    def counted(trainer: DistillationTrainer, *arguments: Any, **more: Any) -> Any:
+        seeds.append(trainer.args.seed)
         if len(seeds) == 3:
             raise KeyboardInterrupt
-        return train(*arguments, seed=seed, **more)
+        return train(trainer, *arguments, **more)
 
-    monkeypatch.setattr(distill, "train", counted)
+    monkeypatch.setattr(DistillationTrainer, "train", counted)
     return seeds
 
 
@@ -48,20 +48,21 @@ def test_seeds_that_are_done_wait(tmp_path: Path, trained: list[int], monkeypatc
     folder = tiny.save(student, tmp_path / "initial", tiny.masking_tokenizer())
     how = settings(recipe, epochs=1, batch_size=8, learning_rate=3e-3, precision="fp32", seeds=SEEDS)
 
-    def run(name: str, seeds: tuple[int, ...] = SEEDS) -> Any:
+    def run(name: str, seeds: tuple[int, ...] = SEEDS, scratch: str = "scratch") -> Any:
         asked = how.model_copy(update={"seeds": seeds})
-        return distill_student(folder, rows, store, asked, tmp_path / name, tmp_path / "scratch", "test")
+        return distill_student(folder, rows, store, asked, tmp_path / name, tmp_path / scratch, "test")
 
     with pytest.raises(KeyboardInterrupt):
         run("first", (*SEEDS, 4))
     assert not (tmp_path / "first").exists()
     resumed = run("first")
     assert trained == [*SEEDS, SEEDS[2]]
-    assert not list((tmp_path / "scratch").iterdir())
+    assert run("again") == resumed, "what has ended is not trained again before its stage has written all"
+    assert len(trained) == 4
     trained.extend([0] * 3)
-    whole = run("second")
+    whole = run("second", scratch="elsewhere")
     assert trained[-3:] == list(SEEDS)
-    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    assert contents(tmp_path / "first") == contents(tmp_path / "second") == contents(tmp_path / "again")
     found, expected = (
         [json.loads(json.dumps(each.record(seed))) | {"seconds": 0} for seed, each in runs.items()] for runs in (resumed, whole)
     )

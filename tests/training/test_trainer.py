@@ -93,7 +93,7 @@ def test_what_can_be_learnt_is_learnt_and_the_curve_is_kept(tmp_path, dataset):
     assert len(found) == 16
     assert trained.best_score == max(found) > 0.6
     assert json.dumps(trained.record(1))
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["finished"]
 
 
 def scored(monkeypatch, *scores: float) -> None:
@@ -162,6 +162,29 @@ def test_training_stops_early_when_the_score_no_longer_rises(tmp_path, dataset, 
     scored(monkeypatch, *[0.5] * 9)
     _, trained = run(dataset, tmp_path / "run", settings(epochs=9, patience=2))
     assert epochs_scored(trained) == 3
+
+
+def test_a_run_that_was_killed_after_it_had_ended_is_not_trained_on(tmp_path, dataset, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    scored(monkeypatch, *[0.5] * 3)
+    chosen = settings(epochs=9, patience=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "remember", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(dataset, tmp_path / "run", chosen)
+    scored(monkeypatch, *[0.9] * 6)
+    model, trained = run(dataset, tmp_path / "run", chosen)
+    assert epochs_scored(trained) == 3
+    assert not [*(tmp_path / "run").glob("checkpoint-*")]
+    again, the_same = run(dataset, tmp_path / "run", chosen)
+    assert the_same == trained
+    assert torch.equal(weights(again), weights(model))
+    scored(monkeypatch, *[0.5] * 3)
+    whole, undisturbed = run(dataset, tmp_path / "whole", chosen)
+    assert undisturbed.history == trained.history
+    assert torch.equal(weights(whole), weights(model))
 
 
 def test_a_loss_that_diverges_in_any_step_or_the_last_ones_of_an_epoch_is_one_clear_line(tmp_path, dataset, monkeypatch):
@@ -260,7 +283,9 @@ def test_a_run_key_tells_runs_apart(dataset, monkeypatch):
     assert key != run_key(usual, dataset, rows, model)
 
 
-@pytest.mark.parametrize(("variant", "how"), [("supervised", {}), ("tinybert-intermediate", INTERMEDIATE)])
+@pytest.mark.parametrize(
+    ("variant", "how"), [("supervised", {}), ("tinybert-intermediate", INTERMEDIATE), ("hinton", {"epochs": 20})]
+)  # the last one logs every third of its epochs of eight steps
 def test_a_run_that_was_interrupted_ends_as_an_undisturbed_one(tmp_path, dataset, store, variant, how):
     """So does a projection, which is trained and resumed with the student and is no part of it."""
     chosen = student_settings(variant, **how)
@@ -302,7 +327,7 @@ def test_where_no_head_is_trained_the_last_epoch_is_kept_and_the_seed_of_the_low
     chosen = student_settings("tinybert-intermediate", seeds=[1, 2], **INTERMEDIATE)
     ends = []
     for place in ("a", "b"):
-        runs = distill_student(initial, dataset, store, chosen, tmp_path / place, tmp_path / "scratch", "test")
+        runs = distill_student(initial, dataset, store, chosen, tmp_path / place, tmp_path / f"scratch-{place}", "test")
         ends.append(load_file(tmp_path / place / "model.safetensors"))
     assert [(run.best_epoch, run.best_score) for run in runs.values()] == [(3, None)] * 2
     other = max(runs, key=lambda seed: runs[seed].last_loss)
