@@ -60,6 +60,7 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
         pool = Pool(scratch, address)
         base = previous.open_remembered(scratch) or previous.fetch_committed(out, teacher.fingerprints, scratch / "base")
         materializer = Materializer(teacher, dataset, job_of(settings), pool, base)
+        materializer.base.forget_cost(scratch)
         start = time.perf_counter()
         order = WorkOrder.from_materializer(materializer, folder, dataset.folder, address, folds)
         work = run(materializer, order, settings.engine, settings.workers, others)

@@ -137,7 +137,12 @@ def test_the_cost_is_that_of_the_tokens_in_the_set(tmp_path, computed, tokens, e
 def test_another_teachers_set_is_no_base(tmp_path, tokenizer, model, first):
     dataset = Dataset.open(tmp_path / "first")
     other = tiny.bert(layers=3, seed=9)
+    (tmp_path / RECORD).write_text("{}")
+    materializer(model, dataset, JOB, tmp_path / "same", open_remembered(tmp_path / "scratch")).base.forget_cost(tmp_path)
+    assert (tmp_path / RECORD).exists()
     made = materializer(other, dataset, JOB, tmp_path / "scratch", open_remembered(tmp_path / "scratch"), teacher="o" * 64)
+    made.base.forget_cost(tmp_path)
+    assert not (tmp_path / RECORD).exists()
     assert made.run().tokens_computed == made.tokens
 
 

@@ -59,6 +59,11 @@ class PreviousSet:
         self._copied: dict[tuple[str, str], StoredOutput] = {}
         self._whole: dict[tuple[str, str], list[tuple[Shard, MappedShard]]] = {}
 
+    def forget_cost(self, scratch: Path) -> None:
+        """Remove the record of what the set has cost, where nothing of it stays: another teacher's seconds are not this one's."""
+        if not self.manifests:
+            (scratch / RECORD).unlink(missing_ok=True)
+
     def statistics(self, output: str, codec: str) -> Mapping[str, Any] | None:
         """What a codec had measured, so that what is added goes with what is there; None if nothing is there."""
         manifest = self.manifests.get(output)
