@@ -88,6 +88,20 @@ def test_the_first_sentence_says_what_distilling_was_worth_by_a_paired_bootstrap
     assert difference(plain, plain, "accuracy") == (0, 0, 0)
 
 
+def test_what_distilling_was_worth_is_told_of_the_student_that_validation_rows_choose(news: DataSet) -> None:
+    plain, best = news.students[0], best_student(news)
+
+    def student(name: str, validation: float, test: float) -> Model:
+        runs = tuple(replace(run, scores=((1.0, validation - 0.1), (2.0, validation))) for run in best.runs)
+        own = (reports.judged("soft", test, 1),)
+        return replace(
+            best, name=name, parameters=plain.parameters, runs=runs, judged=own, metrics={**best.metrics, "accuracy": test}
+        )
+
+    lucky, chosen = student("lucky", 0.90, 0.99), student("chosen", 0.95, 0.97)
+    assert ": chosen reaches 97.0%" in verdict(replace(news, students=(plain, lucky, chosen)))
+
+
 def test_the_paired_interval_is_narrower_than_that_of_independent_scores(news: DataSet) -> None:
     plain, soft = news.students[0], news.students[1]
     _, low, high = difference(soft, plain, "accuracy")
