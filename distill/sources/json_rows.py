@@ -13,7 +13,7 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.sources.json_types import Kind
 from distill.sources.label_studio import Asked, is_task, joined, task_rows
-from distill.sources.squad import article_rows
+from distill.sources.squad import article_rows, is_article
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK, detect_encoding, inner_name, open_text
 
@@ -196,7 +196,7 @@ def _rows(scanner: Scanner, wrapped: bool, own: Asked | None, asked: Asked) -> I
             scanner.fail(f'got {json.dumps(value):.40}, expected an object: {{"text": …}}')
         if own is not None:
             yield from ((size, row) for row in task_rows(value, own, asked))
-        elif isinstance(value.get("paragraphs"), list):
+        elif is_article(value):
             try:
                 yield from ((len(row["context"]), row) for row in article_rows(value))
             except UserError as error:
