@@ -14,6 +14,7 @@ from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Answers, Rows
 from distill.preparation.by_task import PREPARERS
+from distill.preparation.normalization import normalized
 from distill.preparation.splits import cut_splits, limit_labels, limit_rows, require_labels
 
 CLASSES = "sequence-classification"
@@ -123,12 +124,16 @@ def questions(contexts: list[str]) -> Rows:
     return Rows([f"q{i}" for i in range(len(contexts))], contexts, labels, np.arange(len(contexts)))
 
 
-def test_questions_on_a_context_are_in_one_split():
-    cut = cut_with({"train": questions([f"c{i % 20}" for i in range(200)])}, PLAN, 1, "question-answering")
-    contexts = {split: set(part.texts_pair or []) for split, part in cut.items()}
+@pytest.mark.parametrize("written", [str, str.upper, " {}".format, "{}.".format])
+def test_questions_on_a_context_are_in_one_split_however_it_is_written(written):
+    contexts = [f"c{i % 20}" if i % 3 else written(f"c{i % 20}") for i in range(200)]
+    cut = cut_with({"train": questions(contexts)}, PLAN, 1, "question-answering")
+    contexts = {split: set(map(normalized, part.texts_pair or [])) for split, part in cut.items()}
     assert {split: len(part) for split, part in contexts.items()} == {"train": 16, "validation": 2, "test": 2}
     assert len(set().union(*contexts.values())) == 20
     assert sum(len(part) for part in cut.values()) == 200
+    asked_again = PREPARERS["question-answering"].compared(replace(questions(["c", written("c")]), texts=["q", "q"]))
+    assert len(set(map(normalized, asked_again))) == 1
 
 
 @pytest.mark.parametrize(("rows", "classes"), [(12, 2), (60, 20), (308, 77), (9, 3)])
