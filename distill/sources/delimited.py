@@ -112,7 +112,7 @@ def require_names(file: Path, names: Sequence[str], first: Sequence[str]) -> lis
         raise UserError(
             f"{file}: `names` has {len(names)} ({', '.join(names)}), its first row has {len(first)} fields; name each"
         )
-    there, given = ([name.strip(BLANKS).casefold() for name in each] for each in (first, names))
+    there, given = _folded(first), _folded(names)
     if sorted(there) == sorted(given):
         raise UserError(f"{file}: its first line names the columns already, {', '.join(first)}; remove `names`")
     if (found := set(there) & set(given)) and len(given) > 1:
@@ -121,6 +121,21 @@ def require_names(file: Path, names: Sequence[str], first: Sequence[str]) -> lis
             "remove that line, or `names`"
         )
     return list(names)
+
+
+def require_row(where: str, fields: Sequence[str | None], header: Sequence[str | None]) -> None:
+    """Refuse column names in place of a row, as files that were put together have them, however they are written there."""
+    if len(header) < 2 or sorted(found := _folded(fields)) != sorted(names := _folded(header)):
+        return
+    if found == names:
+        what = "is the line of column names once more; remove it"
+    else:
+        what = "names the columns once more, in another order; remove it, and write the fields below it in the order of the first"
+    raise UserError(f"{where}: {what}, or if the first line is a row, give the source's `names`")
+
+
+def _folded(names: Sequence[str | None]) -> list[str]:
+    return [(name or "").strip(BLANKS).casefold() for name in names]
 
 
 def _first_row(file: Path, dialect: Dialect) -> list[str]:
@@ -228,11 +243,8 @@ def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]
                 f"{file}: line {line}: has {count} by {by}, {first} has {width}; mend the line (a field with a delimiter "
                 "stands in quotes), or set `delimiter`"
             )
-        if fields == header and width > 1:
-            raise UserError(
-                f"{file}: line {line}: is the line of column names once more; remove it, or if the first line is a row, give the "
-                "source's `names`"
-            )
+        if header is not None:
+            require_row(f"{file}: line {line}", fields, header)
         stray = stray or (dialect.quoted and any('"' in field for field in fields) and not any('""' in raw for raw in lines))
         if len(lines) > 1 and not doubtful:
             swallowed = dialect.delimiter == "\t" and any(

@@ -69,6 +69,11 @@ def test_every_row_is_read_as_it_is_written_and_what_was_guessed_is_said(tmp_pat
         ('text,label\n"x\ny",b\na,b,\n', "line 4: has 3 fields by commas, the header has 2"),
         ("text, text\na,b\n", "columns 1 and 2 are both named 'text'; rename one"),
         ("text,label\na,pos\ntext,label\nb,neg\n", "line 3: is the line of column names once more; remove it"),
+        ("text,label\na,pos\n\ufeffText, LABEL \nb,neg\n", "line 3: is the line of column names once more; remove it"),
+        (
+            "text,label\na,pos\nLabel,text\nneg,b\n",
+            "line 3: names the columns once more, in another order; remove it, and write the fields below it in the order of",
+        ),
         ('text,label\n"never closed,pos\nb,neg\n', "line 2: a quote opens a field and does not close; close it, or write"),
         ('text,label\na,b\n"he \\"said\\"",neg\n', "line 3: ',' expected after '\"'"),
         ('text,label\n"great,pos\nfoo,neg\nbar",pos\nx "y",neg\n', "line 2: a quote opens a field and closes on a later line"),
