@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
+from distill.sources.quotes import ADVICE, Quotes
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import detect_encoding, open_text
 
@@ -20,7 +21,6 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
 BLANKS = " \t\r\n\u00a0\u200b\u200e\u200f\u2060\ufeff"
 """What stands around names unseen, some of it from web pages."""
-ADVICE = "close it, or write each quote within a field twice, and one around the field"
 SAMPLE = 1 << 20
 """Characters of the first rows that the delimiter is told from."""
 
@@ -228,7 +228,7 @@ def _records(file: Path, dialect: Dialect) -> Iterator[tuple[tuple[int, list[str
 
 def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]:
     """The rows, less the header; an error names the line of one with more or fewer fields, or where a quote closes too late."""
-    width, blank, stray, doubtful = len(names), 0, False, 0
+    width, blank, quotes = len(names), 0, Quotes(file, dialect.delimiter, dialect.quoted)
     first = "the header" if dialect.header else "the first line"
     records = _records(file, dialect)
     header = next(fields for _, fields in records if fields) if dialect.header else None
@@ -245,25 +245,8 @@ def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]
             )
         if header is not None:
             require_row(f"{file}: line {line}", fields, header)
-        stray = stray or (dialect.quoted and any('"' in field for field in fields) and not any('""' in raw for raw in lines))
-        if len(lines) > 1 and not doubtful:
-            swallowed = dialect.delimiter == "\t" and any(
-                "\t" in field and not {"\n", "\r"}.isdisjoint(field) for field in fields
-            )
-            doubtful = line if swallowed or _each_a_row(lines, dialect.delimiter, width) else 0
-            stray = stray or swallowed
-        if stray and doubtful:
-            raise UserError(
-                f"{file}: line {doubtful}: a quote opens a field and closes on a later line, though its lines look like "
-                f"rows; {ADVICE}"
-            )
+        quotes.look_at(line, lines, fields)
         yield fields
     if blank:
         print_result(f"{file}: {blank} blank lines are no rows")
-    if doubtful:
-        print_result(f"{file}: line {doubtful}: a field in quotes runs over lines that look like rows; check its quotes")
-
-
-def _each_a_row(lines: list[str], delimiter: str, width: int) -> bool:
-    """Whether the lines of a record would be rows too if quotes meant nothing."""
-    return width > 1 and all(line.count(delimiter) == width - 1 for line in lines)
+    quotes.tell()
