@@ -64,7 +64,7 @@ def tell(name: str, made: dict[str, Any], dropped: list[dict[str, Any]]) -> None
             print_result(
                 f"prepare {name}: {split}: {found['texts']} texts stand there again with another label: rows {pairs}{more}"
             )
-    if made["metric"] == "f1" and len(made["labels"]) == 2:
+    if (made["task"], made["metric"]) == ("sequence-classification", "f1"):
         print_result(
             f"prepare {name}: f1 is that of {made['labels'][1]}, the second of its classes; `labels` gives another order"
         )

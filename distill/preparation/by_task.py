@@ -22,6 +22,7 @@ from distill.preparation.documents import Packer, encode_conversations, map_docu
 from distill.preparation.keys import keys_of, with_keys
 from distill.preparation.masking import encode_corpus
 from distill.preparation.multi_label import map_several
+from distill.preparation.normalization import normalized
 from distill.preparation.numbering import Named, number_classes, number_label_sets, number_scores, number_tags
 from distill.preparation.questions import map_questions
 from distill.preparation.rankings import encode_rankings, map_rankings, number_relevance
@@ -86,9 +87,9 @@ def _joined_texts(rows: Rows) -> Column:
 
 
 def _questions_and_hashes(rows: Rows) -> Column:
-    """Contexts are long and shared by many questions: a hash of each is enough."""
+    """Contexts are long and shared by many questions: a hash of each, normalized, is enough."""
     pairs = Column.of_tuples([rows.texts, rows.texts_pair])
-    return pairs.map(lambda pair: f"{pair[0]} {hashlib.sha256(pair[1].encode()).hexdigest()[:16]}")
+    return pairs.map(lambda pair: f"{pair[0]} {hashlib.sha256(normalized(pair[1]).encode()).hexdigest()[:16]}")
 
 
 def _joined_words(rows: Rows) -> Column:
@@ -145,7 +146,7 @@ PREPARERS = {
     "question-answering": Preparer(
         map_questions,
         lambda rows, *_: (rows, ("start", "end")),
-        lambda rows: (rows, keys_of(rows.texts_pair or (), len(rows))),
+        lambda rows: (rows, keys_of(map(normalized, rows.texts_pair or ()), len(rows))),
         _encode_questions,
         lambda rows: {},
         _questions_and_hashes,

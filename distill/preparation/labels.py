@@ -16,6 +16,11 @@ WHOLE = re.compile(r"([+-]?\d+)\.0", re.ASCII)
 """How pandas writes integers of a column with gaps."""
 PARTED = re.compile(r"\s*[,;|]\s*")
 SEVERAL = "several labels a row are lists in JSONL, or a column of 0 and 1 each (task: multi-label)"
+LIKE_NONE = (
+    "none", "nan", "na", "n/a", "null", "nil", "nat", "\\n", "<na>", "<null>", "(null)", "#n/a", "#na", "undefined",
+    "-", "--", "?",
+)  # fmt: skip
+"""What Python, pandas, R, MySQL, Postgres and Excel write where there is no value; `-` is SNLI's for judges who do not agree."""
 SHOWN = 20
 """The most names that an error lists."""
 
@@ -159,9 +164,10 @@ def _require_unlike(named: Mapping[str, str], counts: Counter[Hashable], given: 
             most = max(group, key=lambda text: (_plain(text), counts[text], -len(text), text))
             pairs = ", ".join(f"{quoted(text)}: {quoted(most)}" for text in group if text != most)
             apart = ", ".join(f"{quoted(text)}: {quoted(text)}" for text in group)
+            none = f", or if they stand for no label, unlabelled: [{', '.join(map(quoted, group))}]"
             raise UserError(
                 f"the labels {found} {_likeness(group)}; make them one class with labels: {{{pairs}}}, or keep "
-                f"them apart with labels: {{{apart}}}"
+                f"them apart with labels: {{{apart}}}{none if most.lower() in LIKE_NONE else ''}"
             )
 
 

@@ -19,7 +19,7 @@ from distill.data.rows import Rows
 from distill.data.tag_schemes import scheme_of, to_bio
 from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
-from distill.preparation.labels import Classes, Given, Reader, alike, joined, name_classes, quoted, shown
+from distill.preparation.labels import LIKE_NONE, Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
 from distill.preparation.scores import look_for_stand_ins, rounded, score_readers
 from distill.preparation.tags import require_one_case, require_scheme, rewritten, told_of
@@ -35,10 +35,6 @@ ORIGIN = {
     "label": "the training rows' labels, or the data set's `labels`",
     "tags": "the training rows' tags, or the data set's `labels`",
 }
-LIKE_NONE = (
-    "none", "nan", "na", "n/a", "null", "nil", "nat", "\\n", "<na>", "<null>", "(null)", "#n/a", "#na", "undefined",
-)  # fmt: skip
-"""What Python, pandas, R, MySQL, Postgres and Excel write where there is no value."""
 LARGEST = float(np.finfo(np.float32).max)
 
 

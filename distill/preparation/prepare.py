@@ -61,7 +61,7 @@ def make_rows(
         )
     for split in () if embeds else SPLITS[1:]:
         require_labels(cut[split], f"{where}: {split}")
-        tell_alike(cut[split], f"{where}: {split}", names)
+        tell_alike(cut[split], f"{where}: {split}", names, rare)
     made = {split: limit_rows(part, getattr(settings.limit, split), seed) for split, part in cut.items()}
     made["train"] = limit_labels(made["train"], settings.labelled, seed)
     for place, table in (transfer or {}).items():

@@ -63,12 +63,18 @@ def look_for_stand_ins(rows: Mapping[str, Rows], where: str) -> None:
         )
 
 
-def tell_alike(part: Rows, where: str, names: Sequence[str]) -> None:
-    """Say it where all labels of a split that is scored are one: correlations are 0 then, and guessing is right."""
+def tell_alike(part: Rows, where: str, names: Sequence[str], rare: Array) -> None:
+    """Say it where all labels of a split that is scored are one: correlations are 0 then, and guessing is right.
+
+    Of several labels a row, say which no row has, less those that are too `rare` to be cut.
+    """
     labels = part.labels if isinstance(part.labels, np.ndarray) else np.empty((0, 0))  # of a word or an answer, no array
     if names and labels.ndim == 1 and len(labels) > 1 and (labels == labels[0]).all():
         name = names[int(labels[0])] if labels.dtype.kind == "i" else f"{labels[0]:.4g}"
         print_result(f"{where}: all its {len(labels)} labels are {name}, so its scores tell no good model from a bad one")
+    absent = np.flatnonzero(~(labels == 1).any(axis=0)).tolist() if labels.ndim > 1 else []
+    if told := [names[i] for i in absent if i not in rare]:
+        print_result(f"{where}: no row has {shown(told)}, so its scores tell nothing of such labels; give it more rows")
 
 
 def look_for_ranks(part: Rows, where: str) -> None:

@@ -17,8 +17,11 @@ from distill.preparation.stratification import DEFAULT_FRACTION, assign_by_label
 
 SPLITS = ("train", "validation", "test")
 
-DEVELOPMENT = ("dev", "val", "valid", "eval", "development", "evaluation")
-"""What validation rows are called elsewhere."""
+MEANT = {
+    "validation": ("validation", "dev", "val", "valid", "development", "eval", "evaluation"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""What these rows are called elsewhere, in any case, the clearest first."""
 
 Table = TypeVar("Table")
 Grouped = Callable[[Rows], tuple[Rows, Array]]
@@ -33,7 +36,12 @@ def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
 
 def meant_for_validation(splits: Iterable[str]) -> str | None:
     """The split of a source that is called as validation rows often are."""
-    return next((name for name in splits if name.lower() in DEVELOPMENT), None)
+    return _meant_for("validation", splits)
+
+
+def _meant_for(split: str, names: Iterable[str]) -> str | None:
+    by_name = {name.casefold(): name for name in names}
+    return next((by_name[called] for called in MEANT[split] if called in by_name), None)
 
 
 def wanted_splits(tables: Mapping[str, Table], settings: DatasetSettings, where: str) -> dict[str, Table]:
@@ -65,12 +73,20 @@ def _require_others(settings: DatasetSettings) -> None:
 
 
 def _tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: str) -> None:
-    read = {name or split for split, name in settings.splits.model_dump().items()}
+    plan = settings.splits.model_dump()
+    read = {name or split for split, name in plan.items()}
     read |= {named.partition("/")[2] or "train" for named in settings.transfer if named.partition("/")[0] == settings.source}
-    if unread := [name for name in tables if name not in read]:
-        meant = meant_for_validation(unread) if not isinstance(settings.splits.validation, str) else None
-        advice = f"; `splits: {{validation: {quoted(meant)}}}` makes those of {meant} validation rows" if meant else ""
-        print_result(f"{where}: no split has the rows of {', '.join(unread)}{advice}")
+    if not (unread := [name for name in tables if name not in read]):
+        return
+    meant: dict[str, str] = {}
+    for split in MEANT:
+        if split not in tables and not isinstance(plan[split], str):
+            found = _meant_for(split, (name for name in unread if name not in meant.values()))
+            meant |= {split: found} if found else {}
+    entries = ", ".join(f"{split}: {quoted(name)}" for split, name in meant.items())
+    rows = " and ".join(f"those of {name} {split} rows" for split, name in meant.items())
+    advice = f"; `splits: {{{entries}}}` makes {rows}" if meant else ""
+    print_result(f"{where}: no split has the rows of {', '.join(unread)}{advice}")
 
 
 def cut_splits(

@@ -35,6 +35,8 @@ class Layout:
     tag: int = -1
     numbered: bool = False
     """Whether the first column numbers the words of a sentence."""
+    width: int = 0
+    """How many columns there are; 0 where each line begins with #."""
 
 
 def read_conll(file: Path, options: ReadOptions) -> Stream:
@@ -65,9 +67,9 @@ def _layout(file: Path, encoding: str) -> Layout:
     if width < 2 or not counting or 2 * amiss >= len(rows):
         if width > 1 and len(rows) > 1 and all(firsts):
             print_result(f"{file}: its first column, which is read as the words, has numbers alone; if they are none, remove it")
-        return Layout()
+        return Layout(width=width)
     inner = width == 4 and all(BIO.fullmatch(field) for row in rows for field in row[2:4])
-    layout = Layout(1, 3 if width == CONLL_U else 2 if inner else width - 1, numbered=True)
+    layout = Layout(1, 3 if width == CONLL_U else 2 if inner else width - 1, numbered=True, width=width)
     tags = f", column {layout.tag + 1} as their tags" if width > 2 else ""
     print_result(f"{file}: its first column numbers the words: column 2 is read as the words{tags}, and no other")
     return layout
@@ -84,7 +86,7 @@ def _sentences(file: Path, encoding: str, layout: Layout) -> Iterator[tuple[list
                 if tokens:
                     yield tokens, tags if width > layout.word + 1 else None
                 tokens, tags = [], []
-            elif not tokens and (line[0] == "#" if layout.numbered else COMMENT.match(line)):
+            elif not tokens and _is_comment(line, fields, layout):
                 comments += 1
             else:
                 width = width or len(fields)
@@ -107,13 +109,24 @@ def _sentences(file: Path, encoding: str, layout: Layout) -> Iterator[tuple[list
         print_result(f"{file}: {passed} lines numbered as 1-2 or 1.1 are no tokens: words that are parted below, or left out")
 
 
+def _is_comment(line: str, fields: list[str], layout: Layout) -> bool:
+    """Whether a line before a sentence is a comment, and no token such as the hashtag #id with its tag."""
+    if layout.numbered:
+        return line[0] == "#"
+    return bool(COMMENT.match(line)) and (line[1] == " " or len(fields) != layout.width)
+
+
 def _require_token(fields: list[str], width: int, where: str, line: str) -> None:
     """Refuse a line with more or fewer columns than those before, or with an empty one."""
-    if len(fields) != width or not all(fields):
+    bare = line.strip("\r\n")
+    if len(fields) != width:
         raise UserError(
-            f"{where}: has {len(fields)} columns, those before have {width}: {line.strip()!r:.60}; "
+            f"{where}: has {len(fields)} columns, those before have {width}: {bare!r:.60}; "
             "expected a token, its tag in the last column, tabs or blanks between, a blank line between sentences"
         )
+    if "" in fields:
+        advice = "fill it" if fields[-1] else "fill it, or remove the tab at the end of all lines"
+        raise UserError(f"{where}: its column {fields.index('') + 1} is empty: {bare!r:.60}; {advice}")
 
 
 def _is_no_word(first: str, last: int | None, where: str) -> bool:

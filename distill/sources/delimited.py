@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
+from distill.sources.quotes import ADVICE, Quotes
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import detect_encoding, open_text
 
@@ -20,7 +21,6 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
 BLANKS = " \t\r\n\u00a0\u200b\u200e\u200f\u2060\ufeff"
 """What stands around names unseen, some of it from web pages."""
-ADVICE = "close it, or write each quote within a field twice, and one around the field"
 SAMPLE = 1 << 20
 """Characters of the first rows that the delimiter is told from."""
 
@@ -112,7 +112,7 @@ def require_names(file: Path, names: Sequence[str], first: Sequence[str]) -> lis
         raise UserError(
             f"{file}: `names` has {len(names)} ({', '.join(names)}), its first row has {len(first)} fields; name each"
         )
-    there, given = ([name.strip(BLANKS).casefold() for name in each] for each in (first, names))
+    there, given = _folded(first), _folded(names)
     if sorted(there) == sorted(given):
         raise UserError(f"{file}: its first line names the columns already, {', '.join(first)}; remove `names`")
     if (found := set(there) & set(given)) and len(given) > 1:
@@ -121,6 +121,21 @@ def require_names(file: Path, names: Sequence[str], first: Sequence[str]) -> lis
             "remove that line, or `names`"
         )
     return list(names)
+
+
+def require_row(where: str, fields: Sequence[str | None], header: Sequence[str | None]) -> None:
+    """Refuse column names in place of a row, as files that were put together have them, however they are written there."""
+    if len(header) < 2 or sorted(found := _folded(fields)) != sorted(names := _folded(header)):
+        return
+    if found == names:
+        what = "is the line of column names once more; remove it"
+    else:
+        what = "names the columns once more, in another order; remove it, and write the fields below it in the order of the first"
+    raise UserError(f"{where}: {what}, or if the first line is a row, give the source's `names`")
+
+
+def _folded(names: Sequence[str | None]) -> list[str]:
+    return [(name or "").strip(BLANKS).casefold() for name in names]
 
 
 def _first_row(file: Path, dialect: Dialect) -> list[str]:
@@ -213,7 +228,7 @@ def _records(file: Path, dialect: Dialect) -> Iterator[tuple[tuple[int, list[str
 
 def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]:
     """The rows, less the header; an error names the line of one with more or fewer fields, or where a quote closes too late."""
-    width, blank, stray, doubtful = len(names), 0, False, 0
+    width, blank, quotes = len(names), 0, Quotes(file, dialect.delimiter, dialect.quoted)
     first = "the header" if dialect.header else "the first line"
     records = _records(file, dialect)
     header = next(fields for _, fields in records if fields) if dialect.header else None
@@ -228,30 +243,10 @@ def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]
                 f"{file}: line {line}: has {count} by {by}, {first} has {width}; mend the line (a field with a delimiter "
                 "stands in quotes), or set `delimiter`"
             )
-        if fields == header and width > 1:
-            raise UserError(
-                f"{file}: line {line}: is the line of column names once more; remove it, or if the first line is a row, give the "
-                "source's `names`"
-            )
-        stray = stray or (dialect.quoted and any('"' in field for field in fields) and not any('""' in raw for raw in lines))
-        if len(lines) > 1 and not doubtful:
-            swallowed = dialect.delimiter == "\t" and any(
-                "\t" in field and not {"\n", "\r"}.isdisjoint(field) for field in fields
-            )
-            doubtful = line if swallowed or _each_a_row(lines, dialect.delimiter, width) else 0
-            stray = stray or swallowed
-        if stray and doubtful:
-            raise UserError(
-                f"{file}: line {doubtful}: a quote opens a field and closes on a later line, though its lines look like "
-                f"rows; {ADVICE}"
-            )
+        if header is not None:
+            require_row(f"{file}: line {line}", fields, header)
+        quotes.look_at(line, lines, fields)
         yield fields
     if blank:
         print_result(f"{file}: {blank} blank lines are no rows")
-    if doubtful:
-        print_result(f"{file}: line {doubtful}: a field in quotes runs over lines that look like rows; check its quotes")
-
-
-def _each_a_row(lines: list[str], delimiter: str, width: int) -> bool:
-    """Whether the lines of a record would be rows too if quotes meant nothing."""
-    return width > 1 and all(line.count(delimiter) == width - 1 for line in lines)
+    quotes.tell()

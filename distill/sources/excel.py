@@ -15,7 +15,7 @@ import pyarrow as pa
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.core.settings import nearest
-from distill.sources.delimited import column_names, require_names
+from distill.sources.delimited import column_names, require_names, require_row
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK
 
@@ -46,8 +46,7 @@ def _table(file: Path, sheet: str, width: int, header: bool) -> Iterator[tuple[i
     blank = skipped = 0
     with _sheets(file, sheet) as (values, formulas):
         rows = _rows(file, values, formulas)
-        if header:
-            next(rows)
+        names = next(rows)[1] if header else None
         for number, row in rows:
             if not any(cell is not None for cell in row):
                 blank += 1
@@ -56,6 +55,8 @@ def _table(file: Path, sheet: str, width: int, header: bool) -> Iterator[tuple[i
                 raise UserError(f"{file}: row {number}: has a cell to the right of the last column name; name that column")
             skipped, blank = skipped + blank, 0
             cells = (row + [None] * width)[:width]
+            if names is not None:
+                require_row(f"{file}: row {number}", cells, names)
             yield sum(len(cell or "") for cell in cells), cells
     if skipped:
         print_result(f"{file}: {skipped} blank rows are no rows")

@@ -13,14 +13,12 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.sources.json_types import Kind
 from distill.sources.label_studio import Asked, is_task, joined, task_rows
-from distill.sources.squad import article_rows
+from distill.sources.squad import article_rows, is_article
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK, detect_encoding, inner_name, open_text
 
-WRAPPED = re.compile(r'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,\s*)*"data"\s*:\s*(?=\[\s*\{)')
-"""The beginning of one object whose `data` are rows, as SQuAD's files have it."""
-
-KEY = re.compile(r'"([^"\\]*)"\s*:')
+ROWS = ("data", "rows", "examples", "records", "items")
+"""Keys of an object that is a whole file, under which its rows are: SQuAD's files have `data`, as pandas' tables have."""
 LINES = (".jsonl", ".ndjson")
 """Endings of files that have an object a line, whatever that holds."""
 
@@ -113,7 +111,7 @@ def _constant(name: str) -> float | None:
 def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
     """The rows of files, in their order, whose columns need not be the same."""
     encodings = {file: detect_encoding(file, options.encoding) for file in files}
-    wrapped = {file: _is_wrapped(file, encoding) for file, encoding in encodings.items()}
+    wrapped = {file: _key_of_rows(file, encoding) for file, encoding in encodings.items()}
     asked = {file: None if wrapped[file] else _asked(file, encoding) for file, encoding in encodings.items()}
     of_all = joined(asked.values())
     for note in of_all.notes():
@@ -150,23 +148,38 @@ def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
     return Stream(schema, read, left_out)
 
 
-def _is_wrapped(file: Path, encoding: str) -> bool:
-    """Whether a file is one object whose `data` are its rows, and not rows of which the first has a column `data`."""
+def _key_of_rows(file: Path, encoding: str) -> str | None:
+    """The key that holds the rows, of a file that is one object; none of a file whose rows have such a column."""
+    keys, lists, by_number = list[str](), list[str](), True
     with open_text(file, encoding) as text:
         scanner = Scanner(file, text)
-        if inner_name(file).lower().endswith(LINES) or not scanner.peek() or not WRAPPED.match(scanner.buffer):
-            return False
-        beside: list[str] = []
-        for _ in _wrapped(scanner, beside):
-            pass
+        if inner_name(file).lower().endswith(LINES) or scanner.peek() != "{":
+            return None
+        for key in _keys(scanner):
+            keys.append(key)
+            if scanner.peek() == "[":
+                lists += [key] if {isinstance(item, dict) for _, item in _items(scanner)} == {True} else []
+                by_number = False
+            else:
+                value = scanner.value()
+                by_number = by_number and isinstance(value, dict) and value != {} and all(map(str.isdigit, value))
         if scanner.peek():
-            return False
-    if not {"version"}.issuperset(beside):
+            return None
+    if len(lists) == 1 and lists[0] in ROWS:
+        if beside := [key for key in keys if key not in (*lists, "version")]:
+            print_result(
+                f"{file}: its rows are those of '{lists[0]}'; what stands beside it is not read: {', '.join(beside):.80}; if the "
+                "file is one row, let it end in .jsonl"
+            )
+        return lists[0]
+    if lists:
         print_result(
-            f"{file}: its rows are those of 'data'; what stands beside it is not read: {', '.join(beside):.80}; if the file is "
-            "one row, let it end in .jsonl"
+            f"{file}: is read as one row; if {', '.join(lists):.80} hold rows, write each list into a file of its own, such as "
+            f"{lists[0]:.20}.json"
         )
-    return True
+    elif keys and by_number:
+        print_result(f'{file}: is read as one row; if its keys are columns, as pandas writes them, write orient="records"')
+    return None
 
 
 def _asked(file: Path, encoding: str) -> Asked | None:
@@ -176,7 +189,7 @@ def _asked(file: Path, encoding: str) -> Asked | None:
         if not scanner.peek():
             return None
         asked = Asked()
-        for number, (_, value) in enumerate(_values(scanner, wrapped=False)):
+        for number, (_, value) in enumerate(_values(scanner, None)):
             if number == 0 and not is_task(value):
                 return None
             try:
@@ -186,7 +199,7 @@ def _asked(file: Path, encoding: str) -> Asked | None:
     return asked
 
 
-def _rows(scanner: Scanner, wrapped: bool, own: Asked | None, asked: Asked) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(scanner: Scanner, wrapped: str | None, own: Asked | None, asked: Asked) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each row with its length in characters.
 
     `own` is what Label Studio's tasks in this file ask, None of other files; `asked` what those in all files do.
@@ -196,7 +209,7 @@ def _rows(scanner: Scanner, wrapped: bool, own: Asked | None, asked: Asked) -> I
             scanner.fail(f'got {json.dumps(value):.40}, expected an object: {{"text": …}}')
         if own is not None:
             yield from ((size, row) for row in task_rows(value, own, asked))
-        elif isinstance(value.get("paragraphs"), list):
+        elif is_article(value):
             try:
                 yield from ((len(row["context"]), row) for row in article_rows(value))
             except UserError as error:
@@ -205,12 +218,12 @@ def _rows(scanner: Scanner, wrapped: bool, own: Asked | None, asked: Asked) -> I
             yield size, value
 
 
-def _values(scanner: Scanner, wrapped: bool) -> Iterator[tuple[int, Any]]:
+def _values(scanner: Scanner, wrapped: str | None) -> Iterator[tuple[int, Any]]:
     first = scanner.peek()
     if not first:
         raise UserError(f"{scanner.file}: is empty; expected a JSON object a line, or one array of objects")
     if wrapped:
-        yield from _wrapped(scanner, [])
+        yield from _wrapped(scanner, wrapped)
     elif first == "[":
         yield from _items(scanner)
         if scanner.peek():
@@ -231,17 +244,21 @@ def _items(scanner: Scanner) -> Iterator[tuple[int, Any]]:
     scanner.take("]")
 
 
-def _wrapped(scanner: Scanner, beside: list[str]) -> Iterator[tuple[int, Any]]:
-    """The items of `data`; the other keys are added to `beside`."""
-    found = WRAPPED.match(scanner.buffer)
-    if found is None:
-        return
-    beside += KEY.findall(found.group())[:-1]
-    scanner.place = found.end()
-    yield from _items(scanner)
-    while scanner.peek() == ",":
-        scanner.take(",")
-        beside.append(str(scanner.value()))
+def _keys(scanner: Scanner) -> Iterator[str]:
+    """The keys of an object; the value behind each is to be read before the next."""
+    scanner.take("{")
+    while scanner.peek() != "}":
+        key = str(scanner.value())
         scanner.take(":")
-        scanner.value()
+        yield key
+        if scanner.peek() != "}":
+            scanner.take(",}")
     scanner.take("}")
+
+
+def _wrapped(scanner: Scanner, key_of_rows: str) -> Iterator[tuple[int, Any]]:
+    for key in _keys(scanner):
+        if key == key_of_rows:
+            yield from _items(scanner)
+        else:
+            scanner.value()

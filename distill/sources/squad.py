@@ -6,6 +6,14 @@ from typing import Any
 from distill.core.errors import UserError
 
 
+def is_article(value: dict[str, Any]) -> bool:
+    """Whether an object is an article, and no row that happens to have a column `paragraphs`."""
+    paragraphs = value.get("paragraphs")
+    if paragraphs == []:
+        return value.keys() <= {"title", "paragraphs"}
+    return isinstance(paragraphs, list) and any(isinstance(part, dict) and "context" in part for part in paragraphs)
+
+
 def article_rows(article: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The questions of an article; an error names the question that is not as SQuAD has it."""
     for paragraph in article["paragraphs"]:

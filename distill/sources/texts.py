@@ -141,16 +141,20 @@ def _first_problem(path: Path, encoding: str) -> tuple[str, bytes] | None:
 
 
 def _advice(sample: bytes) -> str:
-    """A question, for bytes fit many encodings: how they would read in the likeliest."""
+    """A question, for bytes fit many encodings: how they would read in the likeliest, cp1252 where no other reads better.
+
+    It is asked about on its own, for of encodings that read the sample alike only one is found.
+    """
     from charset_normalizer import from_bytes
 
     if 0 < sample.count(b"\0") < len(sample) * STRAY:
         return NUL
-    names = [match.encoding for match in from_bytes(sample)]
-    fitting = [name for name in names if name not in ("ascii", "utf_8") and (b"\0" in sample or not name.startswith("utf"))]
+    none = ("ascii", "utf_8") if b"\0" in sample else ("ascii", "utf")
+    fitting = [match for match in from_bytes(sample) if not match.encoding.startswith(none)]
     if not fitting:
         return NUL if b"\0" in sample else "save it as UTF-8, or set the source's `encoding` to the one that it was written in"
-    likely = "cp1252" if "cp1252" in fitting else fitting[0]
+    usual = from_bytes(sample, cp_isolation=["cp1252"]).best()
+    likely = "cp1252" if usual is not None and usual.chaos <= fitting[0].chaos else fitting[0].encoding
     text = sample.decode(likely, errors="replace")
     strange = next((i for i, character in enumerate(text) if not character.isascii()), 0)
     excerpt = text[max(0, strange - 20) : strange + 20]

@@ -190,6 +190,13 @@ def test_the_advice_on_labels_that_look_the_same_works(values):
     assert (len(classes(values, merge)[0]), len(classes(values, apart)[0])) == (2, 3)
 
 
+def test_two_ways_to_write_no_label_may_be_none_as_the_advice_says():
+    values = ["x", "y", "N/A", "n/a"]
+    advice = re.search(r"or if they stand for no label, (unlabelled: .*)", complaint(values))[1]
+    assert classes(values, advice) == (("x", "y"), ["x", "y", None, None])
+    assert "unlabelled" not in complaint(["x", "a", "A"])
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
@@ -285,6 +292,7 @@ def test_minus_one_outside_the_training_rows_is_not_taken_for_no_label():
     ("values", "told"),
     [
         (["NA", "null", "a"], "here: classes like others: NA, null; if they stand for no label, write them in `unlabelled`"),
+        (["-", "--", "?", "a"], "here: classes like others: -, --, ?; if they stand for no label"),
         (["\\N", "<NA>", "#N/A", "a"], "here: classes like others: #N/A, <NA>, \\N; if"),
         ([" a", "a", "b\n"], "blanks around 2 labels are ignored"),
         ([3, 1], "the names in `labels` are those of the sorted numbers: 1 is low, 3 is high"),

@@ -162,6 +162,28 @@ def test_each_label_keeps_its_share_and_one_of_a_single_row_is_trained_on(tmp_pa
     assert all(again[split].texts == rows[split].texts for split in rows)
 
 
+@pytest.mark.parametrize(
+    ("held", "rows", "fits"),
+    [
+        ([["rare"]] * 4 + [["b"]] * 3, 40, True),
+        ([["a", "b"]] * 3 + [["c"]] * 3, 30, True),
+        ([[name] for name in "abcd" * 4], 20, False),
+        ([["a", "b"]] * 3 + [["a"]] * 9 + [["single"]], 40, True),
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_each_label_that_is_in_as_many_rows_as_there_are_splits_is_in_each_or_said_to_be_absent(held, rows, fits, seed, capsys):
+    train = table(label=[*held, *[[]] * (rows - len(held))])
+    cut, names = make_rows({"train": train}, "x", tiny.settings("multi-label", seed=seed))
+    assert [len(cut[split]) for split in ("validation", "test")] == [rows // 10] * 2
+    said, often = capsys.readouterr().err, [place for place, name in enumerate(names) if name != "single"]
+    for split, part in cut.items():
+        there = (part.labels == 1).any(axis=0)
+        assert there[often].all() == (fits or split == "train")
+        told = re.search(f"x: {split}: no row has (.*), so its scores tell nothing of such labels; give it more rows", said)
+        assert (told[1].split(", ") if told else []) == [names[i] for i in often if not there[i]]
+
+
 def test_a_sample_has_so_many_rows_and_the_share_of_each_label():
     applies = np.random.default_rng(1).random((200, 6)) < np.array([0.9, 0.5, 0.3, 0.1, 0.05, 0.02])
     chosen = sample_by_labels(applies, 50, 3)

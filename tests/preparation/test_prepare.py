@@ -397,7 +397,8 @@ def test_the_metric_is_one_that_the_labels_have(task, labels, given, metric):
         ("sequence-classification", ["a", "a"], "raw: test: all its 2 labels are a, so its scores tell no good model"),
         ("regression", [2.5, 2.5], "raw: test: all its 2 labels are 2.5, so its"),
         ("regression", [2.5, 3], ""),
-        ("multi-label", [["a"], ["a"]], ""),
+        ("multi-label", [["a"], ["a"]], "raw: test: no row has b, so its scores tell nothing of such labels; give it more rows"),
+        ("multi-label", [["a"], ["b"]], ""),
         ("masked-lm", [None, None], ""),
     ],
 )

@@ -14,7 +14,9 @@ from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Answers, Rows
 from distill.preparation.by_task import PREPARERS
-from distill.preparation.splits import cut_splits, limit_labels, limit_rows, require_labels
+from distill.preparation.normalization import normalized
+from distill.preparation.splits import cut_splits, limit_labels, limit_rows, require_labels, wanted_splits
+from tests import tiny
 
 CLASSES = "sequence-classification"
 PLAN: dict[str, Any] = {"train": "train", "validation": None, "test": None}
@@ -36,6 +38,32 @@ def test_the_sources_splits_are_taken_whole_and_may_have_other_names():
     tables = {"big": some_rows([0, 1], "big"), "dev": some_rows([0], "dev"), "heldout": some_rows([1], "heldout")}
     cut = cut_with(tables, {"train": "big", "validation": "dev", "test": "heldout"}, 1)
     assert [cut[split].texts[0] for split in PLAN] == ["big0", "dev0", "heldout0"]
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "meant"),
+    [
+        (("Validation", "testing"), {}, "{validation: Validation, test: testing}"),
+        (("Dev", "Test"), {}, "{validation: Dev, test: Test}"),
+        (("eval", "dev"), {}, "{validation: dev, test: eval}"),
+        (("eval",), {}, "{validation: eval}"),
+        (("eval", "validation"), {}, "{test: eval}"),
+        (("eval", "validation", "test"), {}, ""),
+        (("Test", "Val"), {"validation": "Val"}, "{test: Test}"),
+        (("validation",), {"validation": 0.2}, ""),
+        (("pool",), {}, ""),
+    ],
+)
+def test_what_is_called_as_validation_and_test_rows_often_are_is_said_and_the_advice_works(names, given, meant, capsys):
+    tables = dict.fromkeys(("train", *names), 0)
+    wanted_splits(tables, tiny.settings(CLASSES, splits=given), "x")
+    said = capsys.readouterr().err
+    assert re.findall("`splits: (.*)` makes", said) == ([meant] if meant else [])
+    assert said.startswith("x: no split has the rows of ")
+    if meant:
+        advised = dict(entry.split(": ") for entry in meant[1:-1].split(", "))
+        wanted_splits(tables, tiny.settings(CLASSES, splits={**given, **advised}), "x")
+        assert "splits: " not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -123,12 +151,16 @@ def questions(contexts: list[str]) -> Rows:
     return Rows([f"q{i}" for i in range(len(contexts))], contexts, labels, np.arange(len(contexts)))
 
 
-def test_questions_on_a_context_are_in_one_split():
-    cut = cut_with({"train": questions([f"c{i % 20}" for i in range(200)])}, PLAN, 1, "question-answering")
-    contexts = {split: set(part.texts_pair or []) for split, part in cut.items()}
+@pytest.mark.parametrize("written", [str, str.upper, " {}".format, "{}.".format])
+def test_questions_on_a_context_are_in_one_split_however_it_is_written(written):
+    contexts = [f"c{i % 20}" if i % 3 else written(f"c{i % 20}") for i in range(200)]
+    cut = cut_with({"train": questions(contexts)}, PLAN, 1, "question-answering")
+    contexts = {split: set(map(normalized, part.texts_pair or [])) for split, part in cut.items()}
     assert {split: len(part) for split, part in contexts.items()} == {"train": 16, "validation": 2, "test": 2}
     assert len(set().union(*contexts.values())) == 20
     assert sum(len(part) for part in cut.values()) == 200
+    asked_again = PREPARERS["question-answering"].compared(replace(questions(["c", written("c")]), texts=["q", "q"]))
+    assert len(set(map(normalized, asked_again))) == 1
 
 
 @pytest.mark.parametrize(("rows", "classes"), [(12, 2), (60, 20), (308, 77), (9, 3)])

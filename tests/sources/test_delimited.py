@@ -16,6 +16,7 @@ TSV = "text\tlabel\n"
 SWALLOWING = '"The film is great\tpos\nfoo\tneg\nbar"\tpos\n'
 
 
+MERGING = 'text,label\n"Great film, a must,pos\nscreen is 15",neg\na,pos\n'
 NOT_QUOTED = [('"The film is great', "pos"), ("foo", "neg"), ('bar"', "pos")]
 
 
@@ -41,6 +42,8 @@ NOT_QUOTED = [('"The film is great', "pos"), ("foo", "neg"), ('bar"', "pos")]
         ("a.csv", ",text,label,\n0,a,pos,\n", [("0", "a", "pos", "")], "its column 1 has no name; it is called 'column 1'"),
         ("a.csv", "text,label\n", [], ""),
         ("a.csv", 'text,label\n"Dear Bob, hi\nbye",pos\n', [("Dear Bob, hi\nbye", "pos")], "runs over lines that look like rows"),
+        ("a.csv", MERGING, [("Great film, a must,pos\nscreen is 15", "neg"), ("a", "pos")], "line 2: a field in quotes runs"),
+        ("a.csv", 'text,label\n"one, or, no\ntwo,\nthree",no\n', [("one, or, no\ntwo,\nthree", "no")], ""),
         ("a.tsv", TSV + SWALLOWING, NOT_QUOTED, "line 2: a quote does not"),
         ("a.csv", TSV + SWALLOWING, NOT_QUOTED, "quotes are read as parts of"),
         (
@@ -69,9 +72,15 @@ def test_every_row_is_read_as_it_is_written_and_what_was_guessed_is_said(tmp_pat
         ('text,label\n"x\ny",b\na,b,\n', "line 4: has 3 fields by commas, the header has 2"),
         ("text, text\na,b\n", "columns 1 and 2 are both named 'text'; rename one"),
         ("text,label\na,pos\ntext,label\nb,neg\n", "line 3: is the line of column names once more; remove it"),
+        ("text,label\na,pos\n\ufeffText, LABEL \nb,neg\n", "line 3: is the line of column names once more; remove it"),
+        (
+            "text,label\na,pos\nLabel,text\nneg,b\n",
+            "line 3: names the columns once more, in another order; remove it, and write the fields below it in the order of",
+        ),
         ('text,label\n"never closed,pos\nb,neg\n', "line 2: a quote opens a field and does not close; close it, or write"),
         ('text,label\na,b\n"he \\"said\\"",neg\n', "line 3: ',' expected after '\"'"),
         ('text,label\n"great,pos\nfoo,neg\nbar",pos\nx "y",neg\n', "line 2: a quote opens a field and closes on a later line"),
+        (MERGING + 'x "y",neg\n', "line 2: a quote opens a field and closes on a later line"),
         (TSV + '"a\tgreat film\tpos\nfoo\tneg\nbar"\tneg\n', "line 2: a quote opens a field and closes on a later line"),
         (TSV + '"a\tb\nc\td\te\n', "line 2: a quote opens a field and does not close"),
         ("text;a|label;b\nc;d|e|f\n", "its first line is parted by semicolons and by bars; say which is meant by the source's"),

@@ -38,6 +38,9 @@ def squad(*questions: object, **more: object) -> str:
         ('{"a": 9007199254740993}', {"a": [9007199254740993]}),
         ('{"o": {"b": [{"c": 1}, {"c": "x", "d": {}}]}}', {"o": [{"b": [{"c": "1"}, {"c": "x"}]}]}),
         ('{"a": "\\ud83d\\ude00 \\u0000"}', {"a": ["😀 \0"]}),
+        ('{"text": "a", "paragraphs": []}\n{"text": "b", "paragraphs": ["p"]}', {"text": ["a", "b"], "paragraphs": [[], ["p"]]}),
+        ('{"a": 1, "paragraphs": [{"text": "p"}]}', {"a": [1], "paragraphs": [[{"text": "p"}]]}),
+        ('{"data": [{"title": "T", "paragraphs": []}]}', {}),
         ('{"a": "%s"}' % ("x" * 3_000_000), {"a": ["x" * 3_000_000]}),
     ],
     ids=lambda value: repr(value)[:30],
@@ -64,12 +67,30 @@ ROW = '{"id": "1", "data": [{"text": "inner"}], "text": "outer"}'
             "what stands beside it is not read: id, text; if the file is one row, let it end in .jsonl",
         ),
         ("a.json", '{"version": "1", "data": [{"text": "inner"}]}', ["inner"], ""),
+        ("a.json", '{"version": 1, "examples": [{"text": "inner"}]}', ["inner"], ""),
+        ("a.json", '{"schema": {"fields": [{"a": 1}]}, "data": [{"text": "inner"}], "l": [1]}', ["inner"], "not read: schema, l"),
+        ("a.json", '{"text": "outer", "messages": [{"a": 1}]}', ["outer"], "is read as one row; if messages hold rows"),
+        ("a.json", '{"text": "outer", "data": [{"a": 1}], "items": [{"a": 1}]}', ["outer"], "one row; if data, items hold rows"),
+        ("a.json", '{"text": "outer", "data": [1], "items": []}', ["outer"], ""),
     ],
 )
 def test_a_column_data_is_no_table_within_the_row(tmp_path, capsys, name, content, texts, said):
     assert read(write(tmp_path / name, content))["train"]["text"] == texts
     lines = " ".join(capsys.readouterr().err.split())
     assert said in lines if said else not lines
+
+
+def test_rows_that_one_object_holds_are_read_as_is_advised(tmp_path, capsys):
+    rows = [{"text": "a"}, {"text": "b"}]
+    path = write(tmp_path / "a.json", json.dumps({"train": rows, "test": rows}))
+    read(path)
+    assert "such as train.json" in " ".join(capsys.readouterr().err.split())
+    for split in ("train", "test"):
+        write(tmp_path / "apart" / f"{split}.json", json.dumps(rows))
+    assert read(tmp_path / "apart") == {split: {"text": ["a", "b"]} for split in ("test", "train")}
+    read(write(path, json.dumps({"text": {"0": "a", "1": "b"}})))
+    assert 'if its keys are columns, as pandas writes them, write orient="records"' in " ".join(capsys.readouterr().err.split())
+    assert read(write(path, json.dumps(rows)))["train"] == {"text": ["a", "b"]}
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def test_a_mark_of_utf_16_or_32_wins_over_what_the_source_says(tmp_path):
     [
         ("text,label\na,pos\ncafé crème,pos\n", "cp1252", "line 3: byte 20 is not utf-8"),
         ("text,label\n“It’s” café,pos\n", "cp1252", "line 2: byte 11 is not utf-8"),
+        ("text,label\nit’s 9 €,pos\n", "cp1252", "line 2: byte 13 is not utf-8"),
+        ("text,label\nZażółć gęślą jaźń i wiele,pos\n", "cp1250", "line 2: byte 13 is not utf-8"),
         ("text,label\nПривет как дела у тебя сегодня,pos\n", "cp1251", "line 2: byte 11 is not utf-8"),
         ("text,label\n" + "a,neg\n" * 200_000 + "私は東京に住んでいます。,pos\n", "cp932", "line 200002: byte 1200011 is not"),
         ("text,label\nhello,pos\n", "utf-16-le", "line 1: holds a NUL character when it is read as utf-8"),
@@ -63,6 +65,14 @@ def test_another_encoding_is_asked_for_by_what_it_would_read_and_the_advice_work
     assert advice
     assert advice[1].replace("\\n", "\n") in content
     assert read(path, encoding=advice[2])["train"]["text"][-1] == content.splitlines()[-1].partition(",")[0]
+
+
+@pytest.mark.parametrize("early", ["some word café here", "Straße für Äpfel", "it’s fine", "100€ café"])
+def test_letters_far_below_are_read_as_advised_for_the_first_of_them(tmp_path, early):
+    path = write(tmp_path / "rows.csv", f"text\n{early}\n" + "words\n" * 1000 + "mañana garçon\n", "cp1252")
+    with pytest.raises(UserError, match="encoding: cp1252`"):
+        read(path)
+    assert read(path, encoding="cp1252")["train"]["text"][-1] == "mañana garçon"
 
 
 @pytest.mark.parametrize(

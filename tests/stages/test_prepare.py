@@ -45,6 +45,7 @@ datasets:
   replaced_key: {drop_empty: true}
   no_transfer: {transfer: [wiki/pool]}
   f1_of_three: {metric: f1}
+  f1_of_two: {source: gaps, metric: f1, bad_rows: drop}
   own_rows: {transfer: [reviews]}
   own_test: {transfer: [gaps, reviews/test]}
 """
@@ -162,7 +163,7 @@ def test_texts_with_another_label_elsewhere_in_their_split_are_said(project: Pat
 
 def test_every_task_is_prepared_from_params_yaml(project: Path):
     made, output = {}, {}
-    for name in ("tags", "scores", "answers", "corpus", "other"):
+    for name in ("tags", "scores", "answers", "corpus", "other", "f1_of_two"):
         result = invoke(main, name)
         assert result.returncode == 0, result.stderr
         made[name] = Dataset.open(project / "data" / "prepared" / name)
@@ -174,7 +175,10 @@ def test_every_task_is_prepared_from_params_yaml(project: Path):
         "answers": ("question-answering", "f1"),
         "corpus": ("masked-lm", "accuracy"),
         "other": ("sequence-classification", "accuracy"),
+        "f1_of_two": ("sequence-classification", "f1"),
     }
+    told = "prepare f1_of_two: f1 is that of dog, the second of its classes; `labels` gives another order"
+    assert [line for text in output.values() for line in text.splitlines() if "f1 is that of" in line] == [told]
     assert made["answers"].examples("train").column("id").to_pylist()[0].startswith("1")
     assert made["corpus"].splits["train"]["rows"] == 2 * made["corpus"].splits["train"]["counts"]["chunks"]
     assert (made["other"].seen_max_length, made["other"].max_length) == (5, 8)
