@@ -86,7 +86,7 @@ def _texts(dataset: Dataset) -> list[str]:
     """What decides whether two rows are one text: of windows their context, of passages their query, else all that is read."""
     columns = dataset.texts("train")
     if dataset.spec.windows:
-        return list(columns["context"])
+        return [normalized(context) for context in columns["context"]]
     if dataset.spec.groups:
         return [normalized(query) for query in columns["text"]]
     parts = [[" ".join(words) for words in column] if name == "words" else column for name, column in columns.items()]
