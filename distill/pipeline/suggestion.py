@@ -17,6 +17,8 @@ SOFT = {"alpha": 0, "temperature": 2}
 """The default student learns what its teacher answers, and no label (Beyer et al. 2021, arXiv 2106.05237). docs/choosing.md"""
 COPIES = 5
 """Of each row, with words replaced, where rows are so few that there is time to read all of them: docs/quality.md."""
+SEEDS = [2, 3]
+"""Of further teachers, whose answers' mean the default student learns where that helps: docs/quality.md."""
 TEACHER_BATCH, BATCH = 16, 32
 MOST_OF_LABELS = 100
 """Epochs of the student of labels, which has as many steps as the other, as far as labels go."""
@@ -50,6 +52,9 @@ def suggestion(name: str, source: dict[str, Any], model: Teacher, found: Profile
         ),
         "teachers": ({name: {"dataset": name}}, taught_by(found)),
     }
+    if copies and gains_by_teachers(found.columns.task):
+        several = f"{taught_by(found)}, by three seeds: students learn the mean of their answers"
+        sections["teachers"] = ({name: {"dataset": name, "seeds": SEEDS}}, several)
     if copies:
         copied = {copies_name(name): {"of": name, "teacher": name, "copies": copies}}
         sections["augmentations"] = (copied, "rows are few: copies of each, with other words")
@@ -72,6 +77,11 @@ def gains_by_copies(task: str) -> bool:
     """Whether copies have been measured to help, or not to harm: tags of words are learnt as well without (docs/quality.md)."""
     spec = TASK_SPECS[task]
     return task in REWORDED and not spec.embeds and not spec.labels_per_token
+
+
+def gains_by_teachers(task: str) -> bool:
+    """Whether the mean of several teachers has been measured to teach more than one does: answers in texts, of few questions."""
+    return TASK_SPECS[task].windows
 
 
 def copies_name(name: str) -> str:

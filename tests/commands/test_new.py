@@ -11,7 +11,7 @@ from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
-from distill.pipeline.suggestion import COPIES, gains_by_copies, half_of_layers
+from distill.pipeline.suggestion import COPIES, SEEDS, gains_by_copies, gains_by_teachers, half_of_layers
 from stages import fetch, prepare
 from tests import tiny
 from tests.benchmarks.quality.entries import METHODS
@@ -49,6 +49,7 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
     params = load_params(Path("params.yaml"))
     assert (params.datasets["rows"].task, *params.students) == (task, "baseline", "half")
     assert params.students["half"].init.layers == (0,)  # of the tiny teacher's layers
+    assert params.teachers["rows"].seeds == (tuple(SEEDS) if gains_by_teachers(task) else ())
     for student, method in {"half": "default", "baseline": "default-labels"}.items():  # what docs/quality.md measures
         (stage,) = METHODS[method].stages
         assert params.students[student].dataset == ("rows-copies" if gains_by_copies(task) else "rows")

@@ -12,6 +12,7 @@ from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
 from distill.pipeline.suggestion import COPIES
+from distill.pipeline.suggestion import SEEDS as MORE
 from distill.tasks.judged import Judged, write_judged
 from tests.benchmarks.quality import efficiency
 from tests.benchmarks.quality.collecting import (
@@ -59,10 +60,10 @@ def test_some_students_alone_are_valid_too(tmp_path: Path) -> None:
 def test_variants_of_the_default_are_trained_where_they_are_named() -> None:
     assert not METHODS.keys() & ABLATION.keys()
     assert not methods_of("mrpc").keys() & ABLATION.keys()
-    of_answers = {"labels-long", "soft-long", "soft-long-spread", "soft-long-augmented"}
+    of_answers = {"labels-long", "soft-long", "soft-long-spread", "soft-long-augmented", "default-one"}
     elsewhere = {"default-rows-hardest", "default-ends", "default-copies"}
     assert methods_of("mrpc", tuple(ABLATION)).keys() == ABLATION.keys() - of_answers - elsewhere
-    assert methods_of("xquad", tuple(ABLATION)).keys() == of_answers | {"default-seeds"}
+    assert methods_of("xquad", tuple(ABLATION)).keys() == of_answers
     assert methods_of("mrpc", ("hinton", "soft-twice")).keys() == {"hinton", "soft-twice"}
     assert not methods_of("bbc", tuple(ABLATION))
 
@@ -83,7 +84,9 @@ def test_the_default_learns_from_copies_in_as_many_steps_as_labels_alone() -> No
         if task == "snips-slots":  # tags, of which `new` makes no copies
             assert (content["augmentations"], default["targets"], default["epochs"]) == ({}, labels["targets"], labels["epochs"])
         else:
-            assert default["targets"] == f"{task}-copies/logits"
+            further = "-seeds" if task == "xquad" else ""
+            assert default["targets"] == f"{task}-copies{further}/logits"
+            assert content["teachers"][f"{task}{further}"].get("seeds", []) == (MORE if further else [])
             assert content["augmentations"] == {f"{task}-copies": {"of": task, "teacher": task, "copies": COPIES}}
             assert abs(default["epochs"] * (1 + COPIES) - labels["epochs"]) <= (3 if task == "xquad" else 0)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from distill.core.settings import SECTIONS
-from distill.pipeline.suggestion import COPIES, gains_by_copies, half_of_layers
+from distill.pipeline.suggestion import COPIES, SEEDS, gains_by_copies, gains_by_teachers, half_of_layers
 from tests.benchmarks.quality.entries import MINILM, Method, Settings, Task
 
 KEPT = {"hidden": [0, 2, 3, 4, 6], "cls": [2, 4], "attention": [2, 4, 6], "relations": [6]}
@@ -84,12 +84,16 @@ def chain(
 
 
 def _as_new(method: Method, kind: str) -> Method:
-    """A method as it is, but for data that are those of `new`: copies if it makes any, else the rows alone, read as often."""
+    """A method as it is, but for data that are those of `new`: copies if it makes any, else the rows alone, read as often.
+
+    So are its teachers: more than one where their mean teaches more.
+    """
     if method.dataset != "as_new":
         return method
     copies = gains_by_copies(kind)
     stages = tuple({**stage, "epochs_factor": stage["epochs_factor"] * (1 if copies else 1 + COPIES)} for stage in method.stages)
-    return replace(method, dataset="TASK-copies" if copies else "TASK", stages=stages)
+    teachers = {"seeds": SEEDS} if copies and gains_by_teachers(kind) else {}
+    return replace(method, dataset="TASK-copies" if copies else "TASK", stages=stages, teachers=teachers)
 
 
 def _augment(content: dict[str, Any], name: str, task: Task, targets: Settings) -> None:
