@@ -7,7 +7,7 @@ from typing import Any
 from distill.core.settings import Checkpoint
 from distill.params.datasets import Columns
 from distill.params.task_specs import REWORDED, TASK_SPECS
-from distill.preparation.splits import meant_for_validation
+from distill.preparation.splits import SPLITS, meant_for
 from distill.preparation.stratification import enough
 from distill.profiling.profile import MOST, Profile
 
@@ -160,11 +160,14 @@ def fraction_of(found: Profile) -> float:
 
 
 def splits_of(found: Profile) -> dict[str, Any]:
-    """The splits that have to be named: a source's `dev` is for validation; where one lacks labels, rows are cut for it."""
-    unlabelled = {split for split, counted in found.splits.items() if counted.unlabelled}
-    splits: dict[str, Any] = {split: fraction_of(found) for split in ("validation", "test") if split in unlabelled}
-    meant = meant_for_validation(found.splits) if "validation" not in found.splits else None
-    return ({"validation": meant} if meant is not None and not found.splits[meant].unlabelled else {}) | splits
+    """The splits that have to be named: those that are called otherwise; where most rows lack labels, others are cut for it."""
+    unlabelled = {split for split, counted in found.splits.items() if counted.unlabelled > counted.rows / 2}
+    splits: dict[str, Any] = {}
+    for split in SPLITS[1:]:
+        others = (name for name in found.splits if name not in (*SPLITS, *splits.values(), *unlabelled))
+        meant = meant_for(split, others) if split not in found.splits else None
+        splits |= {split: meant} if meant is not None else {split: fraction_of(found)} if split in unlabelled else {}
+    return splits
 
 
 def _counts(found: Profile) -> str:

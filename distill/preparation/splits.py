@@ -34,12 +34,8 @@ def require_split(tables: Mapping[str, Any], split: str, name: str) -> None:
         raise UserError(f"splits.{split}: the source has no '{name}'; it has {', '.join(tables)}")
 
 
-def meant_for_validation(splits: Iterable[str]) -> str | None:
-    """The split of a source that is called as validation rows often are."""
-    return _meant_for("validation", splits)
-
-
-def _meant_for(split: str, names: Iterable[str]) -> str | None:
+def meant_for(split: str, names: Iterable[str]) -> str | None:
+    """The split of a source that is called as validation or test rows often are."""
     by_name = {name.casefold(): name for name in names}
     return next((by_name[called] for called in MEANT[split] if called in by_name), None)
 
@@ -81,7 +77,7 @@ def _tell_unread(tables: Mapping[str, Any], settings: DatasetSettings, where: st
     meant: dict[str, str] = {}
     for split in MEANT:
         if split not in tables and not isinstance(plan[split], str):
-            found = _meant_for(split, (name for name in unread if name not in meant.values()))
+            found = meant_for(split, (name for name in unread if name not in meant.values()))
             meant |= {split: found} if found else {}
     entries = ", ".join(f"{split}: {quoted(name)}" for split, name in meant.items())
     rows = " and ".join(f"those of {name} {split} rows" for split, name in meant.items())

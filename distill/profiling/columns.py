@@ -1,6 +1,5 @@
 """Which column of raw rows is what, and so which task they are for, told from names and values."""
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,11 +13,16 @@ from distill.preparation.label_columns import LABELS, SPANS, TAGS
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.nested import nested
 from distill.preparation.spans import are_spans
+from distill.profiling.likeness import is_machine_written, is_nan, is_prose, most, numbers, rank_of_label
 
-TEXTS = ("text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "title")
+TEXTS = (
+    "text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "description",
+    "abstract", "title",
+)  # fmt: skip
 PAIRS = (
     ("text", "text_pair"), ("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis"),
     ("text_a", "text_b"), ("text1", "text2"), ("query", "passage"), ("query", "document"), ("question", "sentence"),
+    ("sentence_a", "sentence_b"), ("s1", "s2"), ("context", "hypothesis"), ("query", "text"), ("query", "product_title"),
 )  # fmt: skip
 DIALOGUES = (("prompt", "response"), ("prompt", "completion"), ("instruction", "output"), ("instruction", "response"))
 TOKENS = ("tokens", "words")
@@ -67,8 +71,8 @@ class _Table:
         return next((found[name] for name in names if name in found and test(self.present(found[name]))), None)
 
     def present(self, name: str) -> list[Any]:
-        """The values that are not null."""
-        return [value for value in self.values[name] if value is not None and value != ""]
+        """The values that are not null, NaN or empty."""
+        return [value for value in self.values[name] if value not in (None, "") and not is_nan(value)]
 
 
 def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = None) -> Columns:
@@ -130,11 +134,12 @@ def _suffice(found: Columns, task: str | None) -> bool:
 
 
 def _ranks(rows: _Table, found: Columns) -> bool:
-    """Whether pairs are a query and a passage, with numbers for labels, and queries recur."""
+    """Whether pairs are a query and a passage, with numbers or truths for labels, and queries recur."""
     if not {"text_pair", "label"} <= found.parts.keys() or found.parts["text"].lower() != "query":
         return False
     queries = rows.values[found.parts["text"]]
-    return len(queries) >= 2 * len(set(queries)) and numbers(rows.present(found.parts["label"])) is not None
+    label = found.parts["label"]
+    return len(queries) >= 2 * len(set(queries)) and (_are(bool, rows, label) or numbers(rows.present(label)) is not None)
 
 
 def _of_task(found: Columns, task: str) -> dict[str, str]:
@@ -193,7 +198,8 @@ def _texts(rows: _Table, given: Mapping[str, str]) -> Columns | None:
             return None
         parts = {"text": text, **({"text_pair": given["text_pair"]} if "text_pair" in given else {})}
     marks, taken = _marks(rows, {*parts.values(), label}), {*parts.values(), label}
-    others = [name for name in rows.values if _are_text(rows.present(name)) and _prose(rows.present(name))]
+    texts = {name: values for name in rows.values if _are_text(values := rows.present(name))}
+    others = [name for name, values in texts.items() if most(is_prose, values, len(values))]
     unread = tuple(name for name in dict.fromkeys([*candidates, *(marks if label else ()), *others]) if name not in taken)
     if label is None:
         return Columns("multi-label", parts, unread, marks) if marks else Columns("masked-lm", {"text": parts["text"]}, unread)
@@ -216,33 +222,40 @@ def _marks(rows: _Table, taken: set[str | None]) -> tuple[str, ...]:
 def _candidates(rows: _Table, taken: set[str]) -> list[str]:
     """Columns that may be labels, the likeliest first: of usual names, then of few and short values that recur, and no marks.
 
-    Lists and records in place of labels come last, and alone, to be refused.
+    Of other names the likeliest say what a row means, the last where it is from. Lists and records in place of labels come alone,
+    to be refused: another column is not what is meant.
     """
     found = {name.lower(): name for name in reversed(rows.values) if name not in taken}
     usual = [found[name] for name in LABELS if name in found]
     plain = [name for name in usual if _lists_of_labels(rows.present(name)) or not all(map(nested, rows.present(name)))]
+    if usual and not plain:
+        return usual
     few, marks = {}, _marks(rows, {*taken})
     for name in rows.values:
         values = rows.present(name)
-        if name in (*taken, *marks, *plain) or not isinstance(values[0], (str, int)) or name.lower() in (*TEXTS, *OF_PAIRS):
+        classes = all(isinstance(value, (str, int)) or (isinstance(value, float) and value.is_integer()) for value in values)
+        if name in (*taken, *marks, *plain) or not classes or name.lower() in (*TEXTS, *OF_PAIRS):
             continue
         distinct = set(map(str, values))
         if 2 <= len(distinct) <= min(MOST_CLASSES, len(values) / 3) and max(map(len, distinct)) <= CLASS_CHARACTERS:
             few[name] = len(distinct)
-    return [*plain, *sorted(few, key=lambda name: few[name])] or ([] if marks else usual)
+    return [*plain, *sorted(few, key=lambda name: (rank_of_label(name), few[name]))]
 
 
 def _text(rows: _Table, taken: set[str | None]) -> str | None:
-    """A column of text with a usual name; else the one of the longest texts."""
-    named = rows.named([name for name in TEXTS if name not in taken], _are_text)
-    if named is not None and named not in taken:
+    """A column of text with a usual name; else the one of the longest texts. Prose comes before ids, dates and gaps."""
+    texts = {name: rows.present(name) for name in rows.values if name not in taken and _are_text(rows.present(name))}
+    texts = {name: values for name, values in texts.items() if numbers(values) is None}
+    prose = {name for name, values in texts.items() if most(is_prose, values, len(rows.values[name])) and len(set(values)) > 1}
+    named = next((found for usual in TEXTS for found in texts if found.lower() == usual and found in (prose or texts)), None)
+    if named is not None:
         return named
-    lengths = {
-        name: sum(map(len, rows.present(name))) / len(rows.present(name))
-        for name in rows.values
-        if name not in taken and _are_text(rows.present(name)) and not numbers(rows.present(name))
-    }
-    return max(lengths, key=lambda name: lengths[name]) if lengths else None
+
+    def rank(name: str) -> tuple[bool, bool, float]:
+        values = texts[name]
+        return name in prose, not most(is_machine_written, values, len(values)), sum(map(len, values)) / len(values)
+
+    return max(texts, key=rank) if texts else None
 
 
 def _are(kind: type, rows: _Table, name: str) -> bool:
@@ -262,20 +275,6 @@ def _lists_of_labels(values: list[Any]) -> bool:
     return bool(values) and all(
         isinstance(value, list) and all(isinstance(item, str | int) for item in value) for value in values
     )
-
-
-def _prose(values: list[Any]) -> bool:
-    """Whether most values are several words."""
-    return sum(" " in value.strip() for value in values) > len(values) / 2
-
-
-def numbers(values: list[Any]) -> list[float] | None:
-    """Values as numbers, if all are some."""
-    try:
-        found = [math.nan if isinstance(value, (bool, list, dict)) else float(value) for value in values]
-    except (TypeError, ValueError):
-        return None
-    return found if all(map(math.isfinite, found)) else None
 
 
 def _are_measured(values: list[Any]) -> bool:

@@ -9,7 +9,8 @@ from distill.core.errors import UserError
 from distill.preparation.labels import SEVERAL, joined
 from distill.preparation.multi_label import HOT, Marks
 from distill.preparation.nested import as_text, not_one
-from distill.profiling.columns import USUAL_NAMES, Columns, numbers
+from distill.profiling.columns import USUAL_NAMES, Columns
+from distill.profiling.likeness import numbers
 
 BY_HAND = "; if it is the name of a class, write another in the rows, or write params.yaml by hand (docs/quickstart.md)"
 WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")

@@ -206,6 +206,30 @@ def test_a_line_of_names_is_not_taken_for_a_row_nor_a_row_for_it() -> None:
     assert "train: 40 rows" in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize(("unlabelled", "splits"), [(1, {}), (30, {"test": 0.1})])
+def test_a_split_is_cut_in_place_of_one_most_of_whose_rows_lack_labels(unlabelled: int, splits: dict[str, float]) -> None:
+    Path("rows").mkdir()
+    for split, missing in (("train", 0), ("test", unlabelled)):
+        lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2] if i >= missing else ''}\n" for i in range(40))
+        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    done = invoke(main, "rows", "--teacher", "origin/checkpoint")
+    assert f"test: 40 rows, {unlabelled} without a label" in done.stdout
+    named = load_params(Path("params.yaml")).datasets["rows"].splits.model_dump(exclude_none=True)
+    assert named == {"train": "train"} | splits
+
+
+def test_splits_in_another_case_are_named() -> None:
+    Path("rows").mkdir()
+    for split in ("train", "Validation", "Testing"):
+        lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2]}\n" for i in range(40))
+        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    done = invoke(main, "rows", "--teacher", "origin/checkpoint")
+    assert "validation: the rows of Validation\ntest: the rows of Testing\n" in done.stdout
+    assert invoke(fetch.main, "rows").returncode == 0
+    done = invoke(prepare.main, "rows")
+    assert "prepare rows: test: 40 rows" in done.stderr, done.stderr
+
+
 def test_a_split_dev_is_for_validation_and_what_no_split_has_is_said_when_it_is_prepared() -> None:
     Path("rows").mkdir()
     for split in ("train", "dev", "train (1)"):

@@ -66,7 +66,60 @@ CASES = {
         "ranking",
         {"query": "query", "passage": "passage", "label": "relevance"},
     ),
+    "truths of rankings": (
+        {"query": ["x", "y"] * 6, "passage": LONG, "label": [True, False, False] * 4},
+        "ranking",
+        {"query": "query", "passage": "passage", "label": "label"},
+    ),
     "no labels": ({"text": LONG, "label": [None] * 12}, "masked-lm", {"text": "text"}),
+    "a name that says what rows mean": (
+        {"sentence1": LONG, "sentence2": OTHER, "gold_label": ["a", "b", "c"] * 4, "genre": ["x", "y"] * 6},
+        "sequence-classification",
+        {"text": "sentence1", "text_pair": "sentence2", "label": "gold_label"},
+    ),
+    "names that say where rows are from": (
+        {"body": LONG, "customer": ["x", "y"] * 6, "dateCreated": ["1", "2"] * 6, "reply": ["a", "b", "c"] * 4},
+        "sequence-classification",
+        {"text": "body", "label": "reply"},
+    ),
+    "whole floats with gaps": (
+        {"text": LONG, "polarity": [0.0, 1.0, 2.0, None] * 3, "channel": ["x", "y"] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "polarity"},
+    ),
+    "truths beside pairs that are spelt otherwise": (
+        {"sentence_A": LONG, "sentence_B": OTHER, "verdict": ["a", "b"] * 6},
+        "sequence-classification",
+        {"text": "sentence_A", "text_pair": "sentence_B", "label": "verdict"},
+    ),
+    **{
+        f"{what} are longer than the text": (
+            {"first": values, "phrase": [f"say {i}" for i in range(12)], "intent": ["a", "b"] * 6},
+            "sequence-classification",
+            {"text": "phrase", "label": "intent"},
+        )
+        for what, values in {
+            "UUIDs": [f"{i:08x}-0000-4000-8000-{i:012x}" for i in range(12)],
+            "dates": [f"2024-01-{i + 10}T10:00:00.000Z" for i in range(12)],
+            "addresses": [f"https://example.org/a/long/way/{i}" for i in range(12)],
+            "letters": [f"somebody.{i}@example.org" for i in range(12)],
+            "records": [f'{{"a key": "a value", "number": {i}}}' for i in range(12)],
+            "a few notes": ["a long note on one of all the rows", *[None] * 11],
+        }.items()
+    },
+    **{
+        f"a usual name, {what}": (
+            {"title": values, "phrase": [f"say {i}" for i in range(12)], "intent": ["a", "b"] * 6},
+            "sequence-classification",
+            {"text": "phrase", "label": "intent"},
+        )
+        for what, values in {
+            "one value": ["Judge this text"] * 12,
+            "ids": [f"doc_{i}" for i in range(12)],
+            "numbers": [str(i) for i in range(12)],
+            "gaps": ["a title of a text", *[None] * 11],
+        }.items()
+    },
 }
 
 
@@ -132,6 +185,7 @@ def test_splits_and_row_numbers_are_no_labels_and_other_candidates_are_named(mor
         ({"label": [[["0", "3", "PER"]], []] * 6}, None),
         ({"label": [[{"start": 0}], []] * 6}, "is a list, expected text or a number; spans of characters are of task"),
         ({"label": [{"start": 0}] * 12}, "label {'start': 0} is a record, expected text or a number"),
+        ({"label": [{"name": "a"}] * 12, "source": ["x", "y"] * 6}, "column 'label': label {'name': 'a'} is a record"),
         ({"tokens": [["a", "b"]] * 12, "tags": [[["O"], ["B-x"]]] * 12}, r"column 'tags': tag \['O'\] is a list"),
         ({"answers": [f"{{'text': ['{i}']}}" for i in range(12)]}, "column 'answers' holds .*; it is the text of one: CSV holds"),
         ({"label": ["joy,love", "love,joy", "x"] * 4}, "'joy,love', which looks like several labels; several labels a row are"),

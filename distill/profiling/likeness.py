@@ -1,0 +1,63 @@
+"""What names and values of columns look like: prose, what machines write, labels, or notes about a row."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distill.preparation.label_columns import LABELS
+
+MACHINE = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{16,}"  # UUIDs, hashes
+    r"|\d{4}-\d\d-\d\d(?:[t ]\d\d:\d\d.*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}(?: \d\d?:\d\d.*)?"  # dates
+    r"|(?:https?://|www\.)\S+|\S+@\S+\.\S+"  # addresses
+    r"|[\[{].*[\]}]",  # JSON
+    re.IGNORECASE | re.DOTALL,
+)
+WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
+MEANS = {
+    *LABELS, "gold", "annotation", "verdict", "outcome", "queue", "department", "tag", "polarity", "stance", "type", "toxic",
+    "spam",
+}  # fmt: skip
+"""Words of names that say what a row means."""
+DESCRIBES = {
+    "id", "batch", "date", "year", "month", "day", "time", "timestamp", "created", "updated", "annotator", "rater", "worker",
+    "user", "author", "customer", "country", "region", "lang", "language", "locale", "source", "split", "fold", "version",
+    "verified", "deleted", "channel", "platform", "domain", "genre", "status",
+}  # fmt: skip
+"""Words of names that say where a row is from."""
+
+
+def is_prose(value: str) -> bool:
+    """Whether a text is several words that a person wrote."""
+    return len(value.split()) > 1 and not is_machine_written(value)
+
+
+def is_machine_written(value: str) -> bool:
+    """Whether a text is an id, a date, an address or JSON."""
+    return MACHINE.fullmatch(value.strip()) is not None
+
+
+def most(test: Callable[[str], bool], values: Sequence[str], of: int) -> bool:
+    """Whether a test holds for more than half of so many rows."""
+    return sum(map(test, values)) > of / 2
+
+
+def is_nan(value: Any) -> bool:
+    """Whether a value is how pandas says that there is none."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def numbers(values: list[Any]) -> list[float] | None:
+    """Values as numbers, if all are some."""
+    try:
+        found = [math.nan if isinstance(value, (bool, list, dict)) else float(value) for value in values]
+    except (TypeError, ValueError):
+        return None
+    return found if all(map(math.isfinite, found)) else None
+
+
+def rank_of_label(name: str) -> int:
+    """How likely a column of few values is the label by its name: 0 if that says so, 2 if it says where rows are from."""
+    words = {word.lower() for word in WORD.findall(name)}
+    return 0 if words & MEANS else 2 if words & DESCRIBES else 1
