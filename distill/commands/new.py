@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 USUAL = "google-bert/bert-base-uncased"
 """The teacher where the one that `make setup` installs is not here."""
 SAMPLE = 5000
-"""Rows that columns are told from."""
+"""The most rows that columns are told from."""
 WORDS, WORDS_OF = 2 / 3, 300
 """The share of words that have to be tokens for copies to be made; rows that it is told from."""
 WIDTH = 140
@@ -132,7 +132,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     tokenizer = load_tokenizer(checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package), checkpoint.revision)
     config = read_json(find_config(checkpoint, Path("data/teachers")), "a config.json that transformers can load")
     positions = usable_positions(config)
-    sample = first_rows(splits["train"])
+    sample = sample_of(splits["train"])
     if len(sample) == 0:
         raise UserError(f"{next(iter(source.values()))}: has no rows")
     columns = told_columns(sample, given, task)
@@ -183,16 +183,18 @@ def written(name: str, source: dict[str, Any], model: "Teacher", found: "Profile
     return lines
 
 
-def first_rows(split: "Stream") -> "pa.Table":
-    """Up to SAMPLE rows of a split, from its beginning."""
+def sample_of(split: "Stream") -> "pa.Table":
+    """Up to SAMPLE rows of a split, evenly from all of it: many files are sorted by their labels."""
+    import numpy as np
     import pyarrow as pa
 
-    rows: list[Any] = []
+    kept, seen, step = pa.Table.from_batches([], split.schema), 0, 1
     for batch in split.batches():
-        rows.append(batch)
-        if sum(each.num_rows for each in rows) >= SAMPLE:
-            break
-    return pa.Table.from_batches(rows, split.schema if not rows else None).slice(0, SAMPLE)
+        places = np.arange(-seen % step, batch.num_rows, step)
+        kept, seen = pa.concat_tables([kept, pa.Table.from_batches([batch.take(places)])]), seen + batch.num_rows
+        while len(kept) > SAMPLE:
+            kept, step = kept.take(np.arange(0, len(kept), 2)), 2 * step
+    return kept
 
 
 def assumed(found: "Profile") -> list[str]:

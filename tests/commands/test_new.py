@@ -6,12 +6,14 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from distill.commands import new
 from distill.commands.new import main
 from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
 from distill.pipeline.suggestion import COPIES, SEEDS, gains_by_copies, gains_by_teachers, half_of_layers
+from distill.sources.files import read_local
 from stages import fetch, prepare
 from tests import tiny
 from tests.benchmarks.quality.entries import METHODS
@@ -216,6 +218,25 @@ def test_a_split_is_cut_in_place_of_one_most_of_whose_rows_lack_labels(unlabelle
     assert f"test: 40 rows, {unlabelled} without a label" in done.stdout
     named = load_params(Path("params.yaml")).datasets["rows"].splits.model_dump(exclude_none=True)
     assert named == {"train": "train"} | splits
+
+
+def test_columns_are_told_from_rows_of_the_whole_file() -> None:
+    rows = {
+        "text": [f"w1 w2 {i}" for i in range(9000)],
+        "is_toxic": [int(i > 6000) for i in range(9000)],
+        "platform": ["web", "app", "mail"] * 3000,
+    }
+    pyarrow.parquet.write_table(pyarrow.table(rows), "rows.parquet", row_group_size=700)
+    assert invoke(main, "rows.parquet", "--teacher", "origin/checkpoint").returncode == 0
+    assert load_params(Path("params.yaml")).datasets["rows"].columns.label == "is_toxic"
+
+
+def test_a_sample_is_even_and_begins_with_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new, "SAMPLE", 50)
+    pyarrow.parquet.write_table(pyarrow.table({"text": [str(i) for i in range(1000)]}), "rows.parquet", row_group_size=33)
+    found = [int(text) for text in new.sample_of(read_local(Path("rows.parquet"))["train"])["text"].to_pylist()]
+    assert found == list(range(0, 1000, found[1]))
+    assert 25 <= len(found) <= 50
 
 
 def test_splits_in_another_case_are_named() -> None:
