@@ -16,7 +16,7 @@ from distill.sources.streams import LEFT_OUT
 
 LABELS = (
     "label", "labels", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y", "score", "rating", "stars",
-    "relevance", "similarity",
+    "relevance", "similarity", "accept",
 )  # fmt: skip
 TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 SPANS = ("spans", "entities", "label", "labels", "ner")

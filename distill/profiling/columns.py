@@ -13,7 +13,7 @@ from distill.preparation.label_columns import LABELS, SPANS, TAGS
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.nested import nested
 from distill.preparation.spans import are_spans
-from distill.profiling.likeness import is_machine_written, is_nan, is_prose, most, numbers, rank_of_label
+from distill.profiling.likeness import are_decisions, is_machine_written, is_nan, is_prose, most, numbers, rank_of_label
 
 TEXTS = (
     "text", "sentence", "review", "content", "body", "document", "utterance", "message", "comment", "tweet", "description",
@@ -85,7 +85,8 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
             raise UserError(f"--{part.replace('_', '-')}: no column '{name}'{nearest(name, table.column_names)}")
     rows = _Table({name: table[name].to_pylist() for name in table.column_names})
     divides = next((name for name in rows.values if name not in given.values() and _divides(name, rows.present(name))), None)
-    read = [name for name in rows.values if rows.present(name) and name != divides]
+    values = {name: rows.present(name) for name in rows.values}
+    read = [name for name, held in values.items() if held and name != divides and not are_decisions(name, held)]
     rows = _Table({name: rows.values[name] for name in read if name in given.values() or not _counts(rows, name)})
     return replace(_told(rows, given, task), divides=divides)
 

@@ -26,6 +26,13 @@ DESCRIBES = {
     "verified", "deleted", "channel", "platform", "domain", "genre", "status",
 }  # fmt: skip
 """Words of names that say where a row is from."""
+ACCEPTED = "accept"
+DECISIONS = {ACCEPTED, "reject", "ignore"}
+
+
+def are_decisions(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column says which rows an annotator has accepted, as Prodigy's `answer` does."""
+    return name.lower() == "answer" and bool(values) and set(map(str, values)) <= DECISIONS
 
 
 def is_prose(value: str) -> bool:

@@ -10,7 +10,7 @@ from distill.preparation.labels import SEVERAL, joined
 from distill.preparation.multi_label import HOT, Marks
 from distill.preparation.nested import as_text, not_one
 from distill.profiling.columns import USUAL_NAMES, Columns
-from distill.profiling.likeness import numbers
+from distill.profiling.likeness import ACCEPTED, are_decisions, numbers
 
 BY_HAND = "; if it is the name of a class, write another in the rows, or write params.yaml by hand (docs/quickstart.md)"
 WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
@@ -34,6 +34,17 @@ def require_names(table: pa.Table, columns: Columns) -> None:
 def _usual(names: Sequence[str]) -> bool:
     """Whether all are names that columns have, rather than values."""
     return all(name.lower() in USUAL_NAMES for name in names)
+
+
+def require_accepted(table: pa.Table) -> None:
+    """Refuse rows that an annotator has rejected or passed over: their labels are wrong, and would be learnt."""
+    for name in table.column_names:
+        values = [value for value in table[name].to_pylist() if value is not None]
+        if are_decisions(name, values) and (others := [value for value in values if value != ACCEPTED]):
+            raise UserError(
+                f"column '{name}' says {', '.join(sorted(set(others)))} of {len(others)} of {len(values)} rows, whose labels the "
+                f"annotator did not accept; keep the rows with {name}: {ACCEPTED} alone"
+            )
 
 
 def require_plain(table: pa.Table, columns: Columns) -> None:

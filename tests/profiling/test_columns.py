@@ -177,6 +177,15 @@ def test_splits_and_row_numbers_are_no_labels_and_other_candidates_are_named(mor
             assert read_columns(pa.table({"text": LONG, **more}), {"label": name}).parts["label"] == name
 
 
+def test_what_an_annotator_has_not_accepted_is_refused_and_the_rest_read() -> None:
+    rows = {"text": LONG, "accept": [["POS"], ["NEG"], []] * 4, "answer": ["accept", "accept", "ignore"] * 4}
+    with pytest.raises(UserError, match="'answer' says ignore of 4 of 12 rows, .*; keep the rows with answer: accept alone"):
+        told_columns(pa.table(rows), {}, None)
+    kept = {name: [value for i, value in enumerate(values) if i % 3 < 2] for name, values in rows.items()}
+    found = told_columns(pa.table(kept), {}, None)
+    assert (found.task, found.parts) == ("multi-label", {"text": "text", "label": "accept"})
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
