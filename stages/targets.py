@@ -72,11 +72,10 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
         pool.forget()
     write_record(name, work, seconds)
     write_text(Path("data/metrics/targets", f"{name}.json"), to_json(losses))
-    print_result(f"targets {name}: {work.tokens_computed} of {work.tokens} tokens read by the teacher in {seconds:.1f} s")
 
 
 def write_record(name: str, work: "Work", seconds: float) -> None:
-    """Write what a set has cost, earlier runs that made a part of it included, and the bytes of each output."""
+    """Write what a set has cost, earlier runs that made a part of it included, and the bytes of each output; say this run's."""
     from distill.targets.materialization import previous
 
     scratch, out = SCRATCH / "targets" / name, Path("data/targets", name)
@@ -85,6 +84,7 @@ def write_record(name: str, work: "Work", seconds: float) -> None:
     record = to_json({"seconds": cost, "tokens_computed": computed, "tokens": work.tokens, "bytes": size})
     write_text(scratch / previous.RECORD, record)
     write_text(Path("data/runs/targets", f"{name}.json"), record)
+    print_result(f"targets {name}: {work.tokens_computed} of {work.tokens} tokens read by the teacher in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -108,8 +108,9 @@ def stopped_early(checkpoint: str, patience: int | None) -> float | None:
     """The epoch at which patience had run out when a checkpoint was written; None if it had not: transformers would train on."""
     state = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))
     known = state["stateful_callbacks"].get(EarlyStoppingCallback.__name__)
-    waited = 0 if known is None or patience is None else known["attributes"]["early_stopping_patience_counter"]
-    return float(state["epoch"]) if patience is not None and waited >= patience else None
+    if known is None or patience is None or known["attributes"]["early_stopping_patience_counter"] < patience:
+        return None
+    return float(state["epoch"])
 
 
 def last_checkpoint(folder: Path) -> str | None:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,9 +39,6 @@ from distill.training.trained import Trained
 
 CHECKPOINT_VERSION = 4
 """Raised when what a checkpoint holds changes: one of another version is not resumed."""
-
-FINISHED = "finished"
-"""In the scratch folder: what a run has made that has ended."""
 
 TIE_BREAK = 1e-7
 """How much the validation loss weighs against the score at most: ties are common on small validation splits."""
@@ -95,7 +91,7 @@ def train(
     """
     if settings.epochs == 0:
         return Trained([], 0.0, None, 0.0)
-    if (record := recall(scratch / FINISHED, model)) is not None:
+    if (record := recall(scratch, model)) is not None:
         return Trained.of(record)
     _require_rows(rows, title)
     settings = _with_safe_precision(settings, model, title)
@@ -116,9 +112,7 @@ def train(
     trainer.accelerator.wait_for_everyone()
     trained = trainer.trained()
     if is_main_process():
-        remember(scratch / FINISHED, model, trained.record(seed))
-        for used in scratch.glob("checkpoint-*"):
-            shutil.rmtree(used, ignore_errors=True)
+        remember(scratch, model, trained.record(seed))
     return trained
 
 

@@ -35,6 +35,14 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_origin(tmp_path / "origin")
 
 
+def write_splits(*splits: str, **unlabelled: int) -> None:
+    """Files of 40 rows in the folder `rows`; of the named splits so many of the first rows have no label."""
+    Path("rows").mkdir()
+    for split, missing in {**dict.fromkeys(splits, 0), **unlabelled}.items():
+        lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2] if i >= missing else ''}\n" for i in range(40))
+        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
@@ -210,10 +218,7 @@ def test_a_line_of_names_is_not_taken_for_a_row_nor_a_row_for_it() -> None:
 
 @pytest.mark.parametrize(("unlabelled", "splits"), [(1, {}), (30, {"test": 0.1})])
 def test_a_split_is_cut_in_place_of_one_most_of_whose_rows_lack_labels(unlabelled: int, splits: dict[str, float]) -> None:
-    Path("rows").mkdir()
-    for split, missing in (("train", 0), ("test", unlabelled)):
-        lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2] if i >= missing else ''}\n" for i in range(40))
-        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    write_splits("train", test=unlabelled)
     done = invoke(main, "rows", "--teacher", "origin/checkpoint")
     assert f"test: 40 rows, {unlabelled} without a label" in done.stdout
     named = load_params(Path("params.yaml")).datasets["rows"].splits.model_dump(exclude_none=True)
@@ -240,10 +245,7 @@ def test_a_sample_is_even_and_begins_with_the_first_row(monkeypatch: pytest.Monk
 
 
 def test_splits_in_another_case_are_named() -> None:
-    Path("rows").mkdir()
-    for split in ("train", "Validation", "Testing"):
-        lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2]}\n" for i in range(40))
-        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    write_splits("train", "Validation", "Testing")
     done = invoke(main, "rows", "--teacher", "origin/checkpoint")
     assert "validation: the rows of Validation\ntest: the rows of Testing\n" in done.stdout
     assert invoke(fetch.main, "rows").returncode == 0
@@ -252,10 +254,7 @@ def test_splits_in_another_case_are_named() -> None:
 
 
 def test_a_split_dev_is_for_validation_and_what_no_split_has_is_said_when_it_is_prepared() -> None:
-    Path("rows").mkdir()
-    for split in ("train", "dev", "train (1)"):
-        lines = "".join(f"w1 w2 {split} {i},{'ab'[i % 2]}\n" for i in range(40))
-        Path("rows", f"{split}.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    write_splits("train", "dev", "train (1)")
     done = invoke(main, "rows", "--teacher", "origin/checkpoint")
     assert "validation: the rows of dev\ntest: 10% of the training rows each" in done.stdout, done.stderr
     assert load_params(Path("params.yaml")).datasets["rows"].splits.validation == "dev"
