@@ -155,16 +155,18 @@ def reads_words(tokenizer: "PreTrainedTokenizerBase", sample: "pa.Table", column
 
 def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) -> "Columns":
     """The task and its columns; what is too doubtful to be written down is refused."""
+    from distill.profiling import refusals
     from distill.profiling.columns import read_columns
-    from distill.profiling.refusals import require_accepted, require_classes, require_labels, require_names, require_plain
 
     columns = read_columns(sample, given, task)
-    require_names(sample, columns)
-    require_accepted(sample)
-    require_plain(sample, columns)
+    refusals.require_names(sample, columns)
+    refusals.require_accepted(sample)
+    refusals.require_plain(sample, columns)
     if task is None:
-        require_classes(sample, columns)
-        require_labels(sample, columns)
+        refusals.require_rows_of_texts(sample)
+        refusals.require_answers(sample, columns)
+        refusals.require_classes(sample, columns)
+        refusals.require_labels(sample, columns)
     return columns
 
 

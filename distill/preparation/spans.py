@@ -45,12 +45,6 @@ def read_spans(value: Any) -> list[Span | None] | None:
     return [_read(each) for each in value] if isinstance(value, list) else None
 
 
-def are_spans(values: Sequence[Any]) -> bool:
-    """Whether all rows have lists of spans, and some has one."""
-    found = [read_spans(value) for value in values]
-    return any(found) and all(spans is not None and None not in spans for spans in found)
-
-
 def _read(value: Any) -> Span | None:
     """A span as [start, end, type] or as a record; None if it is none."""
     if isinstance(value, Mapping):

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any
 
 from distill.preparation.label_columns import LABELS
@@ -15,17 +16,22 @@ MACHINE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
-MEANS = {
+MEANING = {
     *LABELS, "gold", "annotation", "verdict", "outcome", "queue", "department", "tag", "polarity", "stance", "type", "toxic",
     "spam",
 }  # fmt: skip
 """Words of names that say what a row means."""
-DESCRIBES = {
+ORIGIN = {
     "id", "batch", "date", "year", "month", "day", "time", "timestamp", "created", "updated", "annotator", "rater", "worker",
     "user", "author", "customer", "country", "region", "lang", "language", "locale", "source", "split", "fold", "version",
     "verified", "deleted", "channel", "platform", "domain", "genre", "status",
 }  # fmt: skip
 """Words of names that say where a row is from."""
+MEASURES = {
+    "score", "similarity", "rating", "grade", "points", "percent", "percentage", "price", "cost", "amount", "age", "votes",
+    "likes", "count", "length", "duration", "confidence", "probability", "difficulty",
+}  # fmt: skip
+"""Words of names of what is counted or measured."""
 ACCEPTED = "accept"
 DECISIONS = {ACCEPTED, "reject", "ignore"}
 
@@ -64,7 +70,27 @@ def numbers(values: list[Any]) -> list[float] | None:
     return found if all(map(math.isfinite, found)) else None
 
 
-def rank_of_label(name: str) -> int:
-    """How likely a column of few values is the label by its name: 0 if that says so, 2 if it says where rows are from."""
-    words = {word.lower() for word in WORD.findall(name)}
-    return 0 if words & MEANS else 2 if words & DESCRIBES else 1
+class Rank(IntEnum):
+    """How likely a column of few values is the label by its name, the likeliest first."""
+
+    MEANS = 0
+    """The name says what a row means."""
+    UNKNOWN = 1
+    DESCRIBES = 2
+    """The name says where a row is from."""
+
+
+def rank_of_label(name: str) -> Rank:
+    """How likely a column of few values is the label by its name."""
+    words = words_of(name)
+    return Rank.MEANS if words & MEANING else Rank.DESCRIBES if words & ORIGIN else Rank.UNKNOWN
+
+
+def measures(name: str) -> bool:
+    """Whether a name says that numbers are measured or counted, and not those of classes."""
+    return bool(words_of(name) & MEASURES)
+
+
+def words_of(name: str) -> set[str]:
+    """The words of a column's name, in small letters."""
+    return {word.lower() for word in WORD.findall(name)}

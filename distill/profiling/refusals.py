@@ -9,10 +9,13 @@ from distill.core.errors import UserError
 from distill.preparation.labels import SEVERAL, joined
 from distill.preparation.multi_label import HOT, Marks
 from distill.preparation.nested import as_text, not_one
-from distill.profiling.columns import USUAL_NAMES, Columns
+from distill.profiling.columns import Columns
 from distill.profiling.likeness import ACCEPTED, are_decisions, numbers
+from distill.profiling.usual_names import USUAL_NAMES
 
 BY_HAND = "; if it is the name of a class, write another in the rows, or write params.yaml by hand (docs/quickstart.md)"
+SHOWN_IN = "docs/formats.md shows how to make them of a table"
+TAG = re.compile(r"O|[BIESLU]-\S+")
 WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
 
 
@@ -62,6 +65,33 @@ def require_plain(table: pa.Table, columns: Columns) -> None:
                     raise UserError(f"column '{name}': {why}{advice}")
         if marks.row is not None:
             raise UserError(f"column '{name}' holds {values[marks.row]!r:.60}, {HOT}")
+
+
+def require_rows_of_texts(table: pa.Table) -> None:
+    """Refuse tables of a word a row: their rows are parts of texts."""
+    for name in table.column_names:
+        values = [value for value in table[name].to_pylist() if value is not None]
+        tags = [value for value in values if isinstance(value, str) and TAG.fullmatch(value)]
+        if len(tags) == len(values) and any(tag != "O" for tag in tags):
+            tag = next(tag for tag in tags if tag != "O")
+            raise UserError(
+                f"column '{name}' holds a tag a row, such as {tag!r}: rows look like single words, expected a text each, "
+                f"with lists `tokens` and `tags`; {SHOWN_IN}"
+            )
+
+
+def require_answers(table: pa.Table, columns: Columns) -> None:
+    """Refuse questions whose answers are not as SQuAD has them, unless the task is said."""
+    if columns.task != "question-answering":
+        return
+    name = columns.parts.get("answers") or next((each for each in table.column_names if "answer" in each.lower()), None)
+    values = [] if name is None else [value for value in table[name].to_pylist() if value is not None]
+    if name != columns.parts.get("answers") or not any(isinstance(value, dict) for value in values):
+        got = f"column '{name}' holds {values[0]!r:.60}" if values else "no column holds answers"
+        raise UserError(
+            f"{got}, expected a column `answers` of {{text: [...], answer_start: [...]}}, as in SQuAD; {SHOWN_IN}, or say --task "
+            "question-answering if the questions have no answers"
+        )
 
 
 def require_labels(table: pa.Table, columns: Columns) -> None:

@@ -56,6 +56,56 @@ CASES = {
         "sequence-classification",
         {"text": "text", "label": "label"},
     ),
+    "whole scores of a wide range": (
+        {"text": LONG, "score": list(range(0, 96, 8))},
+        "regression",
+        {"text": "text", "label": "score"},
+    ),
+    "whole numbers of classes": (
+        {"text": LONG * 3, "intent": list(range(12)) * 3},
+        "sequence-classification",
+        {"text": "text", "label": "intent"},
+    ),
+    "a score that is none": (
+        {"text": LONG, "score": [*(f"{i}.5" for i in range(11)), "NA"]},
+        "regression",
+        {"text": "text", "label": "score"},
+    ),
+    "a row with fewer tags than words, and one without": (
+        {"tokens": [["a", "b"]] * 12, "ner_tags": [["O"], None, *[["O", "B-x"]] * 10]},
+        "token-classification",
+        {"tokens": "tokens", "tags": "ner_tags"},
+    ),
+    "a row whose span has no type": (
+        {"text": LONG, "spans": [[{"start": 0, "end": 1, "label": kind}] for kind in [None, *"xy" * 5, "x"]]},
+        "token-classification",
+        {"text": "text", "spans": "spans"},
+    ),
+    "a question and its answer, right or wrong": (
+        {"question": LONG, "document_title": OTHER, "answer": OTHER, "label": [0, 1] * 6},
+        "sequence-classification",
+        {"text": "question", "text_pair": "answer", "label": "label"},
+    ),
+    "a question on a passage, answered by yes or no": (
+        {"title": ["Sun"] * 6 + ["Moon"] * 6, "question": LONG, "passage": OTHER, "answer": [True, False] * 6},
+        "sequence-classification",
+        {"text": "question", "text_pair": "passage", "label": "answer"},
+    ),
+    "a question on a context, with a label": (
+        {"question": LONG, "context": OTHER, "label": [0, 1] * 6},
+        "sequence-classification",
+        {"text": "question", "text_pair": "context", "label": "label"},
+    ),
+    "a label that is gold, beside a rating": (
+        {"text": LONG, "rating": [1, 2, 3] * 4, "gold_label": ["a", "b"] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "gold_label"},
+    ),
+    "a mark that means something, beside some that do not": (
+        {"text": LONG, "spam": [0, 1] * 6, "verified": [0, 0, 1] * 4, "deleted": [1, 0, 0] * 4},
+        "sequence-classification",
+        {"text": "text", "label": "spam"},
+    ),
     "scores of pairs": (
         {"sentence1": LONG, "sentence2": OTHER, "score": ["0", "5"] * 6},
         "regression",
@@ -136,6 +186,13 @@ def test_several_columns_of_0_and_1_are_labels_that_apply_or_not() -> None:
     found = read_columns(pa.table(marks), {"label": "a"})
     assert (found.task, found.marks) == ("sequence-classification", ())
     assert read_columns(pa.table({**marks, "topic": ["x", "y"] * 6}), {}).parts["label"] == "topic"
+    for beside in ("lang", "subreddit"):
+        found = read_columns(pa.table({**marks, beside: ["x", "y"] * 6}), {})
+        assert (found.task, found.marks, found.unread) == ("multi-label", ("a", "b", "c"), (beside,))
+    two = {name: marks[name] for name in ("text", "a", "c")}
+    assert read_columns(pa.table({**two, "product": ["x", "y"] * 6}), {}).parts["label"] == "product"
+    flags = {"text": LONG, "verified": [0, 1] * 6, "deleted": [1, 0, 0] * 4}
+    assert read_columns(pa.table(flags), {}).marks == ("verified", "deleted")
 
 
 def test_what_is_said_wins_and_what_is_not_read_is_named() -> None:
