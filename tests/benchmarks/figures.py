@@ -10,7 +10,7 @@ from distill.core.console import command
 from distill.core.errors import UserError
 from distill.core.files import read_json
 from tests.benchmarks.presets import PUBLISHED
-from tests.benchmarks.quality.collecting import percent, table, write_between
+from tests.benchmarks.quality.tables import percent, table, write_between
 
 METRICS = Path("data/metrics")
 TORCH, INT8 = "torch-fp32", "onnx-int8"

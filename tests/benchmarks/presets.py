@@ -15,7 +15,7 @@ from distill.core.files import SCRATCH, atomic_folder, to_json, write_text
 from distill.report.sections import published
 from distill.report.sections.published import INT8, ONNX, TORCH
 from tests.benchmarks.harness import Figure
-from tests.benchmarks.quality.collecting import table as markdown
+from tests.benchmarks.quality.tables import table as markdown
 
 OUT = Path("data/metrics")
 VOCABULARY, LENGTH, REFERENCE = 30_522, 128, "bert-base"

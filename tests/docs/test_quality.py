@@ -13,18 +13,12 @@ from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
 from distill.pipeline.suggestion import COPIES
 from distill.pipeline.suggestion import SEEDS as MORE
-from distill.tasks.judged import Judged, write_judged
+from distill.tasks.judged import TEACHER, Judged, write_judged
 from tests.benchmarks.quality import efficiency
-from tests.benchmarks.quality.collecting import (
-    collect,
-    efficiency_table,
-    gain_over_reference,
-    merge,
-    quality_tables,
-    write_between,
-)
+from tests.benchmarks.quality.collecting import collect, gain_over_reference, merge
 from tests.benchmarks.quality.entries import ABLATION, METHODS, TASKS, methods_of
 from tests.benchmarks.quality.params import task_params
+from tests.benchmarks.quality.tables import efficiency_table, quality_tables, write_between
 from tests.closures import ROOT
 from tests.reports import write_json
 
@@ -154,17 +148,19 @@ def test_students_of_the_ablation_are_held_against_one_of_them_row_by_row(tmp_pa
         judged = Judged(tuple("abcd"), None, np.array(right, bool), np.array([[1, value] for value in right], float))
         place = tmp_path / "data/evaluations/students" / student
         place.mkdir(parents=True)
-        write_judged(place / "judged.parquet", {("test", "1"): judged})
+        teacher = Judged(tuple("abcd"), None, np.array([1, 0, 1, 1], bool), np.array([[1, 1], [1, 0], [1, 1], [1, 1]], float))
+        write_judged(place / "judged.parquet", {("test", "1"): judged, ("test", TEACHER): teacher})
         (place / "detail.json").write_text('{"task": "sequence-classification"}', encoding="utf-8")
     row = {"metric": "accuracy", "seeds": [1]}
     found = gain_over_reference(tmp_path, "hardest-twice", "soft-twice", row)
-    assert found["gain"] == 0.5
+    assert (found["gain"], found["teacher_gain"]) == (0.5, 0.25)
     assert 0 <= found["by_rows"][0] < 0.5 < found["by_rows"][1] <= 1
     assert gain_over_reference(tmp_path, "soft-twice", None, row) == gain_over_reference(tmp_path, "soft-twice", "pkd", row) == {}
     assert gain_over_reference(tmp_path, "hardest-twice", "soft-twice", {**row, "seeds": [1, 2]}) == {}
     assert {method.against for method in (METHODS | ABLATION).values()} - {None} <= METHODS.keys() | ABLATION.keys()
     text = quality_tables([{**rows[0], "student": "hardest-twice", **found, "kl_from_teacher": 0.0756}, rows[1]])
     assert "Gain over `soft-twice`" in text
+    assert "| its teacher | +25.0 (" in text
     assert "| `hardest-twice` | +50.0 (" in text
     assert "| `hardest-twice` | 0.076 |" in text
 

@@ -18,6 +18,7 @@ from tests.benchmarks.quality import collecting, efficiency
 from tests.benchmarks.quality.entries import ABLATION, DEFAULT, METHODS, TASKS, Task, methods_of
 from tests.benchmarks.quality.params import task_params
 from tests.benchmarks.quality.project import repro, write_project
+from tests.benchmarks.quality.tables import efficiency_table, quality_tables, write_between
 
 WORK = Path("data/.scratch/quality")
 QUALITY = Path("data/metrics/quality.json")
@@ -162,13 +163,13 @@ def save(path: Path, rows: Sequence[collecting.Row], order: Mapping[str, Sequenc
 def write_documents() -> None:
     """Write the tables of what has been measured so far into docs/quality.md, and to the screen."""
     for path, name, made in (
-        (QUALITY, "quality", collecting.quality_tables),
-        (VARIANTS, "ablation", collecting.quality_tables),
-        (EFFICIENCY, "label-efficiency", collecting.efficiency_table),
+        (QUALITY, "quality", quality_tables),
+        (VARIANTS, "ablation", quality_tables),
+        (EFFICIENCY, "label-efficiency", efficiency_table),
     ):
         if rows := collecting.rows_in(path):
             text = made(rows)
-            collecting.write_between(DOC, name, text)
+            write_between(DOC, name, text)
             print(f"\n{text}")
 
 

@@ -1,23 +1,21 @@
-"""From the files of a work folder to data/metrics/quality.json and the tables of docs/quality.md."""
+"""From the files of a work folder to the rows of data/metrics/quality.json."""
 
+import functools
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import stdev
 from typing import Any
 
 import numpy as np
 
 from distill.core.arrays import Array
-from distill.core.files import write_text
 from distill.report.sections.summary import paired_gain
-from distill.tasks.judged import read_judged
+from distill.tasks.judged import TEACHER, read_judged
 from distill.tasks.scoring import SCORES
-from tests.benchmarks.quality.entries import ABLATION, METHODS, Method
+from tests.benchmarks.quality.entries import Method
 
 Row = dict[str, Any]
-KNOWN = METHODS | ABLATION
 
 
 def read(path: Path) -> Any:
@@ -62,7 +60,10 @@ def exported(folder: Path, student: str, measured: Row) -> Row:
 
 
 def gain_over_reference(folder: Path, student: str, reference: str | None, row: Row) -> Row:
-    """By how much a student scores higher than its reference on the same test rows; nothing where it is not to be had."""
+    """By how much a student scores higher than its reference on the same test rows; nothing where that is not to be had.
+
+    And by how much its teacher does, which bounds what its answers can gain.
+    """
     seeds = [str(seed) for seed in row["seeds"]]
     places = [folder / "data/evaluations/students" / str(name) for name in (student, reference)]
     if reference is None or not all((place / "judged.parquet").exists() for place in places):
@@ -71,8 +72,13 @@ def gain_over_reference(folder: Path, student: str, reference: str | None, row: 
     if not all(seed in found for seed in seeds for found in judged):
         return {}
     task = read(folder / "data/evaluations/students" / student / "detail.json")["task"]
-    sides = [np.array([found[seed].rows for seed in seeds]) for found in judged]
-    return {**gain(*sides, lambda rows: SCORES[task](row["metric"], rows))}
+    own, other = (np.array([found[seed].rows for seed in seeds]) for found in judged)
+    score = functools.partial(SCORES[task], row["metric"])
+    found = gain(own, other, score)
+    if TEACHER in judged[0]:
+        middle, *ends = paired_gain([judged[0][TEACHER].rows] * len(seeds), list(other), score)
+        found |= {"teacher_gain": middle, "teacher_by_rows": ends}
+    return found
 
 
 def gain(rows: Array, baseline: Array, score: Callable[[Array], float] = np.mean) -> Row:
@@ -99,99 +105,3 @@ def merge(old: Sequence[Row], new: Sequence[Row], order: Mapping[str, Sequence[A
     return sorted(
         rows.values(), key=lambda row: [(place.get(row[key], len(place)), str(row[key])) for key, place in places.items()]
     )
-
-
-def table(head: Sequence[str], lines: Sequence[Sequence[str]], number: str = "---:") -> str:
-    """A Markdown table; all columns but the first are numbers, aligned as `number` says."""
-    rule = ["---", *[number] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def quality_tables(rows: Sequence[Row]) -> str:
-    """Scores, retention with its interval, gains, divergence: a student a line, a task a column."""
-    tasks: dict[str, Row] = {}
-    for row in rows:
-        tasks.setdefault(row["task"], row)
-    found = {(row["student"], row["task"]): row for row in rows}
-
-    def lines(cell: Any, last: Any = None, of: Sequence[Row] = rows) -> list[list[str]]:
-        made = []
-        for student in dict.fromkeys(row["student"] for row in of):
-            cells = [found.get((student, task)) for task in tasks]
-            made.append([f"`{student}`", *(cell(row) if row else "–" for row in cells), *([last(cells)] if last else [])])
-        return made
-
-    def average(cells: Sequence[Row | None]) -> str:
-        kept = [row["retention"] for row in cells if row]
-        return percent(mean(kept)) + ("" if len(kept) == len(tasks) else f" ({len(kept)})")
-
-    titles = [f"{task} ({row['metric']})" for task, row in tasks.items()]
-    scores = [["teacher, 6 × 384", *(percent(row["teacher_score"]) for row in tasks.values())]]
-    scores += lines(lambda row: percent(row["score"]) + (f" ± {percent(row['score_sd'])}" if len(row["seeds"]) > 1 else ""))
-    kept = lines(lambda row: "{} ({}–{})".format(*map(percent, (row["retention"], *row["interval"]))), average)
-    parts = {
-        "Scores, in percent, mean ± deviation over seeds:": table(["student", *titles], scores),
-        "Retention, in percent of the teacher's score (95% interval):": table(["student", *tasks, "mean"], kept),
-    }
-    if gained := [row for row in rows if "gain" in row]:
-        gains = lines(lambda row: "{:+.1f} ({:+.1f} to {:+.1f})".format(*points(row)) if "gain" in row else "–", of=gained)
-        over = "` or `".join(dict.fromkeys(str(KNOWN[row["student"]].against) for row in gained))
-        parts[f"Gain over `{over}`, in points (95% interval, paired bootstrap of the test rows):"] = table(
-            ["student", *tasks], gains
-        )
-    if known := [row for row in rows if row.get("kl_from_teacher") is not None]:
-        nats = lines(lambda row: "–" if row.get("kl_from_teacher") is None else f"{row['kl_from_teacher']:.3f}", of=known)
-        parts["KL from the teacher on the test rows, in nats:"] = table(["student", *tasks], nats)
-    if shipped := [row for row in rows if "int8_lost" in row]:
-        parts["As it ships: calibration error (ECE) before and after the temperature, in percent, and INT8 against fp32:"] = (
-            table(
-                ["task", "student", "ECE before", "ECE", "INT8, points", "INT8, times smaller"],
-                [_shipped(row) for row in shipped],
-            )
-        )
-    return "\n\n".join(part for title in parts.items() for part in title)
-
-
-def _shipped(row: Row) -> list[str]:
-    errors = [percent(row[key]) if key in row else "–" for key in ("calibration_error_before", "calibration_error")]
-    return [row["task"], f"`{row['student']}`", *errors, f"{0 - 100 * row['int8_lost']:+.1f}", f"{row['int8_smaller']:.1f}"]
-
-
-def points(row: Row) -> tuple[float, ...]:
-    """A gain and its interval."""
-    return tuple(100 * value for value in (row["gain"], *row["by_rows"]))
-
-
-def efficiency_table(rows: Sequence[Row]) -> str:
-    """A line for each student and number of labels; gains over the supervised one with both intervals."""
-    head = ["student", "labelled rows", "teacher", "training", "accuracy", "gain, points", "95% by rows", "95% by seeds"]
-    lines = []
-    for row in rows:
-        gained = row["gain"] is not None
-        lines.append(
-            [
-                row["student"],
-                f"{row['labelled']:,}",
-                percent(row["teacher_score"]),
-                row["training"],
-                f"{percent(row['score'])} ± {percent(row['score_sd'])}",
-                f"{100 * row['gain']:+.1f}" if gained else "–",
-                *(" to ".join(f"{100 * end:+.1f}" for end in row[key]) if gained else "–" for key in ("by_rows", "by_seeds")),
-            ]
-        )
-    return table(head, lines)
-
-
-def write_between(path: Path, name: str, text: str) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
-    page = path.read_text(encoding="utf-8")
-    made, count = re.subn(
-        rf"(<!-- {name} -->\n).*?(\n?<!-- /{name} -->)", lambda found: f"{found[1]}\n{text}\n{found[2]}", page, flags=re.DOTALL
-    )
-    if count != 1:
-        raise ValueError(f"{path}: expected the markers of '{name}' once, found them {count} times")
-    write_text(path, made)
