@@ -17,6 +17,7 @@ def main(name: str) -> None:
     settings = load_entry(PARAMS, "selections", name, SelectionSettings)
     from distill.annotation.select import write_selection
     from distill.annotation.table import DESCRIPTION, dataset_of
+    from distill.core.devices import best_device
     from distill.data.dataset import Dataset
     from distill.models.loading import load_for
     from distill.models.predict import predict
@@ -24,7 +25,7 @@ def main(name: str) -> None:
 
     dataset = Dataset.open(Path("data/prepared", dataset_of(settings.rows, DESCRIPTION)))
     model, _ = load_for(Path("data/students", settings.student), dataset)
-    predicted = predict(model, task_of(dataset.task), dataset.rows("train"), f"select {name}")
+    predicted = predict(model.to(best_device()), task_of(dataset.task), dataset.rows("train"), f"select {name}")
     with atomic_folder(Path("data/selections", name)) as folder:
         made = write_selection(folder, dataset, predicted, settings)
     print_result(

@@ -18,7 +18,6 @@ from transformers import PreTrainedTokenizerBase
 from distill.augmentation.texts import Advance, TextCopies
 from distill.core.arrays import Array
 from distill.data.columns import Column
-from distill.data.dataset import PreparedRows
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, load_tokenizer
 from distill.preparation.windows import encode_questions
@@ -37,7 +36,7 @@ class QuestionCopies(TextCopies):
         """Questions and their contexts."""
         table = self.dataset.examples("train")
         questions, contexts, ids = (table[name].to_pylist() for name in ("question", "context", "id"))
-        self.pool, self.stride = (questions, contexts), overlap(self.dataset.rows("train"))
+        self.pool = questions, contexts
         self.drawn_from = hashlib.sha256(json.dumps(self.pool).encode()).hexdigest()
         self.blank = load_tokenizer(self.dataset.folder / "tokenizer").mask_token or BLANK
         return Rows(questions, contexts, Column.nothing(len(ids)), np.arange(len(ids)), ids)
@@ -77,7 +76,7 @@ class QuestionCopies(TextCopies):
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length: int) -> Encoded:
         """The windows of some questions."""
-        return encode_questions(tokenizer, rows, max_length, self.stride)
+        return encode_questions(tokenizer, rows, max_length, self.dataset.stride)
 
     def columns(self, rows: Rows) -> dict[str, Sequence[Any]]:
         """None: questions and contexts stand beside the windows."""
@@ -94,14 +93,3 @@ def cloze(context: str, blank: str, rng: np.random.Generator) -> str | None:
     start = int(rng.integers(len(words) - length + 1))
     before, after = words[max(0, start - AROUND) : start], words[start + length : start + length + AROUND]
     return " ".join([*before, blank, *after])
-
-
-def overlap(windows: PreparedRows) -> int | None:
-    """By how many tokens the windows of a context overlap; None if no context has several."""
-    assert windows.examples is not None
-    assert windows.spans is not None
-    again = np.flatnonzero(windows.examples[1:] == windows.examples[:-1])
-    if not len(again):
-        return None
-    first, second = (windows.spans[windows.offsets[row] : windows.offsets[row + 1], 0] for row in (again[0], again[0] + 1))
-    return int((first >= second[second >= 0].min()).sum())

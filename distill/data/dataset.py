@@ -68,6 +68,8 @@ class Dataset:
     splitter: str | None
     """Token classification: one of SPLITTERS (distill/data/splitters.py), by which raw text becomes words like those of the
     training rows; None if no splitter finds them."""
+    stride: int | None
+    """Question answering: by how many tokens the windows of a context overlap."""
     splits: dict[str, dict[str, Any]]
 
     @classmethod

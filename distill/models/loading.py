@@ -38,18 +38,22 @@ PAIRS = "reads_pairs"
 """Whether each row that the model has learnt from is a text and a `text_pair`."""
 TURNS = "reads_turns"
 """Whether they are conversations, as the tokenizer's chat template writes them."""
+STRIDE = "window_stride"
+"""By how many tokens the windows of a context overlapped."""
 
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> None:
     """Write weights, config and tokenizer, which say of the rows that the model is trained and measured on how long they were.
 
-    And, where words have tags, how raw text becomes such words; where rows are texts, whether each is a pair; and of a
-    decoder whether they are conversations.
+    And, where words have tags, how raw text becomes such words; where rows are texts, whether each is a pair; where they are
+    windows of contexts, how these overlap; and of a decoder whether they are conversations.
     """
     if "tokens" in dataset.spec.columns:
         model.config.word_splitter = dataset.splitter
     if dataset.spec.pairs:
         setattr(model.config, PAIRS, dataset.pairs)
+    if dataset.spec.windows:
+        setattr(model.config, STRIDE, dataset.stride)
     if dataset.spec.causal:
         setattr(model.config, TURNS, bool(tokenizer.chat_template) and "conversations" in dataset.splits["train"]["counts"])
     model.save_pretrained(folder)
@@ -281,6 +285,6 @@ def weights_fingerprint(folder: Path) -> str:
 def config_fingerprint(folder: Path) -> str:
     """SHA-256 of a model's config, without the version of transformers that wrote it, and what says nothing of the weights."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for name in ("transformers_version", PAIRS, TURNS):
+    for name in ("transformers_version", PAIRS, TURNS, STRIDE):
         config.pop(name, None)
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

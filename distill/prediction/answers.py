@@ -157,7 +157,7 @@ def _entity(text: str, places: list[tuple[int, int]], sure: Array, kind: str, fi
 
 def _spans(model: Model, rows: Sequence[Row]) -> list[Answer]:
     questions, contexts = ([row[name] for row in rows] for name in ("question", "context"))
-    windows = model.encoder.windows(questions, contexts, model.most)
+    windows = model.encoder.windows(questions, contexts, model.most, model.stride)
     best: list[tuple[float, Answer]] = [(-np.inf, {"answer": "", "start": 0, "end": 0, "probability": 0.0}) for _ in rows]
     nothing = np.ones(len(rows))
     for window, logits in zip(windows, model.logits(windows), strict=True):

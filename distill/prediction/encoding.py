@@ -11,6 +11,7 @@ from tokenizers import Encoding, Tokenizer
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import read_json
+from distill.data.overlap import question_share, usual_stride
 
 NO_LIMIT = 10**9
 """From here on a tokenizer's `model_max_length` means that none is known."""
@@ -63,14 +64,15 @@ class Encoder:
         found = self.tokenizer.encode_batch(inputs, add_special_tokens=special)
         return [self._tokens(row, one, typed) for row, one in enumerate(found)]
 
-    def windows(self, questions: Sequence[str], contexts: Sequence[str], most: int) -> list[Tokens]:
+    def windows(self, questions: Sequence[str], contexts: Sequence[str], most: int, stride: int | None = None) -> list[Tokens]:
         """Questions, each with as much of its context as there is room for, in as many overlapping windows as it takes.
 
-        The windows are those of `encode_questions` (distill/preparation/windows.py), from which the model has learnt. `cut` are
-        those of a question that is longer than its share.
+        The windows are those of `encode_questions` (distill/preparation/windows.py), from which the model has learnt, if `stride`
+        is its own: by how many tokens they overlap, where that is known and there is room for it. `cut` are those of a
+        question that is longer than its share.
         """
-        share = most // 3
-        stride = min(share, most - share - self.tokenizer.num_special_tokens_to_add(True) - 1)
+        share, special = question_share(most), self.tokenizer.num_special_tokens_to_add(True)
+        stride = usual_stride(most, special) if stride is None else min(stride, most - share - special - 1)
         if stride < 0:
             raise UserError(f"the model takes {most} tokens, which leaves no room for a question and its context")
         self.tokenizer.no_truncation()

@@ -42,6 +42,8 @@ class Model:
     """Whether the model has learnt from conversations, as a chat template writes them."""
     pairs: bool | None = None
     """Whether a row is a text and a `text_pair`, as those that the model has learnt from; None if that is not known."""
+    stride: int | None = None
+    """Question answering: by how many tokens the windows of a context overlap; None if that is not known."""
     folder: Path = Path()
     """Where its tokenizer is."""
 
@@ -113,6 +115,7 @@ def open_model(place: Path, threads: int | None = None) -> Model:
         splitter,
         bool(config.get("reads_turns")),
         config.get("reads_pairs"),
+        config.get("window_stride"),
         folder,
     )
 

@@ -13,6 +13,7 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.data.dataset import write_description
+from distill.data.overlap import usual_stride
 from distill.data.rows import Rows
 from distill.data.splitters import ENOUGH, splitter_of
 from distill.data.tokenizers import tokenizer_fingerprint, vocabulary_size
@@ -132,6 +133,7 @@ def write_dataset(
         **_write_tokenizers(folder, tokenizer, teacher_tokenizer, encoder.seen_length),
         "unanswerable": described["train"]["counts"].get("unanswerable", 0) > 0,
         **_splitter(settings, rows["train"]),
+        "stride": _stride(settings, tokenizer),
         "splits": described,
         "duplicates": across_splits(texts, keys, settings.near_duplicate),
     }
@@ -182,6 +184,14 @@ def _write_tokenizers(
         "seen_tokenizer": tokenizer_fingerprint(teacher or tokenizer),
         "seen_max_length": seen_length,
     }
+
+
+def _stride(settings: DatasetSettings, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """By how many tokens the windows of a context overlap, if rows are windows."""
+    if not TASK_SPECS[settings.task].windows:
+        return None
+    usual = usual_stride(settings.max_length, tokenizer.num_special_tokens_to_add(pair=True))
+    return usual if settings.stride is None else settings.stride
 
 
 def _splitter(settings: DatasetSettings, rows: Rows) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
+from distill.data.overlap import question_share, usual_stride
 from distill.data.rows import Answers, Rows
 from distill.data.tokenizers import Encoded, lengths_of
 
@@ -24,9 +25,9 @@ def encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Rows, max_length:
     is whole in a window.
     """
     questions, contexts = list(rows.texts), list(rows.texts_pair or ())
-    share, special = max_length // 3, tokenizer.num_special_tokens_to_add(pair=True)
+    share, special = question_share(max_length), tokenizer.num_special_tokens_to_add(pair=True)
     room = max_length - share - special
-    stride = min(share, room - 1) if stride is None else stride
+    stride = usual_stride(max_length, special) if stride is None else stride
     if not 0 <= stride < room:
         raise UserError(
             f"stride: {stride} tokens of windows of {max_length}, a question may take {share}, special tokens {special}; "

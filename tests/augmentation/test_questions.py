@@ -11,7 +11,7 @@ import pytest
 from distill.augmentation.augment import write_augmented
 from distill.augmentation.augmenter import Augmenter
 from distill.augmentation.chunks import Chunks
-from distill.augmentation.questions import AROUND, LONGEST_BLANK, cloze, overlap
+from distill.augmentation.questions import AROUND, LONGEST_BLANK, cloze
 from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
@@ -78,7 +78,7 @@ def test_a_copy_asks_something_else_of_its_context(dataset, more):
 
 def test_windows_are_those_that_prepare_makes_and_all_is_counted(dataset, more):
     table, rows, told = more.examples("train"), more.rows("train"), more.splits["train"]
-    assert overlap(dataset.rows("train")) == 2
+    assert dataset.stride == more.stride == 2
     asked = table.select(["question", "context"]).to_pydict()
     made = Rows(asked["question"], asked["context"], Column.nothing(len(table)), np.arange(len(table)))
     expected = encode_questions(tiny.masking_tokenizer(), made, 14, 2)
@@ -121,7 +121,6 @@ def test_where_there_is_one_context_there_are_no_questions_of_others(tmp_path, a
     (tmp_path / "one").mkdir()
     write_dataset(tmp_path / "one", *make_rows(tables, "tiny", entry), entry, tiny.masking_tokenizer())
     dataset = Dataset.open(tmp_path / "one")
-    assert overlap(dataset.rows("train")) is None
     after = augmented(tmp_path / "new", dataset, replace(augmenter, max_length=30, copies=3, probability=0.0))
     (made,) = [[row["question"] for row in after.examples("train").to_pylist()][2:]]
     assert len(made) == 2

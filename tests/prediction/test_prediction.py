@@ -40,6 +40,7 @@ from distill.params.exports import ExportSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.prediction.answers import entities
 from distill.prediction.encoding import Tokens, open_encoder
+from distill.prediction.model import open_model
 from distill.preparation.prepare import make_rows, write_dataset
 from distill.preparation.windows import encode_questions
 from distill.tasks.base import EvaluationSplit
@@ -130,13 +131,15 @@ def test_tokens_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     for seconds in (pairs, [None] * len(texts)):
         for found, text, pair in zip(encoder.encode(texts, seconds, 12), texts, seconds, strict=True):
             require_tokens_of(tokenizer, found, text, pair)
-    found = encoder.windows(texts, pairs, 17)
     rows = Rows(texts, pairs, np.full(len(texts), None), np.arange(len(texts)))
-    expected = encode_questions(tokenizer, rows, 17).columns
-    assert [window.row for window in found] == expected["example"]
-    for field, key in {"ids": "input_ids", "types": "token_type_ids", "spans": "spans"}.items():
-        assert [getattr(window, field) is None for window in found] == [key not in expected] * len(found)
-        assert all(np.array_equal(getattr(window, field), row) for window, row in zip(found, expected.get(key, []), strict=False))
+    for stride in (None, 1):
+        found, expected = encoder.windows(texts, pairs, 17, stride), encode_questions(tokenizer, rows, 17, stride).columns
+        assert [window.row for window in found] == expected["example"]
+        for field, key in {"ids": "input_ids", "types": "token_type_ids", "spans": "spans"}.items():
+            made = [getattr(window, field) for window in found]
+            assert [one is None for one in made] == [key not in expected] * len(found)
+            assert all(np.array_equal(one, row) for one, row in zip(made, expected.get(key, []), strict=False))
+    assert len(encoder.windows(texts, pairs, 17, 1)) < len(encoder.windows(texts, pairs, 17, 99))
 
 
 def require_tokens_of(tokenizer: PreTrainedTokenizerBase, found: Tokens, text: str, pair: str | None) -> None:
@@ -343,6 +346,18 @@ def test_what_a_cascade_compares_is_in_the_answer(task: str, folders: dict[str, 
         np.full(len(sure), True) if task == "ranking" else split.rows.lengths < dataset.max_length
     )  # else `prepare` may have cut it
     assert np.array(sure)[whole] == pytest.approx(own.judged(kept, split).confidence[whole], abs=1e-4)
+
+
+@pytest.mark.parametrize(("stride", "overlap"), [(None, 4), (1, 1)])
+def test_contexts_are_read_in_the_windows_that_were_learnt_from(stride: int | None, overlap: int, tmp_path: Path) -> None:
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", "question-answering", max_length=12, stride=stride))
+    model_of("question-answering", dataset, tmp_path / "model")
+    model, texts = open_model(tmp_path / "model"), dataset.examples("train")
+    assert model.stride == dataset.stride == overlap
+    made = model.encoder.windows(texts["question"].to_pylist(), texts["context"].to_pylist(), model.most, model.stride)
+    rows = dataset.rows("train")
+    assert [window.ids.tolist() for window in made] == [part.tolist() for part in np.split(rows.tokens, rows.offsets[1:-1])]
+    assert len(rows) > len(texts)
 
 
 def test_answers_are_the_likeliest_spans_of_their_contexts(folders: dict[str, Path]) -> None:
