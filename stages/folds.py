@@ -34,8 +34,8 @@ def main(name: str) -> None:
         runs = train_further(dataset, settings, name, whole, scratch)
     if whole is None:
         return
-    shutil.rmtree(scratch, ignore_errors=True)
     write_text(record, to_json(runs))
+    shutil.rmtree(scratch, ignore_errors=True)
     print_result(f"folds {name}: {len(runs)} further teachers, {sum(run['seconds'] for run in runs):.0f} s")
 
 

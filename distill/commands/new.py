@@ -119,6 +119,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     from distill.pipeline.shapes import configured_shape, find_config
     from distill.pipeline.suggestion import Teacher
     from distill.profiling.profile import profile
+    from distill.profiling.refusals import require_accepted
     from distill.sources.files import read_local
     from distill.sources.hub import fetch_hub
     from distill.sources.streams import ReadOptions
@@ -136,6 +137,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     if len(sample) == 0:
         raise UserError(f"{next(iter(source.values()))}: has no rows")
     columns = told_columns(sample, given, task)
+    require_accepted(splits, columns)
     found = profile(splits, columns, tokenizer, min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
     if columns.task == "sequence-classification" and len(found.splits["train"].labels) < 2:
         alike = ", ".join(found.splits["train"].labels)
@@ -160,7 +162,6 @@ def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) ->
 
     columns = read_columns(sample, given, task)
     refusals.require_names(sample, columns)
-    refusals.require_accepted(sample)
     refusals.require_plain(sample, columns)
     if task is None:
         refusals.require_rows_of_texts(sample)

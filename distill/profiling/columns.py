@@ -12,7 +12,7 @@ from distill.core.settings import nearest
 from distill.preparation.label_columns import LABELS, SPANS, TAGS
 from distill.preparation.spans import read_spans
 from distill.profiling import labels
-from distill.profiling.likeness import are_decisions, is_machine_written, is_prose, most, numbers
+from distill.profiling.likeness import are_decisions, is_prose, is_written, most, numbers
 from distill.profiling.raw_rows import RawRows, are_text, nearly_all
 from distill.profiling.usual_names import DIALOGUES, PAIRS, TEXTS, TOKENS
 
@@ -53,7 +53,11 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
     rows = RawRows({name: table[name].to_pylist() for name in table.column_names})
     divides = next((name for name in rows.values if name not in given.values() and _divides(name, rows.present(name))), None)
     values = {name: rows.present(name) for name in rows.values}
-    read = [name for name, held in values.items() if held and name != divides and not are_decisions(name, held)]
+    read = [
+        name
+        for name, held in values.items()
+        if held and name != divides and (name in given.values() or not are_decisions(name, held))
+    ]
     rows = RawRows({name: rows.values[name] for name in read if name in given.values() or not _counts(rows, name)})
     return replace(_told(rows, given, task), divides=divides)
 
@@ -175,7 +179,7 @@ def _texts(rows: RawRows, given: Mapping[str, str]) -> Columns | None:
         parts = {"text": text, **({"text_pair": given["text_pair"]} if "text_pair" in given else {})}
     marks, taken = labels.marks(rows, {*parts.values(), label}), {*parts.values(), label}
     texts = {name: values for name in rows.values if are_text(values := rows.present(name))}
-    others = [name for name, values in texts.items() if most(is_prose, values, len(values))]
+    others = [name for name, values in texts.items() if name.lower() in TEXTS or most(is_prose, values, len(values))]
     unread = tuple(name for name in dict.fromkeys([*candidates, *(marks if label else ()), *others]) if name not in taken)
     if label is None:
         return Columns("multi-label", parts, unread, marks) if marks else Columns("masked-lm", {"text": parts["text"]}, unread)
@@ -186,17 +190,22 @@ def _texts(rows: RawRows, given: Mapping[str, str]) -> Columns | None:
 
 
 def _text(rows: RawRows, taken: set[str | None]) -> str | None:
-    """A column of text with a usual name; else the one of the longest texts. Prose comes before ids, dates and gaps."""
+    """A column of text with a usual name, unless most of its rows are ids, dates or gaps, and those of another are not.
+
+    Else the one of the longest texts, prose before others.
+    """
     texts = {name: rows.present(name) for name in rows.values if name not in taken and are_text(rows.present(name))}
     texts = {name: values for name, values in texts.items() if numbers(values) is None}
-    prose = {name for name, values in texts.items() if most(is_prose, values, len(rows.values[name])) and len(set(values)) > 1}
-    named = next((found for usual in TEXTS for found in texts if found.lower() == usual and found in (prose or texts)), None)
+    several = {name: values for name, values in texts.items() if len(set(values)) > 1}
+    prose = {name for name, values in several.items() if most(is_prose, values, len(rows.values[name]))}
+    written = {name for name, values in several.items() if most(is_written, values, len(rows.values[name]))}
+    named = next((found for usual in TEXTS for found in texts if found.lower() == usual and found in (written or texts)), None)
     if named is not None:
         return named
 
     def rank(name: str) -> tuple[bool, bool, float]:
         values = texts[name]
-        return name in prose, not most(is_machine_written, values, len(values)), sum(map(len, values)) / len(values)
+        return name in prose, most(is_written, values, len(values)), sum(map(len, values)) / len(values)
 
     return max(texts, key=rank) if texts else None
 

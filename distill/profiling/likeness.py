@@ -2,19 +2,21 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
 from distill.preparation.label_columns import LABELS
 
 MACHINE = re.compile(
-    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{16,}"  # UUIDs, hashes
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{16,}|[a-z]+[-_#]\d+"  # UUIDs, hashes, numbered names
     r"|\d{4}-\d\d-\d\d(?:[t ]\d\d:\d\d.*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}(?: \d\d?:\d\d.*)?"  # dates
     r"|(?:https?://|www\.)\S+|\S+@\S+\.\S+"  # addresses
     r"|[\[{].*[\]}]",  # JSON
     re.IGNORECASE | re.DOTALL,
 )
+UNPARTED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+"""Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, whose words stand without blanks between them."""
 WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
 MEANING = {
     *LABELS, "gold", "annotation", "verdict", "outcome", "queue", "department", "tag", "polarity", "stance", "type", "toxic",
@@ -32,23 +34,24 @@ MEASURES = {
     "likes", "count", "length", "duration", "confidence", "probability", "difficulty",
 }  # fmt: skip
 """Words of names of what is counted or measured."""
-ACCEPTED = "accept"
+DECIDES, ACCEPTED = "answer", "accept"
 DECISIONS = {ACCEPTED, "reject", "ignore"}
 
 
-def are_decisions(name: str, values: Sequence[Any]) -> bool:
+def are_decisions(name: str, values: Iterable[Any]) -> bool:
     """Whether a column says which rows an annotator has accepted, as Prodigy's `answer` does."""
-    return name.lower() == "answer" and bool(values) and set(map(str, values)) <= DECISIONS
+    said = set(map(str, values)) if name.lower() == DECIDES else set()
+    return bool(said) and said <= DECISIONS
 
 
 def is_prose(value: str) -> bool:
-    """Whether a text is several words that a person wrote."""
-    return len(value.split()) > 1 and not is_machine_written(value)
+    """Whether a text is several words that a person wrote, or of a script that parts none."""
+    return (len(value.split()) > 1 or len(UNPARTED.findall(value)) > 1) and is_written(value)
 
 
-def is_machine_written(value: str) -> bool:
-    """Whether a text is an id, a date, an address or JSON."""
-    return MACHINE.fullmatch(value.strip()) is not None
+def is_written(value: str) -> bool:
+    """Whether a text is no id, date, address or JSON, as machines write them."""
+    return MACHINE.fullmatch(value.strip()) is None
 
 
 def most(test: Callable[[str], bool], values: Sequence[str], of: int) -> bool:

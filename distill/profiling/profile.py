@@ -17,6 +17,7 @@ from distill.preparation.normalization import normalized
 from distill.preparation.spans import read_spans
 from distill.preparation.splits import SPLITS
 from distill.profiling.columns import Columns
+from distill.profiling.likeness import is_nan
 from distill.sources.streams import Stream
 
 SHARE, MOST_TOKENS, STEP, SAMPLE = 0.95, 256, 8, 2000
@@ -87,7 +88,8 @@ def _count(stream: Stream, columns: Columns) -> SplitProfile:
         else:
             labels = batch[label].to_pylist() if label in batch.schema.names else [None] * batch.num_rows
             labels = [_kinds(value) for value in labels] if "spans" in parts else labels
-        found.unlabelled += sum(value is None or value == "" for value in labels) if label or columns.marks else 0
+        labels = [None if value == "" or is_nan(value) else value for value in labels]
+        found.unlabelled += labels.count(None) if label or columns.marks else 0
         if columns.task not in ("regression", "question-answering", "ranking"):
             found.labels.update(str(each) for value in labels for each in (value if isinstance(value, list) else [value])
                                 if each is not None and each != "")  # fmt: skip

@@ -1,7 +1,8 @@
 """What `new` does not write down: columns that look like something else than what they were taken for."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -10,8 +11,9 @@ from distill.preparation.labels import SEVERAL, joined
 from distill.preparation.multi_label import HOT, Marks
 from distill.preparation.nested import as_text, not_one
 from distill.profiling.columns import Columns
-from distill.profiling.likeness import ACCEPTED, are_decisions, numbers
+from distill.profiling.likeness import ACCEPTED, DECIDES, are_decisions, numbers
 from distill.profiling.usual_names import USUAL_NAMES
+from distill.sources.streams import Stream
 
 BY_HAND = "; if it is the name of a class, write another in the rows, or write params.yaml by hand (docs/quickstart.md)"
 SHOWN_IN = "docs/formats.md shows how to make them of a table"
@@ -39,15 +41,18 @@ def _usual(names: Sequence[str]) -> bool:
     return all(name.lower() in USUAL_NAMES for name in names)
 
 
-def require_accepted(table: pa.Table) -> None:
+def require_accepted(splits: Mapping[str, Stream], columns: Columns) -> None:
     """Refuse rows that an annotator has rejected or passed over: their labels are wrong, and would be learnt."""
-    for name in table.column_names:
-        values = [value for value in table[name].to_pylist() if value is not None]
-        if are_decisions(name, values) and (others := [value for value in values if value != ACCEPTED]):
-            raise UserError(
-                f"column '{name}' says {', '.join(sorted(set(others)))} of {len(others)} of {len(values)} rows, whose labels the "
-                f"annotator did not accept; keep the rows with {name}: {ACCEPTED} alone"
-            )
+    for split, stream in splits.items():
+        for name in (name for name in stream.schema.names if name.lower() == DECIDES and name not in columns.parts.values()):
+            cells = (value for batch in stream.read([name]) for value in batch[name].to_pylist())
+            values = Counter(str(value) for value in cells if value is not None)
+            if are_decisions(name, values) and (others := values.keys() - {ACCEPTED}):
+                raise UserError(
+                    f"{split}: column '{name}' says {', '.join(sorted(others))} of {values.total() - values[ACCEPTED]} of "
+                    f"{values.total()} rows, whose labels the annotator did not accept; keep the rows with {name}: {ACCEPTED} "
+                    f"alone, or say --label {name} if these are the labels"
+                )
 
 
 def require_plain(table: pa.Table, columns: Columns) -> None:

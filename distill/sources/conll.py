@@ -110,10 +110,14 @@ def _sentences(file: Path, encoding: str, layout: Layout) -> Iterator[tuple[list
 
 
 def _is_comment(line: str, fields: list[str], layout: Layout) -> bool:
-    """Whether a line before a sentence is a comment, and no token such as the hashtag #id with its tag."""
+    """Whether a line before a sentence is a comment, and no token such as the hashtag #id with its tag.
+
+    A number is no tag, and `=` no word: `#sent_id = 5` is a comment.
+    """
     if layout.numbered:
         return line[0] == "#"
-    return bool(COMMENT.match(line)) and (line[1] == " " or len(fields) != layout.width)
+    valued = "=" in fields[1:] or fields[-1].isdigit()
+    return bool(COMMENT.match(line)) and (line[1] == " " or len(fields) != layout.width or valued)
 
 
 def _require_token(fields: list[str], width: int, where: str, line: str) -> None:

@@ -158,7 +158,7 @@ def _key_of_rows(file: Path, encoding: str) -> str | None:
         for key in _keys(scanner):
             keys.append(key)
             if scanner.peek() == "[":
-                lists += [key] if {isinstance(item, dict) for _, item in _items(scanner)} == {True} else []
+                lists += [key] if True in {isinstance(item, dict) for _, item in _items(scanner)} else []
                 by_number = False
             else:
                 value = scanner.value()

@@ -6,7 +6,7 @@ from typing import Any
 
 from distill.core.errors import UserError
 
-KEYS = {"id", "data", "annotations", "predictions"}
+KEYS = {"id", "data", "annotations"}
 """What every task of an export has."""
 SPANS = "labels"
 """The type of results that are spans of a text's characters; an answer is the whole of their value."""

@@ -14,9 +14,9 @@ class Quotes:
     """What a quote that was never meant leaves behind: fields over lines that look like rows, and quotes within fields."""
 
     def __init__(self, file: Path, delimiter: str, quoted: bool) -> None:
-        """Of one file, before its first record."""
+        """Of one file, before its first record; of what is found the line, 0 until then."""
         self.file, self.delimiter, self.quoted = file, delimiter, quoted
-        self.stray, self.doubtful = False, 0
+        self.stray, self.doubtful = 0, 0
         self.last, self.ends = set[str](), dict[str, int]()
         """What the last column has; the ends of lines within records, and the first line of the record."""
 
@@ -24,7 +24,7 @@ class Quotes:
         """A record with its first line; a quote within it, and lines that look like rows, in this one or others, are refused."""
         delimiter, width = self.delimiter, len(fields)
         within = self.quoted and any('"' in field for field in fields)
-        self.stray = self.stray or (within and not any('""' in raw for raw in lines))
+        self.stray = self.stray or (line if within and not any('""' in raw for raw in lines) else 0)
         if len(self.last) <= MANY:
             self.last.add(fields[-1])
         for inner in lines[:-1] if width > 1 else ():
@@ -34,7 +34,7 @@ class Quotes:
         if len(lines) > 1 and not self.doubtful:
             swallowed = delimiter == "\t" and any("\t" in field and not {"\n", "\r"}.isdisjoint(field) for field in fields)
             self.doubtful = line if swallowed or _each_a_row(lines, delimiter, width) else 0
-            self.stray = self.stray or swallowed
+            self.stray = self.stray or (line if swallowed else 0)
         self._require_closed()
 
     def tell(self) -> None:
@@ -49,9 +49,10 @@ class Quotes:
 
     def _require_closed(self) -> None:
         if self.stray and self.doubtful:
+            other = f", and line {self.stray} has a quote within a field" if self.stray != self.doubtful else ""
             raise UserError(
                 f"{self.file}: line {self.doubtful}: a quote opens a field and closes on a later line, though its lines look "
-                f"like rows; {ADVICE}"
+                f"like rows{other}; {ADVICE}"
             )
 
 

@@ -223,7 +223,7 @@ def distill_student(
         student, _ = models[seed] = load_for(initial, dataset)
         objective, rows = objective_and_rows(settings, student, dataset, store)
         read = sorted({*rows.targets} if rows.weights is None else {*rows.targets, LOGITS})
-        key = run_key(settings, dataset, rows, student, str([store.manifest(output) for output in read]))
+        key = run_key(settings, dataset, rows, validation, student, str([store.manifest(output) for output in read]))
         how: dict[str, Any] = {"metric": dataset.metric, "keep": "best" if settings.trains_head else "last"}
         how |= {"title": title if len(settings.seeds) == 1 else f"{title} (seed {seed})", "scratch": scratch / f"{seed}-{key}"}
         runs[seed] = train(student, rows, validation, settings, objective, seed=seed, **how)

@@ -42,7 +42,7 @@ class FineTuning:
         rows = dataset.rows("train")
         self.rows = Collator(rows if held_out is None else without_labels(rows, held_out), labelled_only=True)
         self.validation = EvaluationSplit.from_dataset(dataset, "validation")
-        self.key = run_key(settings, dataset, self.rows, self.model)
+        self.key = run_key(settings, dataset, self.rows, self.validation, self.model)
 
     def run(self) -> tuple[PreTrainedModel, Trained]:
         """Train; a killed run goes on from its last epoch, and one that has ended is not trained again."""

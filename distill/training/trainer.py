@@ -37,7 +37,7 @@ from distill.training.objective import DistillationModel, Objective
 from distill.training.progressive import ProgressiveTrainer
 from distill.training.trained import Trained
 
-CHECKPOINT_VERSION = 4
+CHECKPOINT_VERSION = 5
 """Raised when what a checkpoint holds changes: one of another version is not resumed."""
 
 TIE_BREAK = 1e-7
@@ -52,16 +52,26 @@ def selection(score: float, loss: float) -> float:
     return score - TIE_BREAK * loss / (1 + loss)
 
 
-def run_key(settings: TrainingSettings, dataset: Dataset, rows: Collator, model: PreTrainedModel, targets: str = "") -> str:
+def run_key(
+    settings: TrainingSettings,
+    dataset: Dataset,
+    rows: Collator,
+    validation: EvaluationSplit,
+    model: PreTrainedModel,
+    targets: str = "",
+) -> str:
     """A hash of what a run depends on, `targets` saying which it reads: a checkpoint is resumed by the same run alone.
 
-    Which other seeds are trained beside it makes no difference.
+    Of the validation rows that is all by which the best epoch is chosen. Which other seeds are trained beside it makes no
+    difference.
     """
     processes = os.environ.get("WORLD_SIZE", "1")
     digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json(exclude={'seeds'})}".encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
-    groups = () if rows.rows.groups is None else (rows.rows.groups,)
-    for part in (rows.chosen, rows.held, rows.rows.labels, *groups):
+    answers = None if validation.examples is None else validation.examples["answers"].to_pylist()
+    digest.update(str((dataset.metric, answers)).encode())
+    known = (rows.rows.groups, validation.rows.labels, validation.rows.groups, validation.expected)
+    for part in (rows.chosen, rows.held, rows.rows.labels, *(part for part in known if part is not None)):
         digest.update(np.ascontiguousarray(part).data)
     digest.update(targets.encode())
     for parameter in model.parameters():

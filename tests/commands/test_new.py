@@ -94,6 +94,31 @@ def test_what_it_assumes_is_said(rows: dict[str, Any], arguments: tuple[str, ...
     assert told in done.stdout, done.stderr
 
 
+def test_numbers_that_are_none_are_no_labels() -> None:
+    rows = {"text": [f"{i} w1" for i in range(12)], "label": [0.0, 1.0, float("nan")] * 4}
+    pyarrow.parquet.write_table(pyarrow.table(rows), "rows.parquet")
+    done = invoke(main, "rows.parquet", "--teacher", "origin/checkpoint")
+    assert "12 rows, 4 without a label" in done.stdout
+    assert "2 labels: 0.0 4, 1.0 4" in done.stdout
+
+
+def test_rows_that_an_annotator_has_not_accepted_are_refused_wherever_they_stand() -> None:
+    """A sample of the rows would miss them: every second of 6,000."""
+    Path("rows").mkdir()
+    rows = {"text": [f"{i} w1 w2" for i in range(6000)], "label": ["x", "y"] * 3000, "answer": ["accept", "reject"] * 3000}
+    pyarrow.parquet.write_table(pyarrow.table(rows), "rows/train.parquet")
+    asked = "rows", "--teacher", "origin/checkpoint"
+    message = (
+        "train: column 'answer' says reject of 3000 of 6000 rows, whose labels the annotator did not accept; keep the rows with"
+    )
+    assert message in refusal(invoke(main, *asked))
+    done = invoke(main, *asked, "--label", "answer")
+    assert "label is column 'answer'" in done.stdout, done.stderr
+    Path("params.yaml").unlink()
+    pyarrow.parquet.write_table(pyarrow.table({name: values[::2] for name, values in rows.items()}), "rows/train.parquet")
+    assert "one class alone (x)" in refusal(invoke(main, *asked))
+
+
 @pytest.mark.parametrize("task", ["masked-lm", "sentence-embedding"])
 def test_texts_alone_have_tasks_too(task: str) -> None:
     Path("texts.csv").write_text("text,label\n" + "".join(f"w1 w2 {i},x\n" for i in range(40)), encoding="utf-8")

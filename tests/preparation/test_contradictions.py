@@ -42,3 +42,10 @@ def test_as_many_texts_as_have_two_labels(drawn: list[tuple[str, int]]) -> None:
         assert text == same
         assert label != other
         assert UNLABELLED not in (label, other)
+
+
+def test_tags_of_words_that_are_parted_otherwise_contradict_nothing() -> None:
+    words = [["a", "b"], ["a b"], ["a", "b", "."], ["a", "b"]]
+    tags = np.array([[0, 1], [0], [0, 1, 0], [1, 1]], object)
+    found = contradictions(rows(words, tags), keys_of(["a b"] * 4, 4))
+    assert found == {"texts": 1, "examples": [[10, 13]]}

@@ -56,6 +56,16 @@ CASES = {
         "sequence-classification",
         {"text": "text", "label": "label"},
     ),
+    "a script that parts no words, beside a name that does": (
+        {"text": ["我喜欢北京的天气"] * 6 + ["今天下雨了"] * 6, "label": [0, 1] * 6, "author": ["Wang Wei", "Li Bai"] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "label"},
+    ),
+    "texts of a word each, beside the names of classes": (
+        {"text": [f"iphone{i}" for i in range(12)], "label": [0, 1] * 6, "label_text": ["very good", "rather bad"] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "label"},
+    ),
     "whole scores of a wide range": (
         {"text": LONG, "score": list(range(0, 96, 8))},
         "regression",
@@ -232,15 +242,6 @@ def test_splits_and_row_numbers_are_no_labels_and_other_candidates_are_named(mor
     for name in more:
         if not isinstance(more[name][0], dict):
             assert read_columns(pa.table({"text": LONG, **more}), {"label": name}).parts["label"] == name
-
-
-def test_what_an_annotator_has_not_accepted_is_refused_and_the_rest_read() -> None:
-    rows = {"text": LONG, "accept": [["POS"], ["NEG"], []] * 4, "answer": ["accept", "accept", "ignore"] * 4}
-    with pytest.raises(UserError, match="'answer' says ignore of 4 of 12 rows, .*; keep the rows with answer: accept alone"):
-        told_columns(pa.table(rows), {}, None)
-    kept = {name: [value for i, value in enumerate(values) if i % 3 < 2] for name, values in rows.items()}
-    found = told_columns(pa.table(kept), {}, None)
-    assert (found.task, found.parts) == ("multi-label", {"text": "text", "label": "accept"})
 
 
 @pytest.mark.parametrize(

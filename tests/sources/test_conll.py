@@ -20,6 +20,8 @@ from tests.sources.reading import read, rows_of, write
         ("\u00a0 O\n\u2028 O\n", [(["\u00a0", "\u2028"], ["O", "O"])]),
         ("#text\tO\nis\tO\n\n#id\tB-x\n", [(["#text", "is"], ["O", "O"]), (["#id"], ["B-x"])]),
         ("# newdoc\n#text = a b\n#id O\na O\n", [(["#id", "a"], ["O", "O"])]),
+        ("#sent_id = 5\na _ O\n\n#id 5 x\nb _ B-x\n", [(["a"], ["O"]), (["#id", "b"], ["x", "B-x"])]),
+        ("#id 5\na O\n", [(["a"], ["O"])]),
         ('" O\n', [(['"'], ["O"])]),
         ("a\nb\n\nc\n", [(["a", "b"], None), (["c"], None)]),
         ("", []),

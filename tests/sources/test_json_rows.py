@@ -102,6 +102,7 @@ def test_rows_that_one_object_holds_are_read_as_is_advised(tmp_path, capsys):
         ('{"a": 1}\n{"a": 1, "a": 2}', "line 2: the key 'a' stands twice in one object; rename or remove one"),
         ('{"a": 1}\n{"a": "\\ud800"}', "line 2: holds half a character"),
         ('["a"]', 'line 1: got "a", expected an object'),
+        ('{"data": [{"a": 1},\nnull]}', "line 2: got null, expected an object"),
         ("[" * 100_000, "line 1: is nested too deeply"),
         ('[{"a": 1}] x', "line 1: more follows the array of rows: 'x'"),
         ('[{"a": 1},\n{"a": 2}', "line 2: expected , or ], got ''"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -268,19 +269,25 @@ def test_labels_that_are_all_that_is_learnt_and_not_there_are_one_line(tmp_path,
 
 def test_a_run_key_tells_runs_apart(dataset, monkeypatch):
     model, usual, rows = tiny.bert(), settings(), Collator(dataset.rows("train"))
-    key = run_key(usual, dataset, rows, model)
-    assert key == run_key(usual, dataset, Collator(dataset.rows("train")), tiny.bert())
+    validation = EvaluationSplit.from_dataset(dataset, "validation")
+    key = run_key(usual, dataset, rows, validation, model)
+    assert key == run_key(usual, dataset, Collator(dataset.rows("train")), validation, tiny.bert())
     relabelled = replace(rows.rows, labels=np.roll(rows.rows.labels, 1))
+    judged = replace(validation, rows=replace(validation.rows, labels=np.roll(validation.rows.labels, 1)))
     others = [
-        (settings(epochs=4), dataset, rows, model),
-        (usual, dataset, rows, tiny.bert(seed=3)),
-        (usual, dataset, rows, model, "another teacher's"),
-        (usual, dataset, Collator(relabelled), model),
-        (usual, dataset, Collator(rows.rows, weights=np.full(60, 0.5, np.float32)), model),
+        (settings(epochs=4), dataset, rows, validation, model),
+        (usual, dataset, rows, validation, tiny.bert(seed=3)),
+        (usual, dataset, rows, validation, model, "another teacher's"),
+        (usual, dataset, Collator(relabelled), validation, model),
+        (usual, dataset, Collator(rows.rows, weights=np.full(60, 0.5, np.float32)), validation, model),
+        (usual, replace(dataset, metric="mcc"), rows, validation, model),
+        (usual, dataset, rows, judged, model),
+        (usual, dataset, rows, replace(validation, expected=np.zeros(3)), model),
+        (usual, dataset, rows, replace(validation, examples=pa.table({"answers": [["w1"]]})), model),
     ]
     assert all(key != run_key(*other) for other in others)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert key != run_key(usual, dataset, rows, model)
+    assert key != run_key(usual, dataset, rows, validation, model)
 
 
 @pytest.mark.parametrize(
