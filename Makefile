@@ -38,7 +38,7 @@ bench: $(READY)  ## Measure the ratios of the table in docs/store.md; write data
 benchmark-presets: $(READY)  ## BERT-base, DistilBERT, TinyBERT and MobileBERT side by side, minutes; write data/metrics/presets.md.
 	python -m tests.benchmarks.presets
 
-bench-decoders: $(READY)  ## What ways to keep a decoder's distributions lose, and what a student gains, about three hours.
+bench-decoders: $(READY)  ## What ways to keep a decoder's distributions lose, and what a student gains, about two hours.
 	python -m tests.benchmarks.decoders
 
 quality: $(READY)  ## Every method on every task, some five hours; DATA=folder instead of the hub. Interrupted, it goes on.

@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Distill BERT-family teachers from cached targets. The pipeline itself runs with `dvc repro`."""
+    """Distill transformers from their cached answers. The pipeline itself runs with `dvc repro`."""
 
 
 for module in (check, choose, join, new, plan, plots, predict, publish, schema, show, sweep, verify):

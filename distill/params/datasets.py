@@ -171,9 +171,10 @@ class DatasetSettings(Strict):
     """Not given: max_length."""
     metric: str | None = None
     """The score that picks the best epoch and that retention is measured in. Not given: the task's first of accuracy macro_f1
-    f1 mcc (classes), micro_f1 macro_f1 map (multi-label), pearson spearman (regression), entity_f1 (tags of entities)
-    token_accuracy macro_f1 (other tags), f1 exact_match (answers), accuracy (masked LM), spearman (sentence embedding; of pairs
-    without scores ndcg_at_10 recall_at_1 recall_at_10 spearman), ndcg_at_10 mrr (ranking), likelihood accuracy (causal LM)."""
+    f1 mcc (classes), micro_f1 macro_f1 map (multi-label), pearson spearman (regression), entity_f1 token_accuracy (tags of
+    entities) token_accuracy macro_f1 (other tags), f1 exact_match (answers), accuracy (masked LM), spearman (sentence
+    embedding; of pairs without scores ndcg_at_10 recall_at_1 recall_at_10 spearman), ndcg_at_10 mrr (ranking), likelihood
+    accuracy (causal LM)."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Rows of different splits are near-duplicates from this Jaccard similarity of character 5-grams on."""
     seed: Seed = 1

@@ -13,7 +13,8 @@ class ExportSettings(Strict):
     quantization: Literal["dynamic", "static"] = "dynamic"
     """How the INT8 file scales activations: `dynamic`, each batch by itself; `static`, once and for all, by calibration."""
     calibration_rows: Annotated[int, Field(gt=0)] = 100
-    """Static: how many rows of the validation split it is calibrated on."""
+    """Static: how many rows of the validation split it is calibrated on; of training rows, where that is tried because
+    a `dynamic` file loses too much."""
     keep_fp32: tuple[str, ...] = ()
     """Parts that the INT8 file leaves in fp32, by their names in torch: `classifier`, `encoder.layer.11`."""
     reduce_range: bool = False

@@ -12,8 +12,8 @@ Split = Literal["train", "validation", "test"]
 class TargetSettings(Strict):
     """One target set: logits for every split, and the hidden states, attention maps and projections that are asked for.
 
-    Logits are kept in fp32, but those of masked-lm and causal-lm: a vocabulary is too wide, so they are replayed from what the
-    teacher's head makes of the last hidden state, kept by `codec`.
+    Logits are kept in fp32, vectors of sentence-embedding by `codec`. Of masked-lm and causal-lm, whose vocabulary is too wide,
+    that is kept by `codec` which the teacher's head makes of the last hidden state; logits are replayed from it.
     """
 
     teacher: str

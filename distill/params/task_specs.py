@@ -203,7 +203,7 @@ TASK_SPECS: dict[str, TaskSpec] = {
         vocabulary=True,
         causal=True,
         not_audited="the labels of causal-lm are the text itself, which no teacher can contradict",
-        not_given="its targets are over all tokens of a tokenizer, which no table of answers has",
+        not_given="its targets are over all tokens of a tokenizer; docs/decoders.md says which tables have such",
     ),
 }
 

@@ -76,5 +76,5 @@ def require_shape(config: Path) -> Shape:
     """The shape that a config.json gives."""
     shape = read_shape(config)
     if shape is None:
-        raise UserError(f"{config}: expected the number of layers and heads and the hidden size of a BERT-like encoder")
+        raise UserError(f"{config}: expected the number of layers and heads and the hidden size of a transformer")
     return shape

@@ -5,13 +5,13 @@
     data/targets/NAME/OUTPUT/heads.safetensors      of a replayed output, which has no shards
 
 OUTPUT is one of
-- `logits`; `tokens` (what the teacher read); `transform` (what a masked language model multiplies with its output embedding);
+- `logits`; `tokens` (what the teacher read); `transform` (what a language model multiplies with its output embedding);
 - `likeliest`, `draws` (of the distributions of a decoder: the likeliest tokens with their log-probabilities, tokens drawn);
 - `hidden-03` (hidden state 3; 0 is the embedding output); `cls-03` (the same at the first token alone);
 - `attention-03`, `queries-03`, `keys-03`, `values-03` (scores and projections of layer 3, which reads hidden state 2).
 
 Each output describes itself, so that a student that depends on `NAME/logits` alone neither downloads hidden states nor is rerun
-when they are added. (Logits of a masked language model are replayed, so they need `NAME/transform` beside them.)
+when they are added. (Logits of a language model are replayed, so they need `NAME/transform` beside them.)
 """
 
 import functools

@@ -234,5 +234,7 @@ class TargetStore:
         return reader
 
     def _damaged(self, path: Path, what: str) -> UserError:
-        name, stage = self.folder.name, stage_of(self.folder)
-        return UserError(f"{path}: {what}; run `python -m distill verify {name} --repair`, or `dvc pull --force {stage}`")
+        stage = stage_of(self.folder)
+        repair = f"python -m distill verify {self.folder.name} --repair"
+        again = repair if stage.startswith("targets@") else f"dvc repro --force --single-item {stage}"
+        return UserError(f"{path}: {what}; run `{again}`, or `dvc pull --force {stage}`")

@@ -80,7 +80,7 @@ def _require_alike(first: TargetStore, second: TargetStore) -> tuple[Manifest, M
         if manifest.source is not None:
             raise UserError(
                 f"{store.folder}: its logits are replayed from {manifest.source}, no mean of them can be kept; "
-                "ensembles take sets of other tasks than masked-lm"
+                "ensembles take sets of other tasks than masked-lm and causal-lm"
             )
     problems = differences(one.fingerprints, other.fingerprints, ("tokenizer", "labels", "max_length"))
     problems = [line.replace("the store was made with", f"in {second.folder} it is") for line in problems]

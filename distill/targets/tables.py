@@ -40,7 +40,7 @@ def write_tables(folder: Path, store: TargetStore, dataset: Dataset, outputs: Se
     """Write SPLIT.parquet for each split that the set has, with hidden states `outputs`; the same set gives the same bytes.
 
     Raises:
-        UserError: the task has no answer a row or word, or the set lacks an output, or has it of no split.
+        UserError: the task has no answer a row or word, or the set lacks an output.
     """
     if dataset.spec.not_given is not None:
         raise UserError(f"{store.folder}: {dataset.task}: {dataset.spec.not_given}; publish the set without --as parquet")

@@ -80,7 +80,10 @@ def test_every_row_is_read_as_it_is_written_and_what_was_guessed_is_said(tmp_pat
         ('text,label\n"never closed,pos\nb,neg\n', "line 2: a quote opens a field and does not close; close it, or write"),
         ('text,label\na,b\n"he \\"said\\"",neg\n', "line 3: ',' expected after '\"'"),
         ('text,label\n"great,pos\nfoo,neg\nbar",pos\nx "y",neg\n', "line 2: a quote opens a field and closes on a later line"),
-        (MERGING + 'x "y",neg\n', "line 2: a quote opens a field and closes on a later line"),
+        (
+            MERGING + 'x "y",neg\n',
+            "closes on a later line, though its lines look like rows, and line 5 has a quote within a field; close it",
+        ),
         (TSV + '"a\tgreat film\tpos\nfoo\tneg\nbar"\tneg\n', "line 2: a quote opens a field and closes on a later line"),
         (TSV + '"a\tb\nc\td\te\n', "line 2: a quote opens a field and does not close"),
         ("text;a|label;b\nc;d|e|f\n", "its first line is parted by semicolons and by bars; say which is meant by the source's"),

@@ -19,7 +19,7 @@ NO_TOKENS = np.zeros(0, np.int64)
 def replay_weights(model: PreTrainedModel, output: str, used: Int[np.ndarray, " used"] = NO_TOKENS) -> FrozenMatrices:
     """The matrices of a replayed output, or of stored attention maps.
 
-    `output` is `attention-NN`, `queries-NN`, `keys-NN`, `values-NN`, of a masked language model `logits`, or `hidden-00`: of
+    `output` is `attention-NN`, `queries-NN`, `keys-NN`, `values-NN`, of a language model `logits`, or `hidden-00`: of
     that, the embeddings of the token ids `used`.
     """
     kind, layer = kind_of(output)

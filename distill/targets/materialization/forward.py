@@ -33,7 +33,7 @@ from distill.targets.materialization.several_teachers import SeveralTeachers
 from distill.targets.materialization.units import TeacherShape
 
 TeacherOutputs = tuple[Tensor, dict[int, Tensor]]
-"""The head's output (logits, or what a masked language model multiplies with its output embedding), and hidden states by number:
+"""The head's output (logits, or what a language model multiplies with its output embedding), and hidden states by number:
 vectors of all rows, one after the other."""
 
 

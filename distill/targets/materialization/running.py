@@ -20,7 +20,7 @@ def run_teacher(
     """A forward pass: the head's output, and the real tokens of some hidden states, one row after the other.
 
     The head's output is logits, or vectors: (rows, classes), or (tokens, classes) of models that label tokens or spans. With
-    `where`, some of the real tokens of a batch of a masked language model, it is what the output embedding would multiply; that
+    `where`, some of the real tokens of a batch of a language model, it is what the output embedding would multiply; that
     product is not computed.
     """
     device = model.device
