@@ -32,8 +32,8 @@ FLOATS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 GROUP = 32
 """Channels that share a scale in int4."""
 
-BLOCK = 2**18
-"""Numbers that are encoded at a time, so that the steps between reading and writing stay in the cores' caches."""
+BLOCK = 2**19
+"""Numbers that are encoded at a time: the steps between reading and writing stay in caches, and are few for a small batch."""
 
 LEVELS = {"int8": 127, "int4": 7}
 """The largest integer."""
@@ -88,9 +88,9 @@ class VectorCodec:
         dtype = torch.int8 if self.name == "int8" else torch.uint8
         values = torch.empty((rows, columns), dtype=dtype, device=tensor.device)
         scales = torch.empty((rows, groups), dtype=torch.float16, device=tensor.device)
-        work = torch.empty((2, min(rows, block), width if self.name == "int8" else groups * GROUP), device=tensor.device)
+        work = torch.empty((min(rows, block), width if self.name == "int8" else groups * GROUP), device=tensor.device)
         for vectors, value, scale in zip(*(torch.split(plane, block) for plane in (tensor, values, scales)), strict=True):
-            self._quantize(vectors, value, scale, work[:, : len(vectors)])
+            self._quantize(vectors, value, scale, work[: len(vectors)])
         return {"values": values, "scales": self._require_finite(scales)}
 
     def decode(self, planes: Planes, lengths: Int64[np.ndarray, " batch"]) -> Float32[Tensor, "n width"]:
@@ -126,19 +126,19 @@ class VectorCodec:
         slack = decoded.abs_().add_(mean.abs()).mul_(4 * torch.finfo(torch.float32).eps)
         return slack.add_(steps, alpha=0.5)
 
-    def _quantize(self, vectors: Tensor, values: Tensor, scales: Tensor, work: Float32[Tensor, "2 n padded"]) -> None:
+    def _quantize(self, vectors: Tensor, values: Tensor, scales: Tensor, work: Float32[Tensor, "n padded"]) -> None:
         """Encode a block of vectors into its part of the planes; `work` is overwritten."""
-        width, (standardized, magnitudes) = vectors.shape[1], work
-        torch.sub(vectors, self.statistics["mean"], out=standardized[:, :width]).div_(self.statistics["deviation"])
-        standardized[:, width:] = 0
-        torch.abs(standardized, out=magnitudes)
-        largest = torch.unflatten(magnitudes, 1, (scales.shape[1], -1)).amax(dim=2)
-        scales.copy_((largest / LEVELS[self.name]).clamp_min_(torch.finfo(torch.float16).tiny))
-        torch.unflatten(standardized, 1, (scales.shape[1], -1)).div_(scales.float()[:, :, None]).round_()
+        width, numbers = vectors.shape[1], torch.unflatten(work, 1, (scales.shape[1], -1))
+        torch.sub(vectors, self.statistics["mean"], out=work[:, :width]).div_(self.statistics["deviation"])
+        work[:, width:] = 0
+        # From both ends of the range: magnitudes of all numbers would be written to memory, and read again.
+        largest = torch.maximum(numbers.amax(dim=2), numbers.amin(dim=2).neg_())
+        scales.copy_(largest.div_(LEVELS[self.name]).clamp_min_(torch.finfo(torch.float16).tiny))
+        numbers.div_(scales.float()[:, :, None]).round_()
         if self.name == "int8":
-            values.copy_(standardized)
+            values.copy_(work)
         else:
-            _pack(standardized, width, values)
+            _pack(work, width, values)
 
     def _require_finite(self, numbers: Tensor) -> Tensor:
         if not all(block.isfinite().all() for block in torch.split(numbers, max(1, BLOCK // numbers.shape[1]))):
