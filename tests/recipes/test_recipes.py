@@ -65,7 +65,7 @@ CLASSES = "sequence-classification"
 
 
 def close(own: torch.Tensor, reference: torch.Tensor) -> bool:
-    return bool((own - reference).norm() <= 2e-5 * reference.norm() + 1e-7)
+    return bool((own - reference).norm() <= 1e-5 * reference.norm() + 1e-7)
 
 
 @pytest.mark.parametrize(("task", "variant"), GRID)
