@@ -60,16 +60,16 @@ def exported(folder: Path, student: str, measured: Row) -> Row:
 
 
 def gain_over_reference(folder: Path, student: str, reference: str | None, row: Row) -> Row:
-    """By how much a student scores higher than its reference on the same test rows; nothing where that is not to be had.
+    """By how much a student scores higher than its reference on the same test rows, by the seeds that both have; nothing without.
 
     And by how much its teacher does, which bounds what its answers can gain.
     """
-    seeds = [str(seed) for seed in row["seeds"]]
     places = [folder / "data/evaluations/students" / str(name) for name in (student, reference)]
     if reference is None or not all((place / "judged.parquet").exists() for place in places):
         return {}
     judged = [read_judged(place, "test", "evaluate") for place in places]
-    if not all(seed in found for seed in seeds for found in judged):
+    seeds = [str(seed) for seed in row["seeds"] if all(str(seed) in found for found in judged)]
+    if not seeds:
         return {}
     task = read(folder / "data/evaluations/students" / student / "detail.json")["task"]
     own, other = (np.array([found[seed].rows for seed in seeds]) for found in judged)
