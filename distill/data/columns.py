@@ -1,4 +1,4 @@
-"""Columns of rows that lie on disk: memory holds a number a row, and the values of some rows at a time."""
+"""Columns of rows that lie on disk, and so do the places of many: memory holds the values of some rows at a time."""
 
 import math
 import mmap
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from distill.core.arrays import Array
 from distill.core.files import SCRATCH
+from distill.data.long_arrays import counted, filled, full, taken
 
 ROWS, BATCHES, BYTES = 4096, 4, 1 << 19
 """The most rows that are looked at together, and the most batches that they are read from; about the bytes of a batch."""
@@ -32,10 +33,10 @@ class Column(Sequence[Any]):
     """(rows,) int64: where each row's value is; −1 for None."""
 
     @classmethod
-    def of(cls, values: Sequence[Any]) -> "Column":
+    def of(cls, values: Sequence[Any] | Array) -> "Column":
         """Values that are in memory, or are made when they are asked for."""
         starts = np.array([0, len(values)])
-        column = cls(starts, lambda _, places: [values[i] for i in places.tolist()], np.arange(len(values)))
+        column = cls(starts, lambda _, places: [values[i] for i in places.tolist()], counted(len(values)))
         return column.where(np.fromiter((value is not None for value in values), bool, len(values)))
 
     @classmethod
@@ -43,7 +44,7 @@ class Column(Sequence[Any]):
         """A column of a table; NaN, by which pandas says that there is none, is None."""
         chunks = [batch.column(name) for batch in table.to_batches()]
         starts = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks])]).astype(np.int64)
-        return cls(starts, lambda number, places: _values(chunks[number], places), np.arange(len(table)))
+        return cls(starts, lambda number, places: _values(chunks[number], places), counted(len(table)))
 
     @classmethod
     def of_tuples(cls, columns: Sequence["Column"]) -> "Column":
@@ -54,12 +55,12 @@ class Column(Sequence[Any]):
             rows = starts[number] + places
             return list(zip(*(column._read(column.positions[rows]) for column in columns), strict=True))
 
-        return cls(starts, load, np.arange(len(columns[0])))
+        return cls(starts, load, counted(len(columns[0])))
 
     @classmethod
     def nothing(cls, rows: int) -> "Column":
         """None throughout."""
-        return cls(np.zeros(1, np.int64), lambda *_: [], np.full(rows, -1))
+        return cls(np.zeros(1, np.int64), lambda *_: [], full(rows, -1, np.int64))
 
     @property
     def present(self) -> Array:
@@ -90,12 +91,16 @@ class Column(Sequence[Any]):
     def __add__(self, other: "Column") -> "Column":
         here = len(self.starts) - 1
         starts = np.concatenate([self.starts, self.starts[-1] + other.starts[1:]])
-        behind = np.where(other.present, other.positions + self.starts[-1], -1)
+        own, others, rows = self.positions, other.positions, len(self)
+
+        def positions(part: slice) -> Array:
+            behind = others[max(0, part.start - rows) : max(0, part.stop - rows)]
+            return np.concatenate([own[part], np.where(behind >= 0, behind + self.starts[-1], -1)])
 
         def load(number: int, places: Array) -> list[Any]:
             return self.load(number, places) if number < here else other.load(number - here, places)
 
-        return Column(starts, load, np.concatenate([self.positions, behind]))
+        return Column(starts, load, filled(rows + len(other), positions))
 
     def tolist(self) -> list[Any]:
         """All values, in memory."""
@@ -103,11 +108,11 @@ class Column(Sequence[Any]):
 
     def take(self, positions: Array) -> "Column":
         """The rows at these positions."""
-        return Column(self.starts, self.load, self.positions[positions])
+        return Column(self.starts, self.load, taken(self.positions, positions))
 
     def where(self, kept: Array) -> "Column":
         """The same, None where `kept`, (rows,) bool, is false."""
-        return Column(self.starts, self.load, np.where(kept, self.positions, -1))
+        return Column(self.starts, self.load, filled(len(self), lambda part: np.where(kept[part], self.positions[part], -1)))
 
     def map(self, function: Callable[[Any], Any]) -> "Column":
         """What a function makes of each value, each time that it is read; None that is no stored null stays."""
@@ -148,13 +153,6 @@ def on_disk(schema: pa.Schema, batches: Iterable[pa.RecordBatch], folder: Path =
                 for start in range(0, batch.num_rows, rows):
                     writer.write_batch(batch.slice(start, rows))
         return pa.ipc.open_stream(mapped(file)).read_all()
-
-
-def array_on_disk(shape: tuple[int, int], kind: type[np.generic], folder: Path = SCRATCH) -> Array:
-    """Zeros, mapped from a file without a name, which is gone once nobody looks at them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, kind, "w+", shape=shape)
 
 
 def mapped(file: IO[bytes]) -> pa.Buffer:

@@ -9,6 +9,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
+from distill.data.long_arrays import filled, joined, places, repeated, taken
 
 LISTS, ARRAYS = ("texts", "texts_pair", "ids"), ("groups", "examples", "keys")
 
@@ -77,7 +78,8 @@ class Rows:
         if isinstance(self.labels, Column):
             return Column.nothing(count)
         nothing: Any = np.nan if self.labels.dtype.kind == "f" else UNLABELLED
-        return np.full((count, *self.labels.shape[1:]), nothing, self.labels.dtype)
+        shape, kind = self.labels.shape[1:], self.labels.dtype
+        return filled(count, lambda part: np.full((part.stop - part.start, *shape), nothing, kind))
 
     def labelled_at(self, positions: Array) -> "Rows":
         """The same rows, of which only those at these positions keep their labels."""
@@ -85,23 +87,25 @@ class Rows:
         lost[positions] = False
         if isinstance(self.labels, Column):
             return replace(self, labels=self.labels.where(~lost))
-        labels = self.labels.copy()
-        labels[lost] = self.unlabelled(int(lost.sum()))
-        return replace(self, labels=labels)
+        given, none = self.labels, self.unlabelled(1)
+        beside = (1,) * (given.ndim - 1)
+        return replace(self, labels=filled(len(self), lambda part: np.where(lost[part].reshape(-1, *beside), none, given[part])))
 
     def without(self, dropped: Mapping[int, str]) -> "Rows":
         """The rows whose numbers are not among those that are dropped."""
         if not dropped:
             return self
-        kept = np.flatnonzero(~np.isin(self.numbers, np.fromiter(dropped, np.int64, len(dropped))))
-        return replace(self.take(kept), dropped={**self.dropped, **dropped})
+        left_out = np.fromiter(dropped, np.int64, len(dropped))
+        kept = filled(len(self), lambda part: ~np.isin(self.numbers[part], left_out))
+        return replace(self.take(places(kept)), dropped={**self.dropped, **dropped})
 
     def take(self, positions: Array) -> "Rows":
         """The rows at these positions, in this order."""
         columns: dict[str, Any] = {name: part.take(positions) for name in LISTS if (part := getattr(self, name)) is not None}
-        labels = self.labels.take(positions) if isinstance(self.labels, Column) else self.labels[positions]
-        arrays: dict[str, Any] = {name: None if (part := getattr(self, name)) is None else part[positions] for name in ARRAYS}
-        return replace(self, **columns, **arrays, labels=labels, numbers=self.numbers[positions])
+        labels = self.labels.take(positions) if isinstance(self.labels, Column) else taken(self.labels, positions)
+        given = {name: getattr(self, name) for name in ARRAYS}
+        arrays: dict[str, Any] = {name: None if part is None else taken(part, positions) for name, part in given.items()}
+        return replace(self, **columns, **arrays, labels=labels, numbers=taken(self.numbers, positions))
 
     def parts(self) -> Iterator[slice]:
         """All rows in slices that are small enough to be in memory."""
@@ -119,10 +123,15 @@ class Rows:
         """The texts of pairs as rows of their own, one after the other, each with the pair's label; single texts as they are."""
         if self.texts_pair is None:
             return self
-        pairs = np.repeat(np.arange(len(self)), 1 + self.texts_pair.present)
-        places = pairs + (np.diff(pairs, prepend=-1) == 0) * len(self)
-        texts = (self.texts + self.texts_pair).take(places)
-        ids = None if self.ids is None else (self.ids + self.ids.map(lambda own: f"{own}-2")).take(places)
+        pairs = repeated(self.texts_pair.present.astype(np.int8) + 1)
+
+        def place(part: slice) -> Array:
+            before = int(pairs[part.start - 1]) if part.start else -1
+            return np.asarray(pairs[part] + (np.diff(pairs[part], prepend=before) == 0) * len(self))
+
+        from_both = filled(len(pairs), place)
+        texts = (self.texts + self.texts_pair).take(from_both)
+        ids = None if self.ids is None else (self.ids + self.ids.map(lambda own: f"{own}-2")).take(from_both)
         return replace(self.take(pairs), texts=texts, texts_pair=None, ids=ids, examples=pairs, keys=None)
 
     def with_transfer(self, more: "Rows") -> "Rows":
@@ -131,9 +140,9 @@ class Rows:
             name: part + getattr(more, name) for name in LISTS if (part := getattr(self, name)) is not None
         }
         labels: Any = self.unlabelled(len(more))
-        labels = self.labels + labels if isinstance(self.labels, Column) else np.concatenate([self.labels, labels])
+        labels = self.labels + labels if isinstance(self.labels, Column) else joined([self.labels, labels])
         groups = self.groups
         if groups is not None and more.groups is not None:
             groups = np.concatenate([groups, more.groups + groups.max(initial=-1) + 1])
-        numbers = np.concatenate([self.numbers, more.numbers])
+        numbers = joined([self.numbers, more.numbers])
         return replace(self, **columns, labels=labels, numbers=numbers, groups=groups, keys=None)

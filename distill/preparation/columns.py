@@ -15,11 +15,13 @@ from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.columns import Column, on_disk
+from distill.data.long_arrays import counted, filled, new_array, places, repeated, steps, taken
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.column_names import names_of, noted, same_name
+from distill.preparation.keys import first_rows
 from distill.preparation.nested import as_text
 from distill.preparation.unread import tell_unread
 from distill.sources.streams import LEFT_OUT
@@ -107,23 +109,23 @@ def _cut(rows: Rows) -> Rows:
             yield pa.record_batch([pa.array([" ".join(each.split()) for each in chain(*cut)], pa.string())], schema=schema)
 
     texts = Column.of_table(on_disk(schema, batches()), "text")
-    owners = np.repeat(np.arange(len(rows)), counts)
-    places = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    owners, starts = repeated(counts), np.cumsum(counts) - counts
+    numbers = filled(len(owners), lambda part: np.arange(part.start, part.stop) - starts[owners[part]])
     ids = None
     if rows.ids is not None:
-        named = Column.of_tuples([rows.ids.take(owners), Column.of(places.tolist())])
+        named = Column.of_tuples([rows.ids.take(owners), Column.of(numbers)])
         ids = named.map(lambda pair: f"{pair[0]}-{pair[1]}")
-    return replace(rows, texts=texts, labels=Column.nothing(len(texts)), numbers=rows.numbers[owners], ids=ids)
+    return replace(rows, texts=texts, labels=Column.nothing(len(texts)), numbers=taken(rows.numbers, owners), ids=ids)
 
 
 def map_corpus(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
     """The texts of a corpus; in many corpora empty rows separate paragraphs: they are dropped."""
     map_ids(table, where, settings.columns.id)
     texts = text_column(table, where, settings.columns.text, "text", None)
-    kept = np.flatnonzero(np.fromiter((bool(text.strip()) for text in texts), bool, len(texts)))
+    kept = places(np.fromiter((bool(text.strip()) for text in texts), bool, len(texts)))
     if len(kept) < len(texts):
         print_result(f"{where}: {len(texts) - len(kept)} of {len(texts)} rows are without text, and left out")
-    return Rows(texts, None, np.zeros(len(texts), np.int64), np.arange(len(texts))).take(kept)
+    return Rows(texts, None, new_array(len(texts), np.int64), counted(len(texts))).take(kept)
 
 
 def map_words(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -166,7 +168,7 @@ def map_ids(table: pa.Table, where: str, identity: str | None) -> Column:
     if identity is None:
         return Column.of(range(table.num_rows)).map(str)
     values = column_of(table, where, identity, "id")
-    hashes = np.empty(len(values), "<u8")
+    hashes = new_array(len(values), "<u8")
     for row, value in enumerate(values):
         if value is None or value == "":
             raise UserError(f"{where}: row {row}: column '{identity}' has no id; give one, or leave out columns.id")
@@ -182,18 +184,19 @@ def id_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _alike(hashes: Array) -> list[tuple[int, int]]:
+def _alike(hashes: Array) -> Iterator[tuple[int, int]]:
     """The rows whose hash an earlier row has, and the first of those; by row."""
-    _, first, number = np.unique(hashes, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[number] != np.arange(len(hashes)))
-    return list(zip(first[number[again]].tolist(), again.tolist(), strict=True))
+    first = first_rows(hashes.view(np.uint8).reshape(-1, hashes.itemsize))
+    for part in steps(len(first)):
+        again = np.flatnonzero(first[part] != np.arange(part.start, part.stop))
+        yield from zip(first[part][again].tolist(), (again + part.start).tolist(), strict=True)
 
 
 def good_rows(
     texts: Column, pairs: Column | None, labels: Column, bad: BadRows, ids: Column | None, groups: Array | None = None
 ) -> Rows:
     """All rows of a table but the bad ones, each with its number."""
-    return Rows(texts, pairs, labels, np.arange(len(texts)), ids, groups).without(bad.found)
+    return Rows(texts, pairs, labels, counted(len(texts)), ids, groups).without(bad.found)
 
 
 def column_of(table: pa.Table, where: str, name: str, part: str) -> Column:

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from distill.core.arrays import Array
-from distill.data.columns import Column
+from distill.data.columns import ROWS, Column
+from distill.data.long_arrays import counted, filled, places, taken, tally
 from distill.data.rows import Rows
-from distill.preparation.keys import group_numbers
+from distill.preparation.keys import first_rows, group_numbers, keys_of
 
 
 def contradictions(rows: Rows, keys: Array, examples: int = 5) -> dict[str, Any]:
@@ -16,19 +17,34 @@ def contradictions(rows: Rows, keys: Array, examples: int = 5) -> dict[str, Any]
     `keys` are hashes of the rows' texts, (rows, 16) uint8, alike where words are parted otherwise: tags are of the same words
     alone. Rows without a label contradict nothing.
     """
-    places = np.flatnonzero(rows.labelled)
-    groups = group_numbers(keys)[places]
-    often = np.flatnonzero(np.bincount(groups, minlength=1)[groups] > 1)
-    places, groups = places[often], groups[often]
-    labels = _comparable(rows.labels, places)
-    words = [tuple(text) if isinstance(text, list) else None for text in rows.texts.take(places)]
-    first: dict[Any, int] = {}
-    found: dict[int, tuple[int, int]] = {}
-    for row, (place, group) in enumerate(zip(places.tolist(), groups.tolist(), strict=True)):
-        earlier = first.setdefault((group, words[row]), row)
-        if labels[row] != labels[earlier] and group not in found:
-            found[group] = int(rows.numbers[places[earlier]]), int(rows.numbers[place])
-    return {"texts": len(found), "examples": [list(pair) for pair in list(found.values())[:examples]]}
+    groups = group_numbers(keys)
+    often = _often(groups, rows.labelled)
+    first = first_rows(_exact(rows, keys, often))
+    again = places(first != counted(len(first)))
+    found, shown = np.zeros(len(groups), bool), list[list[int]]()
+    for start in range(0, len(again), ROWS):
+        some = again[start : start + ROWS]
+        own, earlier = often[some], often[first[some]]
+        labels, others = (_comparable(rows.labels, which) for which in (own, earlier))
+        for place, group in enumerate(groups[own].tolist()):
+            if labels[place] != others[place] and not found[group]:
+                found[group] = True
+                if len(shown) < examples:
+                    shown.append(rows.numbers[[earlier[place], own[place]]].tolist())
+    return {"texts": int(np.count_nonzero(found)), "examples": shown}
+
+
+def _often(groups: Array, labelled: Array) -> Array:
+    """The rows with a label whose group has several of them."""
+    count = tally(taken(groups, places(labelled)), len(groups))
+    return places(filled(len(groups), lambda part: labelled[part] & (count[groups[part]] > 1)))
+
+
+def _exact(rows: Rows, keys: Array, which: Array) -> Array:
+    """The keys of these rows, of lists of words as they stand."""
+    if len(which) and isinstance(rows.texts[int(which[0])], list):
+        return keys_of(map(repr, rows.texts.take(which)), len(which))
+    return taken(keys, which)
 
 
 def _comparable(labels: Array | Column, places: Array) -> list[Any]:

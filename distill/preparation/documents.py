@@ -17,6 +17,7 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED, example_id
+from distill.data.long_arrays import counted, new_array
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, lengths_of
 from distill.params.datasets import DatasetSettings
@@ -66,7 +67,7 @@ def map_documents(table: pa.Table, where: str, settings: DatasetSettings) -> Row
             bad.add(row, "empty text", f"column '{columns.text}' is empty; mend or drop the row")
     ids = own_ids(table, where, columns.id)
     ids = ids if talks(settings) else None  # blocks are rows of several documents
-    return Rows(found, None, np.zeros(len(found), np.int64), np.arange(len(found)), ids).without(bad.found)
+    return Rows(found, None, new_array(len(found), np.int64), counted(len(found)), ids).without(bad.found)
 
 
 def _documents(table: pa.Table, where: str, settings: DatasetSettings) -> Column:

@@ -13,7 +13,8 @@ from datasketch import MinHash, MinHashLSH
 
 from distill.core.arrays import Array
 from distill.core.processes import Processes, cores
-from distill.data.columns import Column, array_on_disk
+from distill.data.columns import Column
+from distill.data.long_arrays import array_on_disk, taken
 from distill.preparation.keys import first_places
 
 SHINGLE = 5
@@ -66,7 +67,7 @@ class _Index:
         """Once `hashes`, (bands, rows), are filled."""
         for hashes, rows in zip(self.hashes, self.rows, strict=True):
             rows[:] = hashes.argsort(kind="stable")
-            hashes[:] = hashes[rows]
+            hashes[:] = taken(hashes, rows)
 
     def candidates(self, bands: Array) -> Iterator[tuple[int, Array]]:
         """Of (bands, n) hashes those of which a row has one, and the positions of these rows."""

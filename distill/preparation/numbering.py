@@ -15,6 +15,7 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
+from distill.data.long_arrays import full, new_array
 from distill.data.rows import Rows
 from distill.data.tag_schemes import scheme_of, to_bio
 from distill.params.datasets import DatasetSettings
@@ -49,7 +50,7 @@ def number_classes(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where:
     _tell(where, classes)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
-        labels = np.full(len(part), UNLABELLED, np.int64)
+        labels = full(len(part), UNLABELLED, np.int64)
         for place, label in enumerate(part.labels):
             text = texts[split](label)[0]
             if text in classes.index:
@@ -117,7 +118,7 @@ def number_label_sets(rows: dict[str, Rows], tables: Mapping[str, pa.Table], whe
     _tell(where, classes)
 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
-        labels = np.zeros((len(part), len(classes.names)), np.int8)
+        labels = new_array((len(part), len(classes.names)), np.int8)
         for place, raw in enumerate(part.labels):
             found = texts[split](raw)
             if raw is None or (raw and not any(text is not None for text in found)):
@@ -143,7 +144,7 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
         reader = readers[split]
         hidden = len(part) > 0 and all(reader.score(value) == -1 for value in part.labels)
-        scores = np.full(len(part), math.nan)
+        scores = full(len(part), math.nan, np.float64)
         for place, value in enumerate(() if hidden else part.labels):
             score = reader.score(value)
             if score is not None and not abs(score) <= LARGEST:

@@ -13,6 +13,7 @@ from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.columns import Column
 from distill.data.dataset import write_description
+from distill.data.long_arrays import joined, places
 from distill.data.overlap import usual_stride
 from distill.data.rows import Rows
 from distill.data.splitters import ENOUGH, splitter_of
@@ -87,20 +88,20 @@ def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     preparer, settings = PREPARERS[settings.task], settings.model_copy(update={"columns": plain})
     rows = preparer.read(table, where, settings)
     if TASK_SPECS[settings.task].windows or columns.id not in table.column_names:
-        return replace(rows, ids=Column.of(rows.numbers.tolist()).map(lambda number: f"{where}-{number}"))
+        return replace(rows, ids=Column.of(rows.numbers).map(lambda number: f"{where}-{number}"))
     return replace(rows, ids=map_ids(table, where, columns.id).take(rows.numbers))
 
 
 def _apart(rows: Mapping[str, Rows], where: str) -> Rows:
     """The training rows whose text stands in no other split; all have their keys."""
-    kept = ~stand_in(np.asarray(rows["train"].keys), np.concatenate([rows[split].keys for split in SPLITS[1:]]))
+    kept = ~stand_in(np.asarray(rows["train"].keys), joined([np.asarray(rows[split].keys) for split in SPLITS[1:]]))
     if not kept.any():
         raise UserError(
             f"{where}: train: every row stands in validation or test too; look at the splits, or set deduplicate: false"
         )
     if not kept.all():
         print_result(f"{where}: train: {int((~kept).sum())} rows that stand in validation or test are taken out")
-    return rows["train"].take(np.flatnonzero(kept))
+    return rows["train"].take(places(kept))
 
 
 def write_dataset(

@@ -38,7 +38,7 @@ def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows
             bad.add(row, "another query", f"column '{columns.group}' has {key!r:.40}; {details}; a group has one query")
         groups.setdefault(key, len(groups))
     labels = optional_column(table, where, str(columns.label), "label")
-    numbers = np.array([groups[key] for key in keys], np.int64)
+    numbers = np.fromiter((groups[key] for key in keys), np.int64, len(keys))
     return good_rows(queries, passages, labels, bad, own_ids(table, where, columns.id), numbers)
 
 

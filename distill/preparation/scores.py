@@ -9,6 +9,7 @@ from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.groups import groups_of
+from distill.data.long_arrays import filled, joined, places, taken
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.labels import NUMBER, Reader, shown
@@ -41,9 +42,9 @@ def score_readers(
 
 def rounded(scores: Array, where: str) -> Array:
     """Scores, (rows,) float64 with NaN for none, as fp32, in which labels that differ little from large numbers would be one."""
-    made: Array = scores.astype(np.float32)
-    known = scores[np.isfinite(scores)]
-    gaps = np.abs(known.astype(np.float32) - known)
+    made = filled(len(scores), lambda part: scores[part].astype(np.float32))
+    known = taken(scores, places(np.isfinite(scores)))
+    gaps = filled(len(known), lambda part: np.abs(known[part].astype(np.float32) - known[part]))
     if len(known) and 0 < known.std() / 100 < gaps.max():
         raise UserError(
             f"{where}: labels such as {known[gaps.argmax()]:.17g} differ from each other by less than fp32 tells apart there "
@@ -54,9 +55,9 @@ def rounded(scores: Array, where: str) -> Array:
 
 def look_for_stand_ins(rows: Mapping[str, Rows], where: str) -> None:
     """Say it where the least label looks like one that stands for none: −1, −99 and the like, while all others are 0 or more."""
-    labels = np.concatenate([np.asarray(part.labels)[part.labelled] for part in rows.values()])
+    labels = joined([taken(np.asarray(part.labels), places(part.labelled)) for part in rows.values()])
     least = labels.min(initial=0)
-    if least in STAND_INS and (labels[labels != least] >= 0).any() and (labels[labels != least] >= 0).all():
+    if least in STAND_INS and ((labels != least) & (labels >= 0)).any() and ((labels == least) | (labels >= 0)).all():
         print_result(
             f"{where}: {int((labels == least).sum())} of {len(labels)} labels are {least:.0f}, all others 0 or more; if it "
             f"stands for no label: unlabelled: {least:.0f}"

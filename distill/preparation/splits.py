@@ -9,10 +9,12 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
+from distill.data.long_arrays import compact, counted, new_array, places, steps, taken, tally
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.keys import group_numbers
 from distill.preparation.labels import quoted
+from distill.preparation.strata import drawn_of, rows_in, spread, strata_of
 from distill.preparation.stratification import DEFAULT_FRACTION, assign_by_labels, rows_of, sample_by_labels, sample_groups
 
 SPLITS = ("train", "validation", "test")
@@ -108,9 +110,9 @@ def cut_splits(
             given = plan[split]
             cuts[split] = given if isinstance(given, float) else None
     train, keys = grouped(train) if cuts else (train, np.empty((0, 0), np.uint8))
-    looked_at = train if by_labels else replace(train, labels=np.zeros(len(train), np.float32))
+    looked_at = train if by_labels else replace(train, labels=new_array(len(train), np.float32))
     parts, rare = assign(looked_at, cuts, keys, seed)
-    result |= {split: train.take(np.flatnonzero(parts == number)) for number, split in enumerate(("train", *cuts))}
+    result |= {split: train.take(places(parts == number)) for number, split in enumerate(("train", *cuts))}
     for split in SPLITS:
         if len(result[split]) == 0:
             raise UserError(f"splits.{split}: has no rows; give it a larger fraction, or another split of the source")
@@ -137,7 +139,7 @@ def assign(rows: Rows, cuts: Mapping[str, float | None], keys: Array, seed: int)
     """
     labelled = int(rows.labelled.sum())
     if not cuts:
-        return np.zeros(len(rows), np.int64), np.empty(0, np.int64)
+        return new_array(len(rows), np.int64), np.empty(0, np.int64)
     if labelled == 0:
         raise UserError(f"splits.{next(iter(cuts))}: no row has a label to cut by; give a split of the source that is labelled")
     fractions = [DEFAULT_FRACTION if fraction is None else fraction for fraction in cuts.values()]
@@ -146,35 +148,27 @@ def assign(rows: Rows, cuts: Mapping[str, float | None], keys: Array, seed: int)
     group = group_numbers(keys)
     if rows.strata.ndim > 1:
         return assign_by_labels(rows, cuts, group, seed)
-    strata, size = _strata(rows, group), np.bincount(group)
+    size = tally(group, max(int(group[part].max()) for part in steps(len(group))) + 1)
+    strata = strata_of(rows, group, size)
     rng = np.random.default_rng(seed)
-    free = {stratum: groups[rng.permutation(len(groups))] for stratum, groups in strata.items() if len(groups) > len(cuts)}
+    free = {stratum: groups for stratum, groups in strata.items() if len(groups) > len(cuts)}
+    for groups in free.values():
+        rng.shuffle(groups)
     if not free:
         raise UserError(
             f"splits.{next(iter(cuts))}: the labelled rows hold at most {max(map(len, strata.values()))} different texts (or "
             f"contexts) of a class, which cannot be in {len(cuts) + 1} splits; add rows, or name the source's splits"
         )
-    sizes = {stratum: int(size[groups].sum()) for stratum, groups in free.items()}
-    parts = np.zeros(len(size), np.int64)
+    sizes = {stratum: rows_in(size, groups) for stratum, groups in free.items()}
+    parts = new_array(len(size), np.int64)
     for number, (split, fraction) in enumerate(cuts.items(), start=1):
         quotas = _shares(sizes, rows_of(split, fraction, labelled, len(sizes)))
         for stratum, groups in free.items():
-            drawn = _drawn(size[groups], quotas[stratum], len(groups) - (len(cuts) - number) - 1)
-            parts[groups[drawn]] = number
-            free[stratum] = groups[~drawn]
-    return parts[group], np.array([stratum for stratum in strata if stratum not in free], np.int64)
-
-
-def _strata(rows: Rows, group: Array) -> dict[int, Array]:
-    """By class (0 where labels are none), its groups, (groups,) numbers. Those with a transfer row are left out."""
-    known = np.flatnonzero(rows.labelled)
-    labels = rows.strata[known] if rows.strata.dtype.kind == "i" else np.zeros(len(known), np.int64)
-    width = int(labels.max()) + 1
-    pairs, first, count = np.unique(group[known] * width + labels, return_index=True, return_counts=True)
-    pairs = pairs[np.lexsort((first, -count, pairs // width))]
-    groups, most = np.unique(pairs // width, return_index=True)
-    classes, whole = (pairs % width)[most], np.bincount(group[known])[groups] == np.bincount(group)[groups]
-    return {int(stratum): groups[(classes == stratum) & whole] for stratum in np.unique(classes)}
+            drawn = drawn_of(size, groups, quotas[stratum], len(groups) - (len(cuts) - number) - 1)
+            for part in steps(len(groups)):
+                parts[groups[part][drawn[part]]] = number
+            free[stratum] = compact(groups, ~drawn)
+    return taken(parts, group), np.array([stratum for stratum in strata if stratum not in free], np.int64)
 
 
 def _shares(sizes: Mapping[int, int], count: int) -> dict[int, int]:
@@ -188,28 +182,16 @@ def _shares(sizes: Mapping[int, int], count: int) -> dict[int, int]:
     return shares
 
 
-def _drawn(sizes: Array, quota: int, most: int) -> Array:
-    """The first groups that fit what is left of a quota, at least one and at most so many, (groups,) bool."""
-    drawn = np.zeros(len(sizes), bool)
-    for place, size in enumerate(sizes.tolist()):
-        if size <= quota and most > 0:
-            drawn[place] = True
-            quota, most = quota - size, most - 1
-    if not drawn.any():
-        drawn[sizes.argmin()] = True
-    return drawn
-
-
 def limit_rows(rows: Rows, most: int | None, seed: int) -> Rows:
     """At most so many rows: a seeded sample in the old order, with each label's share (and that of transfer rows) kept."""
     if most is None or len(rows) <= most:
         return rows
-    return rows.take(_sample(rows, np.arange(len(rows)), most, seed))
+    return rows.take(_sample(rows, counted(len(rows)), most, seed))
 
 
 def limit_labels(rows: Rows, most: int | None, seed: int) -> Rows:
     """At most so many rows with a label: those of a seeded sample, with each label's share kept; the others lose theirs."""
-    labelled = np.flatnonzero(rows.labelled)
+    labelled = places(rows.labelled)
     if most is None or len(labelled) <= most:
         return rows
     return rows.labelled_at(_sample(rows, labelled, most, seed))
@@ -222,14 +204,7 @@ def _sample(rows: Rows, positions: Array, most: int, seed: int) -> Array:
     if rows.strata.ndim > 1:
         applies = np.column_stack([rows.strata == 1, ~rows.labelled])[positions]
         return np.asarray(positions[sample_by_labels(applies, most, seed)])
-    rng = np.random.default_rng(seed)
-    place = np.empty(len(positions))
-    strata = rows.strata[positions]
-    for label in np.unique(strata):
-        members = rng.permutation(np.flatnonzero(strata == label))
-        place[members] = np.arange(len(members)) / len(members)
-    kept: Array = positions[np.sort(np.argsort(place, kind="stable")[:most])]
-    return kept
+    return spread(positions, taken(rows.strata, positions), most, np.random.default_rng(seed))
 
 
 def require_labels(rows: Rows, where: str) -> None:

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED
+from distill.data.long_arrays import counted, new_array
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, vocabulary_size
 from distill.params.datasets import DatasetSettings
@@ -36,7 +37,7 @@ def map_token_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Ro
             details = f"column '{name}' has {len(value)} tokens, expected {LEAST} or more; mend or drop the row"
             bad.add(row, "no token to predict", details)
     ids = own_ids(table, where, settings.columns.id)
-    return Rows(found, None, np.zeros(len(found), np.int64), np.arange(len(found)), ids).without(bad.found)
+    return Rows(found, None, new_array(len(found), np.int64), counted(len(found)), ids).without(bad.found)
 
 
 def encode_token_rows(tokenizer: PreTrainedTokenizerBase, rows: Rows, settings: DatasetSettings, split: str) -> Encoded:

@@ -10,8 +10,8 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.data.columns import array_on_disk
 from distill.data.dataset import Dataset, example_id
+from distill.data.long_arrays import array_on_disk
 from distill.params.given import Compression, GivenSettings
 from distill.sources.streams import Stream
 from distill.targets.given.compressed_rows import CompressedRow, compressed_rows, token_rows
