@@ -111,7 +111,7 @@ def _first_labelled(rows: PreparedRows, further: FurtherTeachers | None = None) 
     labelled = labels_a_row(rows) > 0
     if further is not None:
         labelled &= further.fold_of(rows.ids) != NO_FOLD
-    _, firsts = np.unique(rows.ids, axis=0, return_index=True)
+    firsts = rows.firsts()
     return rows.take(firsts[labelled[firsts]][:MOST_ROWS])
 
 

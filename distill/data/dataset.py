@@ -169,6 +169,10 @@ class PreparedRows:
         places = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in positions])
         return np.stack([source[places] for source in sources], axis=1).astype(np.int64)
 
+    def firsts(self) -> Array:
+        """Positions of the first row of each example id, in the order of the ids: equal rows have equal targets."""
+        return np.unique(self.ids, axis=0, return_index=True)[1]
+
     def lines(self, chosen: Array) -> Array:
         """The places of the labels of these rows among those of all: of each row one, or one a token."""
         if not self.labels_per_token:
@@ -244,6 +248,12 @@ def example_ids(encoded: Mapping[str, Sequence[Any]]) -> list[bytes]:
     """Those of rows of `input_ids` and, for pairs, `token_type_ids`."""
     types = encoded.get("token_type_ids")
     return [example_id(row, types[i] if types else None) for i, row in enumerate(encoded["input_ids"])]
+
+
+def row_keys(ids: Array) -> Array:
+    """Example ids, (rows, 16) uint8, as one sortable value a row."""
+    keys: Array = np.ascontiguousarray(ids).view(f"S{ID_BYTES}").ravel()
+    return keys
 
 
 def examples_path(path: Path) -> Path:

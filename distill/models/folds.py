@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import atomic_file, read_json, sha256, to_json, write_text
-from distill.data.dataset import ID_BYTES, Dataset
+from distill.data.dataset import ID_BYTES, Dataset, row_keys
 from distill.models.loading import load_model, require_fit, weights_fingerprint
 from distill.tasks.registry import task_of
 
@@ -97,7 +97,7 @@ class FurtherTeachers:
 
     def fold_of(self, ids: Array) -> Array:
         """The fold of each row by its example id, (rows, 16) uint8 → (rows,) int64; NO_FOLD where none has seen it."""
-        known, asked = _keys(self.ids), _keys(ids)
+        known, asked = row_keys(self.ids), row_keys(ids)
         if len(known) == 0:
             return np.full(len(asked), NO_FOLD, np.int64)
         places = np.minimum(np.searchsorted(known, asked), len(known) - 1)
@@ -108,11 +108,3 @@ class FurtherTeachers:
         fold = self.fold_of(ids)[:, None]
         found: Array = (fold == NO_FOLD) | (fold == np.arange(self.count))
         return found
-
-
-def _keys(ids: Array) -> Array:
-    """Example ids as one sortable value a row; two unsigned halves, for byte strings lose zeros at their ends."""
-    halves = np.ascontiguousarray(ids).view(">u8").reshape(-1, 2).astype(np.uint64)
-    keys = np.empty(len(halves), [("high", np.uint64), ("low", np.uint64)])
-    keys["high"], keys["low"] = halves[:, 0], halves[:, 1]
-    return keys

@@ -32,7 +32,7 @@ from distill.targets.given.join import coverage, read_table
 from distill.targets.given.logprobs import answered_rows, read_logprobs
 from distill.targets.given.write import CODECS
 from distill.targets.materialization.outputs import MaterializeSpec, job_of, resolve, settled
-from distill.targets.materialization.units import TeacherShape, unique_rows
+from distill.targets.materialization.units import TeacherShape
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
 
@@ -94,7 +94,7 @@ def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str
     sizes: dict[str, dict[str, int] | None] = {LOGITS: None, TOKENS: None}
     if (folder / "dataset.json").exists():
         dataset = Dataset.open(folder)
-        rows = {split: len(unique_rows(dataset.rows(split))) for split in get_args(Split) if split in dataset.splits}
+        rows = {split: len(dataset.rows(split).firsts()) for split in get_args(Split) if split in dataset.splits}
         if settings.columns.form in OF_TOKENS:
             if raw.exists():
                 answered = {"train": _answered_of_tokens(raw, dataset, settings)}

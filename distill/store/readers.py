@@ -14,10 +14,11 @@ from torch import Tensor
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.data.dataset import row_keys
 from distill.store.codecs.attention import AttentionCodec
 from distill.store.codecs.vectors import Codec, Planes
 from distill.store.replay.frozen_weights import FrozenMatrices
-from distill.store.shards import Column, MappedShard, row_keys
+from distill.store.shards import Column, MappedShard
 
 RESIDENT_BYTES = 2**28
 """Bytes that an output gathers before it gives the pages that it has touched back to the system."""

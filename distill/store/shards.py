@@ -112,12 +112,6 @@ def map_shard(path: Path) -> MappedShard:
         raise UserError(f"{path}: damaged or missing ({what}); run `dvc repro --force {stage}`") from None
 
 
-def row_keys(ids: Array) -> Array:
-    """Example ids, (rows, 16) uint8, as one sortable value a row."""
-    keys: Array = np.ascontiguousarray(ids).view(f"S{ID_BYTES}").ravel()
-    return keys
-
-
 def _array(column: Column) -> pa.Array:
     values = np.ascontiguousarray(column.values)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])

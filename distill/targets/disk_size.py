@@ -21,7 +21,7 @@ from distill.store.replay.embeddings import replays_embeddings
 from distill.store.replay.registry import NO_TOKENS, replay_weights
 from distill.store.shards import Column, write_rows
 from distill.targets.materialization.outputs import MaterializeSpec, resolve, settled, vectors_a_row
-from distill.targets.materialization.units import TeacherShape, cut, row_bytes, unique_rows
+from distill.targets.materialization.units import TeacherShape, cut, row_bytes
 
 VARIANCE_LOST = {"fp32": 0.0, "fp16": 5e-8, "bf16": 3e-6, "int8": 6e-5, "int4": 1e-2}
 """The fraction of a trained BERT's hidden states' variance that a codec loses."""
@@ -36,7 +36,7 @@ class Plan:
     def __init__(self, dataset: Mapping[str, PreparedRows], model: PreTrainedModel, task: str) -> None:
         """Look at the rows of each split. Of the teacher's `model` shapes alone are read: it may lie on the meta device."""
         self.shape, self.task, self.rows, self.model = TeacherShape.of(model), task, dataset, model
-        self.lengths = {split: rows.lengths[unique_rows(rows)] for split, rows in dataset.items()}
+        self.lengths = {split: rows.lengths[rows.firsts()] for split, rows in dataset.items()}
         self._known: dict[tuple[object, ...], int] = {}
 
     def outputs(self, job: MaterializeSpec) -> dict[str, dict[str, int]]:
@@ -75,7 +75,7 @@ class Plan:
     def _vectors(self, per: Per, split: str) -> Array:
         """Vectors a row of an output that has one of each `per`."""
         if per == "position":
-            return vectors_a_row(per, self.rows[split], unique_rows(self.rows[split]))
+            return vectors_a_row(per, self.rows[split], self.rows[split].firsts())
         return self.lengths[split] if per == "token" else np.ones_like(self.lengths[split])
 
     def _heads(self, output: str, source: str, splits: tuple[str, ...]) -> int:

@@ -1,6 +1,5 @@
 """Fine-tuning a teacher on the labels: what every teacher, with or without further ones, has in common."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from transformers import PreTrainedModel, set_seed
 from distill.core.arrays import Array
 from distill.core.locations import checkpoint_place
 from distill.data.batching import Collator
-from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.data.dataset import Dataset
 from distill.models.loading import load_model
 from distill.models.probing import require_trainable
 from distill.params.training import TeacherSettings
@@ -40,7 +39,9 @@ class FineTuning:
         self.model = load_model(self.place, task, dataset.labels, new_head=settings.epochs > 0, **how)
         require_trainable(self.model, dataset, str(self.place))
         rows = dataset.rows("train")
-        self.rows = Collator(rows if held_out is None else without_labels(rows, held_out), labelled_only=True)
+        if held_out is not None:
+            rows = rows.without_labels(np.repeat(held_out, rows.lengths) if rows.labels_per_token else held_out)
+        self.rows = Collator(rows, labelled_only=True)
         self.validation = EvaluationSplit.from_dataset(dataset, "validation")
         self.key = run_key(settings, dataset, self.rows, self.validation, self.model)
 
@@ -58,11 +59,3 @@ class FineTuning:
             title=self.title,
         )
         return self.model, trained
-
-
-def without_labels(rows: PreparedRows, chosen: Array) -> PreparedRows:
-    """The rows, of which the `chosen`, (rows,) bool, have lost their labels."""
-    labels = rows.labels.copy()
-    nothing = np.nan if labels.dtype.kind == "f" else UNLABELLED
-    labels[np.repeat(chosen, rows.lengths) if rows.labels_per_token else chosen] = nothing
-    return replace(rows, labels=labels)

@@ -11,7 +11,7 @@ from distill.data.arrow_files import _Waiting
 from distill.data.batching import pad_batch
 from distill.data.dataset import PreparedRows
 from distill.data.writing import SplitWriter
-from distill.targets.materialization.units import cut, unique_rows
+from distill.targets.materialization.units import cut
 from tests.sparse import on_disk, sparse_files
 
 ZEROS = 2**31 + 5
@@ -51,7 +51,7 @@ def test_rows_behind_two_to_the_31_tokens_are_read_as_they_were_written(tmp_path
     assert rows.inputs(np.array([3, 0]))[:, 0].tolist() == LAST[1] + FIRST[0]
     assert rows.take(np.array([2])).tokens.tolist() == LAST[0]
     assert pad_batch(rows, np.array([2, 3]))["input_ids"].tolist() == [[*LAST[0], 0, 0], LAST[1]]
-    positions = unique_rows(rows)
+    positions = rows.firsts()
     assert sorted(positions.tolist()) == [0, 1, 2, 3]
     sizes = 770 * rows.lengths[positions]
     assert sum(map(len, cut(positions, sizes, 2**25, rows.lengths[positions], None))) == 4

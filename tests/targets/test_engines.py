@@ -22,7 +22,6 @@ from distill.targets.materialization.forward import open_teacher
 from distill.targets.materialization.materialize import Materializer
 from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.unit_pool import Pool
-from distill.targets.materialization.units import unique_rows
 from stages.targets import main
 from tests import ranks, tiny
 from tests.command_line import contents, environment, invoke
@@ -224,7 +223,7 @@ def test_an_order_is_all_that_another_machine_needs(opened, tmp_path):
     other.compute(order.units)
     made.pool = Pool(tmp_path / "leader", order.pool)
     assert [unit for unit in made.missing() if made.read(unit)] == []
-    expected = sum(int(rows.lengths[unique_rows(rows)].sum()) for rows in made.rows.values())
+    expected = sum(int(rows.lengths[rows.firsts()].sum()) for rows in made.rows.values())
     assert sum(map(made.read, order.units)) == expected
 
 

@@ -14,7 +14,7 @@ import torch
 from distill.data.dataset import Dataset
 from distill.params.layers import resolve_layers
 from distill.targets.materialization.outputs import MaterializeSpec, resolve
-from distill.targets.materialization.units import cut, unique_rows
+from distill.targets.materialization.units import cut
 from tests import tiny
 from tests.command_line import contents
 from tests.stores import FORKS, assembled, materialize, materializer
@@ -81,7 +81,7 @@ def test_a_second_run_reads_nothing_through_the_teacher(tmp_path, prepared):
     work, again = (materializer(tiny.bert(layers=2), dataset, job, tmp_path).run() for _ in range(2))
     assert (work.tokens_computed, again.tokens_computed) == (work.tokens, 0)
     splits = [dataset.rows(split) for split in dataset.splits]
-    assert again.tokens == sum(int(rows.lengths[unique_rows(rows)].sum()) for rows in splits)
+    assert again.tokens == sum(int(rows.lengths[rows.firsts()].sum()) for rows in splits)
 
 
 @pytest.mark.parametrize("change", ["teacher", "codec", "rows"])
@@ -108,7 +108,7 @@ def test_adding_a_layer_leaves_the_other_shards_as_they_are(tmp_path, prepared):
 @pytest.mark.parametrize("size", [1, 300, 10**6])
 def test_units_hold_every_row_once_and_a_part_is_cut_as_the_whole_was(prepared, size):
     rows = Dataset.open(prepared).rows("train")
-    positions = unique_rows(rows)
+    positions = rows.firsts()
     lengths = rows.lengths[positions]
     units = list(cut(positions, 10 * lengths, size, lengths, None))
     np.testing.assert_array_equal(np.concatenate(units), positions)

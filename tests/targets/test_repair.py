@@ -10,7 +10,6 @@ from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import Teacher
-from distill.targets.materialization.units import unique_rows
 from distill.targets.verification.integrity import check
 from distill.targets.verification.live import compare
 from distill.targets.verification.repair import Repair
@@ -89,7 +88,7 @@ def test_an_output_with_a_broken_manifest_is_made_anew(many, copy, model, datase
     new, _, computed = repaired(copy, model, dataset)
     assert contents(new) == contents(many)
     rows = {split: dataset.rows(split) for split in dataset.splits}
-    tokens = {split: int(each.lengths[unique_rows(each)].sum()) for split, each in rows.items()}
+    tokens = {split: int(each.lengths[each.firsts()].sum()) for split, each in rows.items()}
     expected = {"logits": sum(tokens.values()), "hidden-02": tokens["train"]}
     assert computed == expected.get(output, 0)
 

@@ -9,10 +9,9 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
-from distill.data.dataset import Dataset, PreparedRows
+from distill.data.dataset import Dataset, PreparedRows, row_keys
 from distill.params.given import GivenSettings
 from distill.sources.streams import Stream
-from distill.store.shards import row_keys
 from distill.targets.given.ids import require_one_row_an_id, text_key, told_by_split, written_otherwise
 from distill.targets.given.numbers import mean
 from distill.targets.given.table import Answer, Key, read_answers

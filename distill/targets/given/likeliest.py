@@ -17,7 +17,7 @@ LEAST_REST = math.exp(-15)
 
 def unique_positions(rows: PreparedRows) -> Array:
     """(unique rows,) int64: where each row stands first, in the order of the data."""
-    return np.sort(np.unique(rows.ids, axis=0, return_index=True)[1])
+    return np.sort(rows.firsts())
 
 
 def top_k_values(ids: Array, logs: Array) -> Array:

@@ -101,6 +101,5 @@ def _lacking(output: str, dataset: Dataset, part: AnsweredSplit, split: str) -> 
         return 0
     if output == LOGITS and not dataset.spec.labels_per_token:
         return len(part.missing)
-    _, firsts = np.unique(rows.ids, axis=0, return_index=True)
     held = rows.lengths[part.positions].sum() if output == TOKENS else np.isfinite(part.logits).all(axis=1).sum()
-    return int(rows.lengths[firsts].sum() - held)
+    return int(rows.lengths[rows.firsts()].sum() - held)

@@ -17,7 +17,6 @@ from distill.targets.materialization.distributions import keep_in_part
 from distill.targets.materialization.forward import kept_of, on_device
 from distill.targets.materialization.materialize import Materializer
 from distill.targets.materialization.outputs import vectors_a_row
-from distill.targets.materialization.units import unique_rows
 
 Pair = tuple[Tensor, Tensor]
 """The teacher's output, and what a student reads of it."""
@@ -41,7 +40,7 @@ def measure_fidelity(made: Materializer) -> dict[str, dict[str, float]]:
     `total_variation`, ½·Σ|p−w|.
     """
     rows = made.rows.get("validation", next(iter(made.rows.values())))
-    positions = unique_rows(rows)[:HELD_OUT_ROWS]
+    positions = rows.firsts()[:HELD_OUT_ROWS]
     pairs: dict[str, list[Pair]] = {}
     divergences: dict[str, list[Tensor]] = {}
     for chosen in length_batches(rows.lengths[positions], made.job.batch_tokens):

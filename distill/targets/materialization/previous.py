@@ -16,12 +16,13 @@ from distill.core.errors import UserError
 from distill.core.files import atomic_folder, link_or_copy, read_json
 from distill.core.locations import first_line
 from distill.core.recorded import LOCK, is_recorded, recorded_files
+from distill.data.dataset import row_keys
 from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec
 from distill.store.manifest import Fingerprints, Manifest, Shard, differences, further_of
 from distill.store.readers import StoredOutput
-from distill.store.shards import Column, MappedShard, columns_of, map_shard, row_keys
+from distill.store.shards import Column, MappedShard, columns_of, map_shard
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.unit_pool import Pool
 

@@ -94,7 +94,7 @@ def lay_out(
     kept: dict[tuple[str, str], tuple[KeptShard, ...]] = {}
     for split, rows in dataset.items():
         names = outputs.of_split(split, job)
-        positions = unique_rows(rows)
+        positions = rows.firsts()
         states = np.empty((len(positions), len(names)), np.uint8)
         for column, output in enumerate(names):
             states[:, column], shards = base.state(split, output, outputs.stored[output], rows.ids[positions])
@@ -113,7 +113,7 @@ def lay_out(
 
 def unique_rows(rows: PreparedRows) -> Array:
     """Positions of the first row of each example id, in the order of the ids: equal rows have equal targets."""
-    return np.unique(rows.ids, axis=0, return_index=True)[1]
+    return rows.firsts()
 
 
 def cut(positions: Array, sizes: Array, unit_bytes: int, lengths: Array, unit_tokens: int | None) -> Iterator[Array]:

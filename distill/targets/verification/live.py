@@ -30,7 +30,6 @@ from distill.store.target_set import TargetStore
 from distill.targets.materialization.distributions import parts, uniform_of
 from distill.targets.materialization.forward import Reading, Teacher, kept_of, layers_of
 from distill.targets.materialization.outputs import vectors_a_row
-from distill.targets.materialization.units import unique_rows
 
 ABSOLUTE, RELATIVE = 1e-4, 5e-5
 
@@ -64,7 +63,7 @@ def compare(store: TargetStore, teacher: Teacher, dataset: Dataset, rows: int, b
     store.require(dataset, tuple(store.manifests[some].splits), some)
     content = "".join(manifest.model_dump_json() for _, manifest in sorted(store.manifests.items()))
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]))
-    candidates = [(split, row) for split in dataset.splits for row in unique_rows(dataset.rows(split)).tolist()]
+    candidates = [(split, row) for split in dataset.splits for row in dataset.rows(split).firsts().tolist()]
     chosen = [candidates[i] for i in rng.choice(len(candidates), min(rows, len(candidates)), replace=False)]
     found = {output: LiveDifference(output) for output in sorted(store.manifests)}
     reading = _reading(store, teacher, batch_tokens)
