@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from distill.core.console import PARAMS, command
+from distill.store.origin import STAGES
 
 if TYPE_CHECKING:
     from distill.pipeline.entries import Params
 
 DATASETS = "hf://datasets/"
-SETS = {"targets": "targets", "given": "given", "ensembles": "ensemble"}
-"""The stages that write target sets, by the section of their entries."""
 
 
 @command
@@ -155,8 +154,8 @@ def entry_of(params: "Params", name: str) -> str:
 
 def made_by(params: "Params", name: str) -> str:
     """The stage that writes a target set."""
-    section = next(section for section in SETS if name in getattr(params, section))
-    return f"{SETS[section]}@{name}"
+    section = next(section for section in STAGES if name in getattr(params, section))
+    return f"{STAGES[section]}@{name}"
 
 
 def teachers(params: "Params", name: str) -> str:

@@ -12,7 +12,7 @@ from distill.core.settings import load_entry, nearest, read_yaml
 from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.targets import TargetSettings
-from distill.store.origin import SECTIONS
+from distill.store.origin import STAGES
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -52,7 +52,7 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
         else:
             size = f"{checked.bytes / 2**20:.1f} MiB"
             gone = ", ".join(missing)
-            rest = f"; without {gone}, which {PARAMS} asks for: `dvc pull {stage_of(folder)}`, or --repair" if gone else ""
+            rest = f"; without {gone}, which {PARAMS} asks for: `dvc pull {stage_in_params(folder)}`, or --repair" if gone else ""
             click.echo(f"{folder}: {len(checked.files)} files, {size}, all as {len(checked.manifests)} manifests say{rest}")
     if problems:
         raise UserError("\n".join(problems))
@@ -65,7 +65,7 @@ def folders(names: tuple[str, ...]) -> list[Path]:
         if not folder.is_dir():
             _require_known(folder)
             raise UserError(
-                f"{folder}: no such target set or folder; run `dvc repro {stage_of(TARGETS / folder.name)}`, or `dvc pull`"
+                f"{folder}: no such target set or folder; run `dvc repro {stage_in_params(TARGETS / folder.name)}`, or `dvc pull`"
             )
     found = found or sorted(path for path in TARGETS.glob("[!.]*") if path.is_dir())
     if not found:
@@ -76,7 +76,7 @@ def folders(names: tuple[str, ...]) -> list[Path]:
 def _require_known(folder: Path) -> None:
     """Refuse a name that no section of params.yaml has."""
     content = read_yaml(PARAMS) if PARAMS.exists() else {}
-    known = [str(name) for section in ("targets", *MADE_WITHOUT) for name in content.get(section) or {}]
+    known = [str(name) for section in STAGES for name in content.get(section) or {}]
     if known and str(folder) == folder.name and folder.name not in known:
         raise UserError(f"{folder}: no such target set or folder, and no entry of {PARAMS}{nearest(folder.name, known)}")
 
@@ -113,7 +113,7 @@ def settings_of(folder: Path) -> TargetSettings:
     """What params.yaml says of a set that a teacher computed."""
     _require_entry(folder)
     if (section := section_of(folder)) in MADE_WITHOUT:
-        raise UserError(f"{folder}: {MADE_WITHOUT[section]}; run `dvc repro --force --single-item {stage_of(folder)}`")
+        raise UserError(f"{folder}: {MADE_WITHOUT[section]}; run `dvc repro --force --single-item {stage_in_params(folder)}`")
     return load_entry(PARAMS, "targets", folder.name, TargetSettings)
 
 
@@ -190,7 +190,7 @@ def opened(folder: Path) -> "tuple[TargetSettings, Dataset, Teacher]":
 def advice(folder: Path) -> str:
     """How to put a set right."""
     whole = folder if folder.absolute().parent == TARGETS.absolute() else folder.parent
-    stage = stage_of(whole)
+    stage = stage_in_params(whole)
     again = (
         f"dvc repro --force --single-item {stage}"
         if section_of(whole) in MADE_WITHOUT
@@ -199,7 +199,6 @@ def advice(folder: Path) -> str:
     return f"run `{again}`, or `dvc pull --force {stage}`"
 
 
-def stage_of(folder: Path) -> str:
+def stage_in_params(folder: Path) -> str:
     """The stage that makes a set, by params.yaml."""
-    section = section_of(folder)
-    return f"{SECTIONS.get(section, section)}@{folder.name}"
+    return f"{STAGES[section_of(folder)]}@{folder.name}"

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-SECTIONS = {"given": "given", "ensembles": "ensemble"}
-"""The sections of params.yaml beside `targets` whose entries are target sets, and their stages."""
+STAGES = {"targets": "targets", "given": "given", "ensembles": "ensemble"}
+"""The stages that write target sets, by the sections of params.yaml that their entries are in."""
 
 
 def stage_of(folder: Path) -> str:
     """`targets@NAME` of data/targets/NAME; or where `check` has written that NAME is of another section, `given@NAME` …"""
     jobs = folder.parent.parent / "jobs" / "entries"
-    found = (stage for section, stage in SECTIONS.items() if (jobs / section / f"{folder.name}.json").exists())
-    return f"{next(found, 'targets')}@{folder.name}"
+    others = (section for section in STAGES if section != "targets" and (jobs / section / f"{folder.name}.json").exists())
+    return f"{STAGES[next(others, 'targets')]}@{folder.name}"
