@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from distill.core.errors import UserError
 from distill.core.settings import EachOnce, Positive, Seed, Strict
 from distill.params.inits import InitSettings
+from distill.params.task_specs import TaskSpec
 from distill.params.training import TrainingSettings
 
 Weight = Annotated[float, Field(ge=0)]
@@ -133,6 +134,30 @@ class StudentSettings(TrainingSettings):
         if not self.trains_head or not (self.reads_hidden or self.needs(1, 1).logits):
             return None
         return f"recipe: {self.recipe} compares whole distributions; set recipe: divergence"
+
+    def no_weights(self, spec: TaskSpec, *, learns_labels: bool) -> str | None:
+        """Why rows of a task cannot have a `sample_weight` here; None if they can."""
+        if not learns_labels:
+            return f"weighs the loss against the labels, which {self.recipe} here does not learn from; set it to null"
+        return f"{spec.not_audited}; set it to null" if spec.not_audited else None
+
+    def no_hardest(self, spec: TaskSpec, *, reads_logits: bool) -> str | None:
+        """Why `hardest_of` cannot tell which rows of a task the student is worst at; None if it can."""
+        if reason := spec.not_compared_by_row:
+            return f"{reason}; set it to 1"
+        if reads_logits:
+            return None
+        return (
+            f"compares a student's answers with the teacher's, {self.recipe} here reads no logits; set it to 1, or take a recipe "
+            "that does, such as hinton"
+        )
+
+    def no_bi_encoder(self, *, reads_states: bool) -> str | None:
+        """Why a bi-encoder cannot be the student; None if it can."""
+        if not reads_states:
+            return None
+        read = "reads hidden states of query and passage together, a bi-encoder reads them apart"
+        return f"{self.recipe} {read}; take margin_mse, listwise or hinton"
 
     @property
     def target_set(self) -> str:

@@ -26,10 +26,7 @@ def misfits(params: Params) -> Iterator[str]:
     for name, ensemble in params.ensembles.items():
         yield from _wrong_members(params, name, ensemble, sets)
     for name, student in params.students.items():
-        if student.sample_weight is not None and (line := _no_weights(params, student)):
-            yield f"students.{name}.sample_weight: {line}"
-        if student.hardest_of > 1 and (line := _no_hardest(params, student)):
-            yield f"students.{name}.hardest_of: {line}"
+        yield from _wrong_rows(params, name, student)
         if line := _wrong_recipe(params, student):
             yield f"students.{name}.recipe: {line}"
         if (
@@ -193,14 +190,14 @@ def _not_annotated(params: Params) -> Iterator[str]:
                 yield f"{section}.{name}.student: '{student}' reads '{reads}', the rows are '{dataset}'; take a student of these"
 
 
-def _no_weights(params: Params, student: StudentSettings) -> str | None:
-    """Why a student's training rows cannot be weighted."""
-    if not student.label_weight:
-        return f"weighs the loss against the labels, which {student.recipe} here does not learn from; set it to null"
-    task = params.task(student.dataset)
-    if TASK_SPECS[task].not_audited:
-        return f"weighs labels that the teacher contradicts, those of {task} are the text itself; set it to null"
-    return None
+def _wrong_rows(params: Params, name: str, student: StudentSettings) -> Iterator[str]:
+    """Weights and choices of training rows that a student cannot make."""
+    spec = TASK_SPECS[params.task(student.dataset)]
+    if student.sample_weight is not None and (line := student.no_weights(spec, learns_labels=bool(student.label_weight))):
+        yield f"students.{name}.sample_weight: {line}"
+    logits = not student.only_intermediate and (student.reads_hidden or student.needs(1, 1).logits)
+    if student.hardest_of > 1 and (line := student.no_hardest(spec, reads_logits=logits)):
+        yield f"students.{name}.hardest_of: {line}"
 
 
 def _only_in_part(params: Params, student: StudentSettings) -> str | None:
@@ -214,15 +211,6 @@ def _only_in_part(params: Params, student: StudentSettings) -> str | None:
     return f"{why}, or logits_as: replay of targets.{student.target_set}, which keeps {targets.logits_as}"
 
 
-def _no_hardest(params: Params, student: StudentSettings) -> str | None:
-    """Why a student cannot tell which rows it is worst at."""
-    if reason := TASK_SPECS[params.task(student.dataset)].not_compared_by_row:
-        return f"{reason}; set it to 1"
-    if student.only_intermediate or not (student.reads_hidden or student.needs(1, 1).logits):
-        return f"compares answers with the teacher's, {student.recipe} here reads no logits; set it to 1"
-    return None
-
-
 def _wrong_recipe(params: Params, student: StudentSettings) -> str | None:
     """Why a recipe cannot learn a task: vectors of texts, groups of passages and decoders have recipes of their own."""
     task = params.task(student.dataset)
@@ -234,9 +222,8 @@ def _wrong_recipe(params: Params, student: StudentSettings) -> str | None:
         return f"{student.recipe} compares passages of a query, '{student.dataset}' is for {task}; take another, such as hinton"
     if student.init.bi_encoder and not TASK_SPECS[task].groups:
         return f"init.bi_encoder is of ranking, '{student.dataset}' is for {task}; remove it"
-    if student.init.bi_encoder and student.reads_hidden:
-        read = "reads hidden states of query and passage together, a bi-encoder reads them apart"
-        return f"{student.recipe} {read}; take margin_mse, listwise or hinton"
+    if student.init.bi_encoder and (reason := student.no_bi_encoder(reads_states=student.reads_hidden)):
+        return reason
     if student.of_vectors and not TASK_SPECS[task].embeds:
         return f"{student.recipe} learns vectors, '{student.dataset}' is for {task}; take a recipe of logits, such as hinton"
     if TASK_SPECS[task].embeds and student.trains_head and not student.of_vectors:

@@ -62,11 +62,9 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
         teacher_vectors=lambda: store.output(LOGITS, "train").some(SAMPLED),
     )
     terms = terms_of(settings, shapes)
-    if reads_apart(config) and any(term.reads_student_hidden or term.reads_student_attention for term in terms):
-        raise UserError(
-            f"{settings.recipe}: reads hidden states of query and passage together, a bi-encoder reads them apart; take "
-            "margin_mse, listwise or hinton"
-        )
+    states = any(term.reads_student_hidden or term.reads_student_attention for term in terms)
+    if reads_apart(config) and (reason := settings.no_bi_encoder(reads_states=states)):
+        raise UserError(reason)
     for term in terms:
         for output in term.reads:
             store.manifest(output)
@@ -167,35 +165,22 @@ def objective_and_rows(
     outputs = sorted({output for term in terms for output in term.reads})
     for output in outputs:
         store.require(dataset, ["train"], output)
-    if settings.hardest_of > 1:
-        require_comparable_answers(settings, dataset, outputs)
+    if settings.hardest_of > 1 and (reason := settings.no_hardest(dataset.spec, reads_logits=LOGITS in outputs)):
+        raise UserError(f"hardest_of: {reason}")
+    labels = [term.name == HARD_LABELS for term in terms]
     weights = None
     if settings.sample_weight is not None:
-        if not any(term.name == HARD_LABELS for term in terms):
-            raise UserError(
-                "sample_weight: weighs rows in the loss against the labels, which this student has not; set it to null"
-            )
+        if reason := settings.no_weights(dataset.spec, learns_labels=any(labels)):
+            raise UserError(f"sample_weight: {reason}")
         weights = row_weights(dataset, store, settings.sample_weight)
     task, logits = task_of(dataset.task), store.manifests.get(LOGITS)
     if isinstance(task, MaskedLm) and logits is not None and logits.per == "token":
         task = MaskedLm(every_token=True)
     heads = Heads.find(student, store, outputs) if any(term.reads_last_states for term in terms) else None
     objective = objective_of(terms, task, settings.earlier_layers_lr_scale, heads)
-    labels = [term.name == HARD_LABELS for term in terms]
     reads = {"labelled_only": all(labels), "reads_labels": any(labels)}
     targets = store.outputs(outputs, "train")
     return objective, Collator(dataset.rows("train"), targets, weights, hardest_of=settings.hardest_of, **reads)
-
-
-def require_comparable_answers(settings: StudentSettings, dataset: Dataset, outputs: Sequence[str]) -> None:
-    """Refuse `hardest_of` where a student's answers are not compared row by row with the teacher's."""
-    if reason := dataset.spec.not_compared_by_row:
-        raise UserError(f"hardest_of: {reason}; set it to 1")
-    if LOGITS not in outputs:
-        raise UserError(
-            f"hardest_of: compares a student's answers with the teacher's, {settings.recipe} here reads no logits; set it to 1, "
-            "or take a recipe that does, such as hinton"
-        )
 
 
 def row_weights(dataset: Dataset, store: TargetStore, weights: SampleWeight) -> Array:

@@ -243,8 +243,16 @@ def test_what_is_wrong_is_one_line_of_the_entry(tmp_path: Path, base: dict[str, 
     ("key", "value", "complaint"),
     [
         ("datasets.movies.task", "masked-lm", "the targets of language models are replayed, a few tokens at a time; set it to 1"),
-        ("students.deep.recipe", "supervised", "supervised here reads no logits; set it to 1"),
-        ("students.deep.recipe", "fitnets", "fitnets here reads no logits; set it to 1"),
+        (
+            "students.deep.recipe",
+            "supervised",
+            "supervised here reads no logits; set it to 1, or take a recipe that does, such as hinton",
+        ),
+        (
+            "students.deep.recipe",
+            "fitnets",
+            "fitnets here reads no logits; set it to 1, or take a recipe that does, such as hinton",
+        ),
     ],
 )
 def test_rows_that_a_student_is_worst_at_are_told_by_logits_of_rows(tmp_path: Path, key: str, value: Any, complaint: str):
@@ -258,7 +266,11 @@ def test_rows_that_a_student_is_worst_at_are_told_by_logits_of_rows(tmp_path: Pa
 @pytest.mark.parametrize(
     ("key", "value", "complaint"),
     [
-        ("datasets.movies.task", "masked-lm", "those of masked-lm are the text itself; set it to null"),
+        (
+            "datasets.movies.task",
+            "masked-lm",
+            "the labels of masked-lm are the text itself, which no teacher can contradict; set it to null",
+        ),
         ("students.deep.recipe", "minilm", "which minilm here does not learn from; set it to null"),
         ("students.deep.hard_weight", 0.0, "which distilbert here does not learn from; set it to null"),
     ],
@@ -481,7 +493,7 @@ SEEN = "in causal-lm have seen nothing but themselves; take another"
         (
             "students.small",
             {**STUDENT, "hard_weight": 1.0, "sample_weight": {"suspect": 0.5}},
-            "students.small.sample_weight: weighs labels that the teacher contradicts, those of causal-lm are the text itself",
+            "students.small.sample_weight: the labels of causal-lm are the text itself, which no teacher can contradict",
         ),
     ],
 )

@@ -294,7 +294,7 @@ def test_batches_have_the_weights_of_the_audit_and_a_student_without_labels_take
     problem, weight = problems(CLASSES), SampleWeight(suspect=0.25, hard=0.5)
     _, rows = problem.objective("hinton", problem.student(), sample_weight=weight)
     assert rows([5, 0, 9])["weights"].tolist() == row_weights(problem.dataset, problem.store, weight)[[5, 0, 9]].tolist()
-    with pytest.raises(UserError, match="sample_weight: weighs rows in the loss against the labels, which this student has not"):
+    with pytest.raises(UserError, match="sample_weight: weighs the loss against the labels, which hinton here does not"):
         problem.objective("hinton", problem.student(), alpha=0.0, sample_weight=weight)
 
 
