@@ -47,10 +47,3 @@ def nested(loss: VectorLoss, sizes: Sequence[int], *, whole_teacher: bool = Fals
         return torch.stack(parts).mean()
 
     return total if sizes else loss
-
-
-def principal_axes(vectors: Float[Tensor, "rows size"], count: int) -> Float[Tensor, "size count"]:
-    """The orthonormal axes that keep most of the vectors' squared lengths, and so of their products; the most important first."""
-    exact = vectors.double()
-    axes: Tensor = torch.linalg.eigh(exact.T @ exact).eigenvectors.flip(1)[:, :count]
-    return (axes * torch.where(axes.sum(dim=0) < 0, -1.0, 1.0)).float()

@@ -21,6 +21,7 @@ from distill.models.architectures import unknown_setting
 from distill.models.bi_encoder import BiEncoder, mark
 from distill.models.families import PER_LAYER, layer_stacks
 from distill.models.loading import load_for, model_class, set_labels
+from distill.models.principal_axes import principal_axes
 from distill.models.probing import require_trainable
 from distill.models.sentence_encoder import KEY, EmbeddingSettings, Pooling
 from distill.params.inits import InitSettings
@@ -182,8 +183,6 @@ def narrowed(embeddings: nn.Module, words: Float[Tensor, "words wide"], width: i
     a random student of few rows never meets most words. A LayerNorm is left out: its channels are gone.
     """
     tables = {f"{name}.weight": part.weight for name, part in embeddings.named_modules() if isinstance(part, nn.Embedding)}
-    doubled = words.double()
-    axes = torch.linalg.eigh(doubled.T @ doubled).eigenvectors[:, -width:]
-    axes = axes * torch.where(axes.sum(dim=0) < 0, -1.0, 1.0)
+    axes = principal_axes(words, width)
     fitting = {name: table for name, table in tables.items() if table.shape[1] == len(axes)}
     return {name: (table.detach().double() @ axes).to(table.dtype) for name, table in fitting.items()}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from distill.losses.embeddings import distance, nested, principal_axes, similarity_kl
-from distill.losses.hidden_states import cosine_distance, hidden_mse
+from distill.losses.embeddings import distance, nested, similarity_kl
+from distill.losses.hidden_states import hidden_mse
 from tests.formulas import alike
 from tests.numeric import check_gradient
 
@@ -53,14 +53,3 @@ def test_similarities_know_neither_lengths_nor_width_nor_rotation_and_one_row_te
     assert similarity_kl(student, teacher, 0.05) < 1e-6
     assert similarity_kl(torch.randn(6, 9), teacher, 0.05) > 0.1
     assert similarity_kl(student[:1], teacher[:1], 0.05) == 0
-
-
-def test_principal_axes_keep_the_most_of_what_similarities_are_made_of():
-    basis = torch.linalg.qr(torch.randn(8, 8)).Q
-    vectors = torch.randn(50, 8) * torch.tensor([5.0, 4, 3, 0, 0, 0, 0, 0]) @ basis.T
-    axes = principal_axes(vectors, 3)
-    torch.testing.assert_close(axes.T @ axes, torch.eye(3), rtol=0, atol=1e-5)
-    torch.testing.assert_close((vectors @ axes) @ (vectors @ axes).T, vectors @ vectors.T, rtol=1e-4, atol=1e-3)
-    first = principal_axes(vectors, 1)
-    assert (vectors @ first).square().sum() >= (vectors @ basis[:, :1]).square().sum()
-    assert cosine_distance(vectors @ axes, vectors @ axes) < 1e-6

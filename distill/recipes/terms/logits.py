@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torch.nn import functional
 
-from distill.losses.embeddings import VectorLoss, nested, principal_axes
+from distill.losses.embeddings import VectorLoss, nested
 from distill.losses.logits import logit_mse, soft_target_kl
+from distill.models.principal_axes import principal_axes
 from distill.params.students import Shapes
 from distill.recipes.terms.terms import HARD_LABELS, Step, Term
 from distill.store.output_names import (
@@ -57,8 +58,13 @@ def vector_term(name: str, loss: VectorLoss, axes: Tensor | None = None) -> Term
 
 
 def aligned_vectors(name: str, loss: VectorLoss, shapes: Shapes, sizes: Sequence[int], *, pca: bool) -> Term:
-    """A loss between vectors number by number, by `sizes` too; with `pca`, the teacher's are along their principal axes."""
-    axes = principal_axes(shapes.teacher_vectors(), shapes.student_size or 0) if pca and shapes.teacher_vectors else None
+    """A loss between vectors number by number, by `sizes` too; with `pca`, the teacher's are along their principal axes.
+
+    Their first numbers are then the most important ones, as `sizes` needs them.
+    """
+    axes = None
+    if pca and shapes.teacher_vectors:
+        axes = principal_axes(shapes.teacher_vectors(), shapes.student_size or 0).flip(1).float()
     return vector_term(name, nested(loss, sizes), axes)
 
 
