@@ -24,8 +24,9 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.core.numeric import best_span_in_window, log_softmax
+from distill.core.numeric import log_softmax
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.data.text_spans import best_span_in_window
 from distill.store.output_names import LOGITS
 from distill.store.target_set import TargetStore
 

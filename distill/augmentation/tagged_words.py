@@ -17,10 +17,10 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.augmentation.texts import Advance, TextCopies
 from distill.augmentation.words import Located, locate
-from distill.core.numeric import first_tokens
 from distill.data.columns import Column
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
+from distill.data.text_spans import first_tokens
 from distill.data.tokenizers import Encoded, load_tokenizer, tokenize_truncated
 from distill.preparation.word_labels import encode_words
 

@@ -10,27 +10,27 @@ import numpy as np
 
 from distill.core.arrays import Array
 
-RESAMPLES = 1000
+RESAMPLES, SEED = 1000, 1
 INTERVAL = (2.5, 97.5)
 """Percentiles of the resampled values: 95% between them."""
 KEPT = (*range(0, 90, 5), *range(90, 101))
 """Percentages of the percentiles that tell a distribution of times."""
 
 
-def latency(seconds: Array, seed: int = 1) -> dict[str, Any]:
+def latency(seconds: Array) -> dict[str, Any]:
     """`p50`, `p95`, `p99` of the time of a call, and `p50_low`, `p50_high` (95%), in milliseconds, and `calls`, their number.
 
     `percentiles` are more of them, by percentage: what `choose` makes the latency of two models of.
     """
     percentiles = {str(at): ms for at, ms in zip(KEPT, (1000 * np.percentile(seconds, KEPT)).tolist(), strict=True)}
-    low, high = (1000 * np.percentile(_medians(seconds, seed), INTERVAL)).tolist()
+    low, high = (1000 * np.percentile(_medians(seconds), INTERVAL)).tolist()
     figures = {f"p{at}": percentiles[at] for at in ("50", "95", "99")}
     return {**figures, "p50_low": low, "p50_high": high, "calls": seconds.size, "percentiles": percentiles}
 
 
-def throughput(seconds: Array, rows: int, seed: int = 1) -> dict[str, float]:
+def throughput(seconds: Array, rows: int) -> dict[str, float]:
     """Rows a second by the median time of a batch of `rows` rows: `rows_a_second`, `_low`, `_high` (95%), and `calls`."""
-    low, high = np.percentile(_medians(seconds, seed), INTERVAL).tolist()
+    low, high = np.percentile(_medians(seconds), INTERVAL).tolist()
     return {
         "rows_a_second": rows / float(np.median(seconds)),
         "rows_a_second_low": rows / high,
@@ -39,17 +39,17 @@ def throughput(seconds: Array, rows: int, seed: int = 1) -> dict[str, float]:
     }
 
 
-def speedup(reference: Array, seconds: Array, seed: int = 1) -> dict[str, float]:
+def speedup(reference: Array, seconds: Array) -> dict[str, float]:
     """How many times faster than the reference, by medians of the same rounds: `speedup`, and `_low` and `_high` (95%)."""
     if len(reference) != len(seconds):
         raise ValueError(f"{len(reference)} rounds and {len(seconds)}: these were not timed in one run")
-    ratios = _medians(reference, seed) / _medians(seconds, seed)
+    ratios = _medians(reference) / _medians(seconds)
     low, high = np.percentile(ratios, INTERVAL).tolist()
     return {"speedup": float(np.median(reference) / np.median(seconds)), "speedup_low": low, "speedup_high": high}
 
 
-def _medians(seconds: Array, seed: int) -> Array:
+def _medians(seconds: Array) -> Array:
     """The median of each resampling of the rounds, (RESAMPLES,)."""
-    chosen = np.random.default_rng(seed).integers(0, len(seconds), (RESAMPLES, len(seconds)))
+    chosen = np.random.default_rng(SEED).integers(0, len(seconds), (RESAMPLES, len(seconds)))
     medians: Array = np.median(seconds[chosen].reshape(RESAMPLES, -1), axis=1)
     return medians

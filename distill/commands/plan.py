@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill.commands.show import aligned
-from distill.core.console import PARAMS, command
+from distill.core.console import PARAMS, aligned, command
 
 if TYPE_CHECKING:
     from distill.params.annotators import AnnotatorSettings
@@ -204,7 +203,7 @@ def _distributions(found: Mapping[str, Any] | None) -> list[str]:
         "draws": "forward-kl at temperature 1, right on average, noisy",
     }
     for way, size in found["bytes_a_token"].items():
-        rows.append((way, f"{size:,}", next(text for kind, text in learnt.items() if f"logits_as: {kind}" in way)))
+        rows.append((way, f"{size:,}", learnt[found["kinds"][way]]))
     return ["", *aligned(rows), f"here logits_as is {found['kept']}"]
 
 

@@ -1,15 +1,14 @@
 """`python -m distill show`: what a target set keeps, in how many bytes, and what was lost."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill.commands.verify import folders
-from distill.core.console import command
+from distill.core.console import aligned, command
 from distill.core.errors import UserError
 from distill.core.files import read_json, to_json
+from distill.pipeline.target_folders import folders
 
 if TYPE_CHECKING:
     from distill.store.manifest import Manifest
@@ -102,12 +101,3 @@ def _rows(output: str, entry: dict[str, Any]) -> list[tuple[str, ...]]:
         density = f"{part['bytes'] / (part['rows'] if per_row else part['tokens']):.1f}{' a row' if per_row else ''}"
         rows.append((*head, split, *(f"{part[key]:,}" for key in ("rows", "tokens", "shards", "bytes")), density))
     return rows
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows in columns of equal width, those of numbers to the right; the first row is their head."""
-    columns = []
-    for head, *cells in zip(*rows, strict=True):
-        width, numbers = max(map(len, (head, *cells))), all(cell[:1].isdigit() for cell in cells if cell)
-        columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in (head, *cells)])
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from distill.core.console import PARAMS, command, print_progress
+from distill.core.console import PARAMS, aligned, command, print_progress
 from distill.core.errors import UserError
 from distill.pipeline.trials import WORK, Trial, check_project, experiment_exists, git, reference, run_trial, student_of
 
@@ -157,8 +157,6 @@ def quiet_tune() -> Iterator[None]:
 
 def table(root: Path, head: str, trials: Sequence[Trial]) -> list[str]:
     """A line for each trial's student, with its score in the metric that its data set names."""
-    from distill.commands.show import aligned
-
     rows = [("experiment", "student", "metric", "score")]
     for trial in trials:
         for name in trial.students:

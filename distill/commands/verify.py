@@ -8,18 +8,17 @@ import click
 from distill.core.console import PARAMS, command, print_result
 from distill.core.errors import UserError
 from distill.core.files import SCRATCH, atomic_folder, exclusive_lock, unfinished
-from distill.core.settings import load_entry, nearest, read_yaml
+from distill.core.settings import load_entry
 from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.targets import TargetSettings
-from distill.store.origin import STAGES
+from distill.pipeline.target_folders import TARGETS, folders, section_of, stage_in_params
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
     from distill.targets.materialization.forward import Teacher
     from distill.targets.verification.integrity import CheckResult
 
-TARGETS = Path("data/targets")
 MADE_WITHOUT = {
     "given": "was given, no teacher here made it",
     "ensembles": "is an ensemble, which no teacher made; verify its members first",
@@ -56,29 +55,6 @@ def main(names: tuple[str, ...], live: int | None, repair: bool) -> None:
             click.echo(f"{folder}: {len(checked.files)} files, {size}, all as {len(checked.manifests)} manifests say{rest}")
     if problems:
         raise UserError("\n".join(problems))
-
-
-def folders(names: tuple[str, ...]) -> list[Path]:
-    """The folders of target sets by name or path; without names, of all."""
-    found = [TARGETS / name if (TARGETS / name).is_dir() else Path(name) for name in names]
-    for folder in found:
-        if not folder.is_dir():
-            _require_known(folder)
-            raise UserError(
-                f"{folder}: no such target set or folder; run `dvc repro {stage_in_params(TARGETS / folder.name)}`, or `dvc pull`"
-            )
-    found = found or sorted(path for path in TARGETS.glob("[!.]*") if path.is_dir())
-    if not found:
-        raise UserError(f"{TARGETS}: no target sets; run `dvc repro`, or `dvc pull`")
-    return found
-
-
-def _require_known(folder: Path) -> None:
-    """Refuse a name that no section of params.yaml has."""
-    content = read_yaml(PARAMS) if PARAMS.exists() else {}
-    known = [str(name) for section in STAGES for name in content.get(section) or {}]
-    if known and str(folder) == folder.name and folder.name not in known:
-        raise UserError(f"{folder}: no such target set or folder, and no entry of {PARAMS}{nearest(folder.name, known)}")
 
 
 def checked_set(folder: Path) -> "CheckResult":
@@ -124,12 +100,6 @@ def dataset_of(folder: Path) -> str:
     model: Any = {"given": GivenSettings, "ensembles": EnsembleSettings}.get(section, TargetSettings)
     name: str = load_entry(PARAMS, section, folder.name, model).dataset
     return name
-
-
-def section_of(folder: Path) -> str:
-    """The section of params.yaml that a set is an entry of; `targets` if none says so."""
-    content = read_yaml(PARAMS) if PARAMS.exists() else {}
-    return next((section for section in MADE_WITHOUT if folder.name in (content.get(section) or {})), "targets")
 
 
 def _require_entry(folder: Path) -> None:
@@ -197,8 +167,3 @@ def advice(folder: Path) -> str:
         else f"python -m distill verify {whole.name} --repair"
     )
     return f"run `{again}`, or `dvc pull --force {stage}`"
-
-
-def stage_in_params(folder: Path) -> str:
-    """The stage that makes a set, by params.yaml."""
-    return f"{STAGES[section_of(folder)]}@{folder.name}"

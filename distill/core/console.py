@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec
 
@@ -117,3 +117,12 @@ def set_quiet(context: click.Context, option: click.Parameter, wanted: bool) -> 
     """Tell this process, and those that it starts."""
     if wanted:
         os.environ[QUIET] = "1"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows in columns of equal width, those of numbers to the right; the first row is their head."""
+    columns = []
+    for head, *cells in zip(*rows, strict=True):
+        width, numbers = max(map(len, (head, *cells))), all(cell[:1].isdigit() for cell in cells if cell)
+        columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in (head, *cells)])
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]

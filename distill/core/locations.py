@@ -11,6 +11,9 @@ from distill.core.errors import UserError
 
 Result = TypeVar("Result")
 
+PAUSE = 2.0
+"""Seconds until the hub is asked again; twice as many before each further attempt."""
+
 
 def package_folder(name: str) -> Path:
     """The folder of `PACKAGE/sub/folder`, without importing the package."""
@@ -36,7 +39,7 @@ def local_folder(path: str | None, package: str | None) -> Path | None:
     return place
 
 
-def from_hub(what: str, load: Callable[[], Result], attempts: int = 2, pause: float = 2.0) -> Result:
+def from_hub(what: str, load: Callable[[], Result], attempts: int = 2) -> Result:
     """Call `load`, again after a growing pause (seconds) when the network fails; what the hub refuses is a UserError.
 
     The attempts are few, for huggingface_hub itself tries each request six times.
@@ -69,7 +72,7 @@ def from_hub(what: str, load: Callable[[], Result], attempts: int = 2, pause: fl
                     f"hub: {what} could not be fetched in {attempts} attempts ({first_line(error)}); check the network, "
                     "or give a local `path` instead"
                 ) from None
-            time.sleep(pause * 2 ** (attempt - 1))
+            time.sleep(PAUSE * 2 ** (attempt - 1))
     raise AssertionError
 
 

@@ -5,7 +5,6 @@ import mmap
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, overload
 
 import numpy as np
@@ -143,10 +142,10 @@ class Column(Sequence[Any]):
         return made
 
 
-def on_disk(schema: pa.Schema, batches: Iterable[pa.RecordBatch], folder: Path = SCRATCH) -> pa.Table:
+def on_disk(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
     """Rows as a table that is mapped from a file without a name, which is gone once nobody looks at it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=SCRATCH) as file:
         with pa.ipc.new_stream(file, schema) as writer:
             for batch in batches:
                 rows = max(1, batch.num_rows * BYTES // max(1, batch.nbytes))

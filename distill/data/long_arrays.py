@@ -6,7 +6,6 @@ The system drops mapped pages when it needs room, unlike memory that is allocate
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,14 @@ SMALL, STEP = 1 << 20, 1 << 16
 """The bytes of an array that is left in memory; rows that are looked at together."""
 
 
-def array_on_disk(shape: tuple[int, ...], kind: Any, folder: Path = SCRATCH) -> Array:
+def array_on_disk(shape: tuple[int, ...], kind: Any) -> Array:
     """Zeros, mapped from a file without a name, which is gone once nobody looks at them.
 
     Their room on disk is taken at once where the system can: a full disk is an error here, and would be a crash where they are
     written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=SCRATCH) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, max(1, int(np.prod(shape)) * np.dtype(kind).itemsize))
         return np.memmap(file, kind, "w+", shape=shape)

@@ -9,10 +9,10 @@ from distill.core.arrays import Array
 from distill.models.loading import weight_files
 from distill.tasks.base import Task
 
-RESAMPLES, TAILS = 2000, (0.025, 0.975)
+RESAMPLES, SEED, TAILS = 2000, 1, (0.025, 0.975)
 
 
-def retention(task: Task, metric: str, students: Array, teacher: Array | None, seed: int = 1) -> dict[str, float]:
+def retention(task: Task, metric: str, students: Array, teacher: Array | None) -> dict[str, float]:
     """The student's score, the mean over its seeds, over the teacher's; 95% intervals from a paired bootstrap of the rows.
 
     `students`, (seeds, units, …), and `teacher`, (units, …), are what `task.judge` says of them. Returns `score_low` and
@@ -26,7 +26,7 @@ def retention(task: Task, metric: str, students: Array, teacher: Array | None, s
         reference = 0.0 if teacher is None else task.score(metric, teacher[units])
         return float(np.mean([task.score(metric, student[units]) for student in students])), reference
 
-    rng, rows = np.random.default_rng(seed), students.shape[1]
+    rng, rows = np.random.default_rng(SEED), students.shape[1]
     drawn = np.array([scores(rng.integers(rows, size=rows)) for _ in range(RESAMPLES)])
     low, high = np.quantile(drawn[:, 0], TAILS).tolist()
     found = {"score_low": low, "score_high": high}

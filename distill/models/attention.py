@@ -43,7 +43,6 @@ class Attention:
     value: Any
     """Linear layers, or a packed teacher's."""
     heads: int
-    head_size: int
     frequencies: Tensor | None = None
     """Of rotary positions."""
     biases: Callable[[int], Tensor] | None = None
@@ -77,10 +76,9 @@ def attention_modules(model: PreTrainedModel) -> list[Attention]:
         module = layer.get_submodule(names.module)
         query, key, value = (getattr(module, part) for part in (names.query, names.key, names.value))
         heads = int(getattr(module, names.heads, None) or getattr(model.config, names.heads))
-        size = getattr(module, "attention_head_size", None) or model.config.hidden_size // heads
         frequencies = rotary_frequencies(model, number) if names.positions == "rotary" else None
         biases = partial(distance_biases, model) if names.positions == "bias" else None
-        own = Attention(query, key, value, heads, size, frequencies, biases)
+        own = Attention(query, key, value, heads, frequencies, biases)
         if names.positions == "disentangled":
             own = replace(own, vectors=partial(disentangled_vectors, model, number), share=disentangled_share(model))
         found.append(own)

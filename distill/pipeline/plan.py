@@ -37,7 +37,7 @@ from distill.tasks.base import Task
 from distill.tasks.registry import task_of
 
 
-def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, data: Path = Path("data")) -> dict[str, Any]:
+def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path) -> dict[str, Any]:
     """All that is known of a target set, as JSON has it; `config` is the config.json of its teacher."""
     settings = params.targets[name]
     shape, job = shapes[settings.teacher], job_of(settings)
@@ -48,7 +48,7 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
     known = [needs for needs in asked.values() if needs is not None]
     wished = union([lists(settings, shape.layers), *known])
     wanted = replace(job, hidden=wished.hidden, cls=wished.cls, attention=wished.attention, relations=wished.relations)
-    rows, bytes_of, attention = _sizes(data / "prepared" / settings.dataset, config, job, wanted)
+    rows, bytes_of, attention = _sizes(Path("data/prepared", settings.dataset), config, job, wanted)
     return {
         "teacher": {"name": settings.teacher, **asdict(shape), **_further(params, settings.teacher)},
         "dataset": {"name": settings.dataset, "rows": rows},
@@ -73,22 +73,22 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path, d
 def _distributions(job: MaterializeSpec, config: Path, task: str) -> dict[str, Any]:
     """The ways to keep a decoder's distributions, by the settings that ask for them, in bytes a predicted token."""
     shape = TeacherShape.of(meta_model(config, task_of(task), ()))
-    codecs = dict.fromkeys((job.codec, "int8", "int4"))
     top, drawn = TopK(shape.classes, min(job.top_k, shape.classes)), Draws(shape.classes, job.draws, job.draw_seed)
+    ways = [
+        ("replay", f"codec: {codec}", bytes_a_vector(codec, shape.inner)) for codec in dict.fromkeys((job.codec, "int8", "int4"))
+    ]
+    ways += [("top-k", f"top_k: {top.k}", top.bytes_a_token), ("draws", f"draws: {job.draws}", drawn.bytes_a_token)]
     return {
         "kept": job.logits_as,
-        "bytes_a_token": {
-            **{f"logits_as: replay, codec: {codec}": bytes_a_vector(codec, shape.inner) for codec in codecs},
-            f"logits_as: top-k, top_k: {top.k}": top.bytes_a_token,
-            f"logits_as: draws, draws: {job.draws}": drawn.bytes_a_token,
-        },
+        "bytes_a_token": {f"logits_as: {kind}, {setting}": size for kind, setting, size in ways},
+        "kinds": {f"logits_as: {kind}, {setting}": kind for kind, setting, _ in ways},
     }
 
 
-def plan_given(params: Params, name: str, data: Path = Path("data")) -> dict[str, Any]:
+def plan_given(params: Params, name: str) -> dict[str, Any]:
     """All that is known of a given set, as JSON has it: whose answers its table has, if that is here."""
     settings = params.given[name]
-    folder, raw = data / "prepared" / settings.dataset, data / Path(settings.table).relative_to("data")
+    folder, raw = Path("data/prepared", settings.dataset), Path(settings.table)
     rows: dict[str, int] = {}
     answered: dict[str, int] | None = None
     sizes: dict[str, dict[str, int] | None] = {LOGITS: None, TOKENS: None}

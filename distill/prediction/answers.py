@@ -9,9 +9,10 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.core.numeric import best_span_in_window, first_tokens, log_sigmoid, log_softmax, span_of
+from distill.core.numeric import log_sigmoid, log_softmax
 from distill.data.splitters import split
 from distill.data.tag_schemes import to_bio
+from distill.data.text_spans import best_span_in_window, first_tokens, span_of
 from distill.params.task_specs import names_entities
 from distill.prediction.encoding import NO_LIMIT, Tokens
 from distill.prediction.model import Model

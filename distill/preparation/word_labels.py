@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from distill.core.numeric import first_tokens
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Rows
+from distill.data.text_spans import first_tokens
 from distill.data.tokenizers import Encoded, lengths_of, tokenize_truncated
 
 

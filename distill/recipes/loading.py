@@ -8,7 +8,7 @@ from distill.core.errors import UserError
 from distill.core.settings import nearest, read_sections, validate, with_defaults
 from distill.params.students import StudentSettings
 
-SHARED = ("__init__", "loading", "registry", "terms")
+SHARED = ("__init__", "loading", "registry")
 """The files beside the recipes that define none."""
 
 

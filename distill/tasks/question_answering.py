@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
-from distill.core.numeric import best_span_in_window, log_softmax, span_of
+from distill.core.numeric import log_softmax
+from distill.data.text_spans import best_span_in_window, span_of
 from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task, closeness
 from distill.tasks.token_classification import real
 

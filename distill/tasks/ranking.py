@@ -103,7 +103,7 @@ def scored_groups(rows: PreparedRows) -> list[Array]:
     return [part for part in groups_of(rows.groups) if (rows.labels[part] > 0).any()]
 
 
-def ndcg(labels: Array, first: Array, last: Array, cut: int = CUT) -> Array:
+def ndcg(labels: Array, first: Array, last: Array) -> Array:
     """The nDCG of each query, (queries,): Järvelin & Kekäläinen 2002, with the labels as gains, as in trec_eval.
 
     Of passages with one score each place that they share is as likely (McSherry & Najork 2008), so that a model which scores all
@@ -111,7 +111,7 @@ def ndcg(labels: Array, first: Array, last: Array, cut: int = CUT) -> Array:
     passage may stand at, from 1, and the labels of padding are 0.
     """
     width = labels.shape[1]
-    discounts = np.where(np.arange(width) < cut, 1 / np.log2(np.arange(width) + 2), 0.0)
+    discounts = np.where(np.arange(width) < CUT, 1 / np.log2(np.arange(width) + 2), 0.0)
     running = np.concatenate([[0.0], np.cumsum(discounts)])
     gained = (labels * (running[last] - running[first - 1]) / (last - first + 1)).sum(axis=1)
     best: Array = gained / (-np.sort(-labels.astype(np.float64), axis=1) * discounts).sum(axis=1)

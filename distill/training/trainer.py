@@ -107,22 +107,32 @@ def train(
     settings = _with_safe_precision(settings, model, title)
     validates = keep == "best"
     arguments = training_arguments(settings, len(rows), seed, scratch, validates=validates, hardest_of=rows.hardest_of)
-    callbacks: list[TrainerCallback] = [EpochProgress(title)]
-    if settings.patience is not None and keep == "best":
-        callbacks.append(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
-    whole = DistillationModel(model, objective)
-    trainer = DistillationTrainer(whole, rows, validation, metric, args=arguments, callbacks=callbacks)
     checkpoint = last_checkpoint(scratch)
     if checkpoint is not None and (ended := stopped_early(checkpoint, settings.patience)) is not None:
         arguments.num_train_epochs = ended
+    how: dict[str, Any] = {"args": arguments, "callbacks": _callbacks(settings, title, validates=validates)}
+    trainer = DistillationTrainer(DistillationModel(model, objective), rows, validation, metric, **how)
     _print_start(title, rows, checkpoint)
     trainer.started = time.perf_counter()
     with contextlib.closing(trainer):
         trainer.train(resume_from_checkpoint=checkpoint)
+    return _ended(trainer, scratch, seed)
+
+
+def _callbacks(settings: TrainingSettings, title: str, *, validates: bool) -> list[TrainerCallback]:
+    """What tells of a run's epochs, and what ends it early."""
+    callbacks: list[TrainerCallback] = [EpochProgress(title)]
+    if settings.patience is not None and validates:
+        callbacks.append(EarlyStoppingCallback(settings.patience, early_stopping_threshold=10 * TIE_BREAK))
+    return callbacks
+
+
+def _ended(trainer: "DistillationTrainer", scratch: Path, seed: int) -> Trained:
+    """How a run went, which is kept in `scratch` with its model once all processes have ended it."""
     trainer.accelerator.wait_for_everyone()
     trained = trainer.trained()
     if is_main_process():
-        remember(scratch, model, trained.record(seed))
+        remember(scratch, trainer.model.model, trained.record(seed))
     return trained
 
 

@@ -58,8 +58,7 @@ def test_entries_of_params_yaml_are_valid(page: Path) -> None:
             inherited = {**INHERITED[section], **content.get("defaults", {}).get(section, {})}
             for name, entry in content.get(section, {}).items():
                 if section == "students":
-                    if entry["recipe"] != "mse":  # which CONTRIBUTING.md adds
-                        read_student({"defaults": {section: inherited}, section: {name: entry}}, page, name)
+                    read_student({"defaults": {section: inherited}, section: {name: entry}}, page, name)
                 else:
                     validate(MODELS[section], {**inherited, **entry}, f"{page.name}: {section}.{name}")
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from distill.commands.verify import section_of, settings_of
+from distill.commands.verify import settings_of
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
+from distill.pipeline.target_folders import section_of
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.outputs import MaterializeSpec
 from stages.ensemble import main

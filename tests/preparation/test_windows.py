@@ -8,9 +8,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from distill.core.errors import UserError
-from distill.core.numeric import span_of
 from distill.data.dataset import UNLABELLED
 from distill.data.rows import Answers, Rows
+from distill.data.text_spans import span_of
 from distill.data.tokenizers import Encoded
 from distill.preparation.windows import encode_questions, places
 from distill.tasks.question_answering import best_match

@@ -10,9 +10,9 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from distill.core.numeric import first_tokens
 from distill.data.dataset import UNLABELLED as NO
 from distill.data.rows import Rows
+from distill.data.text_spans import first_tokens
 from distill.data.tokenizers import Encoded
 from distill.preparation.word_labels import encode_words
 from tests.words import byte_pieces

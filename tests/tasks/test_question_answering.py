@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.functional.text import squad
 
-from distill.core.numeric import best_span
+from distill.data.text_spans import best_span
 from distill.tasks.question_answering import answers, best_match
 from distill.tasks.registry import task_of
 from tests.evaluation_splits import split_of

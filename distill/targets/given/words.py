@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from distill.core.arrays import Array
-from distill.core.numeric import first_tokens
 from distill.data.dataset import Dataset
+from distill.data.text_spans import first_tokens
 from distill.data.tokenizers import load_tokenizer, tokenize_truncated
 
 AT_ONCE = 1000

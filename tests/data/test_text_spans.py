@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distill.core.numeric import best_span_in_window, span_of
+from distill.data.text_spans import best_span_in_window, span_of
 
 
 @pytest.mark.parametrize(
