@@ -18,7 +18,7 @@ from distill.audit.confident_learning import KINDS, lines_of, train_logits, wors
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.files import atomic_file, to_json, write_text
-from distill.data.dataset import Dataset, PreparedRows
+from distill.data.dataset import Dataset, PreparedRows, row_texts
 from distill.store.output_names import LOGITS
 from distill.store.target_set import TargetStore
 
@@ -54,8 +54,7 @@ def audit_store(dataset: Dataset, store: TargetStore) -> pa.Table:
     rows = dataset.rows("train")
     logits = train_logits(dataset, store)
     columns = dataset.texts("train")
-    parts = [[" ".join(words) for words in column] if name == "words" else column for name, column in columns.items()]
-    texts, contexts = ["\n".join(row) for row in zip(*parts, strict=True)], columns.get("context", [])
+    texts, contexts = ["\n".join(row) for row in row_texts(columns)], columns.get("context", [])
     tokenizer = Tokenizer.from_file(str(dataset.folder / "tokenizer" / "tokenizer.json"))
     return audit(dataset, rows, logits, texts, contexts, tokenizer.decode)
 

@@ -18,14 +18,12 @@ from transformers import PreTrainedTokenizerBase
 from distill.augmentation.texts import Advance, TextCopies
 from distill.augmentation.words import Located, locate
 from distill.data.columns import Column
-from distill.data.dataset import UNLABELLED
+from distill.data.dataset import OUTSIDE, UNLABELLED
 from distill.data.rows import Rows
 from distill.data.text_spans import first_tokens
 from distill.data.tokenizers import Encoded, load_tokenizer, tokenize_truncated
 from distill.preparation.word_labels import encode_words
 
-OUTSIDE = "O"
-"""The tag of a word that is in no entity."""
 OF_THE_TAG = 1
 """The part of a row whose draws are those of words with a tag; 0 is that of words outside."""
 

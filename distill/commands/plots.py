@@ -29,10 +29,9 @@ PAGE = """<!DOCTYPE html>
 @click.argument("revisions", nargs=-1)
 def main(revisions: tuple[str, ...]) -> None:
     """Draw training curves, confusion and calibration of all models into dvc_plots/: as they are, or of git REVISIONS."""
-    import vl_convert
+    from distill.report.vega import script
 
     template = SCRATCH / "plots.html"
-    vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    write_text(template, PAGE.format(vega=vega, plot_divs="{plot_divs}", refresh_tag="{refresh_tag}"))
+    write_text(template, PAGE.format(vega=script(), plot_divs="{plot_divs}", refresh_tag="{refresh_tag}"))
     drawn = ["diff", *revisions] if revisions else ["show"]
     sys.exit(subprocess.run([sys.executable, "-m", "dvc", "plots", *drawn, "--html-template", template], check=False).returncode)

@@ -14,7 +14,7 @@ for windows `example` and `spans`, and for ranking `group`.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ VERSION = 3
 ID_BYTES = 16
 UNLABELLED = -100
 """The label of a transfer row, or of a token that is not to be predicted; the index that torch's cross-entropy ignores."""
+OUTSIDE = "O"
+"""The tag of a word that is in no entity."""
 
 TEXTS = {"text": pa.string(), "text_pair": pa.string(), "words": pa.list_(pa.string())}
 """Columns of text, which models never read, and their types."""
@@ -248,6 +250,12 @@ def example_ids(encoded: Mapping[str, Sequence[Any]]) -> list[bytes]:
     """Those of rows of `input_ids` and, for pairs, `token_type_ids`."""
     types = encoded.get("token_type_ids")
     return [example_id(row, types[i] if types else None) for i, row in enumerate(encoded["input_ids"])]
+
+
+def row_texts(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, ...]]:
+    """The texts of each row, of columns as `Dataset.texts` has them; words are joined by blanks."""
+    parts = ([" ".join(words) for words in column] if name == "words" else column for name, column in columns.items())
+    return zip(*parts, strict=True)
 
 
 def row_keys(ids: Array) -> Array:

@@ -7,14 +7,13 @@ from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from distill.core.arrays import Array
+from distill.data.dataset import OUTSIDE
 from distill.evaluation.details import Agreement, Bin, ClassScore, Confusion
 from distill.params.task_specs import names_entities
 from distill.tasks.base import EvaluationSplit, Predictions, Task
 from distill.tasks.calibration import BINS, bins_of
 
 ANSWERED = ("no answer", "answer")
-
-OUTSIDE = "O"
 
 
 def classes_of(task: Task, lines: Predictions, split: EvaluationSplit) -> tuple[tuple[ClassScore, ...], Confusion | None]:

@@ -4,11 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Positive, Seed, Strict
+from distill.core.settings import Positive, Seed, Split, Strict
 
 ANNOTATED = ("sequence-classification", "multi-label")
 """The tasks whose rows a language model labels."""
-Split = Literal["train", "validation", "test"]
 Price = Annotated[float, Field(ge=0)]
 
 

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Seed, Strict
-
-Split = Literal["train", "validation", "test"]
+from distill.core.settings import Seed, Split, Strict
 
 
 class TargetSettings(Strict):

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from transformers import AutoConfig, PreTrainedModel
 
 from distill.core.errors import UserError
 from distill.core.locations import load_or_explain
+from distill.core.settings import SPLITS
 from distill.data.dataset import Dataset
 from distill.models.loading import model_class
 from distill.params.given import OF_TOKENS, GivenSettings
 from distill.params.students import Needs
-from distill.params.targets import Split
 from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.entries import Params
 from distill.pipeline.needs import difference, keeps, lists, names, readers, reads, union, unused_outputs
@@ -94,7 +94,7 @@ def plan_given(params: Params, name: str) -> dict[str, Any]:
     sizes: dict[str, dict[str, int] | None] = {LOGITS: None, TOKENS: None}
     if (folder / "dataset.json").exists():
         dataset = Dataset.open(folder)
-        rows = {split: len(dataset.rows(split).firsts()) for split in get_args(Split) if split in dataset.splits}
+        rows = {split: len(dataset.rows(split).firsts()) for split in SPLITS if split in dataset.splits}
         if settings.columns.form in OF_TOKENS:
             if raw.exists():
                 answered = {"train": _answered_of_tokens(raw, dataset, settings)}
@@ -160,7 +160,7 @@ def _sizes(
     if not (folder / "dataset.json").exists():
         return {}, {}, {}
     dataset = Dataset.open(folder)
-    splits = [split for split in get_args(Split) if split in dataset.splits]
+    splits = [split for split in SPLITS if split in dataset.splits]
     model = meta_model(config, task_of(dataset.task), dataset.labels)
     sizes = Plan({split: dataset.rows(split) for split in splits}, model, dataset.task)
     rows = {split: len(lengths) for split, lengths in sizes.lengths.items()}

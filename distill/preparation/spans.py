@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from distill.core.errors import UserError
 from distill.data.columns import Column
+from distill.data.dataset import OUTSIDE
 from distill.data.rows import Rows
 from distill.data.splitters import split
 from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import good_rows, optional_column, own_ids, text_column
 from distill.preparation.nested import as_text
-from distill.preparation.tags import OUTSIDE
 
 SPLITTER = "punctuation"
 """What makes words of the texts (distill/data/splitters.py): the finest that keeps letters of a word together."""

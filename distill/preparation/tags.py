@@ -4,11 +4,9 @@ import re
 from collections.abc import Collection, Sequence
 
 from distill.core.errors import UserError
+from distill.data.dataset import OUTSIDE
 from distill.params.task_specs import ENTITY_TAG, names_entities
 from distill.preparation.labels import NUMBER, Given, quoted, shown
-
-OUTSIDE = "O"
-"""The tag of a word that is in no entity."""
 
 NO_OUTSIDE = (
     "no tag is O: words without a tag are not learnt from, and a model finds entities in all words; if those are outside, write O"

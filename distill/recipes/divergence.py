@@ -78,8 +78,8 @@ class Divergence(TripleLossSettings):
         """The divergence, the hard labels' loss, and the cosine of last states."""
         from distill.losses import divergences
         from distill.recipes.terms import vocabulary
-        from distill.recipes.terms.terms import HARD_LABELS
         from distill.store.output_names import DRAWS, LIKELIEST, TRANSFORM
+        from distill.tasks.base import HARD_LABELS
 
         chosen = getattr(divergences, self.divergence.replace("-", "_"))
         own = {

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from distill.core.errors import UserError
 from distill.core.files import read_json
+from distill.core.settings import SPLITS
 from distill.evaluation.details import read_detail
 from distill.params.resolved import Resolved, Student
 from distill.report.candidates import SCORED, UNSCORED
@@ -43,7 +44,6 @@ ABOUT = (
     "cascade",
 )
 """What a metrics file says that is no measure."""
-SPLITS = ("train", "validation", "test")
 ROWS = ("rows", "transfer_rows", "truncated_rows")
 """What a split counts."""
 OWN_ROWS = "rows"

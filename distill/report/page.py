@@ -1,11 +1,9 @@
 """The report's two files: index.html, which needs no network, and results.md, its main tables."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from distill.core.files import write_text
@@ -21,7 +19,7 @@ from distill.report.sections.speeds import speeds
 from distill.report.sections.summary import one_answer, verdict
 from distill.report.sections.target_sets import store
 from distill.report.tables import data, escape, results, tables_in, to_markdown
-from distill.report.vega import config, series
+from distill.report.vega import config, script, series
 
 DUPLICATED = "Rows of one split stand in another too: they flatter the scores above."
 NAMELESS = ((), ("score",), ("start", "end"))
@@ -91,13 +89,7 @@ def _html(sections: Sequence[Section], answer: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     template = environment.get_template("page.html.jinja")
-    return template.render(sections=sections, answer=answer, config=config(), vega=_vega())
-
-
-@functools.cache
-def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, from the installed package; it takes a second to make."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return template.render(sections=sections, answer=answer, config=config(), vega=script())
 
 
 def _markdown(sections: Sequence[Section], lines: Sequence[str]) -> str:

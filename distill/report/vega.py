@@ -1,9 +1,11 @@
 """What the charts have in common: Vega-Lite specifications carry their data and take their colours from the page's CSS."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import vl_convert
 
 from distill.report.parts import Chart, Series
 from distill.report.records import DataSet
@@ -20,6 +22,12 @@ FONT = '"Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Ar
 """That of the page's CSS: Vega measures its texts by it, and knows no CSS."""
 RULE = {"color": "var(--teacher)", "strokeDash": [5, 4], "opacity": 0.7}
 """A line to compare with."""
+
+
+@functools.cache
+def script() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, from the installed package; it takes a second to make."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
 def config() -> dict[str, Any]:

@@ -32,6 +32,7 @@ from distill.store.output_names import HEADS, IN_PART, LOGITS, REPLAY, TOKENS, T
 
 FORMAT = "distill/targets"
 VERSION = 3
+MANIFEST = "manifest.json"
 
 ROWS_A_BATCH = 256
 """Rows of an Arrow record batch."""
@@ -135,7 +136,7 @@ class Manifest(Described):
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
         """Read an output's manifest; a single changed byte is found."""
-        path = folder / "manifest.json"
+        path = folder / MANIFEST
         again = f"run `dvc repro {stage_of(folder.parent)}`"
         content = read_json(path, "the manifest of a target set's output")
         found = (content.get("format"), content.get("version")) if isinstance(content, dict) else type(content).__name__
@@ -155,7 +156,7 @@ class Manifest(Described):
 
     def write(self, folder: Path) -> None:
         """Write manifest.json."""
-        write_text(folder / "manifest.json", _text(self.model_dump(mode="json")))
+        write_text(folder / MANIFEST, _text(self.model_dump(mode="json")))
 
     @property
     def files(self) -> tuple[File, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from distill.core.errors import UserError
 from distill.core.files import atomic_file, sha256
-from distill.store.manifest import File, Manifest
+from distill.store.manifest import MANIFEST, File, Manifest
 from distill.store.origin import stage_of
 
 ONE_PUT = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
@@ -87,9 +87,6 @@ class Remote:
                 raise
             what = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{self.url}: {what}; check the address, the credentials and the network") from None
-
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)

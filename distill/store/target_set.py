@@ -22,7 +22,7 @@ from distill.core.files import sha256
 from distill.data.dataset import Dataset
 from distill.store.codecs.registry import codec_of, empty_planes
 from distill.store.codecs.vectors import Codec
-from distill.store.manifest import File, Manifest, Shard, differences
+from distill.store.manifest import MANIFEST, File, Manifest, Shard, differences
 from distill.store.origin import stage_of
 from distill.store.output_names import LOGITS, PROJECTIONS, REPLAY, TRANSFORM, kind_of
 from distill.store.readers import OutputReader, OutputReaders, ReplayedOutput, StoredOutput
@@ -54,8 +54,8 @@ class TargetStore:
         """
         mirror = Mirror.open(folder, cache) if isinstance(folder, str) and "://" in folder else None
         folder = Path(folder) if mirror is None else mirror.folder
-        alone = (folder / "manifest.json").exists()
-        outputs = [folder] if alone else sorted(path.parent for path in folder.glob("*/manifest.json"))
+        alone = (folder / MANIFEST).exists()
+        outputs = [folder] if alone else sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
         if not outputs:
             raise UserError(f"{folder}: no target set; run `dvc repro {stage_of(folder)}`, or `dvc pull {folder}`")
         manifests = {output.name: Manifest.read(output) for output in outputs}

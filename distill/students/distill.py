@@ -25,14 +25,14 @@ from distill.models.loading import load_for, save_model
 from distill.models.predict import tune
 from distill.models.sentence_encoder import vector_size
 from distill.params.students import SampleWeight, Shapes, StudentSettings
-from distill.recipes.terms.terms import HARD_LABELS, LastStates, Step, Term, terms_of, total
+from distill.recipes.terms.terms import LastStates, Step, Term, terms_of, total
 from distill.store.codecs.attention import PROBABILITIES
 from distill.store.expected import split_with_expected
 from distill.store.output_names import DRAWS, IN_PART, LIKELIEST, LOGITS, TRANSFORM, kind_of
 from distill.store.replay.logits import LinearHead, vocabulary_head
 from distill.store.target_set import TargetStore
 from distill.students.row_divergences import row_divergences
-from distill.tasks.base import Task
+from distill.tasks.base import HARD_LABELS, Task
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from distill.training.objective import Objective

@@ -27,6 +27,9 @@ from distill.tasks.calibration import calibration_error
 from distill.tasks.judged import Judged
 from distill.tasks.scoring import SCORES
 
+HARD_LABELS = "hard_labels"
+"""The name, in a run's curves, of the loss against the labels, which sample weights apply to."""
+
 Mask = Int[Tensor, "batch seq"] | None
 """1 at real tokens; None if nothing is padded."""
 

@@ -20,7 +20,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.averaging import labels_a_row
-from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.data.dataset import UNLABELLED, Dataset, PreparedRows, row_texts
 from distill.models.folds import NO_FOLD, write_description
 from distill.params.training import TeacherSettings
 from distill.preparation.normalization import normalized
@@ -89,8 +89,7 @@ def _texts(dataset: Dataset) -> list[str]:
         return [normalized(context) for context in columns["context"]]
     if dataset.spec.groups:
         return [normalized(query) for query in columns["text"]]
-    parts = [[" ".join(words) for words in column] if name == "words" else column for name, column in columns.items()]
-    return [normalized(" ".join(row)) for row in zip(*parts, strict=True)]
+    return [normalized(" ".join(row)) for row in row_texts(columns)]
 
 
 def _groups(rows: PreparedRows, texts: list[str]) -> Iterator[tuple[str, Array]]:

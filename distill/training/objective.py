@@ -14,7 +14,7 @@ from distill.data.averaging import shares
 from distill.models.attention import capture_attention
 from distill.models.families import is_causal_lm, layer_stack
 from distill.models.loading import only_positions
-from distill.tasks.base import Task
+from distill.tasks.base import HARD_LABELS, Task
 
 Loss = Callable[[Any, Mapping[str, Any], Mapping[int, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 """(the model's outputs, the batch, its attention scores by layer) → the loss, and its terms by name"""
@@ -47,7 +47,7 @@ def supervised(task: Task) -> Objective:
         mask = batch.get("attention_mask")
         value = task.hard(task.align(task.raw(outputs), mask), task.align_labels(batch["labels"], mask))
         value = value * shares(batch)["labels"]
-        return value, {"hard_labels": value}
+        return value, {HARD_LABELS: value}
 
     return Objective(task, loss)
 

@@ -12,10 +12,10 @@ from distill.data.averaging import labels_a_row, mean_divisors
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.params.students import SampleWeight
-from distill.recipes.terms.terms import HARD_LABELS
 from distill.store.target_set import TargetStore
 from distill.students.distill import objective_of, recipe_terms, row_weights
 from distill.targets.materialization.outputs import MaterializeSpec
+from distill.tasks.base import HARD_LABELS
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
 from tests import tiny

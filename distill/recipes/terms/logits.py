@@ -9,10 +9,11 @@ from distill.losses.embeddings import VectorLoss, nested
 from distill.losses.logits import logit_mse, soft_target_kl
 from distill.models.principal_axes import principal_axes
 from distill.params.students import Shapes
-from distill.recipes.terms.terms import HARD_LABELS, Step, Term
+from distill.recipes.terms.terms import Step, Term
 from distill.store.output_names import (
     LOGITS,
 )
+from distill.tasks.base import HARD_LABELS
 from distill.tasks.question_answering import NOWHERE
 
 LogitsLoss = Callable[[Tensor, Tensor, float], Tensor]

@@ -11,9 +11,6 @@ from distill.params.students import Shapes, StudentSettings
 from distill.store.output_names import LOGITS
 from distill.tasks.base import Task
 
-HARD_LABELS = "hard_labels"
-"""The name of the term that sample weights apply to."""
-
 
 @dataclass(frozen=True)
 class LastStates:

@@ -12,12 +12,13 @@ from torch.nn import functional
 from distill.losses.divergences import drawn_cross_entropy, likeliest_kl
 from distill.losses.hidden_states import cosine_distance
 from distill.losses.in_chunks import means_in_chunks
-from distill.recipes.terms.terms import HARD_LABELS, Step, Term
+from distill.recipes.terms.terms import Step, Term
 from distill.store.output_names import (
     DRAWS,
     LIKELIEST,
     TRANSFORM,
 )
+from distill.tasks.base import HARD_LABELS
 
 LineLoss = Callable[[Step, Tensor, slice], Tensor]
 """(step, the student's logits of some lines, which lines these are) → their losses, (lines,)"""

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from distill.core.errors import UserError
 from distill.store.codecs.vectors import Codec, Planes
+from distill.store.output_names import HEADS
 
 Lengths = Int64[np.ndarray, " batch"]
 Kind = TypeVar("Kind", bound="FrozenMatrices")
@@ -33,7 +34,7 @@ class FrozenMatrices(ABC):
         }
 
     @classmethod
-    def from_tensors(cls: type[Kind], tensors: Mapping[str, Tensor], where: str = "heads.safetensors") -> Kind:
+    def from_tensors(cls: type[Kind], tensors: Mapping[str, Tensor], where: str = HEADS) -> Kind:
         """From what was saved in the file `where`: nothing missing, nothing more, types and shapes as declared."""
         expected = get_type_hints(cls)
         again = f"{where}: expected the matrices of {cls.__name__}; run the targets stage again"

@@ -20,7 +20,7 @@ from distill.data.dataset import row_keys
 from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec
-from distill.store.manifest import Fingerprints, Manifest, Shard, differences, further_of
+from distill.store.manifest import MANIFEST, Fingerprints, Manifest, Shard, differences, further_of
 from distill.store.readers import StoredOutput
 from distill.store.shards import Column, MappedShard, columns_of, map_shard
 from distill.store.target_set import TargetStore
@@ -140,7 +140,7 @@ def _same_teachers(manifest: Manifest, fingerprints: Fingerprints) -> bool:
 
 def refuse_foreign(folder: Path, fingerprints: Fingerprints) -> None:
     """Refuse to replace a target set that another teacher, tokenizer, label order or length made."""
-    for path in sorted(folder.glob("*/manifest.json")):
+    for path in sorted(folder.glob(f"*/{MANIFEST}")):
         if problems := differences(fingerprints, Manifest.read(path.parent).fingerprints):
             raise UserError(
                 f"{folder}: was made from something else: {'; '.join(problems)}; delete it, or give the new set another name"
@@ -189,7 +189,7 @@ def fetch_committed(folder: Path, fingerprints: Fingerprints, base: Path) -> Tar
         return None
     try:
         with recorded_files() as remote, atomic_folder(base) as whole:
-            found = [name for name in remote.find(folder.as_posix()) if name.endswith("/manifest.json")]
+            found = [name for name in remote.find(folder.as_posix()) if name.endswith(f"/{MANIFEST}")]
             for name in found:
                 _get(remote, name, whole / Path(name).relative_to(folder))
             store = TargetStore.open(whole)

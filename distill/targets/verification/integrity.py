@@ -16,13 +16,11 @@ from distill.core import progress
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.dataset import row_keys
-from distill.store.manifest import File, Manifest, Shard, differences
+from distill.store.manifest import MANIFEST, File, Manifest, Shard, differences
 from distill.store.origin import stage_of
 from distill.store.output_names import LOGITS, REPLAY, TOKENS
 from distill.store.readers import StoredOutput
 from distill.store.target_set import TargetStore
-
-MANIFEST = "manifest.json"
 
 _OpenShard = tuple[Shard, StoredOutput]
 

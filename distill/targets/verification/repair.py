@@ -10,7 +10,7 @@ import numpy as np
 from distill.core.errors import UserError
 from distill.core.files import link_or_copy
 from distill.data.dataset import Dataset
-from distill.store.manifest import Manifest, Shard, differences
+from distill.store.manifest import MANIFEST, Manifest, Shard, differences
 from distill.store.output_names import REPLAY
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import Teacher
@@ -19,7 +19,7 @@ from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.previous import PreviousSet
 from distill.targets.materialization.unit_pool import Pool
 from distill.targets.materialization.units import Layout, Unit, lay_out
-from distill.targets.verification.integrity import MANIFEST, CheckResult
+from distill.targets.verification.integrity import CheckResult
 
 Part = tuple[Shard, list[Unit]]
 """A shard, and the units that it is made of; none if it is whole."""
