@@ -15,7 +15,7 @@ from distill.params.annotators import AnnotatorSettings
 ATTEMPTS = 8
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds between attempts: random up to the first, doubled each time, up to the second; or what the server asks for."""
-KEPT = ("choices", "usage")
+KEPT_KEYS = ("choices", "usage")
 """What is kept of a response: no times and no ids of requests."""
 AGAIN, NOT_TAKEN = (408, 409, 425, 429), (400, 422)
 """Statuses besides 5xx after which the same request is sent again, and by which servers say that they know a field not."""
@@ -91,7 +91,7 @@ class Client:
         self._require_success(response)
         try:
             content = response.json()
-            return {key: content[key] for key in KEPT if content.get(key)} if content["choices"] else self._none(content)
+            return {key: content[key] for key in KEPT_KEYS if content.get(key)} if content["choices"] else self._none(content)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise PassingError(f"got {self._safe(response.text)!r:.80}, expected JSON with `choices`") from None
 

@@ -25,7 +25,7 @@ from distill.benchmark.machine import Meter, describe
 from distill.benchmark.memory import Job, peak_memories
 from distill.benchmark.runners import TORCH, Subject, fits, flops, random_rows, shuffled_rows
 from distill.benchmark.statistics import latency, speedup, throughput
-from distill.benchmark.timing import Arm, Batch, Plan, Times, interleave
+from distill.benchmark.timing import Arm, Batch, Duration, Times, interleave
 from distill.models.loading import load_for
 
 ROWS = "rows"
@@ -106,7 +106,7 @@ def _time(
             for key, subject in owners.items()
             if setting in (ROWS, *abouts[key[:2]]["flops"])
         }
-        times = interleave(arms, Plan(share, LATENCY_CALLS), f"latency, {setting}", meter)
+        times = interleave(arms, Duration(share, LATENCY_CALLS), f"latency, {setting}", meter)
         for key, timed in times.items():
             compared = _compared(owners, times, key, own_rows=setting == ROWS)
             results[key]["latency"][setting] = {**latency(timed.seconds), **compared}
@@ -114,7 +114,7 @@ def _time(
                 results[key]["joules"] = timed.joules
     for size in settings.batches:
         arms = {key: Arm(_test_rows(subject, size), runs[key]) for key, subject in owners.items()}
-        times = interleave(arms, Plan(share, BATCH_CALLS), f"throughput, batches of {size}", meter)
+        times = interleave(arms, Duration(share, BATCH_CALLS), f"throughput, batches of {size}", meter)
         for key, timed in times.items():
             compared = _compared(owners, times, key, own_rows=True)
             results[key]["throughput"][str(size)] = {**throughput(timed.seconds, size), **compared}

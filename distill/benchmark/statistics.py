@@ -13,7 +13,7 @@ from distill.core.arrays import Array
 RESAMPLES, SEED = 1000, 1
 INTERVAL = (2.5, 97.5)
 """Percentiles of the resampled values: 95% between them."""
-KEPT = (*range(0, 90, 5), *range(90, 101))
+PERCENTILES = (*range(0, 90, 5), *range(90, 101))
 """Percentages of the percentiles that tell a distribution of times."""
 
 
@@ -22,7 +22,7 @@ def latency(seconds: Array) -> dict[str, Any]:
 
     `percentiles` are more of them, by percentage: what `choose` makes the latency of two models of.
     """
-    percentiles = {str(at): ms for at, ms in zip(KEPT, (1000 * np.percentile(seconds, KEPT)).tolist(), strict=True)}
+    percentiles = {str(at): ms for at, ms in zip(PERCENTILES, (1000 * np.percentile(seconds, PERCENTILES)).tolist(), strict=True)}
     low, high = (1000 * np.percentile(_medians(seconds), INTERVAL)).tolist()
     figures = {f"p{at}": percentiles[at] for at in ("50", "95", "99")}
     return {**figures, "p50_low": low, "p50_high": high, "calls": seconds.size, "percentiles": percentiles}

@@ -28,7 +28,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Duration:
     """How long to measure: until `seconds` have passed, but at least `least` rounds and at most `most`; `calls` a visit.
 
     It ends sooner once the models' times are known against each other: ROUNDS, ENOUGH.
@@ -50,7 +50,7 @@ class Times:
     """The mean of a call, of the whole machine's processors; None where the machine does not tell."""
 
 
-def interleave(arms: Mapping[Name, Arm], plan: Plan, title: str, meter: Meter) -> dict[Name, Times]:
+def interleave(arms: Mapping[Name, Arm], duration: Duration, title: str, meter: Meter) -> dict[Name, Times]:
     """Time each model in each round, the models in another order every round.
 
     A visit begins with a call that is not counted: it brings the model's weights back into the processor's caches, as they are
@@ -58,19 +58,19 @@ def interleave(arms: Mapping[Name, Arm], plan: Plan, title: str, meter: Meter) -
     """
     visits: dict[Name, list[tuple[list[float], float]]] = {name: [] for name in arms}
     names, rng, start = list(arms), np.random.default_rng(0), 0.0
-    with progress.bar(total=plan.most, title=title, unit="round") as bar:
-        for number in range(plan.most + 1):
+    with progress.bar(total=duration.most, title=title, unit="round") as bar:
+        for number in range(duration.most + 1):
             for name in [names[i] for i in rng.permutation(len(names))]:
-                visit = _visit(arms[name], number, plan.calls, meter)
+                visit = _visit(arms[name], number, duration.calls, meter)
                 visits[name] += [visit] if number else []
             start = start or time.perf_counter()
             bar.update(bool(number))
-            if number >= plan.least and (time.perf_counter() - start >= plan.seconds or _known(visits, number)):
+            if number >= duration.least and (time.perf_counter() - start >= duration.seconds or _known(visits, number)):
                 break
     return {
         name: Times(
             np.array([seconds for seconds, _ in measured], np.float64),
-            sum(joules for _, joules in measured) / len(measured) / plan.calls if meter.counters else None,
+            sum(joules for _, joules in measured) / len(measured) / duration.calls if meter.counters else None,
         )
         for name, measured in visits.items()
     }

@@ -191,6 +191,8 @@ Positive = Annotated[int, Field(gt=0)]
 
 Rate = Annotated[float, Field(gt=0)]
 
+OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """NumPy's are of 32 bits."""
 

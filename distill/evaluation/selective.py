@@ -9,7 +9,7 @@ POINTS = 40
 """Of a curve."""
 GOALS = (0.99, 0.98, 0.95, 0.9, 0.8)
 """Shares that are to be right, the first that enough rows reach."""
-LEAST = 0.5
+MIN_ANSWERED = 0.5
 """Enough rows: half of them."""
 
 
@@ -35,7 +35,7 @@ def answered(validation: Judged, test: Judged) -> Answered | None:
     shares = np.cumsum(validation.right[order]) / np.arange(1, len(order) + 1)
     ends = np.append(levels[:-1] > levels[1:], True)
     for goal in GOALS:
-        enough = np.flatnonzero(ends & (shares >= goal) & (np.arange(1, len(order) + 1) >= LEAST * len(order)))
+        enough = np.flatnonzero(ends & (shares >= goal) & (np.arange(1, len(order) + 1) >= MIN_ANSWERED * len(order)))
         if len(enough):
             threshold = 0.0 if enough[-1] == len(order) - 1 else float(levels[enough[-1]])
             chosen = test.confidence >= threshold

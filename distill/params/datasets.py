@@ -4,10 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from distill.core.settings import Checkpoint, Seed, Strict
+from distill.core.settings import Checkpoint, OpenFraction, Seed, Strict
 from distill.params.task_specs import TASK_SPECS, TaskName
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 LEARNT = ("label", "labels", "tags", "spans", "answers", "response")
 """Parts of `columns` that are learnt, not read."""
@@ -99,9 +97,9 @@ class Splits(Strict):
     """
 
     train: str = "train"
-    validation: str | Fraction | None = None
+    validation: str | OpenFraction | None = None
     """Not given: the source's `validation` if it has one, else 0.1, and at least a row of each class."""
-    test: str | Fraction | None = None
+    test: str | OpenFraction | None = None
     """Not given: the source's `test` if it has one, else 0.1, and at least a row of each class."""
 
 

@@ -9,7 +9,7 @@ from distill.core.files import read_json
 from distill.core.settings import Model, Strict, validate
 
 
-class Trained(Strict):
+class TrainedEntry(Strict):
     """An entry of `teachers` or `students`."""
 
     name: str
@@ -28,7 +28,7 @@ class TargetSet(Strict):
     given: bool
 
 
-class Student(Trained):
+class Student(TrainedEntry):
     """An entry of `students`."""
 
     augmented: bool
@@ -48,7 +48,7 @@ class Resolved(Strict):
     """All entries that have records, in the order of params.yaml."""
 
     datasets: tuple[str, ...]
-    teachers: tuple[Trained, ...]
+    teachers: tuple[TrainedEntry, ...]
     targets: tuple[TargetSet, ...]
     students: tuple[Student, ...]
 
@@ -61,7 +61,7 @@ class Resolved(Strict):
         return frozenset(student.name for student in self.students if len(student.teachers) > 1)
 
 
-class Timed(Trained):
+class Timed(TrainedEntry):
     """A model that the benchmark times."""
 
     kind: str

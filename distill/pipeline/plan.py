@@ -26,7 +26,7 @@ from distill.store.codecs.vectors import bytes_a_vector
 from distill.store.codecs.vocabulary import Draws, TopK
 from distill.store.output_names import LIKELIEST, LOGITS, REPLAY, TOKENS
 from distill.store.replay.embeddings import replays_embeddings
-from distill.targets.disk_size import VARIANCE_LOST, Plan, file_bytes
+from distill.targets.disk_size import VARIANCE_LOST, DiskSize, file_bytes
 from distill.targets.given.distillkit import answered_compressed
 from distill.targets.given.join import coverage, read_table
 from distill.targets.given.logprobs import answered_rows, read_logprobs
@@ -162,7 +162,7 @@ def _sizes(
     dataset = Dataset.open(folder)
     splits = [split for split in SPLITS if split in dataset.splits]
     model = meta_model(config, task_of(dataset.task), dataset.labels)
-    sizes = Plan({split: dataset.rows(split) for split in splits}, model, dataset.task)
+    sizes = DiskSize({split: dataset.rows(split) for split in splits}, model, dataset.task)
     rows = {split: len(lengths) for split, lengths in sizes.lengths.items()}
     return rows, sizes.outputs(job), sizes.attention(wanted) if wanted.attention else {}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from distill.params.resolved import BenchmarkJob, Resolved, Student, TargetSet, Timed, Trained
+from distill.params.resolved import BenchmarkJob, Resolved, Student, TargetSet, Timed, TrainedEntry
 from distill.pipeline.entries import Params
 
 WHOLE_LINE = 10_000
@@ -34,7 +34,7 @@ def resolve(params: Params) -> Resolved:
     return Resolved(
         datasets=tuple(params.datasets),
         teachers=tuple(
-            Trained(name=name, dataset=entry.dataset, origin=params.origin(entry.dataset))
+            TrainedEntry(name=name, dataset=entry.dataset, origin=params.origin(entry.dataset))
             for name, entry in params.teachers.items()
         ),
         targets=tuple(
@@ -47,7 +47,7 @@ def resolve(params: Params) -> Resolved:
 
 def benchmark_job(resolved: Resolved) -> BenchmarkJob:
     """The teachers, and the students whose head is trained."""
-    timed: list[tuple[str, Trained, str]] = [("teachers", entry, entry.name) for entry in resolved.teachers]
+    timed: list[tuple[str, TrainedEntry, str]] = [("teachers", entry, entry.name) for entry in resolved.teachers]
     timed += [("students", entry, entry.teachers[0]) for entry in resolved.students if entry.trains_head]
     models = (
         Timed(kind=kind, name=entry.name, dataset=entry.dataset, origin=entry.origin, teacher=teacher)

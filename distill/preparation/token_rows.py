@@ -16,7 +16,7 @@ from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import column_of, own_ids
 from distill.preparation.documents import encoded_rows
 
-LEAST = 2
+MIN_TOKENS = 2
 """Tokens of a row: one is read, one predicted."""
 
 
@@ -33,8 +33,8 @@ def map_token_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Ro
             raise UserError(
                 f"{where}: row {row}: column '{name}' holds {wrong!r:.40}, expected ids, numbers from 0; mend or drop the row"
             )
-        if len(value) < LEAST:
-            details = f"column '{name}' has {len(value)} tokens, expected {LEAST} or more; mend or drop the row"
+        if len(value) < MIN_TOKENS:
+            details = f"column '{name}' has {len(value)} tokens, expected {MIN_TOKENS} or more; mend or drop the row"
             bad.add(row, "no token to predict", details)
     ids = own_ids(table, where, settings.columns.id)
     return Rows(found, None, new_array(len(found), np.int64), counted(len(found)), ids).without(bad.found)

@@ -22,7 +22,7 @@ from distill.sources.streams import Stream
 
 SHARE, MOST_TOKENS, STEP, SAMPLE = 0.95, 256, 8, 2000
 """Of the rows that `max_length` holds whole; the most it may be; a multiple of which it is; rows that are measured."""
-STEPS, TOKENS, LEAST, MOST = 1500, 1_500_000, 2, 20
+STEPS, TOKENS, MIN_EPOCHS, MAX_EPOCHS = 1500, 1_500_000, 2, 20
 """About how many steps a model trains, and tokens it reads, at most: few or short rows are read more often; epochs."""
 
 
@@ -57,7 +57,7 @@ class Profile:
 
     def epochs(self, rows: int, batch: int) -> int:
         """How often a model should read so many rows."""
-        return min(MOST, max(LEAST, round(self.readings(rows, batch))))
+        return min(MAX_EPOCHS, max(MIN_EPOCHS, round(self.readings(rows, batch))))
 
 
 def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTrainedTokenizerBase, longest: int) -> Profile:

@@ -10,18 +10,16 @@ the others' mass is spread, or on average. Both logits, and the gradient of the 
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from distill.core.errors import UserError
+from distill.core.settings import OpenFraction
 from distill.params.students import Needs, Shapes, Temperature, Weight
 from distill.recipes.terms.shared import TripleLossSettings
 
 if TYPE_CHECKING:
     from distill.recipes.terms.terms import Term
 
-Share = Annotated[float, Field(gt=0, lt=1)]
 WEIGHTS = ("soft_weight", "hard_weight", "cosine_weight")
 KEYS = {
     "forward-kl": WEIGHTS,
@@ -49,9 +47,9 @@ class Divergence(TripleLossSettings):
     cosine_weight: Weight = 0.0
     divergence: Literal["forward-kl", "reverse-kl", "jensen-shannon", "skewed-kl", "skewed-reverse-kl"] = "forward-kl"
     """`forward-kl` covers all that the teacher finds likely, `reverse-kl` keeps to what it is sure of, the others lie between."""
-    mixture: Share = 0.5
+    mixture: OpenFraction = 0.5
     """jensen-shannon: the teacher's share in the mixture that both are compared with."""
-    skew: Share = 0.1
+    skew: OpenFraction = 0.1
     """The share that a distribution has in what it is compared with."""
 
     def needs(self, student_layers: int, teacher_layers: int) -> Needs:

@@ -14,7 +14,7 @@ from distill.core.files import read_json
 from distill.params.resolved import Resolved
 from distill.report import pareto
 from distill.report.candidates import REFERENCE, Candidate, measured
-from distill.report.choose import KEPT, ORDERS, Budget, brief, choose, described, ranked, recommendation, recommended
+from distill.report.choose import MIN_RETENTION, ORDERS, Budget, brief, choose, described, ranked, recommendation, recommended
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.pareto import Teacher, chart
 from distill.report.vega import COLOURS
@@ -32,7 +32,7 @@ PLUS = "M-1.5-6h3v4.5h4.5v3h-4.5v4.5h-3v-4.5h-4.5v-3h4.5z"
 BEHIND = "with the teacher behind it: the p95 of rows of which some take both models’ time"
 PREFERENCES = {"score": "best score", "latency": "fastest", "size": "smallest"}
 ANY = "any"
-MOST = 60
+MAX_STOPS = 60
 """Stops of a slider."""
 
 
@@ -121,7 +121,7 @@ def _sliders(candidates: Sequence[Candidate], budget: Budget) -> list[dict[str, 
 def _upper_limit(field: str, label: str, short: str, values: Sequence[float], unit: str) -> dict[str, Any]:
     """An upper limit, from the least value to no limit, in steps of some 5%, of two digits."""
     low, high = min(values) * 0.95, max(values) * 1.1
-    count = min(MOST, math.ceil(math.log(high / low) / math.log(1.05)))
+    count = min(MAX_STOPS, math.ceil(math.log(high / low) / math.log(1.05)))
     stops = sorted({float(f"{low * (high / low) ** (number / count):.2g}") for number in range(count + 1)})
     texts = [f"≤ {brief(stop)} {unit}" for stop in stops]
     about = {"field": field, "label": label, "short": short, "unit": f" {unit}", "per": 1, "least": False}
@@ -130,9 +130,9 @@ def _upper_limit(field: str, label: str, short: str, values: Sequence[float], un
 
 def _lower_limit(field: str, label: str, kept: Sequence[float], start: float | None) -> dict[str, Any]:
     """A lower limit, from no limit to just above the highest value, in half points (of a wide range: points, or more)."""
-    low, high = (math.floor(min([*kept, KEPT]) * 200), math.ceil(max([*kept, KEPT]) * 200) + 1)
-    step = math.ceil((high - low) / MOST)
-    stops = sorted({KEPT, *(number / 200 for number in range(max(low, 1), high + 1, step))})
+    low, high = (math.floor(min([*kept, MIN_RETENTION]) * 200), math.ceil(max([*kept, MIN_RETENTION]) * 200) + 1)
+    step = math.ceil((high - low) / MAX_STOPS)
+    stops = sorted({MIN_RETENTION, *(number / 200 for number in range(max(low, 1), high + 1, step))})
     texts = [f"≥ {stop:.1%}" for stop in stops]
     about = {"field": field, "label": label, "short": field, "unit": "%", "per": 100, "least": True}
     return about | {"stops": [None, *stops], "texts": [ANY, *texts], "start": 0 if start is None else 1 + stops.index(start)}

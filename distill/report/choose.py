@@ -10,7 +10,7 @@ from distill.report.metric_names import METRIC_NAMES, shown
 
 STEPS = {"max-latency-ms": 100, "max-megabytes": 100, "min-retention": 1000}
 """The limits of a budget; relaxed ones are rounded to so many steps a unit."""
-KEPT = 0.97
+MIN_RETENTION = 0.97
 """The share of its teacher's score that a student has to keep where nobody says more: DistilBERT's (Sanh et al. 2019)."""
 Preference = Literal["score", "latency", "size"]
 """What is to be best among what fits."""
@@ -90,7 +90,7 @@ def choose(results: Sequence[Candidate], budget: Budget, prefer: Preference = "s
 
 def recommended(results: Sequence[Candidate], cascades: bool = False) -> tuple[Budget, Preference]:
     """What to ask for where nobody says: the fastest that keeps 97% of its teacher's score, or, if none does, the best score."""
-    budget = Budget(min_retention=KEPT, cascades=cascades)
+    budget = Budget(min_retention=MIN_RETENTION, cascades=cascades)
     return (budget, "latency") if choose(results, budget).best else (Budget(cascades=cascades), "score")
 
 
@@ -101,7 +101,7 @@ def recommendation(results: Sequence[Candidate], cascades: bool = False) -> str:
     if prefer == "latency" or not results:
         return line
     known = any(candidate.retention is not None for candidate in results)
-    why = f"none keeps {KEPT:.0%} of its teacher’s" if known else "no teacher’s is known, and above 0, on the test rows"
+    why = f"none keeps {MIN_RETENTION:.0%} of its teacher’s" if known else "no teacher’s is known, and above 0, on the test rows"
     return f"{line}; the best score: {why}"
 
 

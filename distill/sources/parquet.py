@@ -10,7 +10,7 @@ import pyarrow.parquet
 from distill.core.errors import UserError
 from distill.sources.streams import ROWS, SIZE, ReadOptions, Stream
 
-KEPT = b"huggingface"
+HUB_KEY = b"huggingface"
 """The key of a schema's metadata under which the hub's data sets name their classes."""
 
 
@@ -41,7 +41,7 @@ def read_parquet(file: Path, options: ReadOptions) -> Stream:
 
 def plain_stream(schema: pa.Schema, read: Any) -> Stream:
     """The rows of Arrow batches with plain types; columns that Parquet cannot hold are left out."""
-    metadata = {key: value for key, value in (schema.metadata or {}).items() if key == KEPT or key.startswith(b"distill.")}
+    metadata = {key: value for key, value in (schema.metadata or {}).items() if key == HUB_KEY or key.startswith(b"distill.")}
     left_out = {part.name: why for part in schema if (why := _unstorable(part.type))}
     plain = pa.schema([pa.field(part.name, plain_type(part.type)) for part in schema if part.name not in left_out], metadata)
 

@@ -72,7 +72,7 @@ def recipe_terms(settings: StudentSettings, student: PreTrainedModel, store: Tar
 
 
 def objective_of(
-    terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: float | None = None, heads: "Heads | None" = None
+    terms: tuple[Term, ...], task: Task, earlier_layers_lr_scale: float | None = None, heads: "VocabularyHeads | None" = None
 ) -> Objective:
     """The loss of a batch from its outputs and targets. `heads` are there if terms read last states in place of logits.
 
@@ -96,7 +96,9 @@ def objective_of(
     )
 
 
-def step_of(task: Task, outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor], heads: "Heads | None") -> Step:
+def step_of(
+    task: Task, outputs: Any, batch: Mapping[str, Any], attention: Mapping[int, Tensor], heads: "VocabularyHeads | None"
+) -> Step:
     """What terms read of a batch: a student's outputs, the labels and the targets, one for each compared position."""
     mask, labels = batch.get("attention_mask", torch.ones_like(batch["input_ids"])), batch["labels"]
     weights = batch.get("weights")
@@ -123,7 +125,7 @@ def step_of(task: Task, outputs: Any, batch: Mapping[str, Any], attention: Mappi
 
 
 @dataclass
-class Heads:
+class VocabularyHeads:
     """How a student's last hidden states and its teacher's become logits."""
 
     student: PreTrainedModel
@@ -131,7 +133,7 @@ class Heads:
     """None if nothing of the teacher's is read."""
 
     @classmethod
-    def find(cls, student: PreTrainedModel, store: TargetStore, outputs: Sequence[str]) -> "Heads":
+    def find(cls, student: PreTrainedModel, store: TargetStore, outputs: Sequence[str]) -> "VocabularyHeads":
         """Refuse a student whose logits are more than its output embedding times these states, or are of another vocabulary."""
         own, found = vocabulary_head(student), store.replay_weights(LOGITS) if TRANSFORM in outputs else None
         words = next((store.manifest(output).width for output in IN_PART if output in outputs), len(own.weight))
@@ -176,7 +178,7 @@ def objective_and_rows(
     task, logits = task_of(dataset.task), store.manifests.get(LOGITS)
     if isinstance(task, MaskedLm) and logits is not None and logits.per == "token":
         task = MaskedLm(every_token=True)
-    heads = Heads.find(student, store, outputs) if any(term.reads_last_states for term in terms) else None
+    heads = VocabularyHeads.find(student, store, outputs) if any(term.reads_last_states for term in terms) else None
     objective = objective_of(terms, task, settings.earlier_layers_lr_scale, heads)
     reads = {"labelled_only": all(labels), "reads_labels": any(labels)}
     targets = store.outputs(outputs, "train")

@@ -30,7 +30,7 @@ KL_LOST = {REPLAY: 1e-4, "probabilities-u8": 1e-4, "scores-u8": 2e-4, "scores-fp
 """Nats between a trained BERT's attention distributions and those that are read back; `replay` is from int8 states."""
 
 
-class Plan:
+class DiskSize:
     """Bytes of the outputs of any job over a data set. Equal rows are stored once."""
 
     def __init__(self, dataset: Mapping[str, PreparedRows], model: PreTrainedModel, task: str) -> None:
@@ -49,7 +49,7 @@ class Plan:
                 codec, per = outputs.stored[output], outputs.per[output]
                 found[output][split] = self._split(output, codec, per, split, job.shard_bytes)
         for output, source in outputs.replayed.items():
-            found[output] = {HEADS: self._heads(output, source, job.hidden_splits)}
+            found[output] = {HEADS: self._frozen(output, source, job.hidden_splits)}
         return dict(sorted(found.items()))
 
     def total(self, job: MaterializeSpec) -> int:
@@ -78,7 +78,7 @@ class Plan:
             return vectors_a_row(per, self.rows[split], self.rows[split].firsts())
         return self.lengths[split] if per == "token" else np.ones_like(self.lengths[split])
 
-    def _heads(self, output: str, source: str, splits: tuple[str, ...]) -> int:
+    def _frozen(self, output: str, source: str, splits: tuple[str, ...]) -> int:
         """The frozen matrices of a replayed output: their numbers, and some 90 bytes of header for each."""
         key = (output, splits)
         if key not in self._known:

@@ -7,9 +7,9 @@ from distill.core.numeric import log_softmax
 
 BINS = 15
 """Of confidence, as in Guo 2017."""
-LEAST = 10
+MIN_LINES = 10
 """Lines that a temperature can be told from: of fewer it is 1."""
-MOST = 20.0
+MAX_TEMPERATURE = 20.0
 """A temperature is between this and its inverse."""
 PADDING = -1e5
 """Below it a logit stands for a class that a line has not."""
@@ -22,7 +22,7 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     model sure beyond what so many lines can tell. It is 1 where that is no worse than the least by more than its standard error:
     what so few lines cannot tell from chance makes new rows' confidence worse as often as better.
     """
-    if len(logits) < LEAST:
+    if len(logits) < MIN_LINES:
         return 1.0
     from scipy.optimize import minimize_scalar
 
@@ -37,7 +37,9 @@ def fit_temperature(logits: Array, labels: Array) -> float:
         lines, one_more = losses(power)
         return float(lines.mean()) + one_more
 
-    found = minimize_scalar(loss, bounds=(-np.log(MOST), np.log(MOST)), method="bounded", options={"xatol": 1e-5})
+    found = minimize_scalar(
+        loss, bounds=(-np.log(MAX_TEMPERATURE), np.log(MAX_TEMPERATURE)), method="bounded", options={"xatol": 1e-5}
+    )
     gains = losses(0.0)[0] - losses(found.x)[0]
     told = loss(0.0) - loss(found.x) > gains.std(ddof=1) / np.sqrt(len(gains))
     return float(np.exp(found.x)) if told else 1.0

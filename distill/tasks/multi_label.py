@@ -16,7 +16,7 @@ from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task, closene
 
 THRESHOLD = 0.5
 """Of a label whose threshold could not be tuned."""
-LEAST = 1e-9
+MARGIN = 1e-9
 """A threshold is at least so far from 0 and 1."""
 NOTHING = "(none)"
 
@@ -100,7 +100,7 @@ def best_threshold(probabilities: Array, true: Array) -> float:
     upper, lower = probabilities[order], np.append(probabilities[order][1:], 0.0)
     f1 = 2 * np.cumsum(true[order]) / (np.arange(1, len(true) + 1) + true.sum())
     f1[upper == lower] = -1
-    middle = np.where((lower < THRESHOLD) & (upper >= THRESHOLD), THRESHOLD, (upper + lower) / 2).clip(LEAST, 1 - LEAST)
+    middle = np.where((lower < THRESHOLD) & (upper >= THRESHOLD), THRESHOLD, (upper + lower) / 2).clip(MARGIN, 1 - MARGIN)
     best = middle[f1 == f1.max()]
     return float(best[np.abs(best - THRESHOLD).argmin()])
 

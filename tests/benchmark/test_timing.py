@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distill.benchmark.machine import Meter, describe, processor
-from distill.benchmark.timing import Arm, Plan, interleave
+from distill.benchmark.timing import Arm, Duration, interleave
 
 NO_METER = Meter(())
 
@@ -18,7 +18,7 @@ def recorded(log: list[tuple[str, int]], name: str) -> Arm:
 def test_every_round_visits_all_models_and_they_read_the_same_numbers() -> None:
     log: list[tuple[str, int]] = []
     arms = {name: recorded(log, name) for name in "abc"}
-    found = interleave(arms, Plan(seconds=0.0, calls=2, least=3, most=9), "test", NO_METER)
+    found = interleave(arms, Duration(seconds=0.0, calls=2, least=3, most=9), "test", NO_METER)
     assert {name: times.seconds.shape for name, times in found.items()} == dict.fromkeys("abc", (3, 2))
     visits = [log[i : i + 3] for i in range(0, len(log), 3)]  # a call that is not counted, and two that are
     assert len(visits) == 4 * 3  # a round that is not counted, and three that are
@@ -45,7 +45,7 @@ def passing(clock: list[float], seconds: float) -> None:
 def test_it_ends_with_the_budget_but_not_before_the_least_nor_after_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ticking(monkeypatch)
     arms = {"a": Arm(lambda _: {}, lambda _: passing(clock, 0.001))}
-    counts = [len(interleave(arms, Plan(seconds, 1, 3, 8), "test", NO_METER)["a"].seconds) for seconds in (0.0, 60.0)]
+    counts = [len(interleave(arms, Duration(seconds, 1, 3, 8), "test", NO_METER)["a"].seconds) for seconds in (0.0, 60.0)]
     assert counts == [3, 8]
 
 
@@ -57,7 +57,7 @@ def test_it_ends_sooner_once_the_ratios_are_known(monkeypatch: pytest.MonkeyPatc
         return Arm(lambda _: {}, lambda _: passing(clock, seconds * (1 + noise * rng.random())))
 
     arms = {"slow": lasting(0.5), "quick": lasting(0.1)}
-    assert len(interleave(arms, Plan(1e6, 3, 5, 30), "test", NO_METER)["quick"].seconds) == rounds
+    assert len(interleave(arms, Duration(1e6, 3, 5, 30), "test", NO_METER)["quick"].seconds) == rounds
 
 
 def test_seconds_are_those_of_the_calls_and_not_of_making_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_seconds_are_those_of_the_calls_and_not_of_making_batches(monkeypatch: p
         passing(clock, 0.05)
         return {}
 
-    found = interleave({"a": Arm(slow_batch, lambda _: passing(clock, 0.002))}, Plan(0.0, 1, 3), "test", NO_METER)
+    found = interleave({"a": Arm(slow_batch, lambda _: passing(clock, 0.002))}, Duration(0.0, 1, 3), "test", NO_METER)
     np.testing.assert_allclose(found["a"].seconds, np.full((3, 1), 0.002))
     assert found["a"].joules is None
 
@@ -91,7 +91,7 @@ def test_energy_is_read_of_packages_alone_and_across_the_end_of_their_range(tmp_
     assert meter.joules(before, meter.read()) == pytest.approx(0.2)
     counters(tmp_path, 0)
     arm = Arm(lambda _: {}, lambda _: counters(tmp_path, meter.read()[0] + 2000))
-    assert interleave({"a": arm}, Plan(0.0, 4, 3), "test", meter)["a"].joules == pytest.approx(0.002)
+    assert interleave({"a": arm}, Duration(0.0, 4, 3), "test", meter)["a"].joules == pytest.approx(0.002)
 
 
 def test_the_machine_is_described(tmp_path) -> None:

@@ -57,7 +57,7 @@ def measure(shapes: Mapping[str, Mapping[str, Any]], scratch: Path, seconds: flo
     from distill.benchmark.machine import Meter, describe
     from distill.benchmark.runners import flops, random_rows, torch_runner
     from distill.benchmark.statistics import latency, speedup
-    from distill.benchmark.timing import Arm, Plan, interleave
+    from distill.benchmark.timing import Arm, Duration, interleave
     from distill.export.session import open_session
 
     torch.set_num_threads(threads)
@@ -72,7 +72,7 @@ def measure(shapes: Mapping[str, Mapping[str, Any]], scratch: Path, seconds: flo
         }
         arms[name, TORCH] = Arm(batch, torch_runner(model))
         arms |= {(name, form): Arm(batch, open_session(path, threads)) for form, path in files.items()}
-    times = interleave(arms, Plan(seconds), "presets", Meter.find())
+    times = interleave(arms, Duration(seconds), "presets", Meter.find())
     reference = times[next(iter(shapes)), TORCH].seconds
     for name, own in models.items():
         own["formats"] = {

@@ -15,7 +15,7 @@ from distill.preparation.prepare import write_dataset
 from distill.store.codecs.attention import STORED
 from distill.store.codecs.vectors import VECTOR_CODECS
 from distill.store.output_names import HEADS
-from distill.targets.disk_size import KL_LOST, VARIANCE_LOST, Plan
+from distill.targets.disk_size import KL_LOST, VARIANCE_LOST, DiskSize
 from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.stores import materialize, teacher_for
@@ -51,10 +51,10 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeniz
     return write(tmp_path_factory.mktemp("mixed") / "rows", tokenizer)
 
 
-def planned(dataset: Dataset, model_type: str = "bert") -> Plan:
+def planned(dataset: Dataset, model_type: str = "bert") -> DiskSize:
     with torch.device("meta"):
         model = tiny.bert(width=64, model_type=model_type)
-    return Plan({split: dataset.rows(split) for split in SPLITS}, model, dataset.task)
+    return DiskSize({split: dataset.rows(split) for split in SPLITS}, model, dataset.task)
 
 
 def written(folder: Path) -> dict[str, dict[str, int]]:
@@ -67,7 +67,7 @@ def written(folder: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def require_prediction(plan: Plan, folder: Path, job: MaterializeSpec, slack: int = 0) -> None:
+def require_prediction(plan: DiskSize, folder: Path, job: MaterializeSpec, slack: int = 0) -> None:
     found, expected = written(folder), plan.outputs(job)
     assert {output: set(sizes) for output, sizes in expected.items()} == {output: set(sizes) for output, sizes in found.items()}
     for output, sizes in found.items():
@@ -87,7 +87,7 @@ def test_tokens_and_projections_are_predicted_too(tmp_path: Path, task: str, pos
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", task, sizes=(400, 60, 60)))
     model, job = teacher_for(dataset, "mobilebert"), MaterializeSpec(relations=(1, 3), positions=positions, shard_bytes=2**18)
     folder = materialize(model, dataset, tmp_path / "set", job)
-    plan = Plan({split: dataset.rows(split) for split in SPLITS}, model.to("meta"), task)
+    plan = DiskSize({split: dataset.rows(split) for split in SPLITS}, model.to("meta"), task)
     require_prediction(plan, folder, job, slack=200)  # headers of tiny matrices
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.numeric import log_sigmoid, log_softmax
 
-LEAST = float(np.finfo(np.float32).tiny)
-"""What stands for a probability of 0: a logit has to be finite, and log LEAST is −87."""
-MOST = 1.0 - 2.0**-53
+MIN_PROBABILITY = float(np.finfo(np.float32).tiny)
+"""What stands for a probability of 0: a logit has to be finite, and log MIN_PROBABILITY is −87."""
+MAX_PROBABILITY = 1.0 - 2.0**-53
 """What stands for a probability of 1 where a logit is that of a sigmoid."""
 OFF = 0.01
 """How far a sum of probabilities may be from 1: tables are rounded."""
@@ -25,12 +25,12 @@ def of_probabilities(found: Array, *, exclusive: bool) -> Array:
         raise ValueError(f"has the probability {wrong[0]:g}, expected 0 to 1")
     if not exclusive:
         _require_all(known, "a probability of each label, which excludes no other")
-        clipped = found.clip(LEAST, MOST)
+        clipped = found.clip(MIN_PROBABILITY, MAX_PROBABILITY)
         return np.asarray(np.log(clipped) - np.log1p(-clipped))
     rest = 1.0 - found[known].sum()
     if rest < -OFF or (rest > OFF and known.all()):
         raise ValueError(f"has probabilities whose sum is {1 - rest:.4g}, expected 1")
-    logits: Array = np.log(np.where(known, found, max(rest, 0.0) / max(1, int((~known).sum()))).clip(LEAST))
+    logits: Array = np.log(np.where(known, found, max(rest, 0.0) / max(1, int((~known).sum()))).clip(MIN_PROBABILITY))
     return logits
 
 
@@ -41,7 +41,7 @@ def of_log_probabilities(found: Array, *, exclusive: bool) -> Array:
     if len(wrong):
         raise ValueError(f"has the log-probability {wrong[0]:g}, expected at most 0")
     logits = of_probabilities(np.exp(found), exclusive=exclusive)
-    return np.where(known, found.clip(np.log(LEAST)), logits) if exclusive else logits
+    return np.where(known, found.clip(np.log(MIN_PROBABILITY)), logits) if exclusive else logits
 
 
 def of_logits(found: Array, *, exclusive: bool) -> Array:
@@ -72,7 +72,7 @@ def mean(logits: list[Array], *, exclusive: bool, numbers: bool) -> Array:
     if numbers:
         return np.asarray(np.mean(logits, axis=0))
     logs = np.stack([log_softmax(each) if exclusive else log_sigmoid(each) for each in logits])
-    shares = np.exp(logs).mean(axis=0).clip(LEAST, MOST)
+    shares = np.exp(logs).mean(axis=0).clip(MIN_PROBABILITY, MAX_PROBABILITY)
     return np.asarray(np.log(shares) if exclusive else np.log(shares) - np.log1p(-shares))
 
 

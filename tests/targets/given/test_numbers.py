@@ -7,7 +7,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from distill.targets.given.numbers import LEAST, mean, of_log_probabilities, of_logits, of_probabilities, of_votes, softened
+from distill.targets.given.numbers import (
+    MIN_PROBABILITY,
+    mean,
+    of_log_probabilities,
+    of_logits,
+    of_probabilities,
+    of_votes,
+    softened,
+)
 
 SHARES = st.lists(st.floats(0.01, 1.0), min_size=2, max_size=6).map(lambda weights: np.array(weights) / sum(weights))
 
@@ -68,7 +76,7 @@ def test_a_temperature_softens(shares, temperature):
 def test_certainty_stays_finite(exclusive):
     found = of_probabilities(np.array([1.0, 0.0]), exclusive=exclusive)
     assert np.isfinite(found.astype(np.float32)).all()
-    assert found[1] == pytest.approx(math.log(LEAST))
+    assert found[1] == pytest.approx(math.log(MIN_PROBABILITY))
     assert found[0] >= 0
 
 
