@@ -107,11 +107,11 @@ def train(
     settings = _with_safe_precision(settings, model, title)
     validates = keep == "best"
     arguments = training_arguments(settings, len(rows), seed, scratch, validates=validates, hardest_of=rows.hardest_of)
+    how: dict[str, Any] = {"args": arguments, "callbacks": _callbacks(settings, title, validates=validates)}
+    trainer = DistillationTrainer(DistillationModel(model, objective), rows, validation, metric, **how)
     checkpoint = last_checkpoint(scratch)
     if checkpoint is not None and (ended := stopped_early(checkpoint, settings.patience)) is not None:
         arguments.num_train_epochs = ended
-    how: dict[str, Any] = {"args": arguments, "callbacks": _callbacks(settings, title, validates=validates)}
-    trainer = DistillationTrainer(DistillationModel(model, objective), rows, validation, metric, **how)
     _print_start(title, rows, checkpoint)
     trainer.started = time.perf_counter()
     with contextlib.closing(trainer):
