@@ -34,12 +34,12 @@ from distill.students.distill import distill_student
 from distill.students.initialize import init_student
 from distill.targets.materialization.forward import open_teacher
 from distill.targets.materialization.materialize import Materializer
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.training.objective import supervised
 from distill.training.trainer import train
 from tests import tiny
+from tests.target_specs import target_spec
 
 PAGE = Path("docs/families.md")
 WIDTH, DEPTH = 24, 4
@@ -199,9 +199,7 @@ class Walk:
 
     def targets(self, folder: Path, **asked: Any) -> tuple[Materializer, TargetStore]:
         """What the targets stage does."""
-        made = Materializer(
-            open_teacher(folder / "teacher", self.dataset), self.dataset, MaterializeSpec(**asked), folder / "units"
-        )
+        made = Materializer(open_teacher(folder / "teacher", self.dataset), self.dataset, target_spec(**asked), folder / "units")
         made.run()
         (folder / "targets").mkdir()
         made.assemble(folder / "targets")
@@ -212,9 +210,7 @@ class Walk:
         teacher = open_teacher(folder / "teacher", self.dataset)
         for attention_as, name in (("replay", "replay"), ("scores-fp16", "stored")):
             try:
-                Materializer(
-                    teacher, self.dataset, MaterializeSpec(attention=(2, 4), attention_as=attention_as), folder / "units"
-                )
+                Materializer(teacher, self.dataset, target_spec(attention=(2, 4), attention_as=attention_as), folder / "units")
             except UserError:
                 continue
             return name

@@ -25,8 +25,9 @@ from distill.tasks.registry import task_of
 from distill.training.objective import DistillationModel, Objective
 from tests import tiny
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
-JOB = MaterializeSpec(hidden=(0, 2, -1), cls=(2, 3), attention=(2, -1), relations=(-1,), codec="fp32", shard_bytes=3000)
+JOB = target_spec(hidden=(0, 2, -1), cls=(2, 3), attention=(2, -1), relations=(-1,), codec="fp32", shard_bytes=3000)
 """What the variants read of a teacher of four layers."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "supervised": {},

@@ -17,6 +17,7 @@ from distill.targets.materialization.forward import Teacher
 from distill.targets.materialization.materialize import Materializer
 from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
+from tests.target_specs import target_spec
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["distill.targets.materialization.materialize", "tests.stores"])
@@ -31,7 +32,7 @@ HEADS = {
     "ranking": "SequenceClassification",
 }
 """Of transformers, by task."""
-MANY = MaterializeSpec(hidden=(2, -1), cls=(1,), attention=(1, 3), shard_bytes=3000)
+MANY = target_spec(hidden=(2, -1), cls=(1,), attention=(1, 3), shard_bytes=3000)
 """An output of each kind, in many shards."""
 
 

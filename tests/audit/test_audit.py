@@ -14,11 +14,11 @@ from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
 from distill.params.students import SampleWeight
 from distill.store.target_set import TargetStore
 from distill.students.distill import row_weights
-from distill.targets.materialization.outputs import MaterializeSpec
 from stages.audit import main
 from tests import tiny
 from tests.command_line import invoke
 from tests.stores import materialize, no_folds, teacher_for
+from tests.target_specs import target_spec
 
 PARAMS = "targets: {tiny: {teacher: tiny, dataset: tiny}}"
 NAMES = ("cat", "dog")
@@ -121,7 +121,7 @@ def made(request, tmp_path_factory) -> tuple[Dataset, TargetStore]:
     folder = tmp_path_factory.mktemp("audit")
     how = {"stride": 4} if request.param == "question-answering" else {}
     dataset = Dataset.open(tiny.prepare_task(folder / "prepared" / "tiny", request.param, **how))
-    return dataset, TargetStore.open(materialize(teacher_for(dataset), dataset, folder / "targets" / "tiny", MaterializeSpec()))
+    return dataset, TargetStore.open(materialize(teacher_for(dataset), dataset, folder / "targets" / "tiny", target_spec()))
 
 
 def test_every_labelled_row_is_told_once_the_worst_first(made):
@@ -179,7 +179,7 @@ def test_the_stage_writes_rows_and_counts_and_opens_no_teacher(in_project):
     project = in_project(PARAMS)
     dataset = Dataset.open(tiny.prepare(project / "data/prepared/tiny", tiny.tokenizer()))
     no_folds(project)
-    materialize(tiny.bert(), dataset, project / "data/targets/tiny", MaterializeSpec())
+    materialize(tiny.bert(), dataset, project / "data/targets/tiny", target_spec())
     done = invoke(main, "tiny")
     counts = json.loads((project / "data/audits/tiny.json").read_text())
     assert counts["rows"] == len(pq.read_table(project / "data/audits/tiny.parquet")) == 60

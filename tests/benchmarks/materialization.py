@@ -16,6 +16,7 @@ from distill.targets.materialization.forward import Teacher, run_teacher
 from distill.targets.materialization.materialize import Materializer
 from distill.targets.materialization.outputs import MaterializeSpec
 from tests.benchmarks.harness import Figure, classifier, interleave, random_rows, ratio
+from tests.target_specs import target_spec
 
 ROWS, LONGEST, BUDGET, SHARD_BYTES, ROUNDS = 2048, 64, 4096, 4 * 2**20, 5
 SMALL, LARGE = (6, 384), (12, 768)
@@ -49,7 +50,7 @@ def bare(rows: PreparedRows, forward: Any, batches: Any) -> None:
 
 def arms(folder: Path, rows: PreparedRows, shape: tuple[int, int], layers: Sequence[int]) -> dict[str, Callable[[], None]]:
     """Materialization by a teacher, its own fast forward pass over the same batches, and that of the model as it comes."""
-    made = materializer(rows, MaterializeSpec(hidden=tuple(layers), batch_tokens=BUDGET, shard_bytes=SHARD_BYTES), folder, shape)
+    made = materializer(rows, target_spec(hidden=tuple(layers), batch_tokens=BUDGET, shard_bytes=SHARD_BYTES), folder, shape)
     fast = fast_inference(made.teacher.model)
 
     def batches() -> Iterator[Any]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests.benchmarks.harness import Figure, interleave, random_rows, ratio
 from tests.benchmarks.materialization import LAYERS, LONGEST, ROWS, materializer
+from tests.target_specs import target_spec
 
 ROUNDS = 3
 
@@ -44,7 +44,7 @@ def prepare(folder: Path, rank: int, size: int) -> None:
     global made, units  # noqa: PLW0603
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    job = MaterializeSpec(hidden=LAYERS, shard_bytes=2**20)
+    job = target_spec(hidden=LAYERS, shard_bytes=2**20)
     made = materializer(random_rows(ROWS, LONGEST), job, Path(tempfile.mkdtemp(dir=folder)))
     units = made.missing()[rank::size]
 

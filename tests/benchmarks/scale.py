@@ -22,8 +22,8 @@ from distill.store.codecs.vectors import bytes_a_vector
 from distill.store.manifest import Fingerprints
 from distill.targets.materialization.forward import Teacher
 from distill.targets.materialization.materialize import Materializer
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests.benchmarks.harness import VOCABULARY, Figure
+from tests.target_specs import target_spec
 
 WIDTH, LAYERS, CLASSES, HIDDEN = 768, 12, 3, (3, 6, 8, 10, 12)
 TOKENS_A_SECOND = 1000
@@ -73,7 +73,7 @@ def run(scale: Scale, folder: Path, fraction: float, **other: int) -> dict[str, 
     dataset = Mock(Dataset, task=scale.task, splits={"train": {"fingerprint": "0" * 64}}, rows=lambda _: rows)
     labels = ("start", "end") if questions else tuple("abc")
     about = Fingerprints(teacher="0" * 64, config="0" * 64, tokenizer="0" * 64, labels=labels, max_length=scale.length)
-    made = Materializer(Teacher(model, about), dataset, MaterializeSpec(hidden=HIDDEN), folder / "scratch")
+    made = Materializer(Teacher(model, about), dataset, target_spec(hidden=HIDDEN), folder / "scratch")
     start = time.perf_counter()
     made.run()
     seconds = time.perf_counter() - start

@@ -13,12 +13,12 @@ from distill.commands import check
 from distill.commands.publish import main
 from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.command_line import contents, invoke, refusal
 from tests.damage import flip
 from tests.hub_server import Hub, hub
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 __all__ = ["hub"]
 PARAMS = """
@@ -36,9 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Path) -> 
     Path("params.yaml").write_text(PARAMS, encoding="utf-8")
     Path("data/prepared").mkdir(parents=True)
     Path("data/prepared/tiny").symlink_to(prepared)
-    materialize(
-        tiny.bert(), Dataset.open(prepared), Path("data/targets/soft"), MaterializeSpec(hidden=(1,)), tmp_path / "scratch"
-    )
+    materialize(tiny.bert(), Dataset.open(prepared), Path("data/targets/soft"), target_spec(hidden=(1,)), tmp_path / "scratch")
     return tmp_path
 
 
@@ -84,7 +82,7 @@ def test_outputs_of_an_earlier_set_are_there_no_more(hub: Hub, prepared: Path, t
     for place in ("hf://datasets/me/soft", "out"):
         assert invoke(main, "soft", place).returncode == 0
     shutil.rmtree("data/targets/soft")
-    materialize(tiny.bert(seed=1), Dataset.open(prepared), Path("data/targets/soft"), MaterializeSpec(), tmp_path / "other")
+    materialize(tiny.bert(seed=1), Dataset.open(prepared), Path("data/targets/soft"), target_spec(), tmp_path / "other")
     for place in ("hf://datasets/me/soft", "out"):
         assert invoke(main, "soft", place).returncode == 0
     assert [name for name in hub.files if name.endswith("manifest.json")] == ["logits/manifest.json", "tokens/manifest.json"]

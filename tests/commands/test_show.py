@@ -13,16 +13,16 @@ from distill.commands.show import describe, format_table
 from distill.core.files import to_json, write_text
 from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path:
     """A target set: read only."""
     base = tmp_path_factory.mktemp("show")
-    job = MaterializeSpec(hidden=(0, 2), cls=(-1,), attention=(2,), shard_bytes=3000, codec="int8")
+    job = target_spec(hidden=(0, 2), cls=(-1,), attention=(2,), shard_bytes=3000, codec="int8")
     return materialize(tiny.bert(layers=4), dataset, base / "tiny", job, base / "scratch")
 
 

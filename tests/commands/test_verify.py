@@ -18,12 +18,12 @@ from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import open_teacher
 from distill.targets.materialization.materialize import Materializer
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.previous import remember
 from tests import tiny
 from tests.command_line import contents
 from tests.damage import flip
 from tests.stores import no_folds
+from tests.target_specs import target_spec
 
 SET = Path("data/targets/tiny")
 PARAMS = """\
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, prepared: Path, teacher: Path
     shutil.copytree(teacher, folder / "data/teachers/tiny")
     no_folds(folder)
     dataset = Dataset.open(folder / "data/prepared/tiny")
-    job = MaterializeSpec(hidden=(0, 2), attention=(1,), cls=(-1,))
+    job = target_spec(hidden=(0, 2), attention=(1,), cls=(-1,))
     made = Materializer(open_teacher(teacher, dataset), dataset, job, folder / "pool")
     made.run()
     (folder / SET).mkdir(parents=True)

@@ -8,7 +8,6 @@ from transformers import AutoModelForSequenceClassification
 
 from distill.models.predict import predict
 from distill.students.distill import objective_and_rows
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.training.trainer import train
@@ -16,6 +15,7 @@ from tests.benchmarks.compare.__main__ import STUDENT, summary, table, write_row
 from tests.benchmarks.compare.live_teacher import main
 from tests.formulas import random_model, settings
 from tests.stores import stored
+from tests.target_specs import target_spec
 
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
@@ -32,9 +32,7 @@ def test_the_loop_with_a_live_teacher_ends_where_the_student_of_the_store_does(t
     main("loop", {**how, **paths, "seed": 1, "rows": str(tmp_path / "rows.jsonl")})
     theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student").eval()
     chosen = settings("hinton", **how, precision="fp32")
-    objective, rows = objective_and_rows(
-        chosen, student, dataset, stored(teacher, dataset, tmp_path / "targets", MaterializeSpec())
-    )
+    objective, rows = objective_and_rows(chosen, student, dataset, stored(teacher, dataset, tmp_path / "targets", target_spec()))
     validation = EvaluationSplit.from_dataset(dataset, "validation")
     where = {"scratch": tmp_path / "scratch", "title": "test", "metric": dataset.metric}
     train(student, rows, validation, chosen, objective, seed=1, keep="last", **where)

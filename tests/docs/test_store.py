@@ -6,11 +6,11 @@ from distill.data.dataset import Dataset
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.closures import ROOT
 from tests.documents import blocks
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 PAGE = ROOT / "docs/store.md"
 
@@ -27,7 +27,7 @@ def test_its_target_set_feeds_its_student(tmp_path):
 def test_its_training_loop_runs(tmp_path, monkeypatch, tokenizer):
     prepared = tiny.prepare(tmp_path / "data/prepared/bbc", tokenizer)
     dataset = Dataset.open(prepared)
-    materialize(tiny.bert(layers=6), dataset, tmp_path / "data/targets/bbc", MaterializeSpec(hidden=(-1,)), tmp_path / "scratch")
+    materialize(tiny.bert(layers=6), dataset, tmp_path / "data/targets/bbc", target_spec(hidden=(-1,)), tmp_path / "scratch")
     saved = tiny.save(tiny.bert(layers=2), tmp_path / "data/inits/half", tokenizer)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

@@ -9,15 +9,15 @@ from distill.core.files import to_json
 from distill.data.dataset import Dataset
 from distill.evaluation.evaluate import measure_student, measure_teacher, seed_folders
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, dataset) -> TargetStore:
     folder = tmp_path_factory.mktemp("store") / "tiny"
-    return TargetStore.open(materialize(tiny.bert(layers=4), dataset, folder, MaterializeSpec()))
+    return TargetStore.open(materialize(tiny.bert(layers=4), dataset, folder, target_spec()))
 
 
 @pytest.fixture(autouse=True)

@@ -11,18 +11,18 @@ from distill.data.tokenizers import load_tokenizer
 from distill.evaluation.evaluate import measure_student
 from distill.evaluation.teacher_answers import TeacherAnswers, score_answers
 from distill.models.predict import predict
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from tests import tiny
 from tests.formulas import Problem
+from tests.target_specs import target_spec
 from tests.targets.given.test_training import given_set
 
 
 @pytest.fixture(scope="module")
 def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
     """A tiny data set, its teacher and its set of logits: read only."""
-    made = Problem(tmp_path_factory.mktemp("tags"), "token-classification", MaterializeSpec())
+    made = Problem(tmp_path_factory.mktemp("tags"), "token-classification", target_spec())
     made.teacher.config.id2label = dict(enumerate(made.dataset.labels))
     return made
 

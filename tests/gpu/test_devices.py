@@ -27,7 +27,6 @@ from distill.recipes.registry import RECIPES
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import Teacher, open_teacher
 from distill.targets.materialization.materialize import Materializer
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.verification.live import compare
 from distill.tasks.registry import task_of
 from distill.training.cross_fitting import train_further
@@ -37,6 +36,7 @@ from tests.distilling import distil
 from tests.formulas import JOB, random_model, settings
 from tests.gpu.devices import DEVICES, only
 from tests.stores import assembled, fingerprints, gathered, stored
+from tests.target_specs import target_spec
 from tests.words import masked_lm, wordpiece
 
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -132,7 +132,7 @@ def test_further_teachers_answer_as_on_the_cpu_what_they_have_seen_and_what_not(
     for place in (device, "cpu"):
         with only(place):
             teacher, folder = open_teacher(checkpoint, dataset, tmp_path / "folds"), tmp_path / f"targets-{len(stores)}"
-            made = Materializer(teacher, dataset, MaterializeSpec(), folder.with_suffix(".scratch"))
+            made = Materializer(teacher, dataset, target_spec(), folder.with_suffix(".scratch"))
             made.run()
             stores.append(TargetStore.open(assembled(made, folder)))
             if kind == "folds":
@@ -148,7 +148,7 @@ def test_further_teachers_answer_as_on_the_cpu_what_they_have_seen_and_what_not(
 def test_targets_made_on_the_device_are_the_cpus_and_what_is_replayed_is_what_the_device_computes(
     device, dataset, big, codec, precision, tmp_path
 ):
-    job = MaterializeSpec(
+    job = target_spec(
         hidden=JOB.hidden, cls=JOB.cls, attention=JOB.attention, relations=JOB.relations, codec=codec, precision=precision
     )
     there = copy.deepcopy(big).to(best_device())
@@ -178,7 +178,7 @@ def test_a_student_is_trained_as_on_the_cpu(device, dataset, targets, variant):
 
 def test_a_decoder_learns_from_replayed_logits_on_the_device(device, tmp_path):
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "tiny", "causal-lm", decoders.tokenizer(), sizes=(30, 8, 8)))
-    store = stored(decoders.decoder(seed=1).to(best_device()), dataset, tmp_path / "targets", MaterializeSpec(codec="fp32"))
+    store = stored(decoders.decoder(seed=1).to(best_device()), dataset, tmp_path / "targets", target_spec(codec="fp32"))
     entry = {"recipe": "divergence", "dataset": "tiny", "targets": "tiny", "init": {"from": "data/teachers/tiny", "depth": 2}}
     chosen = RECIPES["divergence"].model_validate({**entry, "epochs": 2, "precision": "fp32"}, strict=False)
     found = taught(dataset, store, chosen, decoders.decoder(layers=2, seed=5))[0]

@@ -7,9 +7,9 @@ import transformers
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.models.probing import require_trainable, runs_in_bf16
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import decoders, stores, tiny
 from tests.families import Walk, tiny_config
+from tests.target_specs import target_spec
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_a_family_that_overflows_under_bf16_autocast_is_trained_in_fp32_and_told
     walk.how["precision"] = "bf16"
     walk.train_teacher(model, tmp_path)
     assert "a 'deberta' overflows under bf16 autocast; trains in fp32" in capsys.readouterr().err
-    job = MaterializeSpec(precision="bf16")
+    job = target_spec(precision="bf16")
     with pytest.raises(UserError, match="precision: bf16: a 'deberta' overflows in it; set fp32"):
         stores.materializer(model, walk.dataset, job, tmp_path / "units")
 

@@ -13,11 +13,11 @@ from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.pipeline.target_folders import section_of
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.outputs import MaterializeSpec
 from stages.ensemble import main
 from tests import tiny
 from tests.command_line import contents
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 PARAMS = """
 defaults: {ensembles: {dataset: tiny}}
@@ -37,7 +37,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset = Dataset.open(tiny.prepare(folder / "prepared" / name, tiny.tokenizer(), sizes=(10 + len(name), 6, 6)))
         for seed in seeds:
             out = folder / "targets" / ("one", "two", "three", "elsewhere")[seed - 1]
-            materialize(tiny.bert(seed=seed), dataset, out, MaterializeSpec(hidden=(1,)), folder / ".scratch" / out.name)
+            materialize(tiny.bert(seed=seed), dataset, out, target_spec(hidden=(1,)), folder / ".scratch" / out.name)
     return folder
 
 

@@ -24,8 +24,9 @@ from tests import tiny
 from tests.decoders import decoder, tokenizer
 from tests.formulas import gradients, inputs_of, loss_of
 from tests.stores import stored
+from tests.target_specs import target_spec
 
-JOB = MaterializeSpec(hidden=(0, 2, -1), codec="fp32", shard_bytes=3000)
+JOB = target_spec(hidden=(0, 2, -1), codec="fp32", shard_bytes=3000)
 VARIANTS: dict[str, dict[str, Any]] = {
     "forward": {"recipe": "divergence", "temperature": 2.0},
     "reverse": {"recipe": "divergence", "divergence": "reverse-kl", "hard_weight": 0.5},
@@ -152,7 +153,7 @@ def test_parts_of_a_batch_and_their_order_change_nothing(problems, variant):
 def test_int8_states_turn_the_gradient_by_very_little(problems, tmp_path):
     problem, found = problems["gpt2"], []
     student = decoder(layers=2, seed=5)
-    coarse = stored(problem.teacher, problem.dataset, tmp_path / "int8", MaterializeSpec(codec="int8"))
+    coarse = stored(problem.teacher, problem.dataset, tmp_path / "int8", target_spec(codec="int8"))
     for each in (problem, problem.of(coarse)):
         objective, collator = each.objective("distilgpt2", student)
         found.append(gradients(objective, student, loss_of(objective, student, collator(list(range(9))))[0]))
@@ -187,7 +188,7 @@ PARTS = {"top-k": {"logits_as": "top-k", "top_k": 8}, "draws": {"logits_as": "dr
 
 
 def in_part(problem: Problem, folder: Path, **job: Any) -> Problem:
-    return problem.of(stored(problem.teacher, problem.dataset, folder, MaterializeSpec(shard_bytes=3000, **job)))
+    return problem.of(stored(problem.teacher, problem.dataset, folder, target_spec(shard_bytes=3000, **job)))
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "opt"])

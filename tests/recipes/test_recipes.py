@@ -14,7 +14,6 @@ from distill.data.dataset import Dataset
 from distill.params.students import SampleWeight
 from distill.store.target_set import TargetStore
 from distill.students.distill import objective_of, recipe_terms, row_weights
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.base import HARD_LABELS
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of
@@ -35,6 +34,7 @@ from tests.formulas import (
 )
 from tests.recipes.test_settings import INTERMEDIATE, student
 from tests.stores import stored
+from tests.target_specs import target_spec
 
 GRID = [
     pytest.param(task, variant, id=f"{variant}-{task}")
@@ -58,7 +58,7 @@ def int8(problems):
 @pytest.fixture(scope="module")
 def every_token(problems):
     """Logits not of masked tokens alone."""
-    return problems("masked-lm").kept(MaterializeSpec(hidden=(-1,), codec="fp32", positions="all"), "every")
+    return problems("masked-lm").kept(target_spec(hidden=(-1,), codec="fp32", positions="all"), "every")
 
 
 CLASSES = "sequence-classification"
@@ -309,7 +309,7 @@ def test_the_task_is_that_of_the_data_and_of_every_token_if_the_store_keeps_them
 def stores(tmp_path_factory, dataset: Dataset) -> dict[str, TargetStore]:
     """Of one teacher of 4 layers: with what all variants read, with attention as probabilities, and with next to nothing."""
     kept = {"hidden": (0, 2, 3, -1), "attention": (2, -1), "relations": (-1,), "attention_as": "probabilities-u8"}
-    jobs = {"all": JOB, "probabilities": MaterializeSpec(**kept), "few": MaterializeSpec(hidden=(1,))}
+    jobs = {"all": JOB, "probabilities": target_spec(**kept), "few": target_spec(hidden=(1,))}
     teacher = tiny.bert(layers=4, seed=1)
     return {name: stored(teacher, dataset, tmp_path_factory.mktemp(name) / "tiny", job) for name, job in jobs.items()}
 

@@ -10,11 +10,11 @@ from distill.data.dataset import Dataset
 from distill.evaluation.details import read_detail
 from distill.evaluation.plots import PLOTS
 from distill.models.loading import set_labels
-from distill.targets.materialization.outputs import MaterializeSpec
 from stages.evaluate import main
 from tests import tiny
 from tests.command_line import contents, invoke, refusal
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 PARAMS = """\
 teachers:
@@ -39,7 +39,7 @@ def project(in_project, tokenizer) -> Path:
     set_labels(teacher.config, dataset.labels)
     tiny.save(teacher, folder / "data/teachers/big", tokenizer)
     tiny.save(tiny.bert(seed=5), folder / "data/students/small", tokenizer)
-    materialize(teacher, dataset, folder / "data/targets/tiny", MaterializeSpec())
+    materialize(teacher, dataset, folder / "data/targets/tiny", target_spec())
     write_text(folder / "data/runs/students/small.json", to_json([RUN]))
     write_text(folder / "data/runs/teachers/big.json", to_json({**RUN, "history": []}))
     return folder

@@ -11,14 +11,14 @@ from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.store.remote import Remote, publish
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.buckets import killed_download, place, s3, s3_server
 from tests.damage import flip
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 __all__ = ["place", "s3", "s3_server"]
-JOB = MaterializeSpec(hidden=(0, 1), attention=(2,), shard_bytes=3000)
+JOB = target_spec(hidden=(0, 1), attention=(2,), shard_bytes=3000)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_files_are_fetched_when_an_output_is_opened_and_again_only_if_damaged(ma
 def test_what_is_published_anew_is_read_anew(made, place, dataset, tmp_path):
     publish(made, place)
     TargetStore.open(place, cache=tmp_path / "cache").output("hidden-01", "train")
-    other = materialize(tiny.bert(layers=2, seed=1), dataset, tmp_path / "other", MaterializeSpec(hidden=(2,), shard_bytes=3000))
+    other = materialize(tiny.bert(layers=2, seed=1), dataset, tmp_path / "other", target_spec(hidden=(2,), shard_bytes=3000))
     publish(other, place)
     store = TargetStore.open(place, cache=tmp_path / "cache")
     assert set(store.manifests) == {"logits", "tokens", "hidden-02"}

@@ -16,12 +16,12 @@ from distill.store import target_set as reader
 from distill.store.readers import StoredOutput
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.forward import run_teacher
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.previous import refuse_foreign
 from tests import tiny
 from tests.command_line import contents
 from tests.damage import flip, replace
 from tests.stores import fingerprints, gathered, materialize, stored
+from tests.target_specs import target_spec
 
 CLOSE = {"fp32": 1e-6, "fp16": 2e-3, "bf16": 1e-2, "int8": 2e-2, "int4": 0.3}
 
@@ -34,7 +34,7 @@ def model():
 @pytest.mark.parametrize("codec", sorted(CLOSE))
 def test_shuffled_rows_are_the_live_teachers(tmp_path, model, dataset, codec):
     layers = (0, 2, 3)
-    job = MaterializeSpec(hidden=layers, cls=layers, replays_embeddings=False, codec=codec)
+    job = target_spec(hidden=layers, cls=layers, replays_embeddings=False, codec=codec)
     store, rows = stored(model, dataset, tmp_path / "set", job), dataset.rows("train")
     order = np.random.default_rng(0).permutation(len(rows))[:17]
     logits, hidden = run_teacher(model, pad_batch(rows, order), layers, "fp32")
@@ -58,7 +58,7 @@ def test_shuffled_rows_are_the_live_teachers(tmp_path, model, dataset, codec):
     ],
 )
 def test_attention_is_that_of_the_live_teacher(tmp_path, model, dataset, attention_as, codec, close):
-    job = MaterializeSpec(attention=(1, -1), attention_as=attention_as, codec=codec)
+    job = target_spec(attention=(1, -1), attention_as=attention_as, codec=codec)
     store, rows, order = stored(model, dataset, tmp_path / "set", job), dataset.rows("train"), np.arange(25)
     batch = pad_batch(rows, order)
     with torch.no_grad(), capture_attention(model, [1, 3]) as captured:
@@ -77,8 +77,8 @@ def test_attention_is_that_of_the_live_teacher(tmp_path, model, dataset, attenti
 
 
 def test_many_small_shards_hold_the_same_as_one(tmp_path, model, dataset):
-    one = stored(model, dataset, tmp_path / "one", MaterializeSpec(hidden=(1,), codec="fp32"))
-    many = stored(model, dataset, tmp_path / "many", MaterializeSpec(hidden=(1,), codec="fp32", shard_bytes=2000))
+    one = stored(model, dataset, tmp_path / "one", target_spec(hidden=(1,), codec="fp32"))
+    many = stored(model, dataset, tmp_path / "many", target_spec(hidden=(1,), codec="fp32", shard_bytes=2000))
     ids = dataset.rows("train").ids
     assert len(many.manifest("hidden-01").splits["train"].shards) > 5
     for output in ("logits", "hidden-01"):
@@ -87,7 +87,7 @@ def test_many_small_shards_hold_the_same_as_one(tmp_path, model, dataset):
 
 
 def test_outputs_of_one_source_open_hash_and_read_it_once(tmp_path, model, dataset, monkeypatch):
-    job = MaterializeSpec(hidden=(1,), attention=(2,), relations=(2,), shard_bytes=2000)
+    job = target_spec(hidden=(1,), attention=(2,), relations=(2,), shard_bytes=2000)
     folder = materialize(model, dataset, tmp_path / "set", job)
     calls: dict[str, list[object]] = {"sha256": [], "map_shard": [], "_read": []}
     for where, name in ((reader, "sha256"), (reader, "map_shard"), (StoredOutput, "_read")):
@@ -110,7 +110,7 @@ def test_outputs_of_one_source_open_hash_and_read_it_once(tmp_path, model, datas
 
 
 def test_two_runs_write_the_same_bytes_without_paths_and_times(tmp_path, model, dataset):
-    job = MaterializeSpec(hidden=(0, -1), shard_bytes=4000)
+    job = target_spec(hidden=(0, -1), shard_bytes=4000)
     first, second = (materialize(model, dataset, tmp_path / name, job) for name in ("a", "b"))
     assert len(contents(first)) > 6
     assert contents(first) == contents(second)
@@ -124,14 +124,14 @@ def test_equal_rows_are_stored_once(tmp_path, model, tokenizer):
     texts, labels = tiny.rows(10, 0)
     folder = tiny.prepare_rows(tmp_path / "prepared", tokenizer, texts + texts, labels + labels)
     dataset = Dataset.open(folder)
-    store = stored(model, dataset, tmp_path / "set", MaterializeSpec(hidden=(1,)))
+    store = stored(model, dataset, tmp_path / "set", target_spec(hidden=(1,)))
     reader, rows = store.output("hidden-01", "train"), dataset.rows("train")
     assert (len(rows), len(reader)) == (20, 10)
     np.testing.assert_array_equal(reader.locate(rows.ids[:10]), reader.locate(rows.ids[10:]))
 
 
 def test_a_set_of_logits_alone_opens_by_either_path(tmp_path, model, dataset):
-    folder = materialize(model, dataset, tmp_path / "set", MaterializeSpec(hidden=(1,)))
+    folder = materialize(model, dataset, tmp_path / "set", target_spec(hidden=(1,)))
     alone = tmp_path / "elsewhere"
     shutil.copytree(folder / "logits", alone / "logits")
     for path in (alone, alone / "logits"):
@@ -141,7 +141,7 @@ def test_a_set_of_logits_alone_opens_by_either_path(tmp_path, model, dataset):
 
 
 def test_hidden_states_are_kept_for_the_splits_that_are_asked_for(tmp_path, model, dataset):
-    store = stored(model, dataset, tmp_path / "set", MaterializeSpec(hidden=(1,), hidden_splits=("test",)))
+    store = stored(model, dataset, tmp_path / "set", target_spec(hidden=(1,), hidden_splits=("test",)))
     assert len(store.output("hidden-01", "test")) == len(dataset.rows("test"))
     with pytest.raises(UserError, match=r"hidden-01/train: not in the store, which has test"):
         store.output("hidden-01", "train")
@@ -151,23 +151,23 @@ def test_hidden_states_are_kept_for_the_splits_that_are_asked_for(tmp_path, mode
 
 def test_a_layer_that_the_teacher_lacks_is_refused(tmp_path, model, dataset):
     with pytest.raises(UserError, match=r"no layer 4; expected 0 \(embeddings\) to 3"):
-        materialize(model, dataset, tmp_path / "set", MaterializeSpec(hidden=(4,)))
+        materialize(model, dataset, tmp_path / "set", target_spec(hidden=(4,)))
     with pytest.raises(UserError, match="names a layer twice"):
-        materialize(model, dataset, tmp_path / "set", MaterializeSpec(hidden=(3, -1)))
+        materialize(model, dataset, tmp_path / "set", target_spec(hidden=(3, -1)))
 
 
 def test_nan_logits_are_refused_before_anything_is_written(tmp_path, dataset):
     broken = tiny.bert(layers=1)
     torch.nn.init.constant_(broken.classifier.bias, float("nan"))
     with pytest.raises(UserError, match="logits of row .* are NaN or infinite"):
-        materialize(broken, dataset, tmp_path / "set", MaterializeSpec(), tmp_path / "scratch")
+        materialize(broken, dataset, tmp_path / "set", target_spec(), tmp_path / "scratch")
     assert not list((tmp_path / "scratch").glob("*.arrow"))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, model, dataset):
     """A set: read only."""
-    return materialize(model, dataset, tmp_path_factory.mktemp("whole") / "set", MaterializeSpec(hidden=(1,), shard_bytes=4000))
+    return materialize(model, dataset, tmp_path_factory.mktemp("whole") / "set", target_spec(hidden=(1,), shard_bytes=4000))
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from distill.data.dataset import Dataset
 from distill.models.loading import set_labels
 from distill.store.target_set import TargetStore
 from distill.students.distill import distill_student
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.training.trainer import DistillationTrainer
 from tests import tiny
 from tests.command_line import contents
 from tests.formulas import settings
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 SEEDS = (3, 1, 2)
 
@@ -41,7 +41,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize("recipe", ["hinton", "tinybert-intermediate"])
 def test_seeds_that_are_done_wait(tmp_path: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
     rows = Dataset.open(tiny.prepare_task(tmp_path / "data", "sequence-classification", sizes=(24, 8, 8)))
-    spec = MaterializeSpec(hidden=(0, 1, 2, 3), attention=(1, 2, 3))
+    spec = target_spec(hidden=(0, 1, 2, 3), attention=(1, 2, 3))
     store = TargetStore.open(materialize(tiny.family("bert", vocab_size=45), rows, tmp_path / "targets", spec))
     student = tiny.family("bert", vocab_size=45)
     set_labels(student.config, rows.labels)

@@ -10,9 +10,9 @@ from distill.data.dataset import Dataset
 from distill.store.codecs.vectors import VectorCodec
 from distill.targets.materialization import materialize
 from distill.targets.materialization.behind import Behind
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.stores import materializer
+from tests.target_specs import target_spec
 
 
 def fail(*_: object) -> None:
@@ -77,7 +77,7 @@ def test_where_the_caller_fails_what_waits_is_not_done(monkeypatch):
 
 @pytest.mark.parametrize("which", ["encode", "write"])
 def test_an_error_in_a_thread_ends_the_run_and_what_was_whole_before_stays(tmp_path, prepared, which):
-    dataset, job = Dataset.open(prepared), MaterializeSpec(hidden=(1,), shard_bytes=2000)
+    dataset, job = Dataset.open(prepared), target_spec(hidden=(1,), shard_bytes=2000)
     made, told = materializer(tiny.bert(layers=2), dataset, job, tmp_path), []
     units = made.missing()
     assert len(units) > 6  # two that are written behind the third, and one that is encoded

@@ -13,7 +13,6 @@ from distill.store.target_set import TargetStore
 from distill.targets.disk_size import DiskSize
 from distill.targets.materialization.fidelity import measure_fidelity
 from distill.targets.materialization.forward import Teacher
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.unit_pool import Pool
 from distill.targets.verification.integrity import check
 from distill.targets.verification.live import compare
@@ -23,6 +22,7 @@ from tests.command_line import contents
 from tests.damage import flip
 from tests.decoders import FAMILIES, decoder, tokenizer
 from tests.stores import assembled, fingerprints, gathered, materialize, materializer, stored
+from tests.target_specs import target_spec
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_logits_and_last_states_are_those_of_the_live_teacher(tmp_path, dataset,
     exact, wanted = live.logits[real], torch.from_numpy(labels != UNLABELLED)
     lost = {}
     for codec in ("fp32", "fp16", "int8"):
-        folder = materialize(model, dataset, tmp_path / codec, MaterializeSpec(codec=codec, hidden=(0, -1)))
+        folder = materialize(model, dataset, tmp_path / codec, target_spec(codec=codec, hidden=(0, -1)))
         store = TargetStore.open(folder)
         found = gathered(store, "logits", "train", rows.ids[order])
         lost[codec] = float((found - exact[wanted]).square().mean() / exact.var())
@@ -57,7 +57,7 @@ def test_logits_and_last_states_are_those_of_the_live_teacher(tmp_path, dataset,
 
 
 def test_a_killed_run_and_a_damaged_shard_end_with_the_same_bytes(tmp_path, dataset):
-    model, job = decoder(), MaterializeSpec(hidden=(2,), shard_bytes=1500)
+    model, job = decoder(), target_spec(hidden=(2,), shard_bytes=1500)
     whole = contents(materialize(model, dataset, tmp_path / "whole", job))
     killed = materializer(model, dataset, job, tmp_path / "scratch")
     units = killed.missing()
@@ -78,7 +78,7 @@ def test_a_killed_run_and_a_damaged_shard_end_with_the_same_bytes(tmp_path, data
 
 def test_the_product_with_the_vocabulary_is_never_computed(tmp_path, dataset, monkeypatch):
     model = decoder()
-    made = materializer(model, dataset, MaterializeSpec(), tmp_path / "scratch")
+    made = materializer(model, dataset, target_spec(), tmp_path / "scratch")
 
     def refuse(*_args, **_more):
         raise AssertionError("the whole head ran")
@@ -92,10 +92,10 @@ def test_the_product_with_the_vocabulary_is_never_computed(tmp_path, dataset, mo
     [
         (
             "cohere",
-            MaterializeSpec(),
+            target_spec(),
             "logits of a CohereForCausalLM .* cannot be replayed in this way; choose a model of docs/decoders",
         ),
-        ("gpt2", MaterializeSpec(attention=(1,)), "attention of 'gpt2' models cannot be compared.*not known"),
+        ("gpt2", target_spec(attention=(1,)), "attention of 'gpt2' models cannot be compared.*not known"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused_before_the_teacher_runs(tmp_path, dataset, family, job, complaint):
@@ -104,8 +104,8 @@ def test_what_cannot_be_replayed_is_refused_before_the_teacher_runs(tmp_path, da
 
 
 PARTS = {
-    "top-k": (MaterializeSpec(logits_as="top-k", top_k=7, shard_bytes=1500), "likeliest", "kl"),
-    "draws": (MaterializeSpec(logits_as="draws", draws=5, hidden=(2,), shard_bytes=1500), "draws", "total_variation"),
+    "top-k": (target_spec(logits_as="top-k", top_k=7, shard_bytes=1500), "likeliest", "kl"),
+    "draws": (target_spec(logits_as="draws", draws=5, hidden=(2,), shard_bytes=1500), "draws", "total_variation"),
 }
 parts = pytest.mark.parametrize(("job", "output", "measure"), PARTS.values(), ids=PARTS)
 
@@ -167,10 +167,10 @@ def test_draws_are_the_same_whatever_rows_are_beside_and_in_whatever_order(tmp_p
 
 def test_more_of_the_likeliest_than_there_are_words_is_refused(tmp_path, dataset):
     with pytest.raises(UserError, match="targets: top_k: got 47, expected 1 to 46, the size of the teacher's vocabulary"):
-        materializer(decoder(), dataset, MaterializeSpec(logits_as="top-k", top_k=47), tmp_path)
+        materializer(decoder(), dataset, target_spec(logits_as="top-k", top_k=47), tmp_path)
 
 
-@pytest.mark.parametrize("job", [MaterializeSpec(codec="int4"), *(job for job, *_ in PARTS.values())])
+@pytest.mark.parametrize("job", [target_spec(codec="int4"), *(job for job, *_ in PARTS.values())])
 def test_what_is_written_is_what_was_planned(tmp_path, dataset, job):
     model, job = decoder(), replace(job, shard_bytes=2**20)
     folder = materialize(model, dataset, tmp_path / "set", job)

@@ -19,14 +19,15 @@ from distill.targets.disk_size import KL_LOST, VARIANCE_LOST, DiskSize
 from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.stores import materialize, teacher_for
+from tests.target_specs import target_spec
 
 SPLITS = {"train": 1000, "validation": 60, "test": 40}
 JOBS = {
-    "int8": MaterializeSpec(hidden=(0, -1), cls=(1, 2), attention=(2,)),
-    "int4": MaterializeSpec(hidden=(1,), codec="int4", attention=(1,), attention_as="probabilities-u8"),
-    "fp32": MaterializeSpec(hidden=(0, 2), codec="fp32", replays_embeddings=False, attention=(1, 2), attention_as="scores-u8"),
-    "bf16": MaterializeSpec((2,), (), (-1,), "scores-fp16", codec="bf16", hidden_splits=("train", "test")),
-    "small shards": MaterializeSpec(hidden=(0, 1), codec="fp16", shard_bytes=2**18),
+    "int8": target_spec(hidden=(0, -1), cls=(1, 2), attention=(2,)),
+    "int4": target_spec(hidden=(1,), codec="int4", attention=(1,), attention_as="probabilities-u8"),
+    "fp32": target_spec(hidden=(0, 2), codec="fp32", replays_embeddings=False, attention=(1, 2), attention_as="scores-u8"),
+    "bf16": target_spec(hidden=(2,), attention=(-1,), attention_as="scores-fp16", codec="bf16", hidden_splits=("train", "test")),
+    "small shards": target_spec(hidden=(0, 1), codec="fp16", shard_bytes=2**18),
 }
 
 
@@ -85,7 +86,7 @@ def test_what_is_written_is_what_was_predicted(mixed: Dataset, tmp_path: Path, t
 @pytest.mark.parametrize(("task", "positions"), [*((task, "masked") for task in tiny.TASKS[2:]), ("masked-lm", "all")])
 def test_tokens_and_projections_are_predicted_too(tmp_path: Path, task: str, positions: str):
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", task, sizes=(400, 60, 60)))
-    model, job = teacher_for(dataset, "mobilebert"), MaterializeSpec(relations=(1, 3), positions=positions, shard_bytes=2**18)
+    model, job = teacher_for(dataset, "mobilebert"), target_spec(relations=(1, 3), positions=positions, shard_bytes=2**18)
     folder = materialize(model, dataset, tmp_path / "set", job)
     plan = DiskSize({split: dataset.rows(split) for split in SPLITS}, model.to("meta"), task)
     require_prediction(plan, folder, job, slack=200)  # headers of tiny matrices
@@ -93,7 +94,7 @@ def test_tokens_and_projections_are_predicted_too(tmp_path: Path, task: str, pos
 
 @pytest.mark.parametrize("model_type", ["roberta", "electra", "mobilebert"])
 def test_the_frozen_matrices_of_other_families_are_predicted_too(tmp_path, tokenizer, model_type: str):
-    dataset, job = write(tmp_path / "rows", tokenizer, train=40), MaterializeSpec(hidden=(0,), attention=(2,))
+    dataset, job = write(tmp_path / "rows", tokenizer, train=40), target_spec(hidden=(0,), attention=(2,))
     found = written(materialize(tiny.bert(width=64, model_type=model_type), dataset, tmp_path / "set", job))
     expected = planned(dataset, model_type).outputs(job)
     for output in ("hidden-00", "attention-02"):
@@ -101,7 +102,7 @@ def test_the_frozen_matrices_of_other_families_are_predicted_too(tmp_path, token
 
 
 def test_what_attention_adds_is_the_difference_of_two_sets(mixed: Dataset):
-    plan, job = planned(mixed), MaterializeSpec(hidden=(1,), attention=(1, 2))
+    plan, job = planned(mixed), target_spec(hidden=(1,), attention=(1, 2))
     added = plan.attention(job)
     assert set(added) == {"replay", *STORED}
     outputs, stored = plan.outputs(job), plan.outputs(replace(job, attention_as="scores-fp16"))
@@ -113,7 +114,7 @@ def test_what_attention_adds_is_the_difference_of_two_sets(mixed: Dataset):
 
 def test_replay_is_smaller_for_long_rows_and_stored_maps_for_short_ones(tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
     write(tmp_path / "rows", tokenizer, train=40)
-    job = MaterializeSpec(attention=(2,))
+    job = target_spec(attention=(2,))
     added = {}
     for length in (4, 400):
         plan = planned(Dataset.open(tmp_path / "rows"))
@@ -126,7 +127,7 @@ def test_replay_is_smaller_for_long_rows_and_stored_maps_for_short_ones(tmp_path
 def test_a_large_set_is_planned_without_memory_for_it(mixed: Dataset):
     plan = planned(mixed)
     plan.lengths = {"train": np.full(100_000, 128)}
-    assert plan.total(MaterializeSpec(hidden=(1, 2), codec="fp32")) == pytest.approx(100_000 * 128 * (2 * 64 * 4 + 4), rel=0.02)
+    assert plan.total(target_spec(hidden=(1, 2), codec="fp32")) == pytest.approx(100_000 * 128 * (2 * 64 * 4 + 4), rel=0.02)
 
 
 def test_every_codec_has_its_price():

@@ -20,12 +20,12 @@ from distill.targets.materialization import outputs as jobs
 from distill.targets.materialization.engines import ProcessGroup, Worker, WorkOrder, run
 from distill.targets.materialization.forward import open_teacher
 from distill.targets.materialization.materialize import Materializer
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.unit_pool import Pool
 from stages.targets import main
 from tests import ranks, tiny
 from tests.command_line import contents, environment, invoke
 from tests.stores import no_folds
+from tests.target_specs import target_spec
 
 PARAMS = (
     "targets:\n  tiny: {teacher: tiny, dataset: tiny, hidden: [0, 2], attention: [2, -1], cls: [1], shard_megabytes: 16MORE}\n"
@@ -42,7 +42,7 @@ import runpy, sys
 sys.argv = ["stages/targets.py", *sys.argv[1:]]
 runpy.run_module("stages.targets", run_name="__main__", alter_sys=True)
 """
-JOB = MaterializeSpec(hidden=(0, 2), attention=(2, -1), cls=(1,), shard_bytes=3000)
+JOB = target_spec(hidden=(0, 2), attention=(2, -1), cls=(1,), shard_bytes=3000)
 
 FAILING = """\
 import os

@@ -8,18 +8,18 @@ from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.store.target_set import TargetStore
 from distill.targets.ensemble import write_mean
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.verification.integrity import check
 from tests import tiny
 from tests.command_line import contents
 from tests.stores import gathered, stored, teacher_for
+from tests.target_specs import target_spec
 
 
 def stores(tmp_path, task):
     """Two sets of other teachers, and other shards, of one data set."""
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "prepared", task, sizes=(24, 8, 8)))
     made = (
-        stored(teacher_for(dataset, family), dataset, tmp_path / "targets" / name, MaterializeSpec(shard_bytes=size))
+        stored(teacher_for(dataset, family), dataset, tmp_path / "targets" / name, target_spec(shard_bytes=size))
         for family, name, size in (("bert", "first", 1500), ("electra", "second", 4000))
     )
     return dataset, *made
@@ -56,7 +56,7 @@ def test_the_same_sets_and_weight_give_the_same_bytes_and_another_weight_another
 def test_sets_of_other_rows_or_labels_have_no_mean(tmp_path):
     _, first, _ = stores(tmp_path / "one", "regression")
     tiny_rows = Dataset.open(tiny.prepare_task(tmp_path / "prepared", "regression", sizes=(25, 8, 8)))
-    other = stored(teacher_for(tiny_rows), tiny_rows, tmp_path / "targets" / "other", MaterializeSpec())
+    other = stored(teacher_for(tiny_rows), tiny_rows, tmp_path / "targets" / "other", target_spec())
     with pytest.raises(UserError, match=r"no mean of it and another: the rows of train are .{12}, in .*other .{12}; use sets"):
         write_mean(tmp_path / "mean", first, other, 0.5)
     _, tags, _ = stores(tmp_path / "two", "token-classification")
@@ -76,10 +76,10 @@ def test_a_set_that_has_shrunk_gives_the_mean_of_the_rows_that_are_left(tmp_path
         for name, size in (("large", 24), ("small", 14))
     )
     model = teacher_for(small)
-    targets, job = tmp_path / "targets", MaterializeSpec(shard_bytes=1500)
+    targets, job = tmp_path / "targets", target_spec(shard_bytes=1500)
     old = stored(model, large, targets / "old", job)
     grown = stored(model, small, targets / "grown", job, tmp_path / "scratch", old)
-    fresh = stored(model, small, targets / "fresh", MaterializeSpec())
+    fresh = stored(model, small, targets / "fresh", target_spec())
     assert len(grown.output("logits", "train")) == len(fresh.output("logits", "train"))
     write_mean(targets / "mean", grown, fresh, 0.5)
     mean, ids = TargetStore.open(targets / "mean"), small.rows("train").ids

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from distill.targets.materialization.fidelity import kl, measure_fidelity
-from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.stores import materializer
+from tests.target_specs import target_spec
 
 
 def test_kl_is_zero_of_equals_and_that_of_the_formula_else():
@@ -18,7 +18,7 @@ def test_kl_is_zero_of_equals_and_that_of_the_formula_else():
 
 @pytest.mark.parametrize("attention_as", ["replay", "probabilities-u8", "scores-u8", "scores-fp16"])
 def test_each_output_that_is_not_exact_is_reported(tmp_path, dataset, attention_as):
-    job = MaterializeSpec(hidden=(0, 2, -1), cls=(1,), attention=(1, 3), attention_as=attention_as)
+    job = target_spec(hidden=(0, 2, -1), cls=(1,), attention=(1, 3), attention_as=attention_as)
     found = measure_fidelity(materializer(tiny.bert(layers=3), dataset, job, tmp_path))
     lossy = {"hidden-02", "hidden-03", "cls-01", "attention-03", "logits"}
     assert set(found) == lossy | (set() if attention_as == "replay" else {"attention-01"})  # replayed from exact embeddings
@@ -30,7 +30,7 @@ def test_each_output_that_is_not_exact_is_reported(tmp_path, dataset, attention_
 def test_a_coarser_codec_loses_more(tmp_path, dataset):
     lost = []
     for codec in ("fp32", "fp16", "bf16", "int8", "int4"):
-        made = materializer(tiny.bert(layers=2), dataset, MaterializeSpec(hidden=(1,), codec=codec), tmp_path / codec)
+        made = materializer(tiny.bert(layers=2), dataset, target_spec(hidden=(1,), codec=codec), tmp_path / codec)
         lost.append(measure_fidelity(made)["hidden-01"]["variance_lost"])
     assert lost == sorted(lost)
     assert lost[0] == 0

@@ -21,16 +21,16 @@ from distill.core.files import to_json
 from distill.data.dataset import Dataset
 from distill.store.output_names import kind_of
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.verification.integrity import check
 from tests import tiny
 from tests.damage import fit, mutated, replace
 from tests.stores import FORKS, materialize, teacher_for
+from tests.target_specs import target_spec
 
 JOBS = {
-    "stored": MaterializeSpec(hidden=(0, 2), cls=(1,), attention=(2,), attention_as="scores-u8", shard_bytes=2000),
-    "replayed": MaterializeSpec(hidden=(2,), cls=(1,), attention=(1, 3), codec="int4", shard_bytes=2000),
-    "vocabulary": MaterializeSpec(relations=(2,), shard_bytes=2000),  # of a masked language model
+    "stored": target_spec(hidden=(0, 2), cls=(1,), attention=(2,), attention_as="scores-u8", shard_bytes=2000),
+    "replayed": target_spec(hidden=(2,), cls=(1,), attention=(1, 3), codec="int4", shard_bytes=2000),
+    "vocabulary": target_spec(relations=(2,), shard_bytes=2000),  # of a masked language model
 }
 EXAMPLES = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 SOON = 2

@@ -18,9 +18,10 @@ from tests import tiny
 from tests.command_line import contents
 from tests.damage import flip
 from tests.stores import assembled, gathered, live_outputs, materialize, materializer
+from tests.target_specs import target_spec
 
-JOB = MaterializeSpec(hidden=(1, -1), shard_bytes=3000)
-WIDER = MaterializeSpec(hidden=(1, 2, -1), shard_bytes=3000)
+JOB = target_spec(hidden=(1, -1), shard_bytes=3000)
+WIDER = target_spec(hidden=(1, 2, -1), shard_bytes=3000)
 
 
 def prepared_of(folder: Path, tokenizer, texts: list[str], labels: list[str]) -> Dataset:
@@ -108,13 +109,13 @@ def test_rows_that_are_gone_are_in_no_shard_nor_in_a_batch_and_nothing_is_read_f
 def test_a_second_codec_asks_the_teacher_only_if_the_first_had_lost_something(tmp_path, tokenizer, model, before, after, read):
     dataset = prepared_of(tmp_path / "first", tokenizer, *tiny.rows(60, 0))
     job = {"hidden": (2,), "shard_bytes": 3000}
-    folder = materialize(model, dataset, tmp_path / "one", MaterializeSpec(codec=before, **job), tmp_path / "scratch")
+    folder = materialize(model, dataset, tmp_path / "one", target_spec(codec=before, **job), tmp_path / "scratch")
     remember(folder, tmp_path / "scratch")
-    folder, tokens = grow(tmp_path, model, dataset, MaterializeSpec(codec=after, **job))
+    folder, tokens = grow(tmp_path, model, dataset, target_spec(codec=after, **job))
     assert (tokens > 0) == read
     assert_equals_live_teacher(folder, dataset, model, ("logits", "hidden-02"))
     if not read:
-        direct = materialize(model, dataset, tmp_path / "direct", MaterializeSpec(codec=after, **job))
+        direct = materialize(model, dataset, tmp_path / "direct", target_spec(codec=after, **job))
         assert {*contents(folder / "hidden-02")} == {*contents(direct / "hidden-02")}
 
 

@@ -11,13 +11,13 @@ import pytest
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.store.manifest import Manifest, SplitShards
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.verification.integrity import check
 from tests import tiny
 from tests.damage import damaged, flip, replace, rewrite, texts
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
-STORED = MaterializeSpec(hidden=(0, 2), cls=(1,), attention=(2,), attention_as="probabilities-u8")
+STORED = target_spec(hidden=(0, 2), cls=(1,), attention=(2,), attention_as="probabilities-u8")
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from distill.targets.materialization.forward import Teacher
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.verification.live import compare
 from tests import tiny
 from tests.stores import fingerprints, stored, teacher_for
+from tests.target_specs import target_spec
 
 KEPT = {"hidden": (0, 2), "cls": (-1,), "attention": (1, 3)}
 CASES = {
-    **{codec: MaterializeSpec(codec=codec, **KEPT) for codec in ("fp32", "fp16", "bf16", "int8", "int4")},
-    **{kind: MaterializeSpec(attention_as=kind, **KEPT) for kind in ("probabilities-u8", "scores-u8", "scores-fp16")},
-    **dict.fromkeys(tiny.TASKS, MaterializeSpec(relations=(2,), hidden=(0,))),
+    **{codec: target_spec(codec=codec, **KEPT) for codec in ("fp32", "fp16", "bf16", "int8", "int4")},
+    **{kind: target_spec(attention_as=kind, **KEPT) for kind in ("probabilities-u8", "scores-u8", "scores-fp16")},
+    **dict.fromkeys(tiny.TASKS, target_spec(relations=(2,), hidden=(0,))),
 }
 
 

@@ -13,11 +13,12 @@ import torch
 
 from distill.data.dataset import Dataset
 from distill.params.layers import resolve_layers
-from distill.targets.materialization.outputs import MaterializeSpec, resolve
+from distill.targets.materialization.outputs import resolve
 from distill.targets.materialization.units import cut
 from tests import tiny
 from tests.command_line import contents
 from tests.stores import FORKS, assembled, materialize, materializer
+from tests.target_specs import target_spec
 
 MOST = 3
 """Units that a process which is to be killed does at most: then it waits for that."""
@@ -26,7 +27,7 @@ MOST = 3
 def compute(prepared: Path, scratch: Path, out: Path, units: Connection, killed: bool) -> None:
     """In another process: materialize a set, and tell of each unit."""
     torch.set_num_threads(1)
-    made = materializer(tiny.bert(layers=3), Dataset.open(prepared), MaterializeSpec(hidden=(1, -1), shard_bytes=1500), scratch)
+    made = materializer(tiny.bert(layers=3), Dataset.open(prepared), target_spec(hidden=(1, -1), shard_bytes=1500), scratch)
     units.send("ready")
     done = []
 
@@ -77,7 +78,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes_and_repeats_at
 
 
 def test_a_second_run_reads_nothing_through_the_teacher(tmp_path, prepared):
-    dataset, job = Dataset.open(prepared), MaterializeSpec(hidden=(1,), shard_bytes=2000)
+    dataset, job = Dataset.open(prepared), target_spec(hidden=(1,), shard_bytes=2000)
     work, again = (materializer(tiny.bert(layers=2), dataset, job, tmp_path).run() for _ in range(2))
     assert (work.tokens_computed, again.tokens_computed) == (work.tokens, 0)
     splits = [dataset.rows(split) for split in dataset.splits]
@@ -86,10 +87,10 @@ def test_a_second_run_reads_nothing_through_the_teacher(tmp_path, prepared):
 
 @pytest.mark.parametrize("change", ["teacher", "codec", "rows"])
 def test_what_the_bytes_depend_on_is_computed_again(tmp_path, prepared, tokenizer, change):
-    dataset, job = Dataset.open(prepared), MaterializeSpec(hidden=(1,), codec="fp32")
+    dataset, job = Dataset.open(prepared), target_spec(hidden=(1,), codec="fp32")
     materializer(tiny.bert(), dataset, job, tmp_path).run()
     changed = {"teacher": "x" * 64} if change == "teacher" else {}
-    job = MaterializeSpec(hidden=(1,), codec="fp16") if change == "codec" else job
+    job = target_spec(hidden=(1,), codec="fp16") if change == "codec" else job
     if change == "rows":
         dataset = Dataset.open(tiny.prepare_rows(tmp_path / "other", tokenizer, *tiny.rows(60, 9)))
     assert materializer(tiny.bert(), dataset, job, tmp_path, **changed).run().tokens_computed > 0
@@ -98,8 +99,8 @@ def test_what_the_bytes_depend_on_is_computed_again(tmp_path, prepared, tokenize
 def test_adding_a_layer_leaves_the_other_shards_as_they_are(tmp_path, prepared):
     dataset, scratch = Dataset.open(prepared), tmp_path / "scratch"
     model = tiny.bert(layers=3)
-    one = materialize(model, dataset, tmp_path / "one", MaterializeSpec(hidden=(1,)), scratch)
-    two = materialize(model, dataset, tmp_path / "two", MaterializeSpec(hidden=(1, 2)), scratch)
+    one = materialize(model, dataset, tmp_path / "one", target_spec(hidden=(1,)), scratch)
+    two = materialize(model, dataset, tmp_path / "two", target_spec(hidden=(1, 2)), scratch)
     before, after = contents(one), contents(two)
     assert before.items() <= after.items()
     assert any(name.startswith("hidden-02/") for name in after)
@@ -121,7 +122,7 @@ def test_units_hold_every_row_once_and_a_part_is_cut_as_the_whole_was(prepared, 
 
 def test_layers_may_be_counted_from_the_end_and_attention_brings_the_states_that_it_is_replayed_from():
     assert resolve_layers("hidden", (-1, 0, 2), 0, 6) == (0, 2, 6)
-    outputs = resolve(MaterializeSpec(hidden=(-1,), attention=(1, 3, -1), replays_embeddings=True), 6, "sequence-classification")
+    outputs = resolve(target_spec(hidden=(-1,), attention=(1, 3, -1), replays_embeddings=True), 6, "sequence-classification")
     states = dict.fromkeys(("hidden-02", "hidden-05", "hidden-06"), "int8")
     assert outputs.stored == {"logits": "fp32", "tokens": "tokens", **states}
     sources = {"attention-01": "hidden-00", "attention-03": "hidden-02", "attention-06": "hidden-05", "hidden-00": "tokens"}

@@ -18,7 +18,7 @@ from distill.store.manifest import Manifest
 from distill.store.target_set import TargetStore
 from distill.targets.materialization.fidelity import measure_fidelity
 from distill.targets.materialization.forward import Teacher
-from distill.targets.materialization.outputs import MaterializeSpec, vectors_a_row
+from distill.targets.materialization.outputs import vectors_a_row
 from distill.targets.materialization.previous import open_remembered, remember
 from distill.targets.materialization.unit_pool import Pool
 from distill.targets.verification.integrity import check
@@ -27,10 +27,11 @@ from tests import tiny
 from tests.command_line import contents
 from tests.damage import flip, rewrite
 from tests.stores import assembled, fingerprints, gathered, live_outputs, materialize, materializer, stored, teacher_for
+from tests.target_specs import target_spec
 
 RAGGED = ("token-classification", "question-answering", "masked-lm")
 FAMILIES = (*tiny.FAMILIES, "modernbert")
-JOB = MaterializeSpec(hidden=(1,), relations=(2,), shard_bytes=1500)
+JOB = target_spec(hidden=(1,), relations=(2,), shard_bytes=1500)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def shuffled(rows) -> np.ndarray:
 def test_logits_of_any_rows_are_those_of_the_live_teacher(tmp_path, datasets, task):
     dataset = datasets[task]
     model = teacher_for(dataset)
-    store = stored(model, dataset, tmp_path / "set", MaterializeSpec(codec="fp32", shard_bytes=3000))
+    store = stored(model, dataset, tmp_path / "set", target_spec(codec="fp32", shard_bytes=3000))
     assert store.manifest("logits").per == TASK_SPECS[task].logits_per
     for split in ("train", "test"):
         rows = dataset.rows(split)
@@ -65,7 +66,7 @@ def test_logits_of_any_rows_are_those_of_the_live_teacher(tmp_path, datasets, ta
 def test_vectors_of_texts_are_kept_by_the_codec_that_was_asked_for(tmp_path, datasets, codec, bytes_a_value):
     dataset = datasets[tiny.EMBEDDING]
     model = teacher_for(dataset)
-    folder = materialize(model, dataset, tmp_path / "set", MaterializeSpec(codec=codec))
+    folder = materialize(model, dataset, tmp_path / "set", target_spec(codec=codec))
     store, rows = TargetStore.open(folder), dataset.rows("train")
     assert (store.manifest("logits").codec, store.manifest("logits").width) == (codec, 24)
     reader, exact = store.output("logits", "train"), live_outputs(model, rows, np.arange(len(rows)))[0]
@@ -87,7 +88,7 @@ def test_a_vocabulary_is_replayed_from_what_the_head_makes_of_the_last_state(tmp
     exact = live_outputs(model, rows, order, every=positions == "all")[0]
     lost = {}
     for codec in ("fp32", "int8"):
-        job = MaterializeSpec(codec=codec, positions=positions, hidden=(-1,))
+        job = target_spec(codec=codec, positions=positions, hidden=(-1,))
         folder = materialize(model, dataset, tmp_path / codec, job)
         found = gathered(TargetStore.open(folder), "logits", "train", rows.ids[order])
         assert found.shape == exact.shape
@@ -106,7 +107,7 @@ def test_the_product_with_the_vocabulary_is_never_computed(tmp_path, datasets, m
         raise AssertionError("the whole head ran")
 
     monkeypatch.setattr(type(model), "forward", refuse)
-    made = materializer(model, dataset, MaterializeSpec(), tmp_path / "scratch")
+    made = materializer(model, dataset, target_spec(), tmp_path / "scratch")
     made.run()
     assert measure_fidelity(made)["logits"]["replayed_kl"] < 1e-2
 
@@ -118,7 +119,7 @@ def test_the_product_with_the_vocabulary_is_never_computed(tmp_path, datasets, m
 def test_projections_are_those_of_the_live_teacher(tmp_path, datasets, family, codec, close):
     dataset = datasets["regression"]
     model, rows = teacher_for(dataset, family), dataset.rows("train")
-    folder = materialize(model, dataset, tmp_path / "set", MaterializeSpec(relations=(1, -1), codec=codec))
+    folder = materialize(model, dataset, tmp_path / "set", target_spec(relations=(1, -1), codec=codec))
     store, order = TargetStore.open(folder), shuffled(rows)
     batch = pad_batch(rows, order)
     with torch.no_grad(), capture_attention(model, [1, 3], values=True) as captured:
@@ -141,7 +142,7 @@ def test_projections_are_those_of_the_live_teacher(tmp_path, datasets, family, c
 def test_hidden_states_are_those_that_a_student_compares(tmp_path, datasets, task, family):
     dataset = datasets[task]
     model, rows = teacher_for(dataset, family), dataset.rows("train")
-    job = MaterializeSpec(hidden=(0, 1, -1), cls=(2,), codec="fp32")
+    job = target_spec(hidden=(0, 1, -1), cls=(2,), codec="fp32")
     store, order = stored(model, dataset, tmp_path / "set", job), shuffled(rows)
     _, states = live_outputs(model, rows, order)
     for layer in (0, 1, 3):
@@ -156,8 +157,8 @@ def test_hidden_states_are_those_that_a_student_compares(tmp_path, datasets, tas
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        (MaterializeSpec(attention=(1,)), "attention of 'roc_bert' models cannot be compared.*not known"),
-        (MaterializeSpec(relations=(2,)), "attention of 'roc_bert' models cannot be compared.*not known"),
+        (target_spec(attention=(1,)), "attention of 'roc_bert' models cannot be compared.*not known"),
+        (target_spec(relations=(2,)), "attention of 'roc_bert' models cannot be compared.*not known"),
     ],
 )
 def test_what_cannot_be_replayed_for_a_family_is_refused_by_name_before_the_teacher_runs(tmp_path, datasets, job, message):
@@ -192,7 +193,7 @@ def test_a_grown_set_asks_the_teacher_for_new_rows_alone(tmp_path, task):
     small, large = (
         Dataset.open(tiny.prepare_task(tmp_path / f"{task}-{count}", task, sizes=(count, 8, 8))) for count in (20, 30)
     )
-    model, job = teacher_for(small), MaterializeSpec(shard_bytes=1500)
+    model, job = teacher_for(small), target_spec(shard_bytes=1500)
     remember(materialize(model, small, tmp_path / "set", job, tmp_path / "scratch"), tmp_path / "scratch")
     grown = materializer(model, large, job, tmp_path / "scratch", open_remembered(tmp_path / "scratch"))
     work = grown.run()
@@ -206,7 +207,7 @@ def test_a_grown_set_asks_the_teacher_for_new_rows_alone(tmp_path, task):
 
 def test_masked_tokens_are_no_base_of_all_tokens_and_cannot_be_read_without_their_states(tmp_path, datasets, whole):
     dataset, store = datasets["masked-lm"], TargetStore.open(whole("masked-lm"))
-    made = materializer(teacher_for(dataset), dataset, MaterializeSpec(positions="all"), tmp_path, store)
+    made = materializer(teacher_for(dataset), dataset, target_spec(positions="all"), tmp_path, store)
     assert made.run().tokens_computed == made.tokens
     message = r"logits are replayed from transform, .*write `targets: masked-lm`, not `masked-lm/logits`"
     with pytest.raises(UserError, match=message):
@@ -224,7 +225,7 @@ def test_nan_logits_name_their_row(tmp_path, datasets, task):
     with torch.no_grad():
         model.get_input_embeddings().weight[token] = float("nan")
     holders = {i for i in range(len(rows)) if token in rows.tokens[rows.offsets[i] : rows.offsets[i + 1]]}
-    made = materializer(model, dataset, MaterializeSpec(codec="fp32"), tmp_path)
+    made = materializer(model, dataset, target_spec(codec="fp32"), tmp_path)
     units = [unit for unit in made.missing() if unit.split == "train"]
     with pytest.raises(UserError, match=r"logits of row \d+ are NaN or infinite") as caught:
         made.run(units)
@@ -233,7 +234,7 @@ def test_nan_logits_name_their_row(tmp_path, datasets, task):
 
 @pytest.mark.parametrize("task", [*tiny.TASKS, tiny.EMBEDDING])
 def test_what_is_lost_is_reported(tmp_path, datasets, task):
-    made = materializer(teacher_for(datasets[task]), datasets[task], MaterializeSpec(hidden=(2,), relations=(1, 3)), tmp_path)
+    made = materializer(teacher_for(datasets[task]), datasets[task], target_spec(hidden=(2,), relations=(1, 3)), tmp_path)
     found = measure_fidelity(made)
     vectors = {"hidden-02", "queries-03", "keys-03", "values-03", *(["transform"] if task == "masked-lm" else [])}
     vectors |= {"logits"} if task == tiny.EMBEDDING else set()

@@ -7,15 +7,15 @@ from distill.data.dataset import Dataset
 from distill.store.remote import Remote
 from distill.targets.materialization.forward import Teacher
 from distill.targets.materialization.materialize import Materializer
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.unit_pool import Pool
 from tests import tiny
 from tests.buckets import killed_download, place, s3, s3_server
 from tests.command_line import contents
 from tests.stores import assembled, fingerprints, materialize
+from tests.target_specs import target_spec
 
 __all__ = ["place", "s3", "s3_server"]
-JOB = MaterializeSpec(hidden=(1, 2), shard_bytes=3000)
+JOB = target_spec(hidden=(1, 2), shard_bytes=3000)
 
 
 def made_with(pool: Pool, dataset: Dataset) -> Materializer:

@@ -30,6 +30,7 @@ from distill.training.trainer import DistillationTrainer
 from tests import tiny
 from tests.command_line import contents
 from tests.stores import assembled, gathered, live_outputs, teacher_for
+from tests.target_specs import target_spec
 
 LABELLED = tuple(task for task in tiny.TASKS if task != "masked-lm")
 FOLDS = 3
@@ -95,7 +96,7 @@ def further(folder: Path, dataset: Dataset, settings: TeacherSettings) -> Furthe
 def targets(folder: Path, dataset: Dataset, job: MaterializeSpec | None = None, base: TargetStore | None = None) -> Materializer:
     """Of the checkpoint as the teacher, and of the further ones."""
     model = tiny.save(teacher_of(dataset), folder / "teacher", tiny.masking_tokenizer())
-    made = Materializer(open_teacher(model, dataset, folder / "folds"), dataset, job or MaterializeSpec(), folder / "pool", base)
+    made = Materializer(open_teacher(model, dataset, folder / "folds"), dataset, job or target_spec(), folder / "pool", base)
     made.run()
     return made
 
@@ -199,7 +200,7 @@ def test_of_seeds_every_target_is_the_mean_of_all_teachers_and_the_teacher_itsel
 
 
 def test_hidden_states_stay_the_teachers_own_and_outlive_new_folds_which_change_logits_alone(tmp_path, recorder):
-    dataset, job = prepared_for(tmp_path, "sequence-classification"), MaterializeSpec(hidden=(-1,), codec="fp32")
+    dataset, job = prepared_for(tmp_path, "sequence-classification"), target_spec(hidden=(-1,), codec="fp32")
     model = tiny.save(teacher_of(dataset), tmp_path / "teacher", tiny.masking_tokenizer())
     plain = Materializer(open_teacher(model, dataset), dataset, job, tmp_path / "pool")
     plain.run()
@@ -223,11 +224,11 @@ def test_a_set_that_grows_asks_for_its_new_rows_alone(tmp_path, tokenizer, recor
     tiny.save(tiny.bert(layers=3), tmp_path / "checkpoint", tokenizer)
     further(tmp_path, first, settings_for(tmp_path, first, folds=2))
     teacher = open_teacher(tmp_path / "checkpoint", first, tmp_path / "folds")
-    made = Materializer(teacher, first, MaterializeSpec(), tmp_path / "pool")
+    made = Materializer(teacher, first, target_spec(), tmp_path / "pool")
     made.run()
     base = TargetStore.open(assembled(made, tmp_path / "one"))
     grown = Dataset.open(tiny.prepare_rows(tmp_path / "grown", tokenizer, [*old[0], *new[0]], [*old[1], *new[1]]))
-    more = Materializer(teacher, grown, MaterializeSpec(), tmp_path / "more", base)
+    more = Materializer(teacher, grown, target_spec(), tmp_path / "more", base)
     known = {each.tobytes() for each in first.rows("train").ids}
     asked = {grown.rows("train").ids[row].tobytes() for unit in more.layout.units for row in unit.positions}
     assert asked == {each.tobytes() for each in grown.rows("train").ids} - known

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 
 from distill.core.files import SCRATCH
 from distill.data.dataset import Dataset
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.training.distributed import is_main_process, written_once
 from tests import ranks, several, tiny
 from tests.command_line import ROOT, environment
 from tests.formulas import JOB, random_model
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 ROWS, BATCH = 48, 4
@@ -93,7 +93,7 @@ def stages(tmp_path_factory, tokenizer) -> dict[str, tuple[Path, int, str]]:
     folder = tmp_path_factory.mktemp("stages") / "first"
     dataset = Dataset.open(tiny.prepare(folder / "data/prepared/tiny", tokenizer))
     teacher = tiny.bert(layers=3, seed=1)
-    materialize(teacher, dataset, folder / "data/targets/targets", MaterializeSpec())
+    materialize(teacher, dataset, folder / "data/targets/targets", target_spec())
     tiny.save(tiny.bert(layers=2), folder / "data/inits/own", tokenizer)
     (folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
     cases = {"student": "", "teacher": "", "0": TIRED.replace("== RANK", "== '0'"), "1": TIRED.replace("== RANK", "== '1'")}

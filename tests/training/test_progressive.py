@@ -16,7 +16,6 @@ from distill.models.families import layer_stack
 from distill.models.loading import set_labels
 from distill.store.target_set import TargetStore
 from distill.students.distill import distill_student, objective_and_rows
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.registry import task_of
 from distill.training.objective import DistillationModel
 from distill.training.progressive import Progression, lr_multiplier
@@ -24,9 +23,10 @@ from tests import tiny
 from tests.distilling import Interrupt, distil
 from tests.formulas import gradients, inputs_of, loss_of, settings
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 BOTTLENECKS = {"num_attention_heads": 4, "vocab_size": 45, "hidden_dropout_prob": 0.1}
-ALL = MaterializeSpec(hidden=(1, 2, 3), attention=(1, 2, 3), codec="fp32")
+ALL = target_spec(hidden=(1, 2, 3), attention=(1, 2, 3), codec="fp32")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from distill.params.training import TrainingSettings
 from distill.store.target_set import TargetStore
 from distill.students import distill as distillation
 from distill.students.distill import distill_student, objective_and_rows
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.tasks.sequence_classification import SequenceClassification
@@ -30,6 +29,7 @@ from tests import tiny
 from tests.distilling import Interrupt, distil, weights
 from tests.formulas import settings as recipe_settings
 from tests.stores import materialize
+from tests.target_specs import target_spec
 
 TRAINING = {"epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32"}
 INTERMEDIATE = {"layer_map": (1, 3)}
@@ -46,7 +46,7 @@ def student_settings(variant: str, **changed: object) -> StudentSettings:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, dataset) -> TargetStore:
     folder = tmp_path_factory.mktemp("store") / "tiny"
-    job = MaterializeSpec(hidden=(0, 1, -1), attention=(1, -1))
+    job = target_spec(hidden=(0, 1, -1), attention=(1, -1))
     return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), dataset, folder, job))
 
 
@@ -67,7 +67,7 @@ def few(tmp_path_factory, tokenizer) -> Dataset:
 @pytest.fixture(scope="module")
 def few_targets(tmp_path_factory, few) -> TargetStore:
     folder = tmp_path_factory.mktemp("store") / "few"
-    return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), few, folder, MaterializeSpec(hidden=(-1,), codec="fp32")))
+    return TargetStore.open(materialize(tiny.bert(layers=3, seed=1), few, folder, target_spec(hidden=(-1,), codec="fp32")))
 
 
 def run(dataset, scratch, chosen=None, seed=1, model=None):
@@ -261,7 +261,7 @@ def test_rows_of_weight_0_are_not_trained_on_if_labels_are_all_that_is_learnt(fe
 
 def test_labels_that_are_all_that_is_learnt_and_not_there_are_one_line(tmp_path, tokenizer):
     nothing = Dataset.open(tiny.prepare_rows(tmp_path / "none", tokenizer, tiny.rows(16, 3)[0], [""] * 16))
-    store = TargetStore.open(materialize(tiny.bert(layers=3, seed=1), nothing, tmp_path / "targets", MaterializeSpec()))
+    store = TargetStore.open(materialize(tiny.bert(layers=3, seed=1), nothing, tmp_path / "targets", target_spec()))
     with pytest.raises(UserError, match=r"^test: no training row has a label .* recipe: hinton, alpha: 0$"):
         run(nothing, tmp_path / "run")
     distil(nothing, store, tmp_path / "run", student_settings("hinton", alpha=0.0, epochs=1), tiny.bert(layers=2))  # the advice

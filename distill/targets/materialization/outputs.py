@@ -27,34 +27,34 @@ from distill.store.output_names import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MaterializeSpec:
     """What is to be materialized, and how."""
 
-    hidden: tuple[int, ...] = ()
+    hidden: tuple[int, ...]
     """Hidden states, from 0 (the embedding output) on; negative from the last."""
-    cls: tuple[int, ...] = ()
+    cls: tuple[int, ...]
     """Hidden states that are kept at the first token alone."""
-    attention: tuple[int, ...] = ()
+    attention: tuple[int, ...]
     """Layers whose attention scores are kept, from 1 on; negative from the last."""
-    attention_as: str = REPLAY
-    relations: tuple[int, ...] = ()
+    attention_as: str
+    relations: tuple[int, ...]
     """Layers whose queries, keys and values are replayed, from 1 on; negative from the last."""
-    positions: str = "masked"
+    positions: str
     """Where the vocabulary's distributions of a masked language model are kept: `masked` tokens, or `all`."""
     replays_embeddings: bool | None = None
     """Whether hidden state 0 is computed again, or stored by the codec; None: as the teacher allows."""
-    hidden_splits: tuple[str, ...] = ("train",)
+    hidden_splits: tuple[str, ...]
     """The splits of which more than logits is kept."""
-    codec: str = "int8"
-    logits_as: str = REPLAY
+    codec: str
+    logits_as: str
     """What is kept of a decoder's distributions on training rows: states that they are replayed from, or a part of them."""
-    top_k: int = 64
-    draws: int = 12
-    draw_seed: int = 1
-    shard_bytes: int = 32 * 2**20
-    batch_tokens: int = 4096
-    precision: str = "fp32"
+    top_k: int
+    draws: int
+    draw_seed: int
+    shard_bytes: int
+    batch_tokens: int
+    precision: str
 
 
 @dataclass(frozen=True)

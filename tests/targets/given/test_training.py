@@ -25,12 +25,12 @@ from distill.targets.ensemble import write_mean
 from distill.targets.given.join import join
 from distill.targets.given.table import read_answers
 from distill.targets.given.write import write_given
-from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.tables import write_tables
 from distill.targets.verification.integrity import check
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from tests.formulas import Problem, gradients, loss_of, settings
+from tests.target_specs import target_spec
 
 TASKS = ("sequence-classification", "multi-label", "regression", "token-classification", "ranking")
 
@@ -38,7 +38,7 @@ TASKS = ("sequence-classification", "multi-label", "regression", "token-classifi
 @pytest.fixture(scope="module")
 def problems(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Problem]:
     """Tiny data sets, teachers and their sets of logits: read only."""
-    return cache(lambda task: Problem(tmp_path_factory.mktemp(task), task, MaterializeSpec()))
+    return cache(lambda task: Problem(tmp_path_factory.mktemp(task), task, target_spec()))
 
 
 def given_set(
@@ -252,7 +252,7 @@ def test_what_a_hidden_recipe_reads_a_given_set_lacks_in_one_line(problems, tmp_
 
 
 def test_hidden_states_are_published_when_they_are_asked_for(tmp_path):
-    problem = Problem(tmp_path, "sequence-classification", MaterializeSpec(hidden=(1,), cls=(2,), codec="fp32"))
+    problem = Problem(tmp_path, "sequence-classification", target_spec(hidden=(1,), cls=(2,), codec="fp32"))
     files = write_tables(tmp_path / "tables", problem.store, problem.dataset, ["hidden-01", "cls-02"])
     table = read_local(files[0].parent)["train"].table()
     rows, reader = problem.dataset.rows("train"), problem.store.output("hidden-01", "train")
@@ -291,6 +291,6 @@ def test_tables_say_what_was_read_and_are_read_by_pandas_and_datasets(problems, 
 def test_tables_are_of_tasks_with_an_answer_a_row_or_word(tmp_path):
     from distill.core.errors import UserError
 
-    problem = Problem(tmp_path, "question-answering", MaterializeSpec())
+    problem = Problem(tmp_path, "question-answering", target_spec())
     with pytest.raises(UserError, match="question-answering: its targets are two logits for each token of a window"):
         write_tables(tmp_path / "tables", problem.store, problem.dataset)
