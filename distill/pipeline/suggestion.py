@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from distill.core.settings import Checkpoint
+from distill.core.settings import SPLITS, Checkpoint
 from distill.params.datasets import Columns
 from distill.params.task_specs import REWORDED, TASK_SPECS
-from distill.preparation.splits import SPLITS, meant_for
+from distill.preparation.splits import meant_for
 from distill.preparation.stratification import enough
 from distill.profiling.profile import MAX_EPOCHS, Profile
 

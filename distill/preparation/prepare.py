@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
+from distill.core.settings import SPLITS
 from distill.data.columns import Column
 from distill.data.dataset import write_description
 from distill.data.long_arrays import joined, places
@@ -31,7 +32,7 @@ from distill.preparation.labels import shown
 from distill.preparation.normalization import normalized
 from distill.preparation.scores import tell_alike
 from distill.preparation.spans import SPLITTER
-from distill.preparation.splits import SPLITS, cut_splits, limit_labels, limit_rows, require_labels, wanted_splits
+from distill.preparation.splits import cut_splits, limit_labels, limit_rows, require_labels, wanted_splits
 
 PAIR = 2
 """Classes of which F1 can be that of the second."""

@@ -9,6 +9,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
+from distill.core.settings import SPLITS
 from distill.data.long_arrays import compact, counted, new_array, places, steps, taken, tally
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
@@ -16,8 +17,6 @@ from distill.preparation.keys import group_numbers
 from distill.preparation.labels import quoted
 from distill.preparation.strata import drawn_of, rows_in, spread, strata_of
 from distill.preparation.stratification import DEFAULT_FRACTION, assign_by_labels, rows_of, sample_by_labels, sample_groups
-
-SPLITS = ("train", "validation", "test")
 
 MEANT = {
     "validation": ("validation", "dev", "val", "valid", "development", "eval", "evaluation"),
@@ -100,7 +99,7 @@ def cut_splits(
     _require_apart(plan)
     require_split(tables, "train", str(named["train"]))
     train = tables[str(named["train"])]
-    result, cuts = {}, dict[str, float | None]()
+    result, cuts = dict[str, Rows](), dict[str, float | None]()
     for split in SPLITS[1:]:
         name = named[split]
         if isinstance(plan[split], str) or (name in tables and name not in plan.values()):
@@ -112,7 +111,7 @@ def cut_splits(
     train, keys = grouped(train) if cuts else (train, np.empty((0, 0), np.uint8))
     looked_at = train if by_labels else replace(train, labels=new_array(len(train), np.float32))
     parts, rare = assign(looked_at, cuts, keys, seed)
-    result |= {split: train.take(places(parts == number)) for number, split in enumerate(("train", *cuts))}
+    result |= {name: train.take(places(parts == number)) for number, name in enumerate(("train", *cuts))}
     for split in SPLITS:
         if len(result[split]) == 0:
             raise UserError(f"splits.{split}: has no rows; give it a larger fraction, or another split of the source")

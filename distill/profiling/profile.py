@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
+from distill.core.settings import SPLITS
 from distill.data.tokenizers import lengths_of
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.normalization import normalized
 from distill.preparation.spans import read_spans
-from distill.preparation.splits import SPLITS
 from distill.profiling.columns import Columns
 from distill.profiling.likeness import is_nan
 from distill.sources.streams import Stream

@@ -351,7 +351,8 @@ def test_what_a_cascade_compares_is_in_the_answer(task: str, folders: dict[str, 
 @pytest.mark.parametrize(("stride", "overlap"), [(None, 4), (1, 1)])
 def test_contexts_are_read_in_the_windows_that_were_learnt_from(stride: int | None, overlap: int, tmp_path: Path) -> None:
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", "question-answering", max_length=12, stride=stride))
-    model_of("question-answering", dataset, tmp_path / "model")
+    model_of("question-answering", dataset, tmp_path / "random")
+    save_model(tmp_path / "model", *load_for(tmp_path / "random", dataset), dataset)
     model, texts = open_model(tmp_path / "model"), dataset.examples("train")
     assert model.stride == dataset.stride == overlap
     made = model.encoder.windows(texts["question"].to_pylist(), texts["context"].to_pylist(), model.most, model.stride)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from distill.core.errors import UserError
+from distill.core.settings import SPLITS
 from distill.data.dataset import Dataset, PreparedRows
 from distill.params.given import GivenSettings
 from distill.preparation.columns import column_of, id_text
-from distill.preparation.splits import SPLITS
 from distill.sources.streams import Stream
 
 WHOLE = re.compile(r"0*(\d+)(\.0*)?", re.ASCII)

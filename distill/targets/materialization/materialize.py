@@ -36,7 +36,7 @@ from distill.targets.materialization.forward import EncodedRows, Reading, Teache
 from distill.targets.materialization.outputs import MaterializeSpec, kept_in, resolve, settled
 from distill.targets.materialization.previous import KeptShard, PreviousSet
 from distill.targets.materialization.unit_pool import Pool
-from distill.targets.materialization.units import Layout, Unit, lay_out, token_bar, unique_rows
+from distill.targets.materialization.units import Layout, Unit, lay_out, token_bar
 
 Statistics = Mapping[str, Mapping[str, Tensor]]
 
@@ -101,7 +101,7 @@ class Materializer:
     @property
     def tokens(self) -> int:
         """Tokens of all rows of the set, each row once."""
-        return sum(int(rows.lengths[unique_rows(rows)].sum()) for rows in self.rows.values())
+        return sum(int(rows.lengths[rows.firsts()].sum()) for rows in self.rows.values())
 
     def missing(self) -> list[Unit]:
         """What is yet to be done: units, each with the outputs that the pool lacks."""
@@ -289,7 +289,7 @@ class Materializer:
     def _sample_of(self, split: str, outputs: Sequence[str]) -> dict[str, Tensor]:
         """Those of a split: the base's, where it has them exactly, else the teacher's."""
         rows = self.rows[split]
-        first = unique_rows(rows)[:CALIBRATION_ROWS]
+        first = rows.firsts()[:CALIBRATION_ROWS]
         there = ((output, self.base.vectors(split, output, rows.ids[first])) for output in outputs)
         known = {output: vectors for output, vectors in there if vectors is not None}
         asked = [output for output in outputs if output not in known]

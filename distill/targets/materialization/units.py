@@ -111,11 +111,6 @@ def lay_out(
     return Layout(tuple(units), kept)
 
 
-def unique_rows(rows: PreparedRows) -> Array:
-    """Positions of the first row of each example id, in the order of the ids: equal rows have equal targets."""
-    return rows.firsts()
-
-
 def cut(positions: Array, sizes: Array, unit_bytes: int, lengths: Array, unit_tokens: int | None) -> Iterator[Array]:
     """Spans of rows, each closed once it has so many bytes, or so many tokens.
 
