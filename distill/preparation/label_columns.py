@@ -15,8 +15,8 @@ from distill.preparation.columns import column_of
 from distill.sources.streams import LEFT_OUT
 
 LABELS = (
-    "label", "labels", "gold_label", "gold", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y",
-    "score", "rating", "stars", "relevance", "similarity", "accept",
+    "label", "labels", "gold_label", "class", "category", "intent", "target", "sentiment", "topic", "emotion", "y",
+    "score", "rating", "stars", "relevance", "similarity", "accept", "gold",
 )  # fmt: skip
 TAGS = ("tags", "ner_tags", "labels", "slots", "entities", "pos_tags", "chunk_tags")
 SPANS = ("spans", "entities", "label", "labels", "ner")

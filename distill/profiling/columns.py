@@ -24,6 +24,8 @@ PARTS_OF_ALL = {"train", "training", "test", "testing", "dev", "val", "valid", "
 SCORES = ("score", "similarity")
 """Of pairs, what is a number to be predicted, whole or not."""
 
+RECURS = 3
+"""Texts that recur more often than so, on average, are names."""
 OF_TEXTS = {"sequence-classification", "regression", "multi-label", "masked-lm", "sentence-embedding"}
 """Tasks that read the same columns: which of them is meant can be said."""
 
@@ -53,6 +55,9 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
     rows = RawRows({name: table[name].to_pylist() for name in table.column_names})
     divides = next((name for name in rows.values if name not in given.values() and _divides(name, rows.present(name))), None)
     values = {name: rows.present(name) for name in rows.values}
+    for part, name in given.items():
+        if not values[name]:
+            raise UserError(f"--{part.replace('_', '-')}: column '{name}' has no value in the rows that were looked at")
     read = [
         name
         for name, held in values.items()
@@ -161,15 +166,15 @@ def _spans(rows: RawRows, given: Mapping[str, str]) -> Columns | None:
 
 
 def _are_spans(values: list[Any]) -> bool:
-    """Whether nearly all are lists of spans, and some has one."""
-    whole = [spans is not None and None not in spans for spans in map(read_spans, values)]
-    return any(whole) and any(values) and nearly_all(bool, whole)
+    """Whether nearly all lists that hold anything hold spans, and some does."""
+    found = [spans for spans in map(read_spans, values) if spans != []]
+    return nearly_all(lambda spans: spans is not None and None not in spans, found)
 
 
 def _texts(rows: RawRows, given: Mapping[str, str]) -> Columns | None:
     candidates, marks = labels.candidates(rows, set(given.values())), labels.marks(rows, set(given.values()))
     label = given.get("label") or next((name for name in candidates if not labels.outweigh(marks, name)), None)
-    pair = next((both for both in PAIRS if all(rows.named((name,), are_text) not in (None, label) for name in both)), None)
+    pair = _pair(rows, label)
     if "text" not in given and pair is not None:
         parts = {part: str(rows.named((name,))) for part, name in zip(("text", "text_pair"), pair, strict=True)}
     else:
@@ -189,17 +194,27 @@ def _texts(rows: RawRows, given: Mapping[str, str]) -> Columns | None:
     return Columns("multi-label" if labels.are_lists_of_labels(values) else task, {**parts, "label": label}, unread)
 
 
-def _text(rows: RawRows, taken: set[str | None]) -> str | None:
-    """A column of text with a usual name, unless most of its rows are ids, dates or gaps, and those of another are not.
+def _pair(rows: RawRows, label: str | None) -> tuple[str, str] | None:
+    """The usual names of two texts that are there; a question and its answer give way to a column called as a text."""
+    found = next((both for both in PAIRS if all(rows.named((name,), are_text) not in (None, label) for name in both)), None)
+    others = [name for name in TEXTS if name != "title"]
+    prose = rows.named(others, lambda values: are_text(values) and most(is_prose, values, len(values)))
+    return None if found == ("question", "answer") and prose else found
 
-    Else the one of the longest texts, prose before others.
+
+def _text(rows: RawRows, taken: set[str | None]) -> str | None:
+    """A column of text with a usual name, unless most of its rows are words, ids, dates or gaps, and those of another are not.
+
+    Else the one of the longest texts, prose before others. Prose that recurs much is what classes are called.
     """
     texts = {name: rows.present(name) for name in rows.values if name not in taken and are_text(rows.present(name))}
     texts = {name: values for name, values in texts.items() if numbers(values) is None}
     several = {name: values for name, values in texts.items() if len(set(values)) > 1}
     prose = {name for name, values in several.items() if most(is_prose, values, len(rows.values[name]))}
     written = {name for name, values in several.items() if most(is_written, values, len(rows.values[name]))}
-    named = next((found for usual in TEXTS for found in texts if found.lower() == usual and found in (written or texts)), None)
+    told = {name for name in prose if len(set(several[name])) > len(several[name]) / RECURS}
+    likely = told or written or texts
+    named = next((found for usual in TEXTS for found in texts if found.lower() == usual and found in likely), None)
     if named is not None:
         return named
 

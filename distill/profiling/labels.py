@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from distill.preparation.label_columns import LABELS
+from distill.preparation.labels import LIKE_NONE
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.nested import nested
 from distill.profiling.likeness import Rank, is_prose, measures, most, numbers, rank_of_label
@@ -13,18 +14,21 @@ from distill.profiling.usual_names import OF_PAIRS, TEXTS
 MOST_CLASSES = 200
 CLASS_CHARACTERS = 60
 """A column of more values, or of longer ones, is no column of classes unless its name says so."""
+NO_NUMBERS = {*LIKE_NONE, "inf", "-inf", "infinity", "-infinity"}
+"""What stands among numbers in place of one."""
 FEW = 10
 """Numbers of more values than these may be measured ones."""
 
 
 def marks(rows: RawRows, taken: set[str | None]) -> tuple[str, ...]:
-    """All columns of 0 and 1, if there are several; of those whose names say where a row is from none, if others are left."""
+    """All columns of 0 and 1, if there are several; beside one that says what rows mean, none that say where they are from."""
     found = [
         name
         for name in rows.values
         if name not in taken and {str(value).lower() for value in rows.present(name)} <= APPLIES.keys()
     ]
-    found = [name for name in found if rank_of_label(name) < Rank.DESCRIBES] or found
+    ranks = {name: rank_of_label(name) for name in found}
+    found = [name for name in found if ranks[name] < Rank.DESCRIBES or Rank.MEANS not in ranks.values()]
     return tuple(found) if len(found) > 1 else ()
 
 
@@ -43,8 +47,7 @@ def candidates(rows: RawRows, taken: set[str]) -> list[str]:
     for name in rows.values:
         values = rows.present(name)
         classes = all(isinstance(value, (str, int)) or (isinstance(value, float) and value.is_integer()) for value in values)
-        text = name.lower() in TEXTS or (name.lower() in OF_PAIRS and are_text(values) and most(is_prose, values, len(values)))
-        if name in (*taken, *together, *plain) or text or not classes:
+        if name in (*taken, *together, *plain) or _is_text(name, values) or not classes:
             continue
         distinct = set(map(str, values))
         if 2 <= len(distinct) <= min(MOST_CLASSES, len(values) / 3) and max(map(len, distinct)) <= CLASS_CHARACTERS:
@@ -52,13 +55,19 @@ def candidates(rows: RawRows, taken: set[str]) -> list[str]:
     return [*plain, *sorted(few, key=lambda name: (rank_of_label(name), few[name]))]
 
 
-def outweigh(together: Sequence[str], label: str) -> bool:
-    """Whether several columns of 0 and 1 are likelier labels than one of a few values.
+def _is_text(name: str, values: list[Any]) -> bool:
+    """Whether a name is that of a text, and so no label's; an answer may be both."""
+    if name.lower() == "answer":
+        return are_text(values) and most(is_prose, values, len(values))
+    return name.lower() in (*TEXTS, *OF_PAIRS)
 
-    So if that says where a row is from; if its name says nothing, three of them are.
+
+def outweigh(together: Sequence[str], label: str) -> bool:
+    """Whether columns of 0 and 1 are likelier labels than one of a few values: three are, unless that says what a row means.
+
+    What a row is or has (`is_reply`, `has_link`) does not count.
     """
-    rank = rank_of_label(label)
-    return (rank == Rank.DESCRIBES and len(together) > 1) or (rank == Rank.UNKNOWN and len(together) > 2)
+    return rank_of_label(label) > Rank.MEANS and sum(not name.lower().startswith(("is_", "has_")) for name in together) > 2
 
 
 def are_lists_of_labels(values: list[Any]) -> bool:
@@ -74,6 +83,7 @@ def are_measured(name: str, values: list[Any]) -> bool:
     A few that are no numbers (`NA`, `inf`) do not make classes of the others: `prepare` names their rows.
     """
     distinct = {each for value in values for each in numbers([value]) or []}
-    if not nearly_all(lambda value: numbers([value]) is not None, values) or len(distinct) <= FEW:
+    others = {str(value).strip().lower() for value in values if numbers([value]) is None}
+    if not nearly_all(lambda value: numbers([value]) is not None, values) or not others <= NO_NUMBERS or len(distinct) <= FEW:
         return False
     return len(distinct) > MOST_CLASSES or measures(name) or not all(each.is_integer() for each in distinct)

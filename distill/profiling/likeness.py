@@ -9,7 +9,7 @@ from typing import Any
 from distill.preparation.label_columns import LABELS
 
 MACHINE = re.compile(
-    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{16,}|[a-z]+[-_#]\d+"  # UUIDs, hashes, numbered names
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{16,}|[a-z]+[-_#:]+ ?\d+"  # UUIDs, hashes, numbered names
     r"|\d{4}-\d\d-\d\d(?:[t ]\d\d:\d\d.*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}(?: \d\d?:\d\d.*)?"  # dates
     r"|(?:https?://|www\.)\S+|\S+@\S+\.\S+"  # addresses
     r"|[\[{].*[\]}]",  # JSON
@@ -34,6 +34,8 @@ MEASURES = {
     "likes", "count", "length", "duration", "confidence", "probability", "difficulty",
 }  # fmt: skip
 """Words of names of what is counted or measured."""
+KINDS = {"group", "class", "band", "level", "code", "range", "bucket", "category", "type", "label"}
+"""Words of names of classes, also of what is measured: `age_group`."""
 DECIDES, ACCEPTED = "answer", "accept"
 DECISIONS = {ACCEPTED, "reject", "ignore"}
 
@@ -91,7 +93,7 @@ def rank_of_label(name: str) -> Rank:
 
 def measures(name: str) -> bool:
     """Whether a name says that numbers are measured or counted, and not those of classes."""
-    return bool(words_of(name) & MEASURES)
+    return bool(words_of(name) & MEASURES) and not words_of(name) & KINDS
 
 
 def words_of(name: str) -> set[str]:

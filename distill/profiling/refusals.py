@@ -11,13 +11,13 @@ from distill.preparation.labels import SEVERAL, joined
 from distill.preparation.multi_label import HOT, Marks
 from distill.preparation.nested import as_text, not_one
 from distill.profiling.columns import Columns
-from distill.profiling.likeness import ACCEPTED, DECIDES, are_decisions, numbers
+from distill.profiling.likeness import ACCEPTED, DECIDES, are_decisions, is_prose, most, numbers
 from distill.profiling.usual_names import USUAL_NAMES
 from distill.sources.streams import Stream
 
 BY_HAND = "; if it is the name of a class, write another in the rows, or write params.yaml by hand (docs/quickstart.md)"
 SHOWN_IN = "docs/formats.md shows how to make them of a table"
-TAG = re.compile(r"O|[BIESLU]-\S+")
+TAG = re.compile(r"O|[BIESLU]-[^\W\d_]\S*")
 WRITTEN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*\s*%?")
 
 
@@ -45,8 +45,11 @@ def require_accepted(splits: Mapping[str, Stream], columns: Columns) -> None:
     """Refuse rows that an annotator has rejected or passed over: their labels are wrong, and would be learnt."""
     for split, stream in splits.items():
         for name in (name for name in stream.schema.names if name.lower() == DECIDES and name not in columns.parts.values()):
-            cells = (value for batch in stream.read([name]) for value in batch[name].to_pylist())
-            values = Counter(str(value) for value in cells if value is not None)
+            values = Counter[str]()
+            for batch in stream.read([name]):
+                values.update(str(value) for value in batch[name].to_pylist() if value is not None)
+                if not are_decisions(name, values):
+                    break
             if are_decisions(name, values) and (others := values.keys() - {ACCEPTED}):
                 raise UserError(
                     f"{split}: column '{name}' says {', '.join(sorted(others))} of {values.total() - values[ACCEPTED]} of "
@@ -74,14 +77,16 @@ def require_plain(table: pa.Table, columns: Columns) -> None:
 
 def require_rows_of_texts(table: pa.Table) -> None:
     """Refuse tables of a word a row: their rows are parts of texts."""
-    for name in table.column_names:
-        values = [value for value in table[name].to_pylist() if value is not None]
-        tags = [value for value in values if isinstance(value, str) and TAG.fullmatch(value)]
-        if len(tags) == len(values) and any(tag != "O" for tag in tags):
-            tag = next(tag for tag in tags if tag != "O")
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    texts = {name: [value for value in values if isinstance(value, str)] for name, values in columns.items()}
+    if any(most(is_prose, values, len(table)) for values in texts.values()):
+        return
+    for name, values in texts.items():
+        tag = next((value for value in values if value != "O"), None)
+        if tag is not None and all(TAG.fullmatch(value) for value in values):
             raise UserError(
                 f"column '{name}' holds a tag a row, such as {tag!r}: rows look like single words, expected a text each, "
-                f"with lists `tokens` and `tags`; {SHOWN_IN}"
+                f"with lists `tokens` and `tags`; {SHOWN_IN}, or say the --task if rows are texts"
             )
 
 
@@ -95,7 +100,7 @@ def require_answers(table: pa.Table, columns: Columns) -> None:
         got = f"column '{name}' holds {values[0]!r:.60}" if values else "no column holds answers"
         raise UserError(
             f"{got}, expected a column `answers` of {{text: [...], answer_start: [...]}}, as in SQuAD; {SHOWN_IN}, or say --task "
-            "question-answering if the questions have no answers"
+            "question-answering if the questions have no answers, or --label if rows have classes"
         )
 
 

@@ -37,6 +37,8 @@ class Layout:
     """Whether the first column numbers the words of a sentence."""
     width: int = 0
     """How many columns there are; 0 where each line begins with #."""
+    numeric: bool = False
+    """Whether tags are numbers."""
 
 
 def read_conll(file: Path, options: ReadOptions) -> Stream:
@@ -67,7 +69,7 @@ def _layout(file: Path, encoding: str) -> Layout:
     if width < 2 or not counting or 2 * amiss >= len(rows):
         if width > 1 and len(rows) > 1 and all(firsts):
             print_result(f"{file}: its first column, which is read as the words, has numbers alone; if they are none, remove it")
-        return Layout(width=width)
+        return Layout(width=width, numeric=bool(rows) and all(row[-1].isdigit() for row in rows))
     inner = width == 4 and all(BIO.fullmatch(field) for row in rows for field in row[2:4])
     layout = Layout(1, 3 if width == CONLL_U else 2 if inner else width - 1, numbered=True, width=width)
     tags = f", column {layout.tag + 1} as their tags" if width > 2 else ""
@@ -112,11 +114,11 @@ def _sentences(file: Path, encoding: str, layout: Layout) -> Iterator[tuple[list
 def _is_comment(line: str, fields: list[str], layout: Layout) -> bool:
     """Whether a line before a sentence is a comment, and no token such as the hashtag #id with its tag.
 
-    A number is no tag, and `=` no word: `#sent_id = 5` is a comment.
+    A number is no tag where others are none, and `=` no word: `#sent_id = 5` is a comment.
     """
     if layout.numbered:
         return line[0] == "#"
-    valued = "=" in fields[1:] or fields[-1].isdigit()
+    valued = "=" in fields[1:] or (fields[-1].isdigit() and not layout.numeric)
     return bool(COMMENT.match(line)) and (line[1] == " " or len(fields) != layout.width or valued)
 
 

@@ -150,7 +150,7 @@ def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
 
 def _key_of_rows(file: Path, encoding: str) -> str | None:
     """The key that holds the rows, of a file that is one object; none of a file whose rows have such a column."""
-    keys, lists, by_number = list[str](), list[str](), True
+    keys, lists, holed, by_number = list[str](), list[str](), list[str](), True
     with open_text(file, encoding) as text:
         scanner = Scanner(file, text)
         if inner_name(file).lower().endswith(LINES) or scanner.peek() != "{":
@@ -158,13 +158,16 @@ def _key_of_rows(file: Path, encoding: str) -> str | None:
         for key in _keys(scanner):
             keys.append(key)
             if scanner.peek() == "[":
-                lists += [key] if True in {isinstance(item, dict) for _, item in _items(scanner)} else []
+                kinds = {type(item) for _, item in _items(scanner)}
+                lists += [key] if kinds == {dict} else []
+                holed += [key] if kinds == {dict, type(None)} else []
                 by_number = False
             else:
                 value = scanner.value()
                 by_number = by_number and isinstance(value, dict) and value != {} and all(map(str.isdigit, value))
         if scanner.peek():
             return None
+    lists = lists or holed
     if len(lists) == 1 and lists[0] in ROWS:
         if beside := [key for key in keys if key not in (*lists, "version")]:
             print_result(

@@ -69,7 +69,7 @@ def run_key(
     digest = hashlib.sha256(f"{CHECKPOINT_VERSION} {processes} {settings.model_dump_json(exclude={'seeds'})}".encode())
     digest.update(str([part["fingerprint"] for part in dataset.splits.values()]).encode())
     answers = None if validation.examples is None else validation.examples["answers"].to_pylist()
-    digest.update(str((dataset.metric, answers)).encode())
+    digest.update(str((dataset.metric, dataset.labels, dataset.unanswerable, answers)).encode())
     known = (rows.rows.groups, validation.rows.labels, validation.rows.groups, validation.expected)
     for part in (rows.chosen, rows.held, rows.rows.labels, *(part for part in known if part is not None)):
         digest.update(np.ascontiguousarray(part).data)

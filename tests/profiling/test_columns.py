@@ -66,6 +66,61 @@ CASES = {
         "sequence-classification",
         {"text": "text", "label": "label"},
     ),
+    "a usual name of few words, beside the texts": (
+        {"title": ["Mr", "Mrs", "Dr"] * 4, "feedback": LONG, "label": ["a", "b"] * 6},
+        "sequence-classification",
+        {"text": "feedback", "label": "label"},
+    ),
+    "several labels, of most rows none": (
+        {"text": LONG, "labels": [["toxic"], *[[]] * 11]},
+        "multi-label",
+        {"text": "text", "label": "labels"},
+    ),
+    "queries that recur": (
+        {"query": ["shoes", "laptop"] * 6, "passage": LONG, "rel": [0, 1, 2] * 4},
+        "ranking",
+        {"query": "query", "passage": "passage", "label": "rel"},
+    ),
+    "ids that look like tags": (
+        {"text": LONG, "user": [f"U-{i % 6}" for i in range(12)], "label": ["a", "b"] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "label"},
+    ),
+    "classes that look like tags": (
+        {"text": LONG, "label": ["E-commerce", "B-stock"] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "label"},
+    ),
+    "a class beside what a row is and has": (
+        {"text": LONG, "team": ["x", "y", "z"] * 4, "is_reply": [0, 1] * 6, "is_vip": [0, 0, 1] * 4, "has_link": [1, 0, 0] * 4},
+        "sequence-classification",
+        {"text": "text", "label": "team"},
+    ),
+    "a class beside two flags": (
+        {"plot": LONG, "genre": ["x", "y", "z"] * 4, "short": [0, 1] * 6, "dubbed": [0, 0, 1] * 4},
+        "sequence-classification",
+        {"text": "plot", "label": "genre"},
+    ),
+    "rows that are test questions": (
+        {"text": LONG, "category": ["a", "b", "c"] * 4, "gold": [True, False] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "category"},
+    ),
+    "codes that look like numbers": (
+        {"text": LONG * 4, "label": [*(f"{i}.5" for i in range(15)), "V58.61"] * 3},
+        "sequence-classification",
+        {"text": "text", "label": "label"},
+    ),
+    "groups of what is measured": (
+        {"text": LONG * 4, "age_group": list(range(12)) * 4},
+        "sequence-classification",
+        {"text": "text", "label": "age_group"},
+    ),
+    "a text beside a question and its answer": (
+        {"text": LONG, "question": OTHER, "answer": OTHER[::-1], "label": [0, 1] * 6},
+        "sequence-classification",
+        {"text": "text", "label": "label"},
+    ),
     "whole scores of a wide range": (
         {"text": LONG, "score": list(range(0, 96, 8))},
         "regression",
@@ -201,6 +256,8 @@ def test_several_columns_of_0_and_1_are_labels_that_apply_or_not() -> None:
         assert (found.task, found.marks, found.unread) == ("multi-label", ("a", "b", "c"), (beside,))
     two = {name: marks[name] for name in ("text", "a", "c")}
     assert read_columns(pa.table({**two, "product": ["x", "y"] * 6}), {}).parts["label"] == "product"
+    kinds = {"lyrics": LONG, "rock": [0, 1] * 6, "country": [0, 0, 1] * 4, "jazz": [1, 0, 0] * 4}
+    assert read_columns(pa.table(kinds), {}).marks == ("rock", "country", "jazz")
     flags = {"text": LONG, "verified": [0, 1] * 6, "deleted": [1, 0, 0] * 4}
     assert read_columns(pa.table(flags), {}).marks == ("verified", "deleted")
 
@@ -316,3 +373,10 @@ def test_values_that_are_hardly_classes_are_refused(label: list[str], message: s
     table = pa.table({"text": OTHER[: len(label)], "label": label})
     with nullcontext() if message is None else pytest.raises(UserError, match=message):
         require_classes(table, read_columns(table, {}))
+
+
+@pytest.mark.parametrize("part", ["text", "label"])
+def test_a_named_column_without_values_is_refused(part: str) -> None:
+    rows = {"text": LONG, "label": ["a", "b"] * 6, part: pa.nulls(12, pa.string())}
+    with pytest.raises(UserError, match=f"^--{part}: column '{part}' has no value in the rows that were looked at"):
+        read_columns(pa.table(rows), {part: part})

@@ -22,6 +22,7 @@ from tests.sources.reading import read, rows_of, write
         ("# newdoc\n#text = a b\n#id O\na O\n", [(["#id", "a"], ["O", "O"])]),
         ("#sent_id = 5\na _ O\n\n#id 5 x\nb _ B-x\n", [(["a"], ["O"]), (["#id", "b"], ["x", "B-x"])]),
         ("#id 5\na O\n", [(["a"], ["O"])]),
+        ("#id 3\na 0\n", [(["#id", "a"], ["3", "0"])]),
         ('" O\n', [(['"'], ["O"])]),
         ("a\nb\n\nc\n", [(["a", "b"], None), (["c"], None)]),
         ("", []),

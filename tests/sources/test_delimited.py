@@ -82,7 +82,7 @@ def test_every_row_is_read_as_it_is_written_and_what_was_guessed_is_said(tmp_pat
         ('text,label\n"great,pos\nfoo,neg\nbar",pos\nx "y",neg\n', "line 2: a quote opens a field and closes on a later line"),
         (
             MERGING + 'x "y",neg\n',
-            "closes on a later line, though its lines look like rows, and line 5 has a quote within a field; close it",
+            "line 2: a quote opens a field and closes on a later line, though its lines look like rows, and line 5 has a quote",
         ),
         (TSV + '"a\tgreat film\tpos\nfoo\tneg\nbar"\tneg\n', "line 2: a quote opens a field and closes on a later line"),
         (TSV + '"a\tb\nc\td\te\n', "line 2: a quote opens a field and does not close"),

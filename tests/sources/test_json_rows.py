@@ -68,6 +68,7 @@ ROW = '{"id": "1", "data": [{"text": "inner"}], "text": "outer"}'
         ),
         ("a.json", '{"version": "1", "data": [{"text": "inner"}]}', ["inner"], ""),
         ("a.json", '{"version": 1, "examples": [{"text": "inner"}]}', ["inner"], ""),
+        ("a.json", '{"meta": ["x", null, {"by": "me"}], "data": [{"text": "inner"}]}', ["inner"], "not read: meta"),
         ("a.json", '{"schema": {"fields": [{"a": 1}]}, "data": [{"text": "inner"}], "l": [1]}', ["inner"], "not read: schema, l"),
         ("a.json", '{"text": "outer", "messages": [{"a": 1}]}', ["outer"], "is read as one row; if messages hold rows"),
         ("a.json", '{"text": "outer", "data": [{"a": 1}], "items": [{"a": 1}]}', ["outer"], "one row; if data, items hold rows"),
