@@ -14,7 +14,6 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerCallback
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from distill.core.console import print_progress
 from distill.core.errors import UserError
@@ -33,6 +32,7 @@ from distill.training.distributed import is_main_process
 from distill.training.epoch_progress import EpochProgress
 from distill.training.finished import recall, remember
 from distill.training.hard_examples import hardest
+from distill.training.length_batches import ShuffledLengthBatches
 from distill.training.objective import DistillationModel, Objective
 from distill.training.progressive import ProgressiveTrainer
 from distill.training.trained import Trained
@@ -277,7 +277,7 @@ class DistillationTrainer(SafeCheckpoints, ProgressiveTrainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return LengthGroupedSampler(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
+        return ShuffledLengthBatches(size, dataset=self.train_dataset, lengths=self.lengths.tolist())
 
 
 def _history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
