@@ -9,7 +9,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 class ShuffledLengthBatches(LengthGroupedSampler):
     """Transformers' sampler, whose batches go from the longest to the shortest rows again and again, with its batches shuffled.
 
-    Where lengths come in waves, short runs learn little: of 600 rows of SST-2 a student of such batches was 9 points below.
+    Where lengths come in waves, so do gradients: steps that follow each other are of texts of one kind.
     """
 
     def __iter__(self) -> Iterator[int]:
