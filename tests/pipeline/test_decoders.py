@@ -145,7 +145,7 @@ def test_students_of_a_part_of_the_distributions_follow_their_teacher_too(projec
     dataset = Dataset.open(project / "data/prepared/tiny")
     store = TargetStore.open(project / f"data/targets/{name}")
     before = kl_from_teacher(initial, task_of("causal-lm"), store, "test", dataset.rows("test"))
-    assert found["kl_from_teacher"] < 0.7 * before
+    assert found["kl_from_teacher"] < 0.8 * before
     assert set(metrics(project, f"targets/{name}")) == {"logits", "transform", {"likely": "likeliest", "drawn": "draws"}[name]}
 
 
