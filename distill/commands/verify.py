@@ -13,6 +13,7 @@ from distill.params.ensembles import EnsembleSettings
 from distill.params.given import GivenSettings
 from distill.params.targets import TargetSettings
 from distill.pipeline.target_folders import TARGETS, folders, section_of, stage_in_params
+from distill.store.origin import repair_of
 
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
@@ -161,9 +162,4 @@ def advice(folder: Path) -> str:
     """How to put a set right."""
     whole = folder if folder.absolute().parent == TARGETS.absolute() else folder.parent
     stage = stage_in_params(whole)
-    again = (
-        f"dvc repro --force --single-item {stage}"
-        if section_of(whole) in MADE_WITHOUT
-        else f"python -m distill verify {whole.name} --repair"
-    )
-    return f"run `{again}`, or `dvc pull --force {stage}`"
+    return f"run `{repair_of(stage)}`, or `dvc pull --force {stage}`"

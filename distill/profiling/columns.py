@@ -13,7 +13,7 @@ from distill.preparation.label_columns import LABELS, SPANS, TAGS
 from distill.preparation.spans import read_spans
 from distill.profiling import labels
 from distill.profiling.likeness import are_decisions, is_prose, is_written, most, numbers
-from distill.profiling.raw_rows import RawRows, are_text, nearly_all
+from distill.profiling.raw_rows import RawRows, are_prose, are_text, nearly_all
 from distill.profiling.usual_names import DIALOGUES, PAIRS, TEXTS, TOKENS
 
 INDEX = re.compile(r"|unnamed: ?\d+|index|idx|id|level_\d+|__index_level_\d+__|column 1")
@@ -184,7 +184,7 @@ def _texts(rows: RawRows, given: Mapping[str, str]) -> Columns | None:
         parts = {"text": text, **({"text_pair": given["text_pair"]} if "text_pair" in given else {})}
     marks, taken = labels.marks(rows, {*parts.values(), label}), {*parts.values(), label}
     texts = {name: values for name in rows.values if are_text(values := rows.present(name))}
-    others = [name for name, values in texts.items() if name.lower() in TEXTS or most(is_prose, values, len(values))]
+    others = [name for name, values in texts.items() if name.lower() in TEXTS or are_prose(values)]
     unread = tuple(name for name in dict.fromkeys([*candidates, *(marks if label else ()), *others]) if name not in taken)
     if label is None:
         return Columns("multi-label", parts, unread, marks) if marks else Columns("masked-lm", {"text": parts["text"]}, unread)
@@ -198,7 +198,7 @@ def _pair(rows: RawRows, label: str | None) -> tuple[str, str] | None:
     """The usual names of two texts that are there; a question and its answer give way to a column called as a text."""
     found = next((both for both in PAIRS if all(rows.named((name,), are_text) not in (None, label) for name in both)), None)
     others = [name for name in TEXTS if name != "title"]
-    prose = rows.named(others, lambda values: are_text(values) and most(is_prose, values, len(values)))
+    prose = rows.named(others, are_prose)
     return None if found == ("question", "answer") and prose else found
 
 

@@ -7,8 +7,8 @@ from distill.preparation.label_columns import LABELS
 from distill.preparation.labels import LIKE_NONE
 from distill.preparation.multi_label import APPLIES
 from distill.preparation.nested import nested
-from distill.profiling.likeness import Rank, is_prose, measures, most, numbers, rank_of_label
-from distill.profiling.raw_rows import RawRows, are_text, nearly_all
+from distill.profiling.likeness import Rank, measures, numbers, rank_of_label
+from distill.profiling.raw_rows import RawRows, are_prose, nearly_all
 from distill.profiling.usual_names import OF_PAIRS, TEXTS
 
 MOST_CLASSES = 200
@@ -58,7 +58,7 @@ def candidates(rows: RawRows, taken: set[str]) -> list[str]:
 def _is_text(name: str, values: list[Any]) -> bool:
     """Whether a name is that of a text, and so no label's; an answer may be both."""
     if name.lower() == "answer":
-        return are_text(values) and most(is_prose, values, len(values))
+        return are_prose(values)
     return name.lower() in (*TEXTS, *OF_PAIRS)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from distill.profiling.likeness import is_nan
+from distill.profiling.likeness import is_nan, is_prose, most
 
 NEARLY_ALL = 0.9
 """The share of values that say what a column is; the others are broken ones, which `prepare` names."""
@@ -38,3 +38,8 @@ def nearly_all(test: Callable[[Any], bool], values: Sequence[Any]) -> bool:
 def are_text(values: Sequence[Any]) -> bool:
     """Whether all are text, and there are some."""
     return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def are_prose(values: Sequence[Any]) -> bool:
+    """Whether all are text, and most are prose."""
+    return are_text(values) and most(is_prose, values, len(values))

@@ -11,3 +11,9 @@ def stage_of(folder: Path) -> str:
     jobs = folder.parent.parent / "jobs" / "entries"
     others = (section for section in STAGES if section != "targets" and (jobs / section / f"{folder.name}.json").exists())
     return f"{STAGES[next(others, 'targets')]}@{folder.name}"
+
+
+def repair_of(stage: str) -> str:
+    """The command that makes the damaged set of a stage whole: no teacher has made one that was given, or is a mean."""
+    making, _, name = stage.partition("@")
+    return f"python -m distill verify {name} --repair" if making == "targets" else f"dvc repro --force --single-item {stage}"

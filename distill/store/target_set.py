@@ -23,7 +23,7 @@ from distill.data.dataset import Dataset
 from distill.store.codecs.registry import codec_of, empty_planes
 from distill.store.codecs.vectors import Codec
 from distill.store.manifest import MANIFEST, File, Manifest, Shard, differences
-from distill.store.origin import stage_of
+from distill.store.origin import repair_of, stage_of
 from distill.store.output_names import LOGITS, PROJECTIONS, REPLAY, TRANSFORM, kind_of
 from distill.store.readers import OutputReader, OutputReaders, ReplayedOutput, StoredOutput
 from distill.store.remote import Mirror
@@ -235,6 +235,4 @@ class TargetStore:
 
     def _damaged(self, path: Path, what: str) -> UserError:
         stage = stage_of(self.folder)
-        repair = f"python -m distill verify {self.folder.name} --repair"
-        again = repair if stage.startswith("targets@") else f"dvc repro --force --single-item {stage}"
-        return UserError(f"{path}: {what}; run `{again}`, or `dvc pull --force {stage}`")
+        return UserError(f"{path}: {what}; run `{repair_of(stage)}`, or `dvc pull --force {stage}`")
