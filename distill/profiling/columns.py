@@ -10,6 +10,7 @@ import pyarrow as pa
 from distill.core.errors import UserError
 from distill.core.settings import nearest
 from distill.preparation.label_columns import LABELS, SPANS, TAGS
+from distill.preparation.labels import shown
 from distill.preparation.spans import read_spans
 from distill.profiling import labels
 from distill.profiling.likeness import are_decisions, is_prose, is_written, most, numbers
@@ -90,7 +91,7 @@ def _told(rows: RawRows, given: Mapping[str, str], task: str | None) -> Columns:
                 _refuse_conversations(rows)
             return found if task is None else Columns(task, _of_task(found, task), found.unread)
     _refuse_conversations(rows)
-    listed = "; ".join(f"{name}: {_kind(rows.present(name))}" for name in rows.values) or "none with a value"
+    listed = shown([f"{name:.40}: {_kind(rows.present(name))}" for name in rows.values]) or "none with a value"
     raise UserError(f"no column looks like text{f' for {task}' if task else ''} ({listed}); name it with --text")
 
 

@@ -90,8 +90,11 @@ def _dialect(file: Path, options: ReadOptions, default: str) -> tuple[Dialect, l
         dialect = replace(dialect, skip_blank=True)
         first_row = _first_row(file, dialect)
     if options.names is None:
+        rows = [row for _, row in itertools.islice(_records(file, dialect), 100) if row][1:]
+        if len(first_row) > 1:
+            require_no_title(file, first_row, rows)
         names = column_names(file, first_row, skipped=dialect.skip_blank)
-        _tell_row(file, names, [row for _, row in itertools.islice(_records(file, dialect), 100) if row][1:])
+        _tell_row(file, names, rows)
         return dialect, names
     return dialect, require_names(file, options.names, first_row)
 
@@ -140,6 +143,16 @@ def _folded(names: Sequence[str | None]) -> list[str]:
 
 def _first_row(file: Path, dialect: Dialect) -> list[str]:
     return next(row for _, row in _records(file, dialect) if row)
+
+
+def require_no_title(file: Path, header: Sequence[str | None], rows: Iterable[Sequence[str | None]]) -> None:
+    """Refuse a first row with one text where most rows below it have more: a title above the column names, not these."""
+    widths = [width for row in rows if (width := sum(map(bool, row)))]
+    if header[0] and not any(header[1:]) and sum(width > 1 for width in widths) > len(widths) / 2:
+        raise UserError(
+            f"{file}: its first row has one name, {header[0]!r:.60}, and rows below it have {max(widths)} fields; if it is a "
+            "title, remove it, so that the column names come first; else name each column there"
+        )
 
 
 def column_names(file: Path, header: Sequence[str], *, skipped: bool = False) -> list[str]:
@@ -239,8 +252,9 @@ def _rows(file: Path, dialect: Dialect, names: list[str]) -> Iterator[list[str]]
         if len(fields) != width:
             count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
             by = DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))
+            advice = "remove the header if it is a title, " if width == 1 and dialect.header else ""
             raise UserError(
-                f"{file}: line {line}: has {count} by {by}, {first} has {width}; mend the line (a field with a delimiter "
+                f"{file}: line {line}: has {count} by {by}, {first} has {width}; {advice}mend the line (a field with a delimiter "
                 "stands in quotes), or set `delimiter`"
             )
         if header is not None:

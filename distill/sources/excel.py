@@ -1,6 +1,7 @@
 """Excel's .xlsx files: one sheet, its first row the names of columns, every cell text as it was written."""
 
 import datetime
+import itertools
 import re
 import warnings
 import zipfile
@@ -15,7 +16,7 @@ import pyarrow as pa
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.core.settings import nearest
-from distill.sources.delimited import column_names, require_names, require_row
+from distill.sources.delimited import column_names, require_names, require_no_title, require_row
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK
 
@@ -27,11 +28,14 @@ MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?ref="([^"]+)"')
 def read_excel(file: Path, options: ReadOptions) -> Stream:
     """The first sheet, or that which `sheet` names; an empty cell is null. The first row names columns, or the source does."""
     with _sheets(file, options.sheet) as (values, formulas):
-        header = next(_rows(file, values, formulas), (0, []))[1]
+        rows = [row for _, row in itertools.islice(_rows(file, values, formulas), 100)] or [[]]
+        header = rows[0]
         _require_unmerged(file, values)
         chosen = values.title
     if not any(header):
         raise UserError(f"{file}: its sheet has no row; expected a row of column names, then rows")
+    if options.names is None:
+        require_no_title(file, header, rows[1:])
     first = [cell or "" for cell in header]
     names = column_names(file, first) if options.names is None else require_names(file, options.names, first)
     schema = pa.schema([(name, pa.string()) for name in names])

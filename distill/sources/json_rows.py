@@ -150,7 +150,7 @@ def read_json(files: Sequence[Path], options: ReadOptions) -> Stream:
 
 def _key_of_rows(file: Path, encoding: str) -> str | None:
     """The key that holds the rows, of a file that is one object; none of a file whose rows have such a column."""
-    keys, lists, holed, by_number = list[str](), list[str](), list[str](), True
+    keys, lists, holed, tables = list[str](), list[str](), list[str](), 0
     with open_text(file, encoding) as text:
         scanner = Scanner(file, text)
         if inner_name(file).lower().endswith(LINES) or scanner.peek() != "{":
@@ -161,10 +161,10 @@ def _key_of_rows(file: Path, encoding: str) -> str | None:
                 kinds = {type(item) for _, item in _items(scanner)}
                 lists += [key] if kinds == {dict} else []
                 holed += [key] if kinds == {dict, type(None)} else []
-                by_number = False
+                tables += key == "data" and kinds == {list}
             else:
                 value = scanner.value()
-                by_number = by_number and isinstance(value, dict) and value != {} and all(map(str.isdigit, value))
+                tables += isinstance(value, dict) and value != {}
         if scanner.peek():
             return None
     lists = lists or holed
@@ -180,8 +180,8 @@ def _key_of_rows(file: Path, encoding: str) -> str | None:
             f"{file}: is read as one row; if {', '.join(lists):.80} hold rows, write each list into a file of its own, such as "
             f"{lists[0]:.20}.json"
         )
-    elif keys and by_number:
-        print_result(f'{file}: is read as one row; if its keys are columns, as pandas writes them, write orient="records"')
+    elif keys and (tables == len(keys) or (tables and "columns" in keys)):
+        print_result(f'{file}: is read as one row; if it is a table, as pandas writes them, write it with orient="records"')
     return None
 
 

@@ -45,8 +45,10 @@ def test_cells_are_text_as_they_are_written(tmp_path, capsys):
         ([("text", "text")], {}, "columns 1 and 2 are both named 'text'; rename one"),
         ([("text",), ("=1+1",)], {}, "row 2, column 1: the formula '=1+1' has no value in the file; open and save it in Excel"),
         ([("text",), ("#N/A",)], {}, "row 2, column 1: holds the error #N/A; mend it"),
-        ([("text",), ("a", "b")], {}, "row 2: has a cell to the right of the last column name; name that column"),
+        ([("text",), ("a", "b"), ("c",)], {}, "row 2: has a cell to the right of the last column name; name that column"),
         ([("text", "label"), ("a", "b"), ("Text ", "Label")], {}, "row 3: is the line of column names once more; remove it"),
+        ([("Answers of 2024", None), ("text", "label"), ("a", "b")], {}, "its first row has one name, 'Answers of 2024', and"),
+        ([("Answers of 2024",), (), ("text", "label"), ("a", "b")], {}, "its first row has one name, 'Answers of 2024', and"),
         ([("text",)], {"sheet": "sheet"}, "has no sheet 'sheet'; did you mean 'Sheet'?"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from distill.core.errors import UserError
@@ -89,9 +90,18 @@ def test_rows_that_one_object_holds_are_read_as_is_advised(tmp_path, capsys):
     for split in ("train", "test"):
         write(tmp_path / "apart" / f"{split}.json", json.dumps(rows))
     assert read(tmp_path / "apart") == {split: {"text": ["a", "b"]} for split in ("test", "train")}
-    read(write(path, json.dumps({"text": {"0": "a", "1": "b"}})))
-    assert 'if its keys are columns, as pandas writes them, write orient="records"' in " ".join(capsys.readouterr().err.split())
-    assert read(write(path, json.dumps(rows)))["train"] == {"text": ["a", "b"]}
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split"])
+def test_a_table_that_pandas_wrote_in_another_way_is_named_and_read_as_is_advised(orient, tmp_path, capsys):
+    table = pd.DataFrame({"text": ["a", "b"], "label": [0, 1]}, index=["first", "second"])
+    path = tmp_path / "a.json"
+    table.to_json(path, orient=orient)
+    read(path)
+    assert 'if it is a table, as pandas writes them, write it with orient="records"' in " ".join(capsys.readouterr().err.split())
+    table.to_json(path, orient="records")
+    assert read(path)["train"] == {"text": ["a", "b"], "label": [0, 1]}
+    assert "orient" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
