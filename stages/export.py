@@ -38,7 +38,7 @@ def main(kind: str, name: str) -> None:
             guarded = write_export(folder, model, tokenizer, dataset, settings)
         except UserError as error:
             raise UserError(f"params.yaml: exports.{name}.{error}") from None
-        quantization = record(guarded.tries, dataset.task, dataset.metric)
+        quantization = record(guarded.attempts, dataset.task, dataset.metric)
         measured = {**measure_exports(folder, dataset, guarded.validation, teacher), "quantization": quantization}
         text = to_json(measured)
         (folder / "README.md").write_text(card(kind, name, job, dataset, scores, measured, text), encoding="utf-8")

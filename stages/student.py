@@ -32,7 +32,7 @@ def main(name: str) -> None:
         return
     write_text(Path("data/runs/students", f"{name}.json"), to_json([run.record(seed) for seed, run in runs.items()]))
     for seed, run in runs.items():
-        print_result(f"student {name}: seed {seed}: {run.told(dataset.metric)}")
+        print_result(f"student {name}: seed {seed}: {run.summary(dataset.metric)}")
     shutil.rmtree(scratch, ignore_errors=True)
 
 

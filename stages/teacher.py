@@ -36,7 +36,7 @@ def main(name: str) -> None:
         tune(model, task_of(dataset.task), run.validation)
         save_model(folder, model, load_tokenizer(run.place, settings.checkpoint.revision), dataset)
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
-    print_result(f"teacher {name}: {trained.told(dataset.metric)}")
+    print_result(f"teacher {name}: {trained.summary(dataset.metric)}")
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
 """A made-up project: every file that the report reads, with figures such as a real one has."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill.audit.audit import COLUMNS
-from distill.evaluation.details import Agreement, Answered, Bin, ClassScore, Confusion, Detail, Example
+from distill.core.files import read_json
+from distill.evaluation.details import Agreement, AnsweredAlone, Bin, ClassScore, Confusion, Detail, Example
 from distill.evaluation.selective import coverage
 from distill.params.resolved import Resolved
 from distill.pipeline.project import load_params
 from distill.pipeline.resolve import resolve
+from distill.report.candidates import Candidate, read_candidates
 from distill.report.gather import gather
 from distill.report.records import DataSet, Model
 from distill.report.tables import Table, to_markdown
@@ -116,7 +118,7 @@ def detail(name: str, score: float) -> Detail:
         ),
         None if name == "big" else agreement,
         () if name == "big" else tuple(map(example, range(len(TEXTS)))),
-        *(() if name == "big" else (coverage(judged(name, score, 1)), Answered(0.92, 0.991, 0.99, 0.83))),
+        *(() if name == "big" else (coverage(judged(name, score, 1)), AnsweredAlone(0.92, 0.991, 0.99, 0.83))),
     )
 
 
@@ -299,3 +301,10 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     folder = tmp_path_factory.mktemp("news")
     write_data(folder / "data")
     return gather(read_params(folder), folder / "data")[0]
+
+
+def measured_candidates(
+    data: Path, origins: Mapping[str, str], ensembles: frozenset[str] = frozenset()
+) -> dict[str, list[Candidate]]:
+    """The candidates of data/metrics, by data set."""
+    return read_candidates(data, origins, read_json(data / "metrics/benchmark.json", "a benchmark"), ensembles)

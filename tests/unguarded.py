@@ -9,6 +9,6 @@ import pytest
 def unguarded() -> Iterator[None]:
     """Whatever an INT8 file loses and changes is little; tests/export/test_guard.py has the true limits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distill.export.guard.LOST", 2.0)
-        patch.setattr("distill.export.guard.CHANGED", 2.0)
+        patch.setattr("distill.export.guard.MAX_LOST", 2.0)
+        patch.setattr("distill.export.guard.MAX_CHANGED", 2.0)
         yield

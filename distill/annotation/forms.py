@@ -27,14 +27,14 @@ class Form:
         return "Choose all labels that apply to the text." if self.several else "Choose the label that fits the text best."
 
     @property
-    def told(self) -> str:
+    def answer_format(self) -> str:
         """The last line of the prompt."""
         if self.several:
             form = 'Answer with JSON alone: {"labels": ["…"]}, with all of these labels that apply, as they are written'
             return f'{form}; if none applies: {{"labels": []}}.'
         return 'Answer with JSON alone: {"label": "…"}, with one of these labels, as it is written.'
 
-    def written(self, vote: Vote) -> str:
+    def example_answer(self, vote: Vote) -> str:
         """What a model is expected to say, to the letter: examples show it."""
         return json.dumps({self.key: vote}, ensure_ascii=False)
 

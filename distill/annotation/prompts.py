@@ -21,7 +21,7 @@ def system_prompt(settings: AnnotatorSettings, form: Form) -> str:
     """The instruction, the labels with their descriptions, and the form of the answer."""
     described = settings.descriptions
     told = [f"- {label}: {described[label]}" if label in described else f"- {label}" for label in form.labels]
-    return "\n".join([(settings.instruction or form.instruction).strip(), "", "Labels:", *told, "", form.told])
+    return "\n".join([(settings.instruction or form.instruction).strip(), "", "Labels:", *told, "", form.answer_format])
 
 
 def user_prompt(texts: Texts) -> str:
@@ -45,7 +45,7 @@ def opening_of(settings: AnnotatorSettings, form: Form, examples: Sequence[tuple
     """The messages that all requests begin with, so that servers which keep prefixes read them once."""
     messages = [{"role": "system", "content": system_prompt(settings, form)}]
     for texts, vote in examples:
-        messages += [{"role": "user", "content": user_prompt(texts)}, {"role": "assistant", "content": form.written(vote)}]
+        messages += [{"role": "user", "content": user_prompt(texts)}, {"role": "assistant", "content": form.example_answer(vote)}]
     return messages
 
 

@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from distill.core.console import print_progress
-from distill.core.errors import UserError
-from distill.core.locations import first_line
+from distill.core.errors import UserError, first_line
 from distill.core.recorded import LOCK, is_recorded, recorded_files
 
 PATH = Path("data", "responses.sqlite")

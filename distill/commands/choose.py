@@ -66,14 +66,14 @@ def candidates_of(dataset: str | None, setting: str, percentile: str) -> "dict[s
     from distill.pipeline.jobs import outdated
     from distill.pipeline.project import load_params
     from distill.pipeline.resolve import resolve
-    from distill.report.candidates import measured, unmeasured
+    from distill.report.candidates import read_candidates, unmeasured
 
     resolved = resolve(load_params(PARAMS))
     students = resolved.shippable()
     if not students:
         raise UserError(f"{PARAMS}: no student has a trained head; add one to students (docs/choosing.md), then run `dvc repro`")
     benchmark = read_json(Path("data/metrics/benchmark.json"), "what `dvc repro benchmark` writes")
-    found = measured(Path("data"), students, setting, percentile, benchmark, resolved.ensembles_students())
+    found = read_candidates(Path("data"), students, benchmark, resolved.ensembles_students(), setting, percentile)
     if dataset is not None and dataset not in found:
         raise UserError(f"--dataset {dataset}: has no student in {PARAMS}{nearest(dataset, list(found))}")
     found = {name: candidates for name, candidates in found.items() if dataset in (None, name)}

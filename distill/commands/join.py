@@ -19,7 +19,7 @@ def main(students: tuple[str, ...]) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    from distill.core.errors import UserError
+    from distill.core.errors import UserError, one_line
     from distill.core.settings import nearest
     from distill.pipeline.project import load_params
 
@@ -36,7 +36,7 @@ def main(students: tuple[str, ...]) -> None:
         try:
             repo.pull(targets=found, allow_missing=True)
         except DvcException as error:
-            raise UserError(f"dvc: {' '.join(str(error).split())[:300]}") from None
+            raise UserError(f"dvc: {one_line(error)}") from None
         here = [path for path in found if Path(path).exists()]
         left = {place: out.meta.size or 0 for place, out in recorded.items() if not Path(place).exists()}
     for path in found:

@@ -173,7 +173,7 @@ def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) ->
 
 def written(name: str, source: dict[str, Any], model: "Teacher", found: "Profile") -> list[str]:
     """The lines of params.yaml: what entries share in `defaults`, then a section an entry, headed by what it rests on."""
-    from distill.pipeline.resolve import to_yaml
+    from distill.core.settings import to_yaml
     from distill.pipeline.suggestion import suggestion
 
     lines = []

@@ -29,7 +29,7 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
 
     params = load_params(PARAMS)
     require_planned(params, names)
-    chosen = dict.fromkeys(name for name in names or params.answered() if name in params.answered())
+    chosen = dict.fromkeys(name for name in names or params.dataset_by_target_set() if name in params.dataset_by_target_set())
     wanted = [name for name in chosen if name in params.targets]
     asking = [name for name in names or params.annotators if name in params.annotators]
     teachers = dict.fromkeys(params.targets[name].teacher for name in wanted)
@@ -60,7 +60,7 @@ def require_planned(params: "Params", names: tuple[str, ...]) -> None:
     from distill.core.errors import UserError
     from distill.core.settings import nearest
 
-    known = [*params.answered(), *params.annotators]
+    known = [*params.dataset_by_target_set(), *params.annotators]
     for name in names:
         if name in params.ensembles:
             entry = params.ensembles[name]

@@ -74,9 +74,9 @@ def _checked(row: "Row", model: "Model") -> "Row":
     if model.pairs is False and row["text_pair"] is not None:
         raise UserError(f"text_pair: got {row['text_pair']!r:.60}; the model has learnt from single texts: leave text_pair out")
     if "turns" in row:
-        from distill.prediction.conversations import answered
+        from distill.prediction.conversations import prompt_row
 
-        return answered(row, model.folder)
+        return prompt_row(row, model.folder)
     mask = model.encoder.mask_token
     if model.task == "masked-lm" and mask not in row["text"]:
         raise UserError(f"text: got {row['text']!r:.60}, expected a text with {mask}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from distill.core.console import PARAMS, command
-from distill.store.origin import STAGES
 
 if TYPE_CHECKING:
+    from distill.data.dataset import Dataset
     from distill.pipeline.entries import Params
 
 DATASETS = "hf://datasets/"
@@ -50,7 +50,7 @@ def main(
     if private and not place.startswith(DATASETS):
         raise UserError(f"--private: is for the Hugging Face hub; who may read {place} is said there: leave --private out")
     if not Path("data/targets", name).is_dir():
-        entry_of(load_params(PARAMS), name)
+        dataset_of(load_params(PARAMS), name)
     with tempfile.TemporaryDirectory() as scratch:
         if form is not None:
             files = tables(name, place, Path(scratch), outputs)
@@ -106,56 +106,58 @@ def tables(name: str, place: str, scratch: Path, outputs: tuple[str, ...]) -> di
     """The set as Parquet, and its card."""
     import pyarrow.parquet as pq
 
-    from distill.data.dataset import Dataset
-    from distill.pipeline.project import load_params
     from distill.store.target_set import TargetStore
-    from distill.targets.data_card import About, card
     from distill.targets.tables import write_tables
 
-    params = load_params(PARAMS)
-    dataset = Dataset.open(Path("data/prepared", entry_of(params, name)))
-    store = TargetStore.open(folder := Path("data/targets", name))
-    require_today(folder, made_by(params, name))
-    files = write_tables(scratch, store, dataset, outputs)
-    columns = pq.read_schema(files[0]).names
+    params, dataset = opened(name)
+    files = write_tables(scratch, TargetStore.open(Path("data/targets", name)), dataset, outputs)
     shown = place.removeprefix(DATASETS).rstrip("/")
-    text = card(store, dataset, About(name, teachers(params, name), made_of(params, name), shown, tuple(columns)))
-    (scratch / "README.md").write_text(text, encoding="utf-8")
-    return {file.name: file for file in (*files, scratch / "README.md")}
+    card = write_card(scratch, params, dataset, name, shown, tuple(pq.read_schema(files[0]).names))
+    return {file.name: file for file in (*files, card)}
 
 
 def own_files(name: str, place: str, scratch: Path) -> dict[str, Path]:
     """The set as it is, once it has been found to be whole, and its card."""
+    from distill.store.remote import whole_files
+
+    params, dataset = opened(name)
+    folder = Path("data/targets", name)
+    files = {file.relative_to(folder).as_posix(): file for file in whole_files(folder)}
+    return {**files, "README.md": write_card(scratch, params, dataset, name, place)}
+
+
+def opened(name: str) -> "tuple[Params, Dataset]":
+    """All of params.yaml, and the data set of a target set that is what params.yaml says."""
     from distill.data.dataset import Dataset
     from distill.pipeline.project import load_params
-    from distill.store.remote import whole_files
+    from distill.pipeline.target_folders import stage_in_params
+
+    params, folder = load_params(PARAMS), Path("data/targets", name)
+    dataset = dataset_of(params, name)
+    require_today(folder, stage_in_params(folder))
+    return params, Dataset.open(Path("data/prepared", dataset))
+
+
+def write_card(scratch: Path, params: "Params", dataset: "Dataset", name: str, place: str, columns: tuple[str, ...] = ()) -> Path:
+    """The README.md of a set that lies at a place; of tables, with their columns."""
     from distill.store.target_set import TargetStore
     from distill.targets.data_card import About, card
 
-    params, folder = load_params(PARAMS), Path("data/targets", name)
-    require_today(folder, made_by(params, name))
-    files = {file.relative_to(folder).as_posix(): file for file in whole_files(folder)}
-    dataset = Dataset.open(Path("data/prepared", entry_of(params, name)))
-    text = card(TargetStore.open(folder), dataset, About(name, teachers(params, name), made_of(params, name), place))
-    (scratch / "README.md").write_text(text, encoding="utf-8")
-    return {**files, "README.md": scratch / "README.md"}
+    about = About(name, teachers(params, name), provenance(params, name), place, columns)
+    path = scratch / "README.md"
+    path.write_text(card(TargetStore.open(Path("data/targets", name)), dataset, about), encoding="utf-8")
+    return path
 
 
-def entry_of(params: "Params", name: str) -> str:
+def dataset_of(params: "Params", name: str) -> str:
     """The data set of a target set, whichever section it is of."""
     from distill.core.errors import UserError
     from distill.core.settings import nearest
 
-    known = params.answered() | {name: entry.dataset for name, entry in params.ensembles.items()}
+    known = params.dataset_by_target_set() | {name: entry.dataset for name, entry in params.ensembles.items()}
     if name not in known:
         raise UserError(f"{PARAMS}: no target set '{name}' in targets, given or ensembles{nearest(name, known)}")
     return known[name]
-
-
-def made_by(params: "Params", name: str) -> str:
-    """The stage that writes a target set."""
-    section = next(section for section in STAGES if name in getattr(params, section))
-    return f"{STAGES[section]}@{name}"
 
 
 def teachers(params: "Params", name: str) -> str:
@@ -163,9 +165,9 @@ def teachers(params: "Params", name: str) -> str:
     return " and ".join(dict.fromkeys(f"`{params.teacher(member)}`" for member in params.members(name)))
 
 
-def made_of(params: "Params", name: str) -> str:
+def provenance(params: "Params", name: str) -> str:
     """The entries of params.yaml that a set comes from, as YAML, those of its teachers among them."""
-    from distill.pipeline.resolve import to_yaml
+    from distill.core.settings import to_yaml
 
     found: dict[str, dict[str, object]] = {}
 
@@ -179,5 +181,5 @@ def made_of(params: "Params", name: str) -> str:
             note("teachers", params.targets[member].teacher)
     if name in params.ensembles:
         note("ensembles", name)
-    note("datasets", params.origin(entry_of(params, name)))
+    note("datasets", params.origin(dataset_of(params, name)))
     return to_yaml(found)

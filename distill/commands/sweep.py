@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from distill.core.console import PARAMS, aligned, command, print_progress
-from distill.core.errors import UserError
+from distill.core.errors import UserError, first_line
 from distill.pipeline.trials import WORK, Trial, check_project, experiment_exists, git, reference, run_trial, student_of
 
 
@@ -52,7 +52,7 @@ def grid(given: Sequence[str]) -> list[tuple[str, ...]]:
     try:
         found = [tuple(paths["params"]) for paths in get_hydra_sweeps({"params": list(given)})]
     except (DvcException, HydraException) as error:
-        raise UserError(f"-S: {str(error).splitlines()[0]}") from None
+        raise UserError(f"-S: {first_line(error)}") from None
     names = [Trial(overrides).name for overrides in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"-S: two trials are {twice[0]}; name each value once")
@@ -125,7 +125,7 @@ def run_trials(root: Path, head: str, trials: Sequence[Trial], jobs: int | None,
             with quiet_tune():
                 results = tuner.fit()
         except RuntimeError as error:  # a worker was lost in a way that Tune does not know
-            raise UserError(f"sweep: {str(error).splitlines()[0]}; run it again: trials that are done are kept") from None
+            raise UserError(f"sweep: {first_line(error)}; run it again: trials that are done are kept") from None
     shutil.rmtree(root / WORK / "tune")
     found = {result.metrics["name"]: result.metrics["error"] for result in results if result.metrics and "name" in result.metrics}
     return {trial.name: found.get(trial.name, "its worker died") for trial in trials if found.get(trial.name) != ""}

@@ -62,7 +62,12 @@ def command(function: Callable[P, None]) -> click.Command:
 
 def quiet() -> bool:
     """Whether progress is unwanted."""
-    return os.environ.get(QUIET, "0") not in ("", "0")
+    return is_set(QUIET)
+
+
+def is_set(variable: str) -> bool:
+    """Whether an environment variable says yes: anything but nothing and 0."""
+    return os.environ.get(variable, "0") not in ("", "0")
 
 
 def fail(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and what the errors of libraries say in a line of it."""
 
 
 class UserError(Exception):
@@ -6,3 +6,13 @@ class UserError(Exception):
 
     Stages print it as one line and exit with 1; nothing else is shown.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, by its first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """What an error of a library says, all of it in one line of at most so many characters."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

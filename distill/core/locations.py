@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, first_line
 
 Result = TypeVar("Result")
 
@@ -74,11 +74,6 @@ def from_hub(what: str, load: Callable[[], Result], attempts: int = 2) -> Result
                 ) from None
             time.sleep(PAUSE * 2 ** (attempt - 1))
     raise AssertionError
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _of_the_network(error: BaseException) -> bool:

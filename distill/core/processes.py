@@ -23,6 +23,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has no affinity
 
 
+def is_main_process() -> bool:
+    """Whether this process is rank 0 of those that train one model, or the only one."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 class Processes:
     """So many processes, which a fork server starts when the first piece comes; to be closed. One is this process itself."""
 

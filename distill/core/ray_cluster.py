@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, first_line
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Of a cluster that is started here: numbers and names are all that goes through it."""
@@ -28,7 +28,7 @@ def ray_cluster(library: str, who: str) -> Iterator[Any]:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **started)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        what = str(error).splitlines()[0]
+        what = first_line(error)
         raise UserError(f"{who}: no cluster at {address or 'this machine'}: {what}") from None
     logging.getLogger(library).setLevel(logging.CRITICAL)
     try:

@@ -1,13 +1,13 @@
 """Results that dvc.lock records and whose files are not here, as in a clean clone: nobody computes them again by accident."""
 
 import contextlib
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from distill.core.errors import UserError
-from distill.core.locations import first_line
+from distill.core.console import is_set
+from distill.core.errors import UserError, first_line
+from distill.core.processes import is_main_process
 
 COMPUTE = "DISTILL_COMPUTE"
 """The environment variable that says to compute what could be fetched."""
@@ -19,8 +19,7 @@ def refuse_to_compute_again(stage: str) -> None:
 
     A result in DVC's cache of this machine is not missing: then `dvc` was told to run the stage all the same.
     """
-    main_process = os.environ.get("RANK", "0") == "0"
-    if os.environ.get(COMPUTE, "0") not in ("", "0") or not main_process or not has_result(stage):
+    if is_set(COMPUTE) or not is_main_process() or not has_result(stage):
         return
     with _repository() as repo:
         recorded = repo.stage.load_one(name=stage)

@@ -4,12 +4,13 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 
 SECTIONS = (
     "sources",
@@ -29,6 +30,9 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+WHOLE_LINE = 10_000
+"""Characters at which YAML of one line would be broken."""
 
 
 class Strict(BaseModel):
@@ -62,10 +66,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run from the folder that holds it") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: not valid YAML: {one_line(error, 400)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a mapping with the sections {', '.join(SECTIONS)}, got {content!r:.60}")
     return content
+
+
+def to_yaml(content: Any, *, flow: bool = False, sort: bool = False) -> str:
+    """YAML with the keys in their own order, or sorted; in one line if `flow`."""
+    from ruamel.yaml import YAML
+
+    stream = StringIO()
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = sort
+    if flow:
+        yaml.default_flow_style, yaml.width = True, WHOLE_LINE
+    yaml.dump(content, stream)
+    return stream.getvalue()
 
 
 def read_sections(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +65,6 @@ class SplitWriter:
     def close(self) -> None:
         """Let go of what was waiting."""
         self.file.close()
-
-
-def write_split(
-    path: Path,
-    encoded: Mapping[str, Sequence[Any]],
-    labels: Array | Sequence[Any],
-    texts: Mapping[str, Sequence[Any]],
-    ids: Sequence[bytes] | None = None,
-) -> str:
-    """Write a split's rows, all in one part; returns its fingerprint."""
-    with closing(SplitWriter(path)) as file:
-        file.add(encoded, labels, texts, ids)
-        return file.finish()
 
 
 def _ragged(rows: Sequence[Any], dtype: type[np.generic], width: int = 1) -> pa.ListArray:

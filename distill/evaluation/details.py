@@ -54,7 +54,7 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Answered(Coverage):
+class AnsweredAlone(Coverage):
     """Test rows that a student answers alone, at a confidence that was chosen on validation rows."""
 
     goal: float
@@ -113,7 +113,7 @@ class Detail:
     examples: tuple[Example, ...] = ()
     """Of a student; the surest first, of numbers those farthest apart."""
     coverage: tuple[Coverage, ...] = ()
-    answered: Answered | None = None
+    answered: AnsweredAlone | None = None
     """Of a student."""
     continuations: tuple[Continuation, ...] = ()
     """Of a decoder."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distill.evaluation.details import Answered, Coverage
+from distill.evaluation.details import AnsweredAlone, Coverage
 from distill.tasks.judged import Judged
 
 POINTS = 40
@@ -23,7 +23,7 @@ def coverage(judged: Judged) -> tuple[Coverage, ...]:
     return tuple(Coverage(count / len(judged), float(right[count - 1] / count)) for count in counts)
 
 
-def answered(validation: Judged, test: Judged) -> Answered | None:
+def answered(validation: Judged, test: Judged) -> AnsweredAlone | None:
     """A confidence from which on, on validation, half of the rows or more reach the highest of GOALS: what it does on test.
 
     None where no goal is, or rows have no confidence.
@@ -40,5 +40,5 @@ def answered(validation: Judged, test: Judged) -> Answered | None:
             threshold = 0.0 if enough[-1] == len(order) - 1 else float(levels[enough[-1]])
             chosen = test.confidence >= threshold
             right = float(test.right[chosen].mean()) if chosen.any() else 0.0
-            return Answered(float(chosen.mean()), right, goal, threshold)
+            return AnsweredAlone(float(chosen.mean()), right, goal, threshold)
     return None

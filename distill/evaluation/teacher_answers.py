@@ -15,10 +15,9 @@ from distill.models.predict import CAUSAL_BATCH_TOKENS, forward_of
 from distill.store.output_names import LIKELIEST, LOGITS
 from distill.store.readers import OutputReader
 from distill.store.target_set import TargetStore
-from distill.tasks.base import EvaluationSplit, Task, closeness
+from distill.tasks.base import EvaluationSplit, Task, closeness, real_tokens
 from distill.tasks.registry import task_of
 from distill.tasks.sentence_embedding import is_scored
-from distill.tasks.token_classification import real
 
 STORED_ROWS, STORED_LOGITS = 64, 2**26
 """Rows read from the store at once, and logits: a vocabulary's are many."""
@@ -111,7 +110,7 @@ def kl_from_teacher(model: PreTrainedModel, task: Task, store: TargetStore, name
         batch, labels = pad_batch(rows, chosen), pad_labels(rows, chosen)
         where, vectors = task.positions(labels, batch.get("attention_mask")), reader.gather(places[chosen])
         if where is not None and store.manifest(LOGITS).per == "token":
-            vectors = vectors[real(where, batch.get("attention_mask"))]
+            vectors = vectors[real_tokens(where, batch.get("attention_mask"))]
         with torch.inference_mode():
             logits = forward(batch, where).cpu()
         total += closeness(logits.numpy(), vectors.numpy())["kl_from_teacher"] * len(logits)
@@ -134,6 +133,6 @@ def stored(reader: OutputReader, task: Task, rows: PreparedRows, per: str) -> Ar
         mask, labels = pad_batch(rows, chosen).get("attention_mask"), pad_labels(rows, chosen)
         vectors, wanted = reader.gather(places[chosen]), task.positions(labels, mask)
         if wanted is not None and per == "token":
-            vectors = vectors[real(wanted, mask)]
+            vectors = vectors[real_tokens(wanted, mask)]
         parts.append(task.kept(vectors, labels, mask).numpy())
     return np.concatenate(parts)

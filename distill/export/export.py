@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from distill.core.arrays import Array
 from distill.data.batching import pad_batch
 from distill.data.dataset import Dataset
-from distill.export.guard import Calibration, Guarded, quantize_guarded
+from distill.export.guard import Calibration, GuardedExport, quantize_guarded
 from distill.export.onnx_graph import export_model, inputs_of
 from distill.export.session import FP32
 from distill.params.exports import ExportSettings
@@ -21,7 +21,7 @@ from distill.params.exports import ExportSettings
 
 def write_export(
     folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, settings: ExportSettings
-) -> Guarded:
+) -> GuardedExport:
     """Write all but the model card; returns how the INT8 file was made: distill/export/guard.py."""
     export_model(model, folder / FP32)
     model.config.save_pretrained(folder)

@@ -20,21 +20,21 @@ from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 
-LOST, CHANGED = 0.003, 0.01
+MAX_LOST, MAX_CHANGED = 0.003, 0.01
 """What INT8 may lose of the metric, and the share of answers that it may change."""
 FEW = 3
 """So many answers that change, or fewer, prove nothing: rows at the border of two classes go either way."""
 GROUPS = 16
 """Layers are measured in groups of neighbours, so many at most."""
-LEFT = (1, 2, 4, 8)
-"""So many groups, the most sensitive for their size, are left in fp32, one try after the other; half of all at most."""
+GROUPS_IN_FP32 = (1, 2, 4, 8)
+"""So many groups, the most sensitive for their size, are left in fp32, one attempt after the other; half of all at most."""
 PROBES = 32
 """Rows on which groups are measured."""
 Calibration = Callable[[], Iterator[dict[str, Array]]]
 
 
 @dataclass(frozen=True)
-class Try:
+class Attempt:
     """A way to make the INT8 file, and how far what it made follows fp32 on validation rows."""
 
     how: str
@@ -52,33 +52,33 @@ class Try:
     def fits(self) -> bool:
         """Whether it loses and changes little, or too few answers change to tell."""
         few = self.others is not None and self.others <= FEW
-        return few or (self.lost <= LOST + 1e-9 and self.changed <= CHANGED + 1e-9)
+        return few or (self.lost <= MAX_LOST + 1e-9 and self.changed <= MAX_CHANGED + 1e-9)
 
 
 @dataclass(frozen=True)
-class Guarded:
+class GuardedExport:
     """How an INT8 file was made."""
 
-    tries: list[Try]
+    attempts: list[Attempt]
     validation: Mapping[str, Array]
     """Of both files, by name, what `predicted` gives for the validation rows."""
 
 
-def record(tries: Sequence[Try], task: str, metric: str) -> dict[str, Any]:
+def record(attempts: Sequence[Attempt], task: str, metric: str) -> dict[str, Any]:
     """What was tried, in its order, what was kept, and `told`, that in a line, if more was tried than what was asked for."""
-    best = kept(tries)
+    best = best_attempt(attempts)
     about = {"how": best.how, "fp32": list(best.fp32), "lost": best.lost, "changed": best.changed, "fits": best.fits}
-    return {**about, "tries": [asdict(each) for each in tries], "told": _told(tries, task, metric)}
+    return {**about, "attempts": [asdict(each) for each in attempts], "told": _told(attempts, task, metric)}
 
 
-def kept(tries: Sequence[Try]) -> Try:
+def best_attempt(attempts: Sequence[Attempt]) -> Attempt:
     """The first that fits, or the one that loses least."""
-    return min(tries, key=lambda each: (not each.fits, each.lost, each.changed))
+    return min(attempts, key=lambda each: (not each.fits, each.lost, each.changed))
 
 
-def _told(tries: Sequence[Try], task: str, metric: str) -> str:
+def _told(attempts: Sequence[Attempt], task: str, metric: str) -> str:
     """What became of a file that lost or changed too much, in a line; nothing of one that did not."""
-    first, best = tries[0], kept(tries)
+    first, best = attempts[0], best_attempt(attempts)
     if first.fits:
         return ""
     layers = ", ".join(f"`{name}`" for name in best.fp32)
@@ -89,7 +89,7 @@ def _told(tries: Sequence[Try], task: str, metric: str) -> str:
         "correlates {:.4f} with fp32" if numbers else "changes {:.2%}",
     )
 
-    def did(one: Try) -> str:
+    def did(one: Attempt) -> str:
         return f"loses {100 * one.lost:.2f}{points} and {changes.format(1 - one.changed if numbers else one.changed)}"
 
     end = f"{how} {did(best)}"
@@ -100,7 +100,7 @@ def _told(tries: Sequence[Try], task: str, metric: str) -> str:
 
 def quantize_guarded(
     folder: Path, dataset: Dataset, settings: ExportSettings, calibration: Callable[[str], Calibration]
-) -> Guarded:
+) -> GuardedExport:
     """Write the INT8 file as `settings` ask; if that loses or changes too much, the other way, then dynamic with layers in fp32.
 
     `folder` has the fp32 file, config and tokenizer; `calibration` gives a split's rows in batches of one. What a layer does to
@@ -108,13 +108,13 @@ def quantize_guarded(
     """
     guard = _Guard(folder, dataset, settings, calibration)
     guard.attempt(settings.quantization)
-    if not guard.tries[0].fits:
+    if not guard.attempts[0].fits:
         guard.mend()
-    return Guarded(guard.tries, {FP32: guard.exact, INT8: guard.rounded})
+    return GuardedExport(guard.attempts, {FP32: guard.exact, INT8: guard.rounded})
 
 
 class _Guard:
-    """The tries so far; the best one's files are in the folder."""
+    """The attempts so far; the best one's files are in the folder."""
 
     def __init__(
         self, folder: Path, dataset: Dataset, settings: ExportSettings, calibration: Callable[[str], Calibration]
@@ -126,9 +126,9 @@ class _Guard:
         self.split = self.task.expecting(self.split, self.task.judge(self.exact, self.split))
         self.score = self._score(self.exact)
         self.asked = excluded(folder / FP32, settings.keep_fp32)
-        self.tries: list[Try] = []
+        self.attempts: list[Attempt] = []
 
-    def attempt(self, how: str, nodes: Sequence[str] = (), split: str = "validation") -> Try:
+    def attempt(self, how: str, nodes: Sequence[str] = (), split: str = "validation") -> Attempt:
         """Make a file with these nodes in fp32, measure it, and keep it if it is the best so far."""
         with TemporaryDirectory(dir=self.folder) as place:
             path = Path(place, INT8)
@@ -138,9 +138,9 @@ class _Guard:
             names = tuple(sorted({node.rpartition("/")[0].replace("/", ".").removeprefix(".model.") for node in nodes}))
             lost = self.score - self._score(found)
             lost /= self.score if self.dataset.metric == "likelihood" else 1
-            this = Try(how, names, lost, changed, self._others(found))
-            self.tries.append(this)
-            if kept(self.tries) is this:
+            this = Attempt(how, names, lost, changed, self._others(found))
+            self.attempts.append(this)
+            if best_attempt(self.attempts) is this:
                 self.rounded = found
                 for file in files_of(self.folder / INT8):
                     file.unlink(missing_ok=True)
@@ -156,7 +156,7 @@ class _Guard:
         return int(sum(own != other for own, other in zip(*answers, strict=True)))
 
     def mend(self) -> None:
-        """Try the other way of scaling activations, then layers in fp32, until one fits.
+        """Attempt the other way of scaling activations, then layers in fp32, until one fits.
 
         Layers are left out of dynamic files: there the harm that a layer does is its own, and no calibration is needed to see it.
         Those that do the most a weight are left out first: a table of words is most of a small model's bytes.
@@ -164,7 +164,7 @@ class _Guard:
         weights = weighted(self.folder / FP32)
         nodes = [node for node in weights if node not in self.asked]
         groups = [part.tolist() for part in np.array_split(np.array(nodes, object), min(GROUPS, len(nodes)))] if nodes else []
-        left = [count for count in LEFT if count <= len(groups) // 2]
+        left = [count for count in GROUPS_IN_FP32 if count <= len(groups) // 2]
         title = f"mend {self.folder.name.strip('.').removesuffix('.unfinished')}"
         with progress.bar(total=1 + len(groups) + len(left), title=title, unit="attempt") as bar:
             other = {"dynamic": "static", "static": "dynamic"}[self.settings.quantization]

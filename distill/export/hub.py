@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from distill.core.errors import UserError
-from distill.core.locations import first_line
+from distill.core.errors import UserError, first_line, one_line
 from distill.export.session import FP32, INT8
 
 PLACES = {FP32: "onnx/model.onnx", INT8: "onnx/model_quantized.onnx"}
@@ -61,6 +60,6 @@ def upload(
         api.create_commit(repository, [*adds, *map(CommitOperationDelete, old)], repo_type=kind, commit_message=message)
         return str(address)
     except ValueError as error:
-        raise UserError(f"hub: '{repository}': {' '.join(str(error).split())[:200]}; expected USER/NAME") from None
+        raise UserError(f"hub: '{repository}': {one_line(error)}; expected USER/NAME") from None
     except (OSError, HTTPError, RuntimeError) as error:
         raise UserError(f"hub: '{repository}' could not be written: {first_line(error)}; what it has is as before") from None

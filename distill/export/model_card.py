@@ -2,11 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from io import StringIO
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from distill.core.settings import to_yaml
 from distill.data.dataset import Dataset
 from distill.export.session import FP32, INT8
 
@@ -80,7 +78,7 @@ def card(
     return CARD.format(
         **{"kind": kind, "name": name, "task": dataset.task, "metric": dataset.metric, "data": dataset.folder.name},
         **{"fp32": FP32, "int8": INT8, "rows": exports["rows"], "max_length": dataset.max_length},
-        header=_yaml({"library_name": _library(dataset, job), "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}),
+        header=to_yaml({"library_name": _library(dataset, job), "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}, sort=True),
         origin=_origin(job),
         size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
         files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
@@ -90,7 +88,7 @@ def card(
         mended=f"\n{mended[0].upper()}{mended[1:]}." if (mended := exports["quantization"]["told"]) else "",
         example="texts.txt" if dataset.spec.inputs == ("text",) and not dataset.pairs else f"rows.jsonl  # {_row(dataset)}",
         purpose=dataset.spec.purpose.format(data=dataset.folder.name, labels=labels),
-        entry=_yaml({kind: {name: job["entry"]}}),
+        entry=to_yaml({kind: {name: job["entry"]}}, sort=True),
         found=f"data/metrics/exports/{kind}/{name}.json",
         md5=hashlib.md5(written.encode(), usedforsecurity=False).hexdigest(),
         stage="export" if kind == "students" else "export-teacher",
@@ -139,11 +137,3 @@ def _origin(job: Mapping[str, Any]) -> str:
         return "trained on the labels alone, without a teacher,"
     teachers = " and ".join(f"the teacher `{teacher}`" for teacher in job["teachers"])
     return f"distilled by the recipe `{job['entry']['recipe']}` from {teachers}"
-
-
-def _yaml(content: Mapping[str, Any]) -> str:
-    stream = StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.dump(dict(content), stream)
-    return stream.getvalue()

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 
 from distill.core.arrays import Array
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 
 FP32, INT8 = "model.onnx", "model-int8.onnx"
 """The two files of an export; the weights of large ones lie beside them, in `data_of` each."""
@@ -61,5 +61,5 @@ def open_session(path: Path, threads: int | None = None) -> Session:
     except Exception as error:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
-        line = " ".join(str(error).split())[:200]
+        line = one_line(error)
         raise UserError(f"{path}: ONNX Runtime cannot load it ({line}); delete the folder and export again") from None

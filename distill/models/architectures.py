@@ -5,6 +5,7 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
+from distill.core.errors import one_line
 from distill.core.settings import nearest
 
 VECTORS = ("pooling", "normalize", "vector_size")
@@ -22,6 +23,6 @@ def unknown_setting(architecture: Mapping[str, Any], *, embeds: bool) -> str | N
     try:
         default = transformers.AutoConfig.for_model(family)
     except (ValueError, TypeError, StrictDataclassError) as error:
-        return f"model_type: {family} cannot be built by its name alone: {' '.join(str(error).split()):.200}"
+        return f"model_type: {family} cannot be built by its name alone: {one_line(error)}"
     known = {*default.to_dict(), *default.attribute_map, *(VECTORS if embeds else ())}
     return next((f"{key}: not a setting of {family}{nearest(key, known)}" for key in architecture if key not in known), None)

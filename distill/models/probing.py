@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 from distill.data.dataset import Dataset
 from distill.models.causal_heads import logits_follow_from_states
 from distill.models.families import NOT_EXPORTED, NOT_TRAINED
@@ -43,7 +43,7 @@ def _problem(model: PreTrainedModel) -> str | None:
     try:
         found = [tuple(states.shape) for states in _states(model)]
     except Exception as error:  # noqa: BLE001 whatever a family raises
-        told = " ".join(str(error).split())[:200] or type(error).__name__
+        told = one_line(error)
         return NOT_TRAINED.get(model.config.model_type) or f"it does not run on two short rows, one of them padded: {told}"
     return None if found == [shape] * depth else f"got {len(found)} hidden states of {found[-1]}, expected {depth} of {shape}"
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, cached_file
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 from distill.core.files import read_json, to_json, write_text
 
 Pooling = Literal["mean", "cls", "last"]
@@ -224,7 +224,7 @@ def _fill(dense: nn.Linear, weights: Path | None, where: str) -> None:
         tensors = {} if weights is None else load_file(weights)
         dense.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in tensors.items()})
     except (SafetensorError, OSError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:200]
+        line = one_line(error)
         raise UserError(
             f"{where}: the weights of its linear layer are missing or damaged ({line}); get the folder again"
         ) from None

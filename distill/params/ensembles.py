@@ -13,7 +13,7 @@ class EnsembleSettings(Strict):
     dataset: str
     """The data set of both sets."""
     first: str
-    """An entry of `targets` or of `ensembles`."""
+    """An entry of `targets`, `given` or `ensembles`."""
     second: str
     """Another."""
     weight: Annotated[float, Field(gt=0, lt=1)] = 0.5

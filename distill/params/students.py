@@ -161,7 +161,7 @@ class StudentSettings(TrainingSettings):
 
     @property
     def target_set(self) -> str:
-        """The entry of `targets` or `ensembles`, whatever part of it is read."""
+        """The entry of `targets`, `given` or `ensembles`, whatever part of it is read."""
         return self.targets.removesuffix("/logits")
 
     @property

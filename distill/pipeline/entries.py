@@ -56,7 +56,7 @@ class Params:
         ensemble = self.ensembles[target_set]
         return (*self.members(ensemble.first), *self.members(ensemble.second))
 
-    def answered(self) -> dict[str, str]:
+    def dataset_by_target_set(self) -> dict[str, str]:
         """The data set of each entry of `targets` and `given`."""
         computed = {name: entry.dataset for name, entry in self.targets.items()}
         return computed | {name: entry.dataset for name, entry in self.given.items()}

@@ -1,15 +1,8 @@
 """The references of params.yaml followed, for distill/params/resolved.py."""
 
-from io import StringIO
-from typing import Any
-
-from ruamel.yaml import YAML
-
+from distill.core.settings import to_yaml
 from distill.params.resolved import BenchmarkJob, Resolved, Student, TargetSet, Timed, TrainedEntry
 from distill.pipeline.entries import Params
-
-WHOLE_LINE = 10_000
-"""Characters at which YAML of one line would be broken."""
 
 
 def resolve(params: Params) -> Resolved:
@@ -39,7 +32,7 @@ def resolve(params: Params) -> Resolved:
         ),
         targets=tuple(
             TargetSet(name=name, teacher=params.teacher(name), origin=params.origin(dataset), given=name in params.given)
-            for name, dataset in params.answered().items()
+            for name, dataset in params.dataset_by_target_set().items()
         ),
         students=tuple(students),
     )
@@ -54,14 +47,3 @@ def benchmark_job(resolved: Resolved) -> BenchmarkJob:
         for kind, entry, teacher in sorted(timed, key=lambda one: (one[0] == "students", one[1].name))
     )
     return BenchmarkJob(models=tuple(models))
-
-
-def to_yaml(content: Any, *, flow: bool = False) -> str:
-    """YAML with the keys in their own order; in one line if `flow`."""
-    stream = StringIO()
-    yaml: Any = YAML(typ="safe", pure=True)
-    yaml.sort_base_mapping_type_on_output = False
-    if flow:
-        yaml.default_flow_style, yaml.width = True, WHOLE_LINE
-    yaml.dump(content, stream)
-    return stream.getvalue()

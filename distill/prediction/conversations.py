@@ -12,7 +12,7 @@ from distill.preparation.conversations import ASSISTANT, rendered
 _tokenizer = functools.cache(load_tokenizer)
 
 
-def answered(row: Row, folder: Path) -> Row:
+def prompt_row(row: Row, folder: Path) -> Row:
     """The `text` before the answer to a row's `turns`, and whether the model's tokenizer adds `special` tokens to it.
 
     Raises:

@@ -10,8 +10,11 @@ from distill.data.long_arrays import counted, filled, places, taken, tally
 from distill.data.rows import Rows
 from distill.preparation.keys import first_rows, group_numbers, keys_of
 
+EXAMPLES = 5
+"""Texts that are shown."""
 
-def contradictions(rows: Rows, keys: Array, examples: int = 5) -> dict[str, Any]:
+
+def contradictions(rows: Rows, keys: Array) -> dict[str, Any]:
     """How many texts have rows whose labels differ, and of the first such texts two rows each, by their numbers in the raw file.
 
     `keys` are hashes of the rows' texts, (rows, 16) uint8, alike where words are parted otherwise: tags are of the same words
@@ -29,7 +32,7 @@ def contradictions(rows: Rows, keys: Array, examples: int = 5) -> dict[str, Any]
         for place, group in enumerate(groups[own].tolist()):
             if labels[place] != others[place] and not found[group]:
                 found[group] = True
-                if len(shown) < examples:
+                if len(shown) < EXAMPLES:
                     shown.append(rows.numbers[[earlier[place], own[place]]].tolist())
     return {"texts": int(np.count_nonzero(found)), "examples": shown}
 

@@ -58,7 +58,7 @@ def map_documents(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     columns, bad = settings.columns, BadRows(where, settings.bad_rows == "drop")
     found = _documents(table, where, settings)
     for row, value in enumerate(found):
-        if talks(settings):
+        if is_conversational(settings):
             if why := problem(value):
                 bad.add(row, "broken conversation", f"{why}; mend or drop the row")
         elif value is not None and not isinstance(value, str):
@@ -66,7 +66,7 @@ def map_documents(table: pa.Table, where: str, settings: DatasetSettings) -> Row
         elif not (value or "").strip():
             bad.add(row, "empty text", f"column '{columns.text}' is empty; mend or drop the row")
     ids = own_ids(table, where, columns.id)
-    ids = ids if talks(settings) else None  # blocks are rows of several documents
+    ids = ids if is_conversational(settings) else None  # blocks are rows of several documents
     return Rows(found, None, new_array(len(found), np.int64), counted(len(found)), ids).without(bad.found)
 
 
@@ -81,7 +81,7 @@ def _documents(table: pa.Table, where: str, settings: DatasetSettings) -> Column
     return both.map(lambda pair: [{"role": role, "content": said} for role, said in zip((USER, ASSISTANT), pair, strict=True)])
 
 
-def talks(settings: DatasetSettings) -> bool:
+def is_conversational(settings: DatasetSettings) -> bool:
     """Whether rows are conversations."""
     return settings.columns.messages is not None or settings.columns.prompt is not None
 
@@ -100,7 +100,9 @@ def _said(row: str | list[Any]) -> str:
 
 def packer_of(tokenizer: PreTrainedTokenizerBase, settings: DatasetSettings) -> "Packer | None":
     """Documents are packed; conversations, and rows that are tokenized already, are not."""
-    return None if talks(settings) or settings.columns.input_ids is not None else Packer(tokenizer, settings.max_length)
+    return (
+        None if is_conversational(settings) or settings.columns.input_ids is not None else Packer(tokenizer, settings.max_length)
+    )
 
 
 class Packer:

@@ -13,7 +13,7 @@ from typing import Any
 from distill.core.files import read_json
 from distill.params.resolved import Resolved
 from distill.report import pareto
-from distill.report.candidates import REFERENCE, Candidate, measured
+from distill.report.candidates import REFERENCE, Candidate, read_candidates
 from distill.report.choose import MIN_RETENTION, ORDERS, Budget, brief, choose, described, ranked, recommendation, recommended
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.pareto import Teacher, chart
@@ -40,7 +40,7 @@ def answer(params: Resolved, data: Path) -> dict[str, Any]:
     """What budget_explorer.html.jinja and its script show, as JSON has it; `lines` are the answers as plain text."""
     origins = params.shippable()
     benchmark = read_json(data / "metrics/benchmark.json", "what `dvc repro benchmark` writes")
-    candidates = measured(data, origins, benchmark=benchmark, ensembles=params.ensembles_students())
+    candidates = read_candidates(data, origins, benchmark, params.ensembles_students())
     timed = [(entry, _teacher(data, benchmark, entry.name)) for entry in params.teachers if entry.name in benchmark["teachers"]]
     sets = []
     for name in filter(candidates.__contains__, params.datasets):

@@ -54,22 +54,20 @@ class Candidate:
         return alone if self.sent is None else f"{alone} with {self.teacher} behind it"
 
 
-def measured(
+def read_candidates(
     data: Path,
     origins: Mapping[str, str],
+    benchmark: Any,
+    ensembles: frozenset[str],
     setting: str = "rows",
     percentile: str = "p95",
-    benchmark: Any = None,
-    ensembles: frozenset[str] = frozenset(),
 ) -> dict[str, list[Candidate]]:
     """The candidates of each data set, as they lie under data/metrics.
 
     `origins` holds the students that count, and the entry of `datasets` from which the data set of each was made; `benchmark` is
-    the content of benchmark.json, if it has been read already. Students of `ensembles` have no
-    cascade: no one model is behind them.
+    the content of benchmark.json. Students of `ensembles` have no cascade: no one model is behind them.
     """
     metrics = data / "metrics"
-    benchmark = benchmark or read_json(metrics / "benchmark.json", "what `dvc repro benchmark` writes")
     scores, exports = (_read_all(metrics / kind) for kind in ("students", "exports/students"))
     results: dict[str, list[Candidate]] = {dataset: [] for dataset in sorted(set(origins.values()))}
     try:

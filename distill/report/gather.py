@@ -16,11 +16,11 @@ from distill.params.resolved import Resolved, Student
 from distill.report.candidates import SCORED, UNSCORED
 from distill.report.records import (
     BASELINE,
-    Answered,
     Audit,
     DataSet,
     Duplicates,
     Format,
+    GivenAnswers,
     LiveTeacherCost,
     Model,
     Run,
@@ -207,7 +207,7 @@ def _target_set(data: Path, name: str, teacher: str) -> TargetSet:
 def _given_set(data: Path, name: str, teacher: str) -> TargetSet:
     with _record(data / "runs/given" / f"{name}.json", f"given@{name}") as record:
         answered = [
-            Answered(split, part["rows"], part["answered"], part["scores"].get(record["metric"]))
+            GivenAnswers(split, part["rows"], part["answered"], part["scores"].get(record["metric"]))
             for split, part in sorted(record["splits"].items(), key=lambda item: SPLITS.index(item[0]))
         ]
         tokens, sizes = record["tokens"], dict(record["bytes"])

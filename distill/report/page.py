@@ -41,7 +41,7 @@ def write_page(content: Sequence[DataSet], folder: Path, answer: Mapping[str, An
 def section(data_set: DataSet) -> Section:
     """All that is told of a data set."""
     results: tuple[Make, ...] = (scores, classes, calibration, agreement_block, continued, speeds, published)
-    origins: tuple[Make, ...] = (training, cost_comparison, store, audits, rows, again)
+    origins: tuple[Make, ...] = (training, cost_comparison, store, audits, rows, reproduction)
     blocks = tuple(block for make in (*results, *origins) if (block := make(data_set)) is not None and block.parts)
     return Section(data_set.name, "Data set", f"data-{data_set.name}", blocks)
 
@@ -69,7 +69,7 @@ def rows(data_set: DataSet) -> Block:
     return Block("Data", (*warning, Grid(tuple(data(data_set))), *labels))
 
 
-def again(data_set: DataSet) -> Block:
+def reproduction(data_set: DataSet) -> Block:
     """How to make a student again: its settings, and the command."""
     about = "In a clone of this page’s repository. What has not changed is not computed again; a student alone needs no teacher."
     folds = [

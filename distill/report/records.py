@@ -121,7 +121,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Answered:
+class GivenAnswers:
     """How many rows of a split were given answers, and how good these are."""
 
     split: str
@@ -146,7 +146,7 @@ class TargetSet:
     losses: Mapping[str, Mapping[str, float]]
     """By output: `variance_lost`, `kl`, `replayed_kl`; outputs that are exact are not in it."""
     audit: Audit
-    given: tuple[Answered, ...] = ()
+    given: tuple[GivenAnswers, ...] = ()
     """By split; of answers that were given alone, which cost nothing here."""
 
     @property

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import ParseError
 import pyarrow as pa
 
 from distill.core.console import print_result
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 from distill.core.settings import nearest
 from distill.sources.delimited import column_names, require_names, require_no_title, require_row
 from distill.sources.streams import ReadOptions, Stream, batched
@@ -83,7 +83,7 @@ def _sheets(file: Path, name: str | None) -> Iterator[tuple[Any, Any]]:
             book[chosen].reset_dimensions()
         yield opened[0][chosen], opened[1][chosen]
     except (zipfile.BadZipFile, InvalidFileException, ParseError, OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise UserError(f"{file}: broken xlsx file: {' '.join(str(error).split())[:200] or type(error).__name__}") from None
+        raise UserError(f"{file}: broken xlsx file: {one_line(error)}") from None
     finally:
         for book in opened:
             book.close()

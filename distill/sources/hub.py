@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from distill.core.errors import UserError
-from distill.core.locations import first_line, from_hub
+from distill.core.errors import UserError, first_line
+from distill.core.locations import from_hub
 from distill.sources.parquet import batch_rows, plain_stream
 from distill.sources.streams import Stream
 

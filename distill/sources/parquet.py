@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 from distill.sources.streams import ROWS, SIZE, ReadOptions, Stream
 
 HUB_KEY = b"huggingface"
@@ -92,4 +92,4 @@ def _unstorable(kind: pa.DataType) -> str | None:
 
 
 def _broken(file: Path, error: BaseException) -> UserError:
-    return UserError(f"{file}: broken parquet file: {' '.join(str(error).split())[:200]}")
+    return UserError(f"{file}: broken parquet file: {one_line(error)}")

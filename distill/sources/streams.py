@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from distill.core.console import print_result
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 
 ROWS, SIZE = 1 << 16, 1 << 23
 """The most rows and about the most characters or bytes of a batch, which is a row group of the Parquet file.
@@ -105,7 +105,7 @@ def joined(streams: Sequence[Stream], where: str) -> Stream:
         schema = pa.unify_schemas([stream.schema for stream in streams])
     except pa.ArrowException as error:
         raise UserError(
-            f"{where}: its files have different types of columns: {' '.join(str(error).split())[:200]}; write them with one type"
+            f"{where}: its files have different types of columns: {one_line(error)}; write them with one type"
         ) from None
     _require_one_order(streams, where)
     numbered = _numbered_apart(streams)

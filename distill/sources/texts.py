@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
@@ -85,7 +85,7 @@ def unbroken(path: Path) -> Iterator[None]:
     except (EOFError, OSError, RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         if path.suffix.lower() not in COMPRESSED:
             raise
-        raise UserError(f"{path}: cannot be unpacked: {' '.join(str(error).split())[:200]}; fetch or pack it again") from None
+        raise UserError(f"{path}: cannot be unpacked: {one_line(error)}; fetch or pack it again") from None
 
 
 def open_text(path: Path, encoding: str) -> io.TextIOWrapper:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, first_line, one_line
 from distill.core.files import atomic_file, sha256
 from distill.store.manifest import MANIFEST, File, Manifest
 from distill.store.origin import stage_of
@@ -81,11 +81,11 @@ class Remote:
         except UserError:
             raise
         except ImportError as error:
-            raise UserError(f"{self.url}: {str(error).splitlines()[0]}; {PACKAGES}") from None
+            raise UserError(f"{self.url}: {first_line(error)}; {PACKAGES}") from None
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS):
                 raise
-            what = " ".join(str(error).split()) or type(error).__name__
+            what = one_line(error)
             raise UserError(f"{self.url}: {what}; check the address, the credentials and the network") from None
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from distill.core.arrays import Array
-from distill.core.errors import UserError
+from distill.core.errors import UserError, first_line
 from distill.core.files import atomic_file
 from distill.data.arrow_files import LARGE
 from distill.data.dataset import ID_BYTES
@@ -107,7 +107,7 @@ def map_shard(path: Path) -> MappedShard:
         batches = tuple(_view(reader.get_batch(i)) for i in range(reader.num_record_batches))
         return MappedShard(batches, metadata["output"].decode(), metadata["codec"].decode(), statistics, memory)
     except DAMAGE as error:
-        what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        what = first_line(error)
         stage = stage_of(path.parent.parent.parent)
         raise UserError(f"{path}: damaged or missing ({what}); run `dvc repro --force {stage}`") from None
 

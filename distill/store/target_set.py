@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 from distill.core.files import sha256
 from distill.data.dataset import Dataset
 from distill.store.codecs.registry import codec_of, empty_planes
@@ -208,7 +208,7 @@ class TargetStore:
         try:
             return load_replay_weights(output, load_file(path), str(path))
         except (SafetensorError, RuntimeError, *DAMAGE) as error:
-            raise self._damaged(path, " ".join(str(error).split())[:200]) from None
+            raise self._damaged(path, one_line(error)) from None
 
     def _replayed(self, manifest: Manifest, split: str, where: str) -> OutputReader:
         if manifest.heads is None or manifest.source is None:
@@ -229,7 +229,7 @@ class TargetStore:
             if found != expected:
                 raise ValueError(f"gives {found} for the first row, expected {expected}")
         except (SafetensorError, RuntimeError, *DAMAGE) as error:
-            what = " ".join(str(error).split())[:200]
+            what = one_line(error)
             raise self._damaged(path, f"does not fit {manifest.source} ({what})") from None
         return reader
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from distill.core.console import print_result
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer
 from distill.models.architectures import unknown_setting
@@ -133,7 +133,7 @@ def random_student(
         with torch.no_grad():  # not every config that can be built can be run
             student.eval()(input_ids=torch.ones((1, 4), dtype=torch.int64))
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, LookupError, StrictDataclassError) as error:
-        raise UserError(f"init.architecture: {family} cannot be built so: {' '.join(str(error).split()):.200}") from None
+        raise UserError(f"init.architecture: {family} cannot be built so: {one_line(error)}") from None
     return student.train()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
@@ -29,6 +29,9 @@ from distill.tasks.scoring import SCORES
 
 HARD_LABELS = "hard_labels"
 """The name, in a run's curves, of the loss against the labels, which sample weights apply to."""
+
+NO_LOGIT = -1e6
+"""The logit of padding: its probability is 0 in fp32, and its difference between two models is finite."""
 
 Mask = Int[Tensor, "batch seq"] | None
 """1 at real tokens; None if nothing is padded."""
@@ -264,3 +267,8 @@ def totals(values: Array, counts: Sequence[int] | Array) -> Array:
     running = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0, dtype=np.float64)])
     result: Array = running[ends[1:]] - running[ends[:-1]]
     return result
+
+
+def real_tokens(values: Shaped[Tensor, "batch seq ..."], mask: Mask) -> Shaped[Tensor, "tokens ..."]:
+    """The values of real tokens, one row after the other."""
+    return values.flatten(0, 1) if mask is None else values[mask.bool()]

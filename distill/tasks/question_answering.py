@@ -17,12 +17,9 @@ from transformers import PreTrainedTokenizerBase
 from distill.core.arrays import Array
 from distill.core.numeric import log_softmax
 from distill.data.text_spans import best_span_in_window, span_of
-from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task, closeness
-from distill.tasks.token_classification import real
+from distill.tasks.base import NO_LOGIT, EvaluationSplit, Mask, Predictions, Task, closeness, real_tokens
 
 NO_ANSWER = "(no answer)"
-NOWHERE = -1e6
-"""The logit of padding: its probability is 0 in fp32, and its difference between two models is finite."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +44,19 @@ class QuestionAnswering(Task):
 
     def vectors(self, logits: Float[Tensor, "batch seq two"], mask: Mask) -> Float[Tensor, "tokens two"]:
         """(start, end) logits of the real tokens, one row after the other."""
-        return real(logits, mask)
+        return real_tokens(logits, mask)
 
     def comparable(self, vectors: Float[Tensor, "tokens two"], mask: Mask) -> Float[Tensor, "n seq"]:
         """Distributions over the tokens of a row, whose number the mask tells: the starts of all rows, then the ends."""
         if mask is None:
             raise ValueError("a window's length is told by its mask: give one, of ones if nothing is padded")
-        padded = vectors.new_full((*mask.shape, 2), NOWHERE).masked_scatter(mask.bool()[..., None], vectors)
+        padded = vectors.new_full((*mask.shape, 2), NO_LOGIT).masked_scatter(mask.bool()[..., None], vectors)
         return padded.permute(2, 0, 1).flatten(0, 1)
 
     def align(self, logits: Float[Tensor, "batch seq two"], mask: Mask) -> Float[Tensor, "n seq"]:
         """Distributions over the tokens of a row: the starts of all rows, then the ends."""
         if mask is not None:
-            logits = logits.masked_fill(~mask.bool()[..., None], NOWHERE)
+            logits = logits.masked_fill(~mask.bool()[..., None], NO_LOGIT)
         return logits.permute(2, 0, 1).flatten(0, 1)
 
     def align_labels(self, labels: Num[Tensor, "batch two"], mask: Mask) -> Num[Tensor, " n"]:
@@ -71,10 +68,10 @@ class QuestionAnswering(Task):
         return lines.reshape(2, -1).mean(dim=0)
 
     def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:
-        """The starts, then the ends, of the windows that have an answer: (2 windows, longest) padded by NOWHERE, and places."""
+        """The starts, then the ends, of the windows that have an answer: (2 windows, longest) padded by NO_LOGIT, and places."""
         asked = np.flatnonzero(split.rows.labels[:, 0] >= 0)
         starts, lengths = split.rows.offsets[asked], split.rows.lengths[asked]
-        logits = np.full((2, len(asked), lengths.max(initial=1)), NOWHERE)
+        logits = np.full((2, len(asked), lengths.max(initial=1)), NO_LOGIT)
         for line, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
             logits[:, line, :length] = kept[start : start + length].T
         return logits.reshape(2 * len(asked), -1), split.rows.labels[asked].T.ravel()

@@ -15,8 +15,7 @@ from distill.core.numeric import log_softmax
 from distill.data.dataset import PreparedRows
 from distill.data.groups import groups_of
 from distill.data.tokenizers import decoded_parts
-from distill.tasks.base import EvaluationSplit, Predictions, Task, Weights, closeness, weighted_mean
-from distill.tasks.question_answering import NOWHERE
+from distill.tasks.base import NO_LOGIT, EvaluationSplit, Predictions, Task, Weights, closeness, weighted_mean
 
 CUT = 10
 """The places that count in nDCG."""
@@ -79,10 +78,10 @@ class Ranking(Task):
         return np.stack([ndcg(labels, first, last), reciprocal_ranks(labels > 0, first, last)], axis=1)
 
     def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:
-        """The scores of queries with one relevant passage, (queries, longest) padded by NOWHERE, and the place of that."""
+        """The scores of queries with one relevant passage, (queries, longest) padded by NO_LOGIT, and the place of that."""
         groups = [part for part in scored_groups(split.rows) if (split.rows.labels[part] > 0).sum() == 1]
         places = [int(split.rows.labels[part].argmax()) for part in groups]
-        return _padded(kept[:, 0], groups, NOWHERE), np.array(places, np.int64)
+        return _padded(kept[:, 0], groups, NO_LOGIT), np.array(places, np.int64)
 
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """Cross-entropy of the softmax over a query's passages against their shares of its relevance, nats a query."""
@@ -95,7 +94,7 @@ class Ranking(Task):
     def relation(self, student: Array, teacher: Array, split: EvaluationSplit) -> dict[str, float]:
         """The share of queries for which both put the same passage first, and KL over the passages, nats a query."""
         groups = groups_of(split.rows.groups)
-        return closeness(*(_padded(scores[:, 0], groups, NOWHERE) for scores in (student, teacher)))
+        return closeness(*(_padded(scores[:, 0], groups, NO_LOGIT) for scores in (student, teacher)))
 
 
 def scored_groups(rows: PreparedRows) -> list[Array]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num, Shaped
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from distill.core.arrays import Array
@@ -10,7 +10,7 @@ from distill.data.averaging import Kind
 from distill.data.dataset import UNLABELLED
 from distill.data.tag_schemes import to_bio
 from distill.params.task_specs import names_entities
-from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task
+from distill.tasks.base import EvaluationSplit, Mask, Predictions, Task, real_tokens
 
 
 class TokenClassification(Task):
@@ -27,11 +27,11 @@ class TokenClassification(Task):
 
     def vectors(self, logits: Float[Tensor, "batch seq classes"], mask: Mask) -> Float[Tensor, "tokens classes"]:
         """Logits of the real tokens, one row after the other."""
-        return real(logits, mask)
+        return real_tokens(logits, mask)
 
     def align_labels(self, labels: Num[Tensor, "batch seq"], mask: Mask) -> Num[Tensor, " tokens"]:
         """Tags of the real tokens."""
-        return real(labels, mask)
+        return real_tokens(labels, mask)
 
     def mean_by_row(self, lines: Float[Tensor, " n"], mask: Int[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
         """The mean over the tokens of each row that have a target: of given ones, those that words begin with."""
@@ -74,8 +74,3 @@ class TokenClassification(Task):
         found, judged = super().measures(kept, split), self.judge(kept, split)
         more = ("entity_f1", "entity_precision", "entity_recall") if names_entities(split.labels) else ("macro_f1",)
         return {**{metric: self.score(metric, judged) for metric in more}, **found}
-
-
-def real(values: Shaped[Tensor, "batch seq ..."], mask: Mask) -> Shaped[Tensor, "tokens ..."]:
-    """The values of real tokens, one row after the other."""
-    return values.flatten(0, 1) if mask is None else values[mask.bool()]

@@ -1,18 +1,13 @@
 """Several processes that train one model, as `torchrun` and `accelerate launch` start them: the first of them writes."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from torch import distributed
 
 from distill.core.files import atomic_folder
-
-
-def is_main_process() -> bool:
-    """Whether this process is rank 0: the first, or the only one."""
-    return int(os.environ.get("RANK", "0")) == 0
+from distill.core.processes import is_main_process
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ class Trained:
         """By this the best seed of a student is chosen: the score, or where no head is trained, the last loss negated."""
         return -self.last_loss if self.best_score is None else self.best_score
 
-    def told(self, metric: str) -> str:
+    def summary(self, metric: str) -> str:
         """The best epoch, its score, or where nothing is validated the loss, and the seconds."""
         if not self.steps:
             return "kept as it is (epochs: 0)"

@@ -17,6 +17,7 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
 
 from distill.core.console import print_progress
 from distill.core.errors import UserError
+from distill.core.processes import is_main_process
 from distill.data.averaging import mean_divisors
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
@@ -28,7 +29,6 @@ from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.training.arguments import training_arguments, uses_bf16
 from distill.training.checkpointing import SafeCheckpoints, last_checkpoint, stopped_early
-from distill.training.distributed import is_main_process
 from distill.training.epoch_progress import EpochProgress
 from distill.training.finished import recall, remember
 from distill.training.hard_examples import hardest

@@ -14,7 +14,7 @@ import pytest
 from distill.core.errors import UserError
 from distill.data import arrow_files
 from distill.data.dataset import EXAMPLES, ID_BYTES, UNLABELLED, Dataset, PreparedRows, example_id
-from distill.data.writing import SplitWriter, write_split
+from distill.data.writing import SplitWriter
 from tests import tiny
 
 TOKENS = [[2, 4, 3], [2, 5, 6, 7, 3], [2, 3]]
@@ -32,6 +32,13 @@ def copied(prepared: Path, tmp_path: Path) -> Path:
 def written(path: Path, columns: dict[str, Any] | None = None, texts: dict[str, list[str]] = TEXTS) -> PreparedRows:
     write_split(path, columns or {"input_ids": TOKENS, "token_type_ids": TYPES}, LABELS, texts)
     return PreparedRows.open(path, pad_token=9)
+
+
+def write_split(path: Path, encoded: Any, labels: Any, texts: Any) -> str:
+    """All rows in one part; returns their fingerprint."""
+    with closing(SplitWriter(path)) as file:
+        file.add(encoded, labels, texts)
+        return file.finish()
 
 
 def lists(values: np.ndarray[Any, Any], rows: PreparedRows) -> list[list[int]]:

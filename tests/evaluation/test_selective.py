@@ -1,6 +1,6 @@
 import numpy as np
 
-from distill.evaluation.details import Answered, Coverage
+from distill.evaluation.details import AnsweredAlone, Coverage
 from distill.evaluation.selective import answered, coverage
 from distill.tasks.judged import Judged
 
@@ -31,9 +31,9 @@ def test_the_confidence_is_chosen_on_validation_and_measured_on_test() -> None:
     test[100] = False
     found = answered(judged(RIGHT), judged(test))
     kept = found.threshold <= CONFIDENCE
-    assert found == Answered(kept.mean(), test[kept].mean(), 0.99, found.threshold)
+    assert found == AnsweredAlone(kept.mean(), test[kept].mean(), 0.99, found.threshold)
     assert RIGHT[kept].mean() >= 0.99 > RIGHT[CONFIDENCE[int((~kept).sum()) - 2] <= CONFIDENCE].mean()
-    assert answered(judged(np.ones(200, bool)), judged(test)) == Answered(1.0, test.mean(), 0.99, 0.0)
+    assert answered(judged(np.ones(200, bool)), judged(test)) == AnsweredAlone(1.0, test.mean(), 0.99, 0.0)
     assert answered(judged(np.arange(200) % 2 == 0), judged(test)) is None
     tied = answered(judged(RIGHT, np.full(200, 0.7)), judged(test))
     assert (tied.goal, tied.share) == (0.9, 1.0)

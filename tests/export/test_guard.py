@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from distill.data.batching import pad_batch
 from distill.data.dataset import Dataset
 from distill.export.export import calibration_of, write_export
-from distill.export.guard import Try, _Guard, kept, record
+from distill.export.guard import Attempt, _Guard, best_attempt, record
 from distill.export.onnx_graph import inputs_of
 from distill.export.quantize import quantize
 from distill.export.session import FP32, INT8
@@ -24,13 +24,13 @@ from distill.tasks.registry import task_of
 from tests import tiny
 from tests.export.test_scores import model_of
 
-GOOD, TOO_MUCH = Try("dynamic", (), 0.001, 0.002, 20), Try("dynamic", (), 0.02, 0.005, 50)
+GOOD, TOO_MUCH = Attempt("dynamic", (), 0.001, 0.002, 20), Attempt("dynamic", (), 0.02, 0.005, 50)
 
 
 @pytest.fixture(autouse=True)
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distill.export.guard.LOST", 0.003)
-    monkeypatch.setattr("distill.export.guard.CHANGED", 0.01)
+    monkeypatch.setattr("distill.export.guard.MAX_LOST", 0.003)
+    monkeypatch.setattr("distill.export.guard.MAX_CHANGED", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +67,15 @@ def spoilt(model: PreTrainedModel) -> PreTrainedModel:
 
 def export(model: PreTrainedModel, rows: Dataset, folder: Path, **settings: Any) -> dict[str, Any]:
     folder.mkdir()
-    tries = write_export(folder, model, tiny.tokenizer(), rows, ExportSettings(**settings)).tries
-    return record(tries, rows.task, rows.metric)
+    attempts = write_export(folder, model, tiny.tokenizer(), rows, ExportSettings(**settings)).attempts
+    return record(attempts, rows.task, rows.metric)
 
 
 def test_what_is_lost_and_changed_is_called_what_it_is() -> None:
-    tries = [Try("dynamic", (), 0.02, 0.05, 50), Try("static", (), 0.01, 0.04, 40)]
+    attempts = [Attempt("dynamic", (), 0.02, 0.05, 50), Attempt("static", (), 0.01, 0.04, 40)]
 
     def told(task: str, metric: str) -> str:
-        return str(record(tries, task, metric)["told"])
+        return str(record(attempts, task, metric)["told"])
 
     classes = told("sequence-classification", "accuracy")
     assert "the first INT8 file, dynamic, loses 2.00 points and changes 5.00% of the answers; nothing brought that to" in classes
@@ -90,7 +90,7 @@ def test_a_file_that_loses_by_an_outlier_is_mended_and_says_so(
     quantization: str, model: PreTrainedModel, rows: Dataset, tmp_path: Path
 ) -> None:
     found = export(spoilt(model), rows, tmp_path / "export", quantization=quantization)
-    first = found["tries"][0]
+    first = found["attempts"][0]
     assert (first["how"], first["fp32"]) == (quantization, ())
     assert first["lost"] > 0.1, "the plain file does not fail: the test shows nothing"
     assert found["fits"], found
@@ -109,7 +109,7 @@ def test_a_file_that_follows_has_the_bytes_of_the_quantizer(
     quantization: str, model: PreTrainedModel, rows: Dataset, tmp_path: Path
 ) -> None:
     found = export(model, rows, tmp_path / "export", quantization=quantization, calibration_rows=30)
-    assert (found["told"], found["fits"], len(found["tries"])) == ("", True, 1)
+    assert (found["told"], found["fits"], len(found["attempts"])) == ("", True, 1)
     batches = calibration_of(rows, 30, inputs_of(model)) if quantization == "static" else None
     quantize(tmp_path / "export" / FP32, tmp_path / INT8, calibration=batches)
     assert (tmp_path / INT8).read_bytes() == (tmp_path / "export" / INT8).read_bytes()
@@ -118,10 +118,10 @@ def test_a_file_that_follows_has_the_bytes_of_the_quantizer(
 def test_where_nothing_fits_the_least_loss_is_kept(
     model: PreTrainedModel, rows: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distill.export.guard.LEFT", ())
+    monkeypatch.setattr("distill.export.guard.GROUPS_IN_FP32", ())
     found = export(spoilt(model), rows, tmp_path / "export")
-    assert len(found["tries"]) == 2
-    assert found["lost"] == min(each["lost"] for each in found["tries"])
+    assert len(found["attempts"]) == 2
+    assert found["lost"] == min(each["lost"] for each in found["attempts"])
     assert "nothing brought that to 0.3 points and 1%, and the nearest is kept" in found["told"]
 
 
@@ -133,19 +133,19 @@ def test_layers_that_do_much_harm_a_weight_stay_in_fp32_before_large_ones(
 
     monkeypatch.setattr("distill.export.guard._Guard._harm", harm)
     found = export(spoilt(model), rows, tmp_path / "export")
-    assert found["tries"][2]["fp32"] == ("classifier",)
+    assert found["attempts"][2]["fp32"] == ("classifier",)
 
 
 def test_what_fits() -> None:
     assert GOOD.fits
     assert not TOO_MUCH.fits
-    assert not Try("dynamic", (), 0.0, 0.011, 11).fits
-    assert Try("dynamic", (), 1 / 111, 1 - 110 / 111, 1).fits, "one row of few"
-    assert Try("dynamic", (), 0.15, 0.15, 3).fits, "three rows"
-    assert not Try("dynamic", (), 0.2, 0.2, 4).fits
-    assert not Try("dynamic", (), 0.05, 0.034, None).fits, "numbers, of which none has changed by itself"
-    assert kept([TOO_MUCH, GOOD]) is GOOD
-    assert kept([TOO_MUCH, Try("static", (), 0.01, 0.3, 30)]).how == "static"
+    assert not Attempt("dynamic", (), 0.0, 0.011, 11).fits
+    assert Attempt("dynamic", (), 1 / 111, 1 - 110 / 111, 1).fits, "one row of few"
+    assert Attempt("dynamic", (), 0.15, 0.15, 3).fits, "three rows"
+    assert not Attempt("dynamic", (), 0.2, 0.2, 4).fits
+    assert not Attempt("dynamic", (), 0.05, 0.034, None).fits, "numbers, of which none has changed by itself"
+    assert best_attempt([TOO_MUCH, GOOD]) is GOOD
+    assert best_attempt([TOO_MUCH, Attempt("static", (), 0.01, 0.3, 30)]).how == "static"
 
 
 @pytest.mark.parametrize("name", tiny.TASKS)

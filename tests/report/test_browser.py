@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from distill.report.budget_explorer import answer
-from distill.report.candidates import Candidate, measured
+from distill.report.candidates import Candidate
 from distill.report.choose import Budget, choose, sentence
 from distill.report.page import write_page
 from tests import browser, reports
@@ -78,7 +78,7 @@ def test_sliders_choose_as_the_command_does(page: Page, project: Path) -> None:
     params = read_params(project, TWO_PARAMS)
     draw, seen = random.Random(1), set()
     for number, own in enumerate(answer(params, project / "data")["sets"]):
-        found = measured(project / "data", params.shippable())[own["name"]]
+        found = reports.measured_candidates(project / "data", params.shippable())[own["name"]]
         by_label = {str(one): one for one in found}
         can = any(one.sent is not None for one in found)
         stops = [slider["stops"] for slider in own["sliders"]]

@@ -8,9 +8,8 @@ import pytest
 from distill.core.errors import UserError
 from distill.core.files import to_json
 from distill.report.budget_explorer import answer
-from distill.report.candidates import measured
 from distill.report.choose import recommendation
-from tests.reports import NEWS, SCORES, write_cascade, write_json, write_two
+from tests.reports import NEWS, SCORES, measured_candidates, write_cascade, write_json, write_two
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_each_data_set_has_its_line_which_is_the_recommendation(found: dict, tmp_path: Path) -> None:
     params = write_two(tmp_path)
     assert to_json(found)
-    expected = measured(tmp_path / "data", dict.fromkeys(NEWS, "news") | {"wired": "wire"})
+    expected = measured_candidates(tmp_path / "data", dict.fromkeys(NEWS, "news") | {"wired": "wire"})
     assert [own["line"] for own in found["sets"]] == [recommendation(expected[name]) for name in ("news", "wire")]
     assert found["lines"] == [f"{own['name']}: {own['line']}" for own in found["sets"]]
     line = "news: ship soft (onnx-int8): accuracy 97.3% (100.2% of its teacher’s), p95 1.4 ms, 16 MB: 11.4 × as"

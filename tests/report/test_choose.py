@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from distill.commands.choose import main
-from distill.report.candidates import Candidate, candidates, measured
+from distill.report.candidates import Candidate, candidates
 from distill.report.choose import Budget, choose, recommendation, sentence
 from tests.command_line import invoke, python, refusal
-from tests.reports import PARAMS, write_json
+from tests.reports import PARAMS, measured_candidates, write_json
 
 
 def candidate(name: str, score: float, latency: float, size: float = 10) -> Candidate:
@@ -163,7 +163,9 @@ def test_a_cascade_has_the_score_of_both_and_the_time_of_the_student_and_for_som
     assert line.startswith(
         "ship soft (onnx-int8) with big behind it: accuracy 94.0% (99.2% of its teacher’s), p95 23 ms, 90 MB: "
     )
-    assert [own.sent for own in measured(project / "data", {"soft": "news"}, ensembles=frozenset({"soft"}))["news"]] == [None] * 3
+    assert [
+        own.sent for own in measured_candidates(project / "data", {"soft": "news"}, ensembles=frozenset({"soft"}))["news"]
+    ] == [None] * 3
     slow = {"soft": {**FORMATS["soft"], "onnx-int8": {"bytes": 1, "latency": {"rows": {"p50": 2, "p95": 4}}}}}
     unlike = {"students": {"soft": {"dataset": "news", "teacher": "big", "formats": slow["soft"]}}, "teachers": teacher}
     assert all(own.sent is None for own in candidates(unlike, STUDENTS, scored)), "not timed on the same rows"
@@ -205,8 +207,8 @@ def test_formats_that_nobody_has_scored_are_told(project) -> None:
 
 
 def test_only_students_that_are_asked_for_are_compared_by_data_set(project) -> None:
-    assert [len(own) for own in measured(project / "data", {"soft": "news"}).values()] == [3]
-    assert measured(project / "data", {"other": "wire"}) == {"wire": []}
+    assert [len(own) for own in measured_candidates(project / "data", {"soft": "news"}).values()] == [3]
+    assert measured_candidates(project / "data", {"other": "wire"}) == {"wire": []}
 
 
 def test_a_project_without_students_and_a_damaged_benchmark_are_named(project) -> None:

@@ -9,7 +9,7 @@ import pytest
 import vl_convert
 
 from distill.core.errors import UserError
-from distill.evaluation.details import Answered, Confusion, Continuation
+from distill.evaluation.details import AnsweredAlone, Confusion, Continuation
 from distill.recipes.registry import RECIPES
 from distill.report.page import section
 from distill.report.parts import Chart, Collapsible, Note
@@ -119,7 +119,7 @@ def test_a_student_says_what_it_answers_alone(news: DataSet) -> None:
         "plain answers 92% of the test rows, 99.1% of them rightly: what it is 83.0% sure of, which reaches 99% on the "
         "validation rows. Send the rest to big."
     )
-    whole = replace(model, detail=replace(model.detail, answered=Answered(1.0, 0.985, 0.98, 0.0)))
+    whole = replace(model, detail=replace(model.detail, answered=AnsweredAlone(1.0, 0.985, 0.98, 0.0)))
     assert answers_alone(whole) == "plain answers all rows, 98.5% of them rightly: it reaches 98% on the validation rows alone."
     assert answers_alone(replace(model, detail=replace(model.detail, answered=None))) == ""
 

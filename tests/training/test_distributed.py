@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from distill.core.files import SCRATCH
+from distill.core.processes import is_main_process
 from distill.data.dataset import Dataset
-from distill.training.distributed import is_main_process, written_once
+from distill.training.distributed import written_once
 from tests import ranks, several, tiny
 from tests.command_line import ROOT, environment
 from tests.formulas import JOB, random_model

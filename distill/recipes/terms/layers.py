@@ -17,7 +17,7 @@ from distill.store.output_names import (
     hidden_output,
     projection_outputs,
 )
-from distill.tasks.token_classification import real
+from distill.tasks.base import real_tokens
 
 Pairs = Sequence[tuple[int, int]]
 """The student's layers and the teacher's that each learns from."""
@@ -42,7 +42,7 @@ def hidden_term(
 
     def compare(step: Step, student: int, teacher: int) -> Tensor:
         hidden = step.hidden[student]
-        states = (hidden[:, 0] if first_token else real(hidden, step.attention_mask)).float()
+        states = (hidden[:, 0] if first_token else real_tokens(hidden, step.attention_mask)).float()
         return loss(states if projection is None else projection(states), step.targets[output(teacher)])
 
     reads = tuple(output(teacher) for _, teacher in pairs)

@@ -13,8 +13,7 @@ from distill.recipes.terms.terms import Step, Term
 from distill.store.output_names import (
     LOGITS,
 )
-from distill.tasks.base import HARD_LABELS
-from distill.tasks.question_answering import NOWHERE
+from distill.tasks.base import HARD_LABELS, NO_LOGIT
 
 LogitsLoss = Callable[[Tensor, Tensor, float], Tensor]
 """(student's logits, teacher's logits, temperature) → the loss"""
@@ -43,7 +42,7 @@ def logit_term(share: Callable[[Step], float] = lambda _: 1.0) -> Term:
 
     def compare(step: Step) -> Tensor:
         teacher = step.teacher_logits
-        return logit_mse(step.logits, share(step) * teacher, teacher > NOWHERE)
+        return logit_mse(step.logits, share(step) * teacher, teacher > NO_LOGIT)
 
     return Term("logits", 1.0, compare, reads=(LOGITS,))
 

@@ -2,7 +2,7 @@
 
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.parts import Block, Note, Part
-from distill.report.records import Answered, DataSet, TargetSet
+from distill.report.records import DataSet, GivenAnswers, TargetSet
 from distill.report.tables import Column, Table, make_table, millions, percent
 from distill.store.output_names import kind_of
 
@@ -38,7 +38,7 @@ def answered(entry: TargetSet, metric: str) -> str:
     return f"{entry.name} was given: it has answers for {', '.join(lines)}."
 
 
-def _right(part: Answered, metric: str) -> str:
+def _right(part: GivenAnswers, metric: str) -> str:
     return "" if part.score is None else f" ({METRIC_NAMES[metric]} {shown(metric, part.score)})"
 
 

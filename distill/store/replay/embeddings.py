@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 
 from distill.core.errors import UserError
+from distill.models.positions import ragged_positions
 from distill.store.replay.frozen_weights import FrozenMatrices, Lengths, copied
 
 
@@ -55,8 +56,7 @@ class EmbeddingWeights(FrozenMatrices):
     def replay(self, vectors: Int[Tensor, "tokens inputs"], lengths: Lengths) -> Float32[Tensor, "tokens hidden"]:
         """Hidden state 0 of token ids and, where rows are pairs, types."""
         input_ids, types = vectors[:, 0], vectors[:, 1:].flatten()
-        starts = torch.from_numpy(np.repeat(np.cumsum(lengths) - lengths, lengths)).to(input_ids.device)
-        positions = torch.arange(len(input_ids), device=input_ids.device) - starts
+        positions = ragged_positions(lengths, input_ids.device)
         words = self._words(input_ids)
         if self.words_weight is not None:
             words = functional.linear(self._with_neighbours(words, positions), self.words_weight, self.words_bias)

@@ -19,7 +19,7 @@ UNNAMED = {"train"}
 """The splits of a single file, whatever is in it."""
 
 
-def told_by_split(tables: Mapping[str, Stream], dataset: Dataset, settings: GivenSettings, where: str) -> bool:
+def ids_are_per_split(tables: Mapping[str, Stream], dataset: Dataset, settings: GivenSettings, where: str) -> bool:
     """Whether an id of the table is of the split that it stands in: so where each file of the data numbers its own rows.
 
     Raises:

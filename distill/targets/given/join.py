@@ -12,7 +12,7 @@ from distill.core.errors import UserError
 from distill.data.dataset import Dataset, PreparedRows, row_keys
 from distill.params.given import GivenSettings
 from distill.sources.streams import Stream
-from distill.targets.given.ids import require_one_row_an_id, text_key, told_by_split, written_otherwise
+from distill.targets.given.ids import ids_are_per_split, require_one_row_an_id, text_key, written_otherwise
 from distill.targets.given.numbers import mean
 from distill.targets.given.table import Answer, Key, read_answers
 from distill.targets.given.words import word_starts
@@ -42,7 +42,7 @@ def read_table(
     tables: Mapping[str, Stream], dataset: Dataset, settings: GivenSettings, where: str
 ) -> tuple[dict[Key, Answer], bool]:
     """The answers of a table, and whether their ids are told by split."""
-    by_split = told_by_split(tables, dataset, settings, where)
+    by_split = ids_are_per_split(tables, dataset, settings, where)
     return read_answers(tables, where, settings, dataset.task, dataset.labels, by_split), by_split
 
 
@@ -84,7 +84,7 @@ def coverage(answers: Mapping[Key, Answer], dataset: Dataset, settings: GivenSet
 
 
 def _keys(dataset: Dataset, split: str, settings: GivenSettings, by_split: bool) -> list[Key]:
-    """Of each row what the table may call it; `by_split` is what `told_by_split` says."""
+    """Of each row what the table may call it; `by_split` is what `ids_are_per_split` says."""
     if settings.columns.key == "id":
         own = dataset.own_ids(split)
         before = (split,) if by_split else ()

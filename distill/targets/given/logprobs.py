@@ -37,19 +37,19 @@ Line = Mapping[int, float]
 
 
 @dataclass(frozen=True)
-class Said:
+class ServerAnswer:
     """An answer's tokens, as the server has them, and where the table has them, for messages."""
 
     content: Sequence[Mapping[str, Any]]
     place: str
 
 
-def read_logprobs(tables: Mapping[str, Stream], where: str, settings: GivenSettings) -> dict[str, Said]:
+def read_logprobs(tables: Mapping[str, Stream], where: str, settings: GivenSettings) -> dict[str, ServerAnswer]:
     """All answers of a table, by the id of the row; an answer that is null is none.
 
     Where splits number their rows anew, an id is that of SPLIT.
     """
-    columns, found = settings.columns, dict[str, Said]()
+    columns, found = settings.columns, dict[str, ServerAnswer]()
     assert columns.id is not None
     assert columns.logprobs is not None
     for split in sorted(tables, key=lambda name: name != SPLIT):
@@ -62,7 +62,7 @@ def read_logprobs(tables: Mapping[str, Stream], where: str, settings: GivenSetti
                 continue
             if name in found:
                 raise UserError(f"{place}: the id {name!r:.60} is that of {found[name].place} too; drop one")
-            found[name] = Said(_content(value, f"{place}: column '{columns.logprobs}'"), place)
+            found[name] = ServerAnswer(_content(value, f"{place}: column '{columns.logprobs}'"), place)
     return found
 
 
@@ -81,7 +81,7 @@ def _content(value: Any, where: str) -> Sequence[Mapping[str, Any]]:
     return content
 
 
-def join_logprobs(answers: Mapping[str, Said], dataset: Dataset, where: str) -> tuple[AnsweredSplit, int, int]:
+def join_logprobs(answers: Mapping[str, ServerAnswer], dataset: Dataset, where: str) -> tuple[AnsweredSplit, int, int]:
     """The training rows, each once, with what is given of their tokens as `TopK` keeps it; how many words of each, and strangers.
 
     Raises:
@@ -111,7 +111,7 @@ def join_logprobs(answers: Mapping[str, Said], dataset: Dataset, where: str) -> 
     )
 
 
-def answered_rows(answers: Mapping[str, Said], dataset: Dataset) -> int:
+def answered_rows(answers: Mapping[str, ServerAnswer], dataset: Dataset) -> int:
     """How many training rows, equal ones once, a table answers."""
     names = dataset.own_ids(SPLIT) or []
     return len({identity.tobytes() for identity, name in zip(dataset.rows(SPLIT).ids, names, strict=False) if name in answers})
@@ -123,7 +123,7 @@ def _last_response(labels: Array) -> int:
     return len(places) - int(np.flatnonzero(np.diff(places, prepend=-2) > 1)[-1])
 
 
-def _lines(labels: Sequence[int], last: int, said: Said, words: "Vocabulary") -> Iterator[Line]:
+def _lines(labels: Sequence[int], last: int, said: ServerAnswer, words: "Vocabulary") -> Iterator[Line]:
     """What is known of each predicted token of a row."""
     before = len(labels) - last
     for place, label in enumerate(labels):

@@ -18,8 +18,9 @@ import torch
 from distill.core.errors import UserError
 from distill.core.ray_cluster import ray_cluster
 from distill.data.dataset import Dataset
+from distill.targets.materialization.codec_statistics import Statistics
 from distill.targets.materialization.forward import open_teacher
-from distill.targets.materialization.materialize import Materializer, Statistics, Work
+from distill.targets.materialization.materialize import Materializer, Work
 from distill.targets.materialization.outputs import MaterializeSpec
 from distill.targets.materialization.unit_pool import Pool
 from distill.targets.materialization.units import Unit, token_bar

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from safetensors.torch import save_file
-from torch import Tensor
 
 from distill.core.errors import UserError
 from distill.core.files import atomic_file, link_or_copy, sha256
@@ -23,25 +22,22 @@ from distill.data.dataset import Dataset
 from distill.models.packed_linear import fast_inference
 from distill.models.probing import runs_in_bf16
 from distill.store.codecs.registry import codec_of
-from distill.store.codecs.vectors import Codec, calibrate, needs_statistics
+from distill.store.codecs.vectors import Codec
 from distill.store.manifest import VERSION, File, Manifest, Shard, SplitShards, further_of, libraries
 from distill.store.output_names import HEADS, REPLAY, TOKENS, kind_of
 from distill.store.replay.attention import ProjectionWeights
 from distill.store.replay.embeddings import replays_embeddings
 from distill.store.replay.registry import replay_weights
-from distill.store.shards import Column, map_shard, write_shard
+from distill.store.shards import write_shard
 from distill.store.target_set import TargetStore
-from distill.targets.materialization.behind import Behind
-from distill.targets.materialization.forward import EncodedRows, Reading, Teacher, encode_unit, sample
+from distill.targets.materialization.background import BackgroundCalls
+from distill.targets.materialization.codec_statistics import Statistics, statistics_of
+from distill.targets.materialization.forward import EncodedRows, Reading, Teacher, encode_unit
+from distill.targets.materialization.joining import joined, write_joined
 from distill.targets.materialization.outputs import MaterializeSpec, kept_in, resolve, settled
 from distill.targets.materialization.previous import KeptShard, PreviousSet
 from distill.targets.materialization.unit_pool import Pool
 from distill.targets.materialization.units import Layout, Unit, lay_out, token_bar
-
-Statistics = Mapping[str, Mapping[str, Tensor]]
-
-CALIBRATION_ROWS = 512
-"""Rows, those of the lowest example ids, whose vectors give a codec its channel statistics."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,10 @@ class Materializer:
         fast = fast_inference(teacher.model, job.precision)
         several = None if teacher.several is None else teacher.several.fast(job.precision)
         self.reading = Reading(fast, self.outputs.per, job.batch_tokens, job.precision, self.frozen, several)
-        measured = self._measured() if statistics is None else statistics
+        if statistics is None:
+            statistics = statistics_of(self.rows, job, self.outputs.stored, self.base, self.reading)
         self.codecs: dict[str, Codec] = {
-            output: codec_of(output, codec, self._width(output), measured.get(output, {}))
+            output: codec_of(output, codec, self._width(output), statistics.get(output, {}))
             for output, codec in self.outputs.stored.items()
         }
 
@@ -132,7 +129,7 @@ class Materializer:
         after_unit: Callable[[], None] = lambda: None,
     ) -> None:
         """Write a file for each output of these units: while the teacher reads, threads encode and write what it read before."""
-        with Behind("write") as writing, Behind("encode") as encoding:
+        with BackgroundCalls("write") as writing, BackgroundCalls("encode") as encoding:
             for unit in units:
                 wanted = {output: self.codecs[output] for output in unit.compute}
                 encoded = encode_unit(self.reading, self.rows[unit.split], unit.positions, wanted, advance, encoding)
@@ -209,35 +206,13 @@ class Materializer:
         return sum(map(len, lengths)), int(sum(part.sum() for part in lengths))
 
     def _joined(self, units: Sequence[Unit], output: str) -> list[list[Unit]]:
-        """Consecutive units of the same kind, in groups of about a shard's size."""
-        groups: list[list[Unit]] = []
-        size = self.job.shard_bytes
-        for unit in units:
-            if size >= self.job.shard_bytes or groups[-1][-1].outputs != unit.outputs:
-                groups.append([])
-                size = 0
-            groups[-1].append(unit)
-            size += self.file(unit, output).stat().st_size
-        return groups
+        """The units of each shard."""
+        return joined(units, lambda unit: self.file(unit, output).stat().st_size, self.job.shard_bytes)
 
     def _write_shard(self, path: Path, output: str, group: Sequence[Unit]) -> dict[str, Any]:
-        """Link the file of one unit, or join those of several; size and checksum of the shard."""
-        if len(group) == 1:
-            link_or_copy(self.file(group[0], output), path)
-        else:
-            self._join(path, output, group)
+        """Write the shard of some units; its size and checksum."""
+        write_joined(path, output, [self.file(unit, output) for unit in group], self.codecs[output])
         return {"bytes": path.stat().st_size, "sha256": sha256(path)}
-
-    def _join(self, path: Path, output: str, group: Sequence[Unit]) -> None:
-        batches = [batch for unit in group for batch in map_shard(self.file(unit, output)).batches]
-        codec = self.codecs[output]
-        columns = {}
-        for plane in batches[0].columns:
-            parts = [batch.columns[plane] for batch in batches]
-            counts = np.concatenate([np.diff(part.starts) for part in parts])
-            columns[plane] = Column(np.concatenate([p.values for p in parts]), np.concatenate([[0], np.cumsum(counts)]))
-        ids = np.concatenate([batch.ids for batch in batches])
-        write_shard(path, output, ids, columns, codec.name, codec.statistics)
 
     def _write_replay_weights(self, folder: Path, output: str, source: str) -> None:
         weights = self.frozen[output]
@@ -268,29 +243,3 @@ class Materializer:
         if type(weights) is ProjectionWeights:
             return len(weights.bias)
         return self.teacher.shape.width_of(output, any(rows.token_types is not None for rows in self.rows.values()))
-
-    def _measured(self) -> Statistics:
-        """What the codecs need to know: the base's statistics, or those of the first rows."""
-        stored = self.outputs.stored.items()
-        known = {output: self.base.statistics(output, codec) for output, codec in stored}
-        unknown = [output for output, codec in stored if known[output] is None and needs_statistics(codec)]
-        vectors = self._sample(unknown) if unknown else {}
-        measured = {output: calibrate(self.job.codec, vectors[output]).statistics for output in unknown}
-        return {output: statistics for output, statistics in known.items() if statistics is not None} | measured
-
-    def _sample(self, outputs: Sequence[str]) -> dict[str, Tensor]:
-        """Vectors of the first rows of the first split that keeps an output."""
-        found: dict[str, Tensor] = {}
-        for split in self.rows:
-            if here := [output for output in outputs if output not in found and kept_in(output, split, self.job)]:
-                found |= self._sample_of(split, here)
-        return found
-
-    def _sample_of(self, split: str, outputs: Sequence[str]) -> dict[str, Tensor]:
-        """Those of a split: the base's, where it has them exactly, else the teacher's."""
-        rows = self.rows[split]
-        first = rows.firsts()[:CALIBRATION_ROWS]
-        there = ((output, self.base.vectors(split, output, rows.ids[first])) for output in outputs)
-        known = {output: vectors for output, vectors in there if vectors is not None}
-        asked = [output for output in outputs if output not in known]
-        return known | (sample(self.reading, rows, first, asked) if asked else {})

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from distill.core.arrays import Array
 from distill.core.console import print_progress, print_result
-from distill.core.errors import UserError
+from distill.core.errors import UserError, first_line
 from distill.core.files import atomic_folder, link_or_copy, read_json
-from distill.core.locations import first_line
 from distill.core.recorded import LOCK, is_recorded, recorded_files
 from distill.data.dataset import row_keys
 from distill.params.task_specs import Per

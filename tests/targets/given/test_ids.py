@@ -9,7 +9,7 @@ import pytest
 
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
-from distill.targets.given.ids import told_by_split, written_otherwise
+from distill.targets.given.ids import ids_are_per_split, written_otherwise
 from distill.targets.given.join import AnsweredSplit, coverage, join
 from distill.targets.given.table import read_answers
 from tests import tiny
@@ -46,7 +46,7 @@ def given(dataset: Dataset, tables: dict[str, pa.Table], key: str = "id", **more
     """As the stage joins it."""
     streams = {split: stream(table) for split, table in tables.items()}
     settings = entry({key: {"id": "n", "text": "text"}[key], "votes": "v"}, votes={"prior": 0.0}, **more)
-    by_split = told_by_split(streams, dataset, settings, "raw")
+    by_split = ids_are_per_split(streams, dataset, settings, "raw")
     found = read_answers(streams, "raw", settings, dataset.task, dataset.labels, by_split)
     splits, strangers = join(found, dataset, settings, "raw", by_split)
     assert coverage(found, dataset, settings, by_split) == {

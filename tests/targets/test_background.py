@@ -9,7 +9,7 @@ from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.store.codecs.vectors import VectorCodec
 from distill.targets.materialization import materialize
-from distill.targets.materialization.behind import Behind
+from distill.targets.materialization.background import BackgroundCalls
 from tests import tiny
 from tests.stores import materializer
 from tests.target_specs import target_spec
@@ -31,13 +31,13 @@ def test_calls_are_made_in_order_by_another_thread_and_one_waits_at_most():
         free.wait()
         done.append(threading.current_thread() is threading.main_thread())
 
-    with Behind("encode") as behind:
-        behind(first)
+    with BackgroundCalls("encode") as calls:
+        calls(first)
         assert begun.wait(600)
-        behind(done.append, 1)
+        calls(done.append, 1)
         later = threading.Timer(0.05, lambda: (done.append("waited"), free.set()))
         later.start()
-        behind(done.append, 2)
+        calls(done.append, 2)
         assert done[0] == "waited"
     assert done == ["waited", False, 1, 2]
     assert not threads()
@@ -48,10 +48,10 @@ def test_after_an_error_no_call_is_made_and_it_reaches_the_caller(more):
     done: list[int] = []
 
     def work() -> None:
-        with Behind("write") as behind:
-            behind(fail)
+        with BackgroundCalls("write") as calls:
+            calls(fail)
             for number in range(more):
-                behind(done.append, number)
+                calls(done.append, number)
 
     with pytest.raises(UserError, match="no space left"):
         work()
@@ -65,9 +65,9 @@ def test_where_the_caller_fails_what_waits_is_not_done(monkeypatch):
     monkeypatch.setattr(ThreadPoolExecutor, "shutdown", lambda *how, **more: (free.set(), shutdown(*how, **more)))
 
     def work() -> None:
-        with Behind("write") as behind:
-            behind(free.wait)
-            behind(done.append, 1)
+        with BackgroundCalls("write") as calls:
+            calls(free.wait)
+            calls(done.append, 1)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -80,7 +80,7 @@ def test_an_error_in_a_thread_ends_the_run_and_what_was_whole_before_stays(tmp_p
     dataset, job = Dataset.open(prepared), target_spec(hidden=(1,), shard_bytes=2000)
     made, told = materializer(tiny.bert(layers=2), dataset, job, tmp_path), []
     units = made.missing()
-    assert len(units) > 6  # two that are written behind the third, and one that is encoded
+    assert len(units) > 6  # two that are written calls the third, and one that is encoded
 
     def third() -> None:
         told.append(len(told))

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 
-class Behind:
+class BackgroundCalls:
     """Calls that a thread makes one after the other, one of them waiting at most: memory holds no more.
 
     An error of a call is raised when a later one is asked for, or at the end; none is made after it, nor once the block failed.
@@ -21,7 +21,7 @@ class Behind:
         self._wait(most=1)
         self._pending.append(self._thread.submit(self._call, function, arguments))
 
-    def __enter__(self) -> "Behind":
+    def __enter__(self) -> "BackgroundCalls":
         """Nothing is done yet."""
         return self
 
