@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distill.annotation.answers import Distribution, distribution, vote_of
-from distill.annotation.client import Client
+from distill.annotation.client import Client, RefusedError
 from distill.annotation.forms import Form, Vote
 from distill.annotation.prompts import Message, Request, Texts, build_request, extras, opening_of
 from distill.annotation.responses import Responses, key_of
@@ -16,6 +16,8 @@ from distill.core.errors import UserError
 from distill.params.annotators import AnnotatorSettings
 
 NOT_ASKED = "not asked: the budget is used up"
+MOST_REFUSED = 10
+"""So many requests refused one after the other are not for their texts."""
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Annotator:
     examples: Sequence[tuple[Texts, Vote]]
     responses: Responses
     opening: Sequence[Message] = field(init=False)
+    refused: dict[str, str] = field(init=False, default_factory=dict)
+    """What the server said of requests that it did not take, by key; a later run sends them again."""
 
     def __post_init__(self) -> None:
         self.opening = opening_of(self.settings, self.form, self.examples)
@@ -85,8 +89,8 @@ class Annotator:
         for key, request in requests:
             response = self.responses.get(key)
             if response is None:
-                missing.append((key, request))
-                reasons.append(NOT_ASKED)
+                missing += [(key, request)] if key not in self.refused else []
+                reasons.append(self.refused.get(key, NOT_ASKED))
                 continue
             usage.add(response)
             read.append(key)
@@ -117,8 +121,11 @@ class Annotator:
         return all(most is None or used < most for most, used in spent)
 
     async def ask(self, rows: Sequence[Texts], client: Client, title: str) -> None:
-        """Ask what is not answered yet, within the budget. At an error no more is sent; what is in flight arrives first."""
-        usage, failures = self.used(rows), list[UserError]()
+        """Ask what is not answered yet, within the budget. At an error no more is sent; what is in flight arrives first.
+
+        A request that is refused is none, unless many are one after the other, or all.
+        """
+        usage, failures, refusals = self.used(rows), list[UserError](), list[RefusedError]()
         flying = 0
         unfinished = iter(rows)
         with progress.bar(total=len(rows), title=title, unit="row") as bar:
@@ -131,11 +138,16 @@ class Annotator:
                         if failures or not self.within_budget(usage, flying):
                             return
                         flying += 1
+                        key, request = missing[0]
                         try:
-                            key, request = missing[0]
                             response = await client.complete(request)
                             self.responses.add(key, response)
                             usage.add(response)
+                            refusals.clear()
+                        except RefusedError as refusal:
+                            self.refused[key] = refusal.why
+                            refusals.append(refusal)
+                            failures.extend(refusals[MOST_REFUSED - 1 : MOST_REFUSED])
                         except UserError as failure:
                             failures.append(failure)
                         finally:
@@ -143,5 +155,7 @@ class Annotator:
                     bar.update()
 
             await asyncio.gather(*(work() for _ in range(self.settings.parallel)))
+        if refusals and usage.requests == 0:
+            failures += refusals
         if failures:
             raise failures[0]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -30,6 +31,15 @@ class PassingError(Exception):
         self.wait = wait
 
 
+class RefusedError(UserError):
+    """A request that the server does not take, whatever is left out of it: its text is too long, or not allowed."""
+
+    def __init__(self, text: str, why: str) -> None:
+        """`why` is what the server says."""
+        super().__init__(text)
+        self.why = why
+
+
 class Client:
     """The server, and what it turned out not to take."""
 
@@ -49,7 +59,7 @@ class Client:
         await self._http.aclose()
 
     async def complete(self, request: Request) -> dict[str, Any]:
-        """The server's answer; raises UserError where sending it again is of no use."""
+        """The server's answer; raises UserError where sending it again is of no use, RefusedError if that is for its text."""
         wait = wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT)
 
         def seconds(state: RetryCallState) -> float:
@@ -70,8 +80,9 @@ class Client:
             ) from None
         raise AssertionError
 
-    async def _send(self, request: Request) -> dict[str, Any]:
-        tried = dict(self.extras)
+    async def _send(self, request: Request, refusals: Mapping[str, httpx2.Response] = MappingProxyType({})) -> dict[str, Any]:
+        """Without the fields that were refused before; these are left out from now on if the server takes the rest."""
+        tried = {name: extra for name, extra in self.extras.items() if name not in refusals}
         await self._turn()
         self.sent += 1
         try:
@@ -86,9 +97,10 @@ class Client:
                 f"{self.where}.endpoint: {self._safe(str(error))}; expected an address such as http://host:8000/v1"
             ) from None
         if response.status_code in NOT_TAKEN and tried:
-            self._leave_out(next(iter(tried)), response)
-            return await self._send(request)
+            return await self._send(request, {**refusals, next(iter(tried)): response})
         self._require_success(response)
+        for extra, refusal in refusals.items():
+            self._leave_out(extra, refusal)
         try:
             content = response.json()
             return {key: content[key] for key in KEPT_KEYS if content.get(key)} if content["choices"] else self._none(content)
@@ -119,10 +131,11 @@ class Client:
             state = "is refused" if self.key else "is not set"
             raise UserError(f"{self.where}.key: status {status} ({told}): ${self.settings.key} {state}; put a valid key there")
         if status != 200:
-            raise UserError(
+            text = (
                 f"{self.where}: {self._place} answers with status {status} ({told}); expected 200: see `endpoint`, `model` "
                 f"('{self.settings.model}') and `body`"
             )
+            raise RefusedError(text, f"refused by the server: {told}") if status in NOT_TAKEN else UserError(text)
 
     @property
     def _place(self) -> str:

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 @click.argument("students", nargs=-1)
 def main(students: tuple[str, ...]) -> None:
     """Fetch what STUDENTS, by default all, need of the team's remote: rows, targets and initial students, no teacher."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    from distill.core.errors import UserError, one_line
+    from distill.core.errors import UserError
+    from distill.core.recorded import repository
     from distill.core.settings import nearest
     from distill.pipeline.project import load_params
 
@@ -27,16 +25,13 @@ def main(students: tuple[str, ...]) -> None:
     for name in students:
         if name not in params.students:
             raise UserError(f"{name}: no such student in {PARAMS}{nearest(name, params.students)}")
-    with Repo() as repo:
+    with repository() as repo:
         recorded = {place: out for place, out in _outputs(repo).items() if out.hash_info}
         wanted = [path for name in students or params.students for path in read_by(params.students[name], name, recorded)]
         found = [path for path in dict.fromkeys(wanted) if any(_inside(path, place) for place in recorded)]
         if not found:
             raise UserError("dvc.lock records nothing that they need; pull what the team has committed, or run `dvc repro`")
-        try:
-            repo.pull(targets=found, allow_missing=True)
-        except DvcException as error:
-            raise UserError(f"dvc: {one_line(error)}") from None
+        repo.pull(targets=found, allow_missing=True)
         here = [path for path in found if Path(path).exists()]
         left = {place: out.meta.size or 0 for place, out in recorded.items() if not Path(place).exists()}
     for path in found:

@@ -38,13 +38,13 @@ def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -
     waiting: list[Row | UserError] = []
     if opened.turns:
         print_result(f"{model}: has learnt from conversations, and goes on with texts as they stand; {AS_TURNS}")
-    for number, content in read_rows(file):
+    for place, content in read_rows(file):
         try:
             waiting.append(_checked(row_of(content, opened.task), opened))
         except UserError as error:
             bad += 1
             waiting.append(error)
-            click.echo(f"error: {where}: line {number}: {error}", err=True)
+            click.echo(f"error: {where}: {place}: {error}", err=True)
         if len(waiting) == batch_size:
             flush(opened, waiting)
             waiting = []

@@ -67,8 +67,14 @@ def main(
 
 def publish_model(name: str, hub: str, *, private: bool) -> None:
     """Upload a student's export."""
+    from distill.core.errors import UserError
+    from distill.core.settings import nearest
     from distill.export.hub import files_for_hub, upload
+    from distill.pipeline.project import load_params
 
+    students = load_params(PARAMS).students
+    if name not in students:
+        raise UserError(f"{PARAMS}: no student '{name}'{nearest(name, students)}; --hub is for the exports of students")
     export = Path("data/exports/students", name)
     files = files_for_hub(export, Path("data/students", name))
     require_today(export, f"export@{name}")

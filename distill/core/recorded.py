@@ -21,7 +21,7 @@ def refuse_to_compute_again(stage: str) -> None:
     """
     if is_set(COMPUTE) or not is_main_process() or not has_result(stage):
         return
-    with _repository() as repo:
+    with repository() as repo:
         recorded = repo.stage.load_one(name=stage)
         changed = recorded.changed_stage() or any(dep.status() for dep in recorded.deps)
         missing = all(out.hash_info and out.changed_cache() for out in recorded.outs if out.use_cache)
@@ -41,7 +41,7 @@ def changed_since(stage: str, edited: Collection[str]) -> list[str]:
         stage: Its name in dvc.yaml.
         edited: Files that the next `dvc repro` will write anew, with another content.
     """
-    with _repository() as repo:
+    with repository() as repo:
         stages = repo.stage.collect(stage, with_deps=True)
         status = repo.status(targets=[stage], with_deps=True)
     changed = {name for name, reasons in status.items() if any(map(_is_edit, reasons))}
@@ -64,12 +64,12 @@ def recorded_files() -> Iterator[Any]:
     """What dvc.lock names, from DVC's cache or remote and not from the working folder, as a file system of fsspec."""
     from dvc.fs.data import DataFileSystem
 
-    with _repository() as repo:
+    with repository() as repo:
         yield DataFileSystem(index=repo.index.data["repo"])
 
 
 @contextlib.contextmanager
-def _repository() -> Iterator[Any]:
+def repository() -> Iterator[Any]:
     """DVC's repository here; what it cannot do is a UserError of one line."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

@@ -8,6 +8,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from distill.core.arrays import Array
 from distill.data.dataset import OUTSIDE
+from distill.data.tag_schemes import to_bio
 from distill.evaluation.details import Agreement, Bin, ClassScore, Confusion
 from distill.params.task_specs import names_entities
 from distill.tasks.base import EvaluationSplit, Predictions, Task
@@ -89,7 +90,8 @@ def _entities(lines: Predictions, split: EvaluationSplit) -> tuple[tuple[ClassSc
     matrix = confusion(number[lines.labels], number[lines.predicted], [*types, OUTSIDE])
     cuts = np.searchsorted(split.labelled_tokens, split.rows.offsets[1:-1])
     true, found = (
-        [[split.labels[tag] for tag in row] for row in np.split(tags, cuts)] for tags in (lines.labels, lines.predicted)
+        [list(to_bio([split.labels[tag] for tag in row])) for row in np.split(tags, cuts)]
+        for tags in (lines.labels, lines.predicted)
     )
     seen = sorted({tag[2:] for rows in (true, found) for row in rows for tag in row if tag != OUTSIDE})
     return _listed(seen, entities_found(true, found, average=None, zero_division=0)) if seen else (), matrix

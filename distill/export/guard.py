@@ -90,7 +90,8 @@ def _told(attempts: Sequence[Attempt], task: str, metric: str) -> str:
     )
 
     def did(one: Attempt) -> str:
-        return f"loses {100 * one.lost:.2f}{points} and {changes.format(1 - one.changed if numbers else one.changed)}"
+        verb, part = "loses" if one.lost >= 0 else "gains", 1 - one.changed if numbers else one.changed
+        return f"{verb} {100 * abs(one.lost):.2f}{points} and {changes.format(part)}"
 
     end = f"{how} {did(best)}"
     if not best.fits:
@@ -137,7 +138,7 @@ class _Guard:
             changed = 1 - self.task.relation(found, self.exact, self.split)["agreement"]
             names = tuple(sorted({node.rpartition("/")[0].replace("/", ".").removeprefix(".model.") for node in nodes}))
             lost = self.score - self._score(found)
-            lost /= self.score if self.dataset.metric == "likelihood" else 1
+            lost /= self.score if self.dataset.metric == "likelihood" and self.score else 1
             this = Attempt(how, names, lost, changed, self._others(found))
             self.attempts.append(this)
             if best_attempt(self.attempts) is this:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from distill.core.markdown import escape
 from distill.core.settings import to_yaml
 from distill.data.dataset import Dataset
 from distill.export.session import FP32, INT8
@@ -74,7 +75,7 @@ def card(
     metrics files of the model and of its exports, `written` the latter as it is on disk. There is no commit in the card, which is
     itself an output that a commit pins: the MD5 of the scores' file stands in dvc.lock, and tells the commit.
     """
-    labels = ", ".join(dataset.labels)
+    labels = ", ".join(map(escape, dataset.labels))
     return CARD.format(
         **{"kind": kind, "name": name, "task": dataset.task, "metric": dataset.metric, "data": dataset.folder.name},
         **{"fp32": FP32, "int8": INT8, "rows": exports["rows"], "max_length": dataset.max_length},

@@ -128,7 +128,9 @@ def _wrong_members(params: Params, name: str, ensemble: EnsembleSettings, sets: 
 def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     """Why a table cannot answer for a data set, told from its task alone."""
     task, form, key = params.task(given.dataset), given.columns.form, given.columns.key
-    spec = TASK_SPECS[task]
+    spec, annotated = TASK_SPECS[task], _annotated_forms(params, given)
+    if annotated and form not in annotated:
+        return f"columns.{form}: {given.table} has {' or '.join(annotated)}; give that"
     if form in OF_TOKENS or spec.causal:
         return _wrong_tokens(params, given)
     if spec.not_given is not None:
@@ -148,6 +150,15 @@ def _wrong_answers(params: Params, given: GivenSettings) -> str | None:
     if key == "text" and pairs != (given.columns.text_pair is not None):
         return f"columns.text_pair: rows of '{given.dataset}' are {'pairs; give it' if pairs else 'single texts; remove it'}"
     return None
+
+
+def _annotated_forms(params: Params, given: GivenSettings) -> tuple[str, ...]:
+    """The forms of answers that an annotator's table may have; none of other tables."""
+    if "/annotations/" not in given.table:
+        return ()
+    annotator = params.annotators[given.table.split("/")[2]]
+    several = params.task(params.rows_dataset(annotator.rows)) == "multi-label"
+    return ("log_probabilities", "votes") if annotator.log_probabilities and not several else ("votes",)
 
 
 def _wrong_tokens(params: Params, given: GivenSettings) -> str | None:

@@ -196,7 +196,7 @@ def _continuations(model: Model, rows: Sequence[Row]) -> list[Answer]:
         seen = [replace(encoded[place], ids=ids[place][-model.most :]) for place in left]
         for place, token in zip(left, model.logits(seen, _likeliest_next), strict=True):
             ids[place] = np.append(ids[place], int(token))
-            going[place] = int(token) != eos
+            going[place] = int(token) not in model.ends
         if not any(going):
             break
     return [

@@ -46,6 +46,8 @@ class Model:
     """Question answering: by how many tokens the windows of a context overlap; None if that is not known."""
     folder: Path = Path()
     """Where its tokenizer is."""
+    ends: frozenset[int] = frozenset()
+    """The tokens that end a text."""
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str | None]) -> list[Tokens]:
         """Tokenize texts, or pairs of texts, the longer one of a pair cut first."""
@@ -117,7 +119,16 @@ def open_model(place: Path, threads: int | None = None) -> Model:
         config.get("reads_pairs"),
         config.get("window_stride"),
         folder,
+        _ends(folder, config, encoder),
     )
+
+
+def _ends(folder: Path, config: Mapping[str, Any], encoder: Encoder) -> frozenset[int]:
+    """The tokenizer's own token that ends a text, and those at which transformers stops: of a chat, where a turn ends."""
+    path = folder / "generation_config.json"
+    settings = read_json(path, "how a model generates, as transformers saves it") if path.is_file() else config
+    found = settings.get("eos_token_id")
+    return frozenset(each for each in (encoder.eos_id, *(found if isinstance(found, list) else [found])) if each is not None)
 
 
 def task_name(config: Mapping[str, Any], labels: Sequence[str], where: str) -> str:

@@ -20,8 +20,8 @@ WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 """How UTF-16 and UTF-32 begin."""
 
 
-def read_rows(path: Path | None) -> Iterator[tuple[int, str | Row | UserError]]:
-    """The lines or rows of a file, or of stdin, with their numbers from 1; an error in place of a line that cannot be read."""
+def read_rows(path: Path | None) -> Iterator[tuple[str, str | Row | UserError]]:
+    """The lines or rows of a file, or of stdin, with their places (`line 1`); an error in place of a line that cannot be read."""
     if path is not None and (path.is_dir() or not path.exists()):
         raise UserError(f"{path}: no such file; expected lines of text or JSON, or a table ({', '.join(TABLES)})")
     if path is None or not path.suffix:
@@ -33,14 +33,15 @@ def read_rows(path: Path | None) -> Iterator[tuple[int, str | Row | UserError]]:
 
     name = inner_name(path).lower()
     if is_table(path, TABLES) or name.endswith(".json"):
-        yield from enumerate((row for batch in read_file(path).batches() for row in batch.to_pylist()), 1)
+        rows = (row for batch in read_file(path).batches() for row in batch.to_pylist())
+        yield from ((f"row {number}", row) for number, row in enumerate(rows, 1))
         return
     with unbroken(path), io.BufferedReader(open_bytes(path)) as lines:
-        for number, line in _lines(lines, str(path)):
-            yield number, _object(line) if name.endswith(OBJECTS) and isinstance(line, str) else line
+        for place, line in _lines(lines, str(path)):
+            yield place, _object(line) if name.endswith(OBJECTS) and isinstance(line, str) else line
 
 
-def _lines(lines: Iterable[bytes], where: str) -> Iterator[tuple[int, str | UserError]]:
+def _lines(lines: Iterable[bytes], where: str) -> Iterator[tuple[str, str | UserError]]:
     """Lines of UTF-8; an error in place of one that is not."""
     for number, line in enumerate(lines, 1):
         if number == 1 and line.startswith(WIDE):
@@ -48,9 +49,10 @@ def _lines(lines: Iterable[bytes], where: str) -> Iterator[tuple[int, str | User
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            yield number, UserError(f"byte {error.start} is no UTF-8; save the file as UTF-8")
+            yield f"line {number}", UserError(f"byte {error.start} is no UTF-8; save the file as UTF-8")
         else:
-            yield number, text if "\r" not in text else UserError("holds carriage returns: end lines by \\n (tr '\\r' '\\n')")
+            returns = UserError("holds carriage returns: end lines by \\n (tr '\\r' '\\n')")
+            yield f"line {number}", returns if "\r" in text else text
 
 
 def _object(line: str) -> Row | UserError:

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from distill.core.errors import UserError
+from distill.core.errors import UserError, one_line
 from distill.preparation.nested import as_text
 
 USER, ASSISTANT = "user", "assistant"
@@ -18,6 +18,13 @@ Turns = Sequence[dict[str, str]]
 """`role` and `content` of each turn, in their order."""
 Span = tuple[int, int]
 """Characters of a text, from, to."""
+DATES = "strftime_now"
+"""What templates call to write today's date."""
+FIXED_DATE = (
+    f"{{%- macro {DATES}(format) -%}}{{{{ format | replace('%d', '26') | replace('%b', 'Jul') | replace('%B', 'July')"
+    " | replace('%m', '07') | replace('%Y', '2024') }}{%- endmacro -%}"
+)
+"""Takes its place, for rows of today have to be those of tomorrow: the date that Llama 3.2's template has where none is given."""
 
 
 def turns_of(value: Any) -> Any:
@@ -98,7 +105,10 @@ def _without(tokenizer: PreTrainedTokenizerBase, turns: Turns, number: int) -> s
 
 def _render(tokenizer: PreTrainedTokenizerBase, turns: Turns, *, add_generation_prompt: bool = False) -> str:
     given = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+    template = tokenizer.get_chat_template()
+    template = FIXED_DATE + template if DATES in template else template
+    how: Any = {"chat_template": template, "tokenize": False, "add_generation_prompt": add_generation_prompt}
     try:
-        return str(tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=add_generation_prompt))
-    except TemplateError as error:
-        raise UserError(f"the chat template refuses it: {error}") from None
+        return str(tokenizer.apply_chat_template(given, **how))
+    except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise UserError(f"the chat template refuses it: {one_line(error)}") from None

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from distill.core.files import write_text
+from distill.core.markdown import escape
 from distill.report.charts import loss_chart, retention_chart, validation_chart
 from distill.report.parts import Block, Code, Collapsible, Grid, Legend, Note, Section
 from distill.report.records import DataSet
@@ -18,11 +19,11 @@ from distill.report.sections.published import published
 from distill.report.sections.speeds import speeds
 from distill.report.sections.summary import one_answer, verdict
 from distill.report.sections.target_sets import store
-from distill.report.tables import data, escape, results, tables_in, to_markdown
+from distill.report.tables import data, results, tables_in, to_markdown
 from distill.report.vega import config, script, series
 
 DUPLICATED = "Rows of one split stand in another too: they flatter the scores above."
-NAMELESS = ((), ("score",), ("start", "end"))
+NAMELESS = ((), ("score",), ("start", "end"), ("relevance",))
 """Labels of tasks that have no classes."""
 READING = "Bold: the best student of the column. ±: the standard deviation over seeds. Calibration error: expected, 15 bins."
 Make = Callable[[DataSet], Block | None]

@@ -1,10 +1,10 @@
 """The report's tables: columns defined once, cells that serve both HTML and Markdown."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from distill.core.markdown import escape
 from distill.report.metric_names import FORMATS, METRIC_NAMES, title
 from distill.report.parts import Grid, Part
 from distill.report.records import DataSet, Duplicates, Model, Split
@@ -198,11 +198,6 @@ def best_student(data_set: DataSet) -> Model | None:
     """The student of the highest test score; of equal ones the smallest, then the first by name. None if there is none."""
     ranked = sorted(data_set.students, key=lambda model: (-model.metrics[data_set.metric], model.parameters, model.name))
     return ranked[0] if ranked else None
-
-
-def escape(text: str) -> str:
-    """Text that Markdown takes for text, on one line."""
-    return re.sub(r"([\\|<>*`\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def _measure(title: str, name: str, form: str, sign: int = 1) -> Column[Model]:

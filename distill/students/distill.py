@@ -27,7 +27,7 @@ from distill.models.sentence_encoder import vector_size
 from distill.params.students import SampleWeight, Shapes, StudentSettings
 from distill.recipes.terms.terms import LastStates, Step, Term, terms_of, total
 from distill.store.codecs.attention import PROBABILITIES
-from distill.store.expected import split_with_expected
+from distill.store.expected import require_expected, split_with_expected
 from distill.store.output_names import DRAWS, IN_PART, LIKELIEST, LOGITS, TRANSFORM, kind_of
 from distill.store.replay.logits import LinearHead, vocabulary_head
 from distill.store.target_set import TargetStore
@@ -204,6 +204,8 @@ def distill_student(
     """
     runs: dict[int, Trained] = {}
     validation = split_with_expected(dataset, store, "validation")
+    if settings.trains_head:
+        require_expected(dataset, store, validation)
     models: dict[int, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
     for seed in settings.seeds:
         set_seed(seed)

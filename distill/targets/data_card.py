@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.core.files import to_json
+from distill.core.markdown import escape
 from distill.data.dataset import Dataset
 from distill.store.output_names import LOGITS
 from distill.store.target_set import TargetStore
@@ -76,7 +77,7 @@ def card(store: TargetStore, dataset: Dataset, about: About) -> str:
         task=dataset.task,
         teacher=about.teacher,
         splits="\n".join(lines),
-        labels=LABELS.format(labels=", ".join(f"`{label}`" for label in prints.labels)) if dataset.spec.names_labels else "",
+        labels=LABELS.format(labels=", ".join(map(escape, prints.labels))) if dataset.spec.names_labels else "",
         reading=(TABLE if about.columns else NATIVE).format(
             place=about.place, columns=", ".join(about.columns), answers=_answers(dataset)
         ),

@@ -81,7 +81,8 @@ class SentenceEmbedding(Task):
         """Mean squared difference of the pairs' similarities from those that are expected."""
         _, similar, expected = self.judge(kept, split).T
         gaps = np.square(similar - expected)
-        return float(gaps[np.isfinite(gaps)].mean())
+        gaps = gaps[np.isfinite(gaps)]
+        return float(gaps.mean()) if len(gaps) else 0.0
 
     def measures(self, kept: Array, split: EvaluationSplit) -> dict[str, float]:
         """Spearman's correlation with what is expected; of pairs without scores also how well second texts are found."""

@@ -58,7 +58,7 @@ def training_arguments(
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
-        warmup_steps=settings.warmup,
+        warmup_steps=settings.warmup if settings.warmup * steps >= 1 else 0,  # it is rounded up: one step of one is of rate 0
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         use_cpu=not on_cuda,

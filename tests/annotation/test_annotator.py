@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from distill.annotation import annotator as annotator_module
 from distill.annotation import client as client_module
 from distill.annotation.annotator import NOT_ASKED, Annotator
 from distill.annotation.client import Client
@@ -155,12 +156,16 @@ def test_a_slow_answer_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.Mo
         (error(401, f"bad key {KEY}"), ["annotators.x.key", "$TEST_KEY is refused", "bad key …"]),
         (error(404, "no model m"), ["status 404 (", "no model m", "`model` ('m')"]),
         (error(500, "down"), ["status 500", "4 times", "the answers that came are kept"]),
-        (error(400, "context too long"), ["status 400", "context too long"]),
+        (error(400, "no such body"), ["status 400", "no such body", "see `endpoint`, `model` ('m') and `body`"]),
         ((200, None, {}), ["no connection", "see that the server runs"]),
     ],
     ids=["key", "model", "down", "refused", "cut"],
 )
-def test_what_does_not_pass_is_one_line_and_keeps_what_came(tmp_path: Path, reply: Reply, words: list[str]) -> None:
+def test_what_does_not_pass_is_one_line_and_keeps_what_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, words: list[str]
+) -> None:
+    monkeypatch.setattr(annotator_module, "MOST_REFUSED", 3)
+
     def third(body: dict[str, Any], number: int) -> Reply:
         return by_row(body, number) if number <= 2 else reply
 
@@ -174,6 +179,28 @@ def test_what_does_not_pass_is_one_line_and_keeps_what_came(tmp_path: Path, repl
         server.answer, before = by_row, len(server.bodies)
         ask(server, tmp_path)
         assert len(server.bodies) - before == 4, "the two answers that came are not asked for again"
+
+
+def test_a_row_that_the_server_refuses_costs_the_others_nothing_and_is_asked_again(tmp_path: Path) -> None:
+    tokens = [token('{"label": "', 0.0), token("good", -0.25, bad=-1.5), token('"}', 0.0)]
+
+    def filtered(body: dict[str, Any], _: int) -> Reply:
+        if row_of(body) in ("text 0", "text 3"):
+            return error(400, "content filter")
+        return said('{"label": "good"}', tokens if body.get("logprobs") and body.get("response_format") else None)
+
+    told: list[str] = []
+    with serving(filtered) as server:
+        annotator = ask(server, tmp_path, told=told, parallel=1)
+        found = [annotator.annotation(annotator.requests(texts)) for texts in ROWS]
+        assert [one.distribution is not None for one in found] == [False, True, True, False, True, True]
+        assert [one.why for one in found if one.why] == ['refused by the server: {"error": {"message": "content filter"}}'] * 2
+        assert told == []
+        server.answer = by_row
+        again = ask(server, tmp_path)
+        assert [bool(again.annotation(again.requests(texts)).votes) for texts in ROWS] == [True] * 6
+    with serving(lambda *_: error(400, "who knows")) as server, pytest.raises(UserError, match="status 400 .*who knows"):
+        ask(server, tmp_path / "none", ROWS[:2])
 
 
 def test_without_a_key_the_error_says_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

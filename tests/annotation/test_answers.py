@@ -80,7 +80,7 @@ def test_all_labels_that_apply_are_read_in_the_data_sets_order(content: str, vot
 
 @pytest.mark.parametrize(("form", "vote"), [(ONE, "not"), (SEVERAL, ("not", "positive")), (SEVERAL, ())])
 def test_what_examples_show_is_what_is_read(form: Form, vote: str | tuple[str, ...]) -> None:
-    assert vote_of(response(form.written(vote)), form) == (vote, "")
+    assert vote_of(response(form.example_answer(vote)), form) == (vote, "")
 
 
 def test_the_label_is_followed_over_several_tokens() -> None:

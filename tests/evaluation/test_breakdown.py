@@ -51,10 +51,11 @@ def test_entities_are_scored_whole_and_confused_by_type(split, predicted, scores
     assert (confusion.labels, confusion.counts) == (names, counts)
 
 
-def test_entities_agree_with_the_tasks_own_scores():
-    labels = RNG.integers(0, 4, 60)
-    split = split_of([6] * 10, labels, TAGS)
-    logits = RNG.normal(size=(60, 4)).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[labels]
+@pytest.mark.parametrize("tags", [TAGS, ("O", "B-per", "I-per", "L-per", "U-per"), ("O", "S-a", "B-a", "I-a", "E-a")])
+def test_entities_agree_with_the_tasks_own_scores_whatever_the_scheme(tags):
+    labels = RNG.integers(0, len(tags), 60)
+    split = split_of([6] * 10, labels, tags)
+    logits = RNG.normal(size=(60, len(tags))).astype(np.float32) + 2 * np.eye(len(tags), dtype=np.float32)[labels]
     classes, _ = classes_of(ENTITIES, ENTITIES.lines(logits, split), split)
     found = sum(each.recall * each.support for each in classes)
     recall = ENTITIES.measures(logits, split)["entity_recall"]

@@ -83,6 +83,8 @@ def test_what_is_lost_and_changed_is_called_what_it_is() -> None:
     numbers = told("regression", "pearson")
     assert "dynamic, loses 2.00 points and correlates 0.9500 with fp32; nothing brought that to 0.3 points and 0.99" in numbers
     assert "dynamic, loses 2.00% of the likelihood and changes 5.00% of" in told("causal-lm", "likelihood")
+    attempts = [Attempt("dynamic", (), -0.02, 0.05, 50), GOOD]
+    assert "the first INT8 file, dynamic, gains 2.00 points and changes 5.00%" in told("sequence-classification", "accuracy")
 
 
 @pytest.mark.parametrize("quantization", ["dynamic", "static"])

@@ -40,7 +40,7 @@ ANNOTATED: dict[str, Any] = PLAIN | {
     "annotators": {"model": {"rows": "data/selections/next", "model": "m"}},
     "selections": {"next": {"rows": "data/prepared/movies", "student": "soft", "count": 5}},
     "given": {
-        "answers": {"table": "data/annotations/model/rows", "dataset": "movies", "columns": {"text": "text", "label": "label"}},
+        "answers": {"table": "data/annotations/model/rows", "dataset": "movies", "columns": {"text": "text", "votes": "votes"}},
     },
 }
 SOFT = {"recipe": "hinton", "dataset": "movies", "targets": "mean/logits", "init": INIT}
@@ -379,6 +379,17 @@ def test_a_selection_asks_a_student_with_a_trained_head_about_training_rows(tmp_
     assert refusal(tmp_path, deep) == [
         "selections.next.student: 'deep' answers nothing: fitnets here trains no head; take one that does"
     ]
+
+
+def test_what_an_annotator_writes_is_known_before_it_is_asked(tmp_path: Path):
+    columns = {"text": "text", "log_probabilities": "log_probabilities"}
+    content = changed(ANNOTATED, "given.answers.columns", columns)
+    assert load(tmp_path, content)
+    assert refusal(tmp_path, changed(content, "annotators.model.log_probabilities", False)) == [
+        "given.answers.columns.log_probabilities: data/annotations/model/rows has votes; give that"
+    ]
+    votes = changed(ANNOTATED, "given.answers.columns", {"text": "text", "votes": "votes"})
+    assert load(tmp_path, changed(votes, "annotators.model.log_probabilities", False))
 
 
 def test_actors_are_of_ray_alone(tmp_path: Path):

@@ -181,6 +181,27 @@ def test_of_a_model_of_conversations_it_is_said_that_texts_are_no_turns(tmp_path
     assert (said in result.stderr) == (template is not None)
 
 
+def test_a_decoder_ends_where_its_own_settings_say_so(tmp_path: Path) -> None:
+    model, tokenizer = decoders.decoder(), decoders.tokenizer()
+    prompt = tokenizer("w1 w2")["input_ids"]
+    endless = continue_greedily(model, prompt, 16, 0)
+    end = next(token for place, token in enumerate(endless) if place > 0 and token not in endless[:place])
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, end]
+    dataset = Dataset.open(decoders.conversations(tmp_path / "rows", (12, 4, 4)).resolve())
+    save_model(tmp_path / "model", model, tokenizer, dataset)
+    (found,) = predicted(tmp_path / "model", given="w1 w2")
+    assert found["finished"]
+    assert found["continuation"] == tokenizer.decode(continue_greedily(model, prompt, 16, 0), skip_special_tokens=True)
+
+
+def test_a_bad_row_of_a_table_is_named_by_its_number_and_a_bad_line_by_its_line(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text('text,other\n"w1\nw2",a\n,b\n', encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text('{"text": "w1"}\n{"text": ""}\n', encoding="utf-8")
+    for name, place in (("rows.csv", "row 2"), ("rows.jsonl", "line 2")):
+        result = run(folders["sequence-classification"] / "model", tmp_path / name)
+        assert f"error: {tmp_path / name}: {place}: text: got ''" in result.stderr
+
+
 @pytest.mark.parametrize("template", [decoders.TEMPLATE, None])
 def test_conversations_are_read_in_the_tokens_of_rows_to_train_on(tmp_path: Path, template: str | None) -> None:
     tokenizer = decoders.tokenizer(chat_template=template)

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.tokenizers import Encoded
+from distill.preparation.conversations import rendered
 from distill.preparation.documents import encode_conversations, map_documents, packer_of
 from tests import tiny
 from tests.decoders import SPECIAL, TEMPLATE, tokenizer
@@ -248,6 +249,9 @@ def test_what_cannot_be_rendered_or_ended_is_refused_with_what_to_do():
     strict = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(UserError, match="train: row 0: the chat template refuses it: roles must alternate"):
         encoded([turns("w0", "w1")], tokenizer(chat_template=strict), columns=TURNS)
+    wrong = "{{ messages[0].content + 1 }}"
+    with pytest.raises(UserError, match="train: row 0: the chat template refuses it: can only concatenate str"):
+        encoded([turns("w0", "w1")], tokenizer(chat_template=wrong), columns=TURNS)
     endless = tokenizer()
     endless.eos_token = None
     with pytest.raises(UserError, match="has no eos token to end a text with"):
@@ -274,3 +278,11 @@ def test_a_prepared_set_has_as_many_tokens_as_its_texts(tmp_path):
     assert (rows.labels != UNLABELLED).sum() == sum(map(len, words))
     assert rows.labels.dtype == np.int64
     assert dataset.classes == dataset.vocabulary
+
+
+def test_a_template_that_writes_the_date_makes_the_same_rows_every_day():
+    dated = "{% if strftime_now is defined %}w{{ strftime_now('%d') }} {{ strftime_now('%d %b %Y') }} {% endif %}" + TEMPLATE
+    text, (span,) = rendered(tokenizer(chat_template=dated), turns("w0", "w1")["messages"])
+    plain, (other,) = rendered(tokenizer(chat_template=TEMPLATE), turns("w0", "w1")["messages"])
+    assert text == f"w26 26 Jul 2024 {plain}"
+    assert text[slice(*span)] == plain[slice(*other)]

@@ -418,3 +418,10 @@ def test_terms_are_told_what_share_of_all_steps_is_done(few, few_targets, tmp_pa
     assert len(told) == 3 * 7
     assert sorted(set(told)) == [step / 12 for step in range(12)]
     assert told == sorted(told)
+
+
+def test_a_run_of_one_step_learns(dataset, tmp_path):
+    before = tiny.bert(seed=1)
+    model, trained = run(dataset, tmp_path / "run", settings(epochs=1, batch_size=1000, warmup=0.1), model=tiny.bert(seed=1))
+    assert trained.steps == 1
+    assert any(not torch.equal(own, old) for own, old in zip(model.parameters(), before.parameters(), strict=True))

@@ -7,6 +7,7 @@ nothing is given, such as the end mark that servers leave out, the text itself c
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ TOLERANCE = 1e-2
 
 BYTE = 255
 """The largest byte."""
+BYTE_FALLBACK = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""How SentencePiece writes a byte that is no word's."""
 
 Line = Mapping[int, float]
 """Of a token that is predicted: ids and log-probabilities."""
@@ -183,7 +186,7 @@ class Vocabulary:
         added = set(tokenizer.get_added_vocab())
         self._known = set(tokenizer.get_vocab().values())
         self._ids: dict[bytes, int] = {}
-        for word, identity in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+        for word, identity in sorted(tokenizer.get_vocab().items(), key=lambda item: (_is_byte(item[0]), item[1])):
             self._ids.setdefault(_bytes(word, {} if word in added else letters), identity)
 
     def find(self, token: Mapping[str, Any]) -> int | None:
@@ -206,9 +209,14 @@ def _bytes(word: str, letters: Mapping[str, int]) -> bytes:
     """What an entry of a vocabulary stands for."""
     if letters and all(letter in letters for letter in word):
         return bytes(letters[letter] for letter in word)
-    if len(word) == 6 and word.startswith("<0x") and word.endswith(">"):
+    if _is_byte(word):
         return bytes([int(word[3:5], 16)])
     return word.replace("▁", " ").encode()
+
+
+def _is_byte(word: str) -> bool:
+    """Whether an entry stands for one byte, which a tokenizer writes where no other entry has it."""
+    return BYTE_FALLBACK.fullmatch(word) is not None
 
 
 def _letters() -> dict[int, str]:

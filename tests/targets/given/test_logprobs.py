@@ -224,10 +224,10 @@ def test_words_are_found_by_their_bytes_or_ids_whatever_the_tokenizer():
     assert words.find({"token": f"token_id:{ids[0]}"}) == ids[0]
     assert words.find({"token": "<|endoftext|>"}) == 0
     assert words.find({"token": "nothing like this"}) is None
-    pieced = Tokenizer(BPE({"<unk>": 0, "<0x0A>": 1, "▁fox": 2, "fox": 3}, [], unk_token="<unk>"))
+    pieced = Tokenizer(BPE({"<unk>": 0, "<0x0A>": 1, "▁fox": 2, "fox": 3, "<0x31>": 4, "1": 5}, [], unk_token="<unk>"))
     pieced.decoder = decoders.Metaspace()
     words = Vocabulary(PreTrainedTokenizerFast(tokenizer_object=pieced, unk_token="<unk>"))
-    assert [words.find({"token": text, "bytes": None}) for text in (" fox", "fox", "\n")] == [2, 3, 1]
+    assert [words.find({"token": text, "bytes": None}) for text in (" fox", "fox", "\n", "1")] == [2, 3, 1, 5]
 
 
 def test_the_codec_keeps_as_many_words_as_any_token_has(dataset, teacher, tmp_path):
