@@ -183,7 +183,7 @@ class Walk:
         distill_student(folder / "init", self.dataset, store, student, *places, "")
         with patch("distill.evaluation.retention.RESAMPLES", 2):
             scores, *_ = measure_student(folder / "student", self.dataset, store, student.seeds)
-        assert scores["retention"] >= 0
+        assert 0 <= scores[self.dataset.metric] <= 1
         return Row(model_type, embeddings, attention, exported=self.export(folder))
 
     def train_teacher(self, teacher: PreTrainedModel, folder: Path) -> None:

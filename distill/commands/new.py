@@ -67,11 +67,11 @@ def main(
     pairs = (each.partition("=") for each in more)
     source = source_of(data, {key: value.split(",") if key == "names" else value for key, _, value in pairs})
     checkpoint = checkpoint_of(teacher)
-    found, model = look(source, checkpoint, {part: column for part, column in parts.items() if column}, task)
+    found, model = profile_source(source, checkpoint, {part: column for part, column in parts.items() if column}, task)
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", Path(data).name.partition(".")[0]).strip("-") or "data"
-    lines = written(called, source, model, found)
+    lines = params_lines(called, source, model, found)
     write_text(path, "".join(f"{line}\n" for line in lines))
-    click.echo("\n".join(assumed(found)))
+    click.echo("\n".join(assumption_lines(found)))
     click.echo(f"{path} is written. Look at it, then type:\n  python -m distill check\n  dvc repro")
 
 
@@ -107,7 +107,9 @@ def checkpoint_of(teacher: str | None) -> "Checkpoint":
     return Checkpoint(package=INSTALLED)
 
 
-def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str], task: str | None) -> "tuple[Profile, Teacher]":
+def profile_source(
+    source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str], task: str | None
+) -> "tuple[Profile, Teacher]":
     """The rows' profile, and what is known of the teacher."""
     from distill.core.errors import UserError
     from distill.core.files import read_json
@@ -136,7 +138,7 @@ def look(source: dict[str, Any], checkpoint: "Checkpoint", given: dict[str, str]
     sample = sample_of(splits["train"])
     if len(sample) == 0:
         raise UserError(f"{next(iter(source.values()))}: has no rows")
-    columns = told_columns(sample, given, task)
+    columns = detect_columns(sample, given, task)
     require_accepted(splits, columns)
     found = profile(splits, columns, tokenizer, min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
     if columns.task == "sequence-classification" and len(found.splits["train"].labels) < 2:
@@ -155,7 +157,7 @@ def reads_words(tokenizer: "PreTrainedTokenizerBase", sample: "pa.Table", column
     return bool(texts) and share_of_words(tokenizer, texts, 256) >= WORDS
 
 
-def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) -> "Columns":
+def detect_columns(sample: "pa.Table", given: dict[str, str], task: str | None) -> "Columns":
     """The task and its columns; what is too doubtful to be written down is refused."""
     from distill.profiling import refusals
     from distill.profiling.columns import read_columns
@@ -171,7 +173,7 @@ def told_columns(sample: "pa.Table", given: dict[str, str], task: str | None) ->
     return columns
 
 
-def written(name: str, source: dict[str, Any], model: "Teacher", found: "Profile") -> list[str]:
+def params_lines(name: str, source: dict[str, Any], model: "Teacher", found: "Profile") -> list[str]:
     """The lines of params.yaml: what entries share in `defaults`, then a section an entry, headed by what it rests on."""
     from distill.core.settings import to_yaml
     from distill.pipeline.suggestion import suggestion
@@ -201,7 +203,7 @@ def sample_of(split: "Stream") -> "pa.Table":
     return kept
 
 
-def assumed(found: "Profile") -> list[str]:
+def assumption_lines(found: "Profile") -> list[str]:
     """What was taken for what, for people to contradict."""
     from distill.pipeline.suggestion import fraction_of, splits_of
     from distill.preparation.labels import shown

@@ -50,7 +50,7 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(to_json({"targets": plans, "annotators": asked, "problems": problems}))
     else:
-        click.echo("\n\n".join([*map(text, plans, plans.values()), *map(ask_text, asked, asked.values())]))
+        click.echo("\n\n".join([*map(format_targets, plans, plans.values()), *map(format_annotator, asked, asked.values())]))
     if problems:
         raise UserError("\n".join(problems))
 
@@ -81,7 +81,7 @@ def ask_plan(settings: "AnnotatorSettings", where: str) -> dict[str, Any]:
     return estimate(annotator, [texts for part in rows.values() for texts in part])
 
 
-def ask_text(name: str, content: Mapping[str, Any]) -> str:
+def format_annotator(name: str, content: Mapping[str, Any]) -> str:
     """The same, for people."""
     if not content:
         return f"annotators.{name}: its rows are not there yet; run `dvc repro` up to them"
@@ -94,10 +94,10 @@ def ask_text(name: str, content: Mapping[str, Any]) -> str:
     return "\n".join([f"annotators.{name}: {content['rows']:,} rows", "", *aligned(rows), f"tokens that are left: {how}"])
 
 
-def text(name: str, content: Mapping[str, Any]) -> str:
+def format_targets(name: str, content: Mapping[str, Any]) -> str:
     """A target set's plan, for people."""
     if "teacher" not in content:
-        return given_text(name, content)
+        return format_given(name, content)
     teacher, dataset, codec = content["teacher"], content["dataset"], content["codec"]
     rows = ", ".join(f"{count:,} {split}" for split, count in dataset["rows"].items())
     lines = [
@@ -123,7 +123,7 @@ def text(name: str, content: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def given_text(name: str, content: Mapping[str, Any]) -> str:
+def format_given(name: str, content: Mapping[str, Any]) -> str:
     """A given set's plan."""
     dataset, answered, source = content["dataset"], content["answered"], content["table"]
     lines = [f"given.{name}: table {source}, data set {dataset['name']}"]

@@ -10,7 +10,7 @@ from typing import Any
 from distill.core.errors import UserError, first_line
 
 OBJECT_STORE_BYTES = 100 * 2**20
-"""Of a cluster that is started here: numbers and names are all that goes through it."""
+"""Size of the object store of a cluster that is started here: only numbers and names pass through it."""
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import pyarrow as pa
 from distill.data.columns import mapped
 
 LARGEST = 2**31 - 1
-"""Of an offset in Arrow's usual types; a column with more values in its lists, or bytes in its texts, is of a large one."""
+"""Largest 32-bit offset: columns with more values in their lists, or bytes in their texts, have 64-bit ones."""
 
 LARGE = pa.ipc.IpcWriteOptions(allow_64bit=True)
 """Without it Arrow writes no column of more than LARGEST values. Bytes are the same."""

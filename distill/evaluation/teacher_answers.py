@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
@@ -11,6 +10,7 @@ from distill.core.numeric import length_batches
 from distill.data.averaging import labels_a_row
 from distill.data.batching import pad_batch, pad_labels
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
+from distill.models.evaluating import evaluating
 from distill.models.predict import CAUSAL_BATCH_TOKENS, forward_of
 from distill.store.output_names import LIKELIEST, LOGITS
 from distill.store.readers import OutputReader
@@ -103,19 +103,17 @@ def kl_from_teacher(model: PreTrainedModel, task: Task, store: TargetStore, name
 
     The student is run again: what `predict` keeps of it is less than its distributions.
     """
-    training, reader = model.training, store.output(LOGITS, name)
-    forward = forward_of(model.eval(), task)
+    reader, forward = store.output(LOGITS, name), forward_of(model, task)
     places, total, count = reader.locate(rows.ids), 0.0, 0
     for chosen in length_batches(rows.lengths, CAUSAL_BATCH_TOKENS):
         batch, labels = pad_batch(rows, chosen), pad_labels(rows, chosen)
         where, vectors = task.positions(labels, batch.get("attention_mask")), reader.gather(places[chosen])
         if where is not None and store.manifest(LOGITS).per == "token":
             vectors = vectors[real_tokens(where, batch.get("attention_mask"))]
-        with torch.inference_mode():
+        with evaluating(model):
             logits = forward(batch, where).cpu()
         total += closeness(logits.numpy(), vectors.numpy())["kl_from_teacher"] * len(logits)
         count += len(logits)
-    model.train(training)
     return total / count
 
 

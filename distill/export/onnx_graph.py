@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from distill.export.session import data_of
 from distill.models.bi_encoder import reads_apart
+from distill.models.evaluating import evaluating
 from distill.models.sentence_encoder import SentenceEncoder
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -45,15 +46,15 @@ def export_model(model: PreTrainedModel, path: Path) -> None:
 
 
 def _trace(model: PreTrainedModel, path: Path) -> None:
-    names, training = inputs_of(model), model.training
+    names = inputs_of(model)
     asked = type(model).__name__.endswith("ForQuestionAnswering")
     answer = "sentence_embedding" if isinstance(model, SentenceEncoder) and not reads_apart(model.config) else "logits"
     outputs = ("start_logits", "end_logits") if asked else (answer,)
     reads = [torch.full(TRACED, int(name != "token_type_ids"), device=model.device) for name in names]
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings(), evaluating(model), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Logits(model.eval(), names, outputs).eval(),
+            _Logits(model, names, outputs).eval(),
             tuple(reads),
             str(path),
             input_names=list(names),
@@ -62,7 +63,6 @@ def _trace(model: PreTrainedModel, path: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
-    model.train(training)
 
 
 def inputs_of(model: PreTrainedModel) -> tuple[str, ...]:

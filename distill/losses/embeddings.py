@@ -30,8 +30,8 @@ def similarity_kl(
     others = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
     units = (functional.normalize(vectors.float(), dim=1) for vectors in (student, teacher))
     cosines = ((unit @ unit.T)[others].view(len(unit), -1) for unit in units)
-    own, theirs = (functional.log_softmax(part / temperature, dim=1) for part in cosines)
-    return functional.kl_div(own, theirs, reduction="batchmean", log_target=True)
+    student_logs, teacher_logs = (functional.log_softmax(part / temperature, dim=1) for part in cosines)
+    return functional.kl_div(student_logs, teacher_logs, reduction="batchmean", log_target=True)
 
 
 def nested(loss: VectorLoss, sizes: Sequence[int], *, whole_teacher: bool = False) -> VectorLoss:

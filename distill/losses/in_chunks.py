@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 CHUNK_BYTES = 2**24
-"""Of the logits that are there at once."""
+"""Most bytes of logits that are held at once."""
 
 LineLosses = Callable[[Tensor, slice], Tensor]
 """(logits of some lines (n, vocabulary), which lines these are) → their losses, (n, losses)"""

@@ -28,8 +28,10 @@ def listwise_kl(
     The probabilities are those that each passage stands first: Cao et al. 2007, "Learning to Rank: From Pairwise Approach to
     Listwise Approach"; as a distillation loss Ren et al. 2021, "RocketQAv2" (arXiv 2110.07367).
     """
-    own, theirs = (functional.log_softmax(by_group(z.float(), groups) / temperature, dim=1) for z in (student, teacher))
-    return functional.kl_div(own, theirs, reduction="batchmean", log_target=True) * temperature**2
+    student_logs, teacher_logs = (
+        functional.log_softmax(by_group(z.float(), groups) / temperature, dim=1) for z in (student, teacher)
+    )
+    return functional.kl_div(student_logs, teacher_logs, reduction="batchmean", log_target=True) * temperature**2
 
 
 def margin_mse(

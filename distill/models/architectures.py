@@ -9,7 +9,7 @@ from distill.core.errors import one_line
 from distill.core.settings import nearest
 
 VECTORS = ("pooling", "normalize", "vector_size")
-"""Of what embeds: no settings of its encoder's config, but of what makes a vector of its states."""
+"""Keys of sentence encoders that are not in the encoder's own config."""
 
 
 def unknown_setting(architecture: Mapping[str, Any], *, embeds: bool) -> str | None:

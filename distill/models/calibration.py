@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.data.batching import pad_batch
+from distill.models.evaluating import evaluating
 from distill.models.predict import forward_of, predict
 from distill.tasks.base import EvaluationSplit, Task
 from distill.tasks.calibration import fit_temperature
@@ -24,13 +25,12 @@ def calibrate(model: PreTrainedModel, task: Task, validation: EvaluationSplit) -
     if not task.calibrates or head is None:
         return
     temperature = fit_temperature(*task.distributions(predict(model, task, validation.rows, "calibrate"), validation))
-    parts, training = [part for part in (head.weight, head.bias) if part is not None], model.training
-    with torch.no_grad():
-        if _divides(model.eval(), task, parts, validation):
+    parts = [part for part in (head.weight, head.bias) if part is not None]
+    with evaluating(model):
+        if _divides(model, task, parts, validation):
             model.config.calibration_temperature = temperature
             for part in parts:
                 part.div_(temperature)
-    model.train(training)
 
 
 def _divides(model: PreTrainedModel, task: Task, parts: Sequence[Tensor], validation: EvaluationSplit) -> bool:

@@ -4,6 +4,8 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from distill.models.evaluating import evaluating
+
 PROBE = 4
 """Tokens of the row that is tried."""
 
@@ -17,10 +19,9 @@ def softcap_of(model: PreTrainedModel) -> float | None:
 def logits_follow_from_states(model: PreTrainedModel) -> bool:
     """Whether a causal language model's logits are its output embedding times its last hidden state, under a softcap if any."""
     ids = torch.arange(1, 1 + PROBE, device=model.device)[None]
-    embedding, cap, training = model.get_output_embeddings(), softcap_of(model), model.training
-    with torch.no_grad():
-        logits, states = model.eval()(input_ids=ids).logits[0], model.base_model(input_ids=ids).last_hidden_state[0]
+    embedding, cap = model.get_output_embeddings(), softcap_of(model)
+    with evaluating(model):
+        logits, states = model(input_ids=ids).logits[0], model.base_model(input_ids=ids).last_hidden_state[0]
         found = functional.linear(states, embedding.weight, embedding.bias)
         found = found if cap is None else cap * torch.tanh(found / cap)
-    model.train(training)
     return found.shape == logits.shape and torch.allclose(found, logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))

@@ -12,6 +12,7 @@ from distill.core.arrays import Array
 from distill.core.numeric import length_batches
 from distill.data.batching import pad_batch, pad_labels
 from distill.data.dataset import PreparedRows
+from distill.models.evaluating import evaluating
 from distill.models.loading import only_positions
 from distill.tasks.base import EvaluationSplit, Task
 
@@ -27,10 +28,9 @@ def predict(model: PreTrainedModel, task: Task, rows: PreparedRows, title: str) 
 
     One line a row, a real token or a masked position, as `task.spec.logits_per` has it; (rows, classes) for classes of rows.
     """
-    training = model.training
-    model.eval()
-    kept = predict_by(forward_of(model, task), task, rows, title, CAUSAL_BATCH_TOKENS if task.spec.causal else BATCH_TOKENS)
-    model.train(training)
+    tokens = CAUSAL_BATCH_TOKENS if task.spec.causal else BATCH_TOKENS
+    with evaluating(model):
+        kept = predict_by(forward_of(model, task), task, rows, title, tokens)
     return task.tuned(kept, vars(model.config))
 
 

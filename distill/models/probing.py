@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from distill.core.errors import UserError, one_line
 from distill.data.dataset import Dataset
 from distill.models.causal_heads import logits_follow_from_states
+from distill.models.evaluating import evaluating
 from distill.models.families import NOT_EXPORTED, NOT_TRAINED
 from distill.models.loading import require_fit
 
@@ -52,10 +53,8 @@ def _looks_back_alone(model: PreTrainedModel) -> bool:
     """Whether the states of a row's first tokens stay the same when its last token is another one."""
     ids = torch.ones((2, max(LENGTHS)), dtype=torch.int64, device=model.device)
     ids[1, -1] = 2
-    training = model.training
-    with torch.no_grad():
-        first, second = model.eval()(input_ids=ids, output_hidden_states=True).hidden_states[-1][:, :-1]
-    model.train(training)
+    with evaluating(model):
+        first, second = model(input_ids=ids, output_hidden_states=True).hidden_states[-1][:, :-1]
     return torch.allclose(first, second, rtol=1e-4, atol=1e-5)
 
 

@@ -76,7 +76,7 @@ def _teachers(params: Params) -> Iterator[str]:
 
 
 def _target_sets(params: Params) -> Iterator[str]:
-    """What a causal language model has none of, and what it alone has."""
+    """Settings of target sets that the task does not have."""
     for name, targets in params.targets.items():
         task = params.task(targets.dataset)
         if line := _another_teacher(params, targets):

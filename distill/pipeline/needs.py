@@ -103,15 +103,15 @@ def reads(params: Params, name: str, shapes: Mapping[str, Shape]) -> Needs | Non
     return student.needs(student_shape["layers"], teacher.layers)
 
 
-def lists(targets: TargetSettings, depth: int) -> Needs:
+def listed_needs(targets: TargetSettings, depth: int) -> Needs:
     """What an entry of `targets` lists, and logits."""
     layers = {kind: resolve_layers(kind, getattr(targets, kind), int(kind in OF_LAYERS), depth) for kind in KINDS}
     return Needs(logits=True, **layers)
 
 
-def keeps(targets: TargetSettings, depth: int) -> Needs:
+def kept_needs(targets: TargetSettings, depth: int) -> Needs:
     """What students can read of a target set: what it lists, and the states from which that is replayed."""
-    listed = lists(targets, depth)
+    listed = listed_needs(targets, depth)
     return union([listed, replay_sources(targets, listed)])
 
 
@@ -134,7 +134,7 @@ def union(parts: Iterable[Needs]) -> Needs:
     return Needs(any(part.logits for part in parts), **layers)
 
 
-def names(needs: Needs) -> list[str]:
+def output_names(needs: Needs) -> list[str]:
     """The outputs, as they are called in a target set."""
     layers = [(name, layer) for kind in KINDS for layer in getattr(needs, kind) for name in OUTPUTS.get(kind, (kind,))]
     return ["logits"] * needs.logits + [f"{name}-{layer:02d}" for name, layer in layers]
@@ -146,7 +146,7 @@ def missing_needs(params: Params, target_set: str, path: Path, shapes: Mapping[s
     depth = shapes[targets.teacher].layers if targets.teacher in shapes else None
     problems, asked = [], {}
     try:
-        kept = None if depth is None else keeps(targets, depth)
+        kept = None if depth is None else kept_needs(targets, depth)
     except UserError as error:
         return [f"{path}: targets.{target_set}.{error}"]
     for name in readers(params, target_set):
@@ -160,7 +160,7 @@ def missing_needs(params: Params, target_set: str, path: Path, shapes: Mapping[s
         if deep and "train" not in targets.hidden_splits:
             problems.append(f"{where} hidden states of train; add train to hidden_splits of targets.{target_set}")
         if needs is not None and depth is not None and kept is not None:
-            if lacking := names(difference(needs, kept)):
+            if lacking := output_names(difference(needs, kept)):
                 add = to_add(targets, depth, [each for each in asked.values() if each is not None])
                 what = f"{where} {', '.join(lacking)}, which targets.{target_set} does not keep"
                 problems.append(f"{what}; add to targets.{target_set}: {add}")
@@ -172,13 +172,13 @@ def missing_needs(params: Params, target_set: str, path: Path, shapes: Mapping[s
 
 def to_add(targets: TargetSettings, depth: int, asked: Iterable[Needs]) -> str:
     """The settings that feed all students of a target set, merged with what is there."""
-    lacking = difference(union(asked), keeps(targets, depth))
-    merged = union([lists(targets, depth), lacking])
+    lacking = difference(union(asked), kept_needs(targets, depth))
+    merged = union([listed_needs(targets, depth), lacking])
     return ", ".join(f"{kind}: {list(getattr(merged, kind))}" for kind in KINDS if getattr(lacking, kind))
 
 
 def unused_outputs(targets: TargetSettings, depth: int, asked: Iterable[Needs]) -> list[str]:
     """Outputs that an entry lists and no student reads."""
     used = union(asked)
-    unused = difference(lists(targets, depth), union([used, replay_sources(targets, used)]))
-    return [name for name in names(unused) if name != "logits"]
+    unused = difference(listed_needs(targets, depth), union([used, replay_sources(targets, used)]))
+    return [name for name in output_names(unused) if name != "logits"]

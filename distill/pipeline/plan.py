@@ -19,7 +19,7 @@ from distill.params.given import OF_TOKENS, GivenSettings
 from distill.params.students import Needs
 from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.entries import Params
-from distill.pipeline.needs import difference, keeps, lists, names, readers, reads, union, unused_outputs
+from distill.pipeline.needs import difference, kept_needs, listed_needs, output_names, readers, reads, union, unused_outputs
 from distill.pipeline.shapes import Shape
 from distill.sources.files import read_local
 from distill.store.codecs.vectors import bytes_a_vector
@@ -43,17 +43,18 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path) -
     shape, job = shapes[settings.teacher], job_of(settings)
     task = params.task(settings.dataset)
     job = settled(job, shape.layers, task, lambda: replays_embeddings(meta_model(config, task_of(task), ())))
-    kept, outputs = keeps(settings, shape.layers), resolve(job, shape.layers, task)
+    kept, outputs = kept_needs(settings, shape.layers), resolve(job, shape.layers, task)
     asked = {student: _reads(params, student, shapes) for student in readers(params, name)}
     known = [needs for needs in asked.values() if needs is not None]
-    wished = union([lists(settings, shape.layers), *known])
+    wished = union([listed_needs(settings, shape.layers), *known])
     wanted = replace(job, hidden=wished.hidden, cls=wished.cls, attention=wished.attention, relations=wished.relations)
     rows, bytes_of, attention = _sizes(Path("data/prepared", settings.dataset), config, job, wanted)
     return {
         "teacher": {"name": settings.teacher, **asdict(shape), **_further(params, settings.teacher)},
         "dataset": {"name": settings.dataset, "rows": rows},
         "students": {
-            name: needs and {"reads": names(needs), "lacks": names(difference(needs, kept))} for name, needs in asked.items()
+            name: needs and {"reads": output_names(needs), "lacks": output_names(difference(needs, kept))}
+            for name, needs in asked.items()
         },
         "unread": unused_outputs(settings, shape.layers, known) if len(known) == len(asked) else [],
         "codec": {
@@ -104,7 +105,7 @@ def plan_given(params: Params, name: str) -> dict[str, Any]:
             answered = coverage(found, dataset, settings, by_split)
         if settings.columns.form not in OF_TOKENS:
             sizes = _given_sizes(dataset, rows if answered is None else answered)
-    asked = {student: names(params.students[student].needs(1, 1)) for student in readers(params, name)}
+    asked = {student: output_names(params.students[student].needs(1, 1)) for student in readers(params, name)}
     return {
         "table": settings.table,
         "dataset": {"name": settings.dataset, "rows": rows},

@@ -112,14 +112,14 @@ def open_model(place: Path, threads: int | None = None) -> Model:
         task,
         encoder,
         labels,
-        tuple(thresholds),
-        min(most, positions or most),
-        splitter,
-        bool(config.get("reads_turns")),
-        config.get("reads_pairs"),
-        config.get("window_stride"),
-        folder,
-        _ends(folder, config, encoder),
+        thresholds=tuple(thresholds),
+        most=min(most, positions or most),
+        splitter=splitter,
+        turns=bool(config.get("reads_turns")),
+        pairs=config.get("reads_pairs"),
+        stride=config.get("window_stride"),
+        folder=folder,
+        ends=_ends(folder, config, encoder),
     )
 
 

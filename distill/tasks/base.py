@@ -205,7 +205,7 @@ class Task:
         return split
 
     def rows_of(self, line: int, split: EvaluationSplit) -> list[int]:
-        """The rows that a line of `lines` is of, where each is of whole rows."""
+        """The rows that a line of `lines` belongs to, where each is of whole rows."""
         return [line]
 
     def distributions(self, kept: Array, split: EvaluationSplit) -> tuple[Array, Array]:

@@ -8,22 +8,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
+from distill.models.evaluating import evaluating
 from distill.training.objective import DistillationModel
 
 
 def hardest(model: DistillationModel, batch: Mapping[str, Any], one_of: int) -> list[int]:
-    """The `places` in a collator's batch of one of so many of its rows, rounded up: of the largest divergences, in their order.
+    """The `places` in a collator's batch of the hardest 1/`one_of` of its rows (rounded up), in the batch's order.
 
-    Rows without targets come last.
+    Hard are those of large divergences; rows without targets come last.
     """
-    training, divergences = model.training, model.objective.row_divergences
+    divergences = model.objective.row_divergences
     assert divergences is not None
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model):
         found = divergences(model.model(**{name: batch[name] for name in model.inputs if name in batch}), batch)
-    model.train(training)
     order = found.nan_to_num(nan=-1.0).argsort(descending=True, stable=True)[: math.ceil(len(found) / one_of)]
     chosen: list[int] = batch["places"][order.sort().values.to(batch["places"].device)].tolist()
     return chosen

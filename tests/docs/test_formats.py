@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from distill.commands.new import told_columns
+from distill.commands.new import detect_columns
 from distill.core.errors import UserError
 from distill.sources.files import read_local
 from tests.closures import ROOT
@@ -33,7 +33,7 @@ def test_tables_of_words_and_of_answers_become_rows(tmp_path, monkeypatch):
         ("asked.csv", "'answer_text' holds 'Ada'"),
     ):
         with pytest.raises(UserError, match=message) as refused:
-            told_columns(table(tmp_path / file), {}, None)
+            detect_columns(table(tmp_path / file), {}, None)
         assert "docs/formats.md" in str(refused.value)
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(ROOT / "docs/formats.md", "python")
@@ -41,12 +41,12 @@ def test_tables_of_words_and_of_answers_become_rows(tmp_path, monkeypatch):
     sentences, questions = table(tmp_path / "sentences.jsonl"), table(tmp_path / "questions.jsonl")
     assert sentences.to_pylist() == [{"tokens": ["Ada", "left"], "tags": ["B-PER", "O"]}, {"tokens": ["NA"], "tags": ["B-LOC"]}]
     assert questions["answers"].to_pylist() == [{"text": ["Ada"], "answer_start": [15]}]
-    assert told_columns(sentences, {}, None).parts == {"tokens": "tokens", "tags": "tags"}
-    assert told_columns(questions, {}, None).task == "question-answering"
+    assert detect_columns(sentences, {}, None).parts == {"tokens": "tokens", "tags": "tags"}
+    assert detect_columns(questions, {}, None).task == "question-answering"
 
 
 def test_questions_without_answers_are_refused_unless_the_task_is_said():
     rows = pa.table({"question": ["Who left?"] * 4, "context": ["Then Ada left."] * 4})
     with pytest.raises(UserError, match="no column holds answers, expected a column `answers`"):
-        told_columns(rows, {}, None)
-    assert told_columns(rows, {}, "question-answering").parts == {"question": "question", "context": "context"}
+        detect_columns(rows, {}, None)
+    assert detect_columns(rows, {}, "question-answering").parts == {"question": "question", "context": "context"}

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pyarrow as pa
 import pytest
 
-from distill.commands.new import told_columns
+from distill.commands.new import detect_columns
 from distill.core.errors import UserError
 from distill.profiling.columns import read_columns
 from distill.profiling.refusals import require_classes
@@ -329,7 +329,7 @@ def test_splits_and_row_numbers_are_no_labels_and_other_candidates_are_named(mor
 )
 def test_labels_that_are_lists_are_refused(columns: dict, message: str | None) -> None:
     with nullcontext() if message is None else pytest.raises(UserError, match=message):
-        told_columns(pa.table({"text": LONG, **columns}), {}, None)
+        detect_columns(pa.table({"text": LONG, **columns}), {}, None)
 
 
 @pytest.mark.parametrize(

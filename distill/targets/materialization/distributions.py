@@ -12,7 +12,7 @@ from distill.store.codecs.vocabulary import Draws, TopK
 from distill.store.replay.frozen_weights import FrozenMatrices
 
 CHUNK_BYTES = 2**26
-"""Of the logits that are there at once, in float64."""
+"""Most bytes of logits, float64, that are held at once."""
 
 
 def keep_in_part(
