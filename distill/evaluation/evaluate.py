@@ -18,6 +18,7 @@ from distill.evaluation.details import Detail
 from distill.evaluation.retention import over_seeds, retention, size
 from distill.evaluation.selective import answered, coverage
 from distill.evaluation.teacher_answers import TeacherAnswers, kl_from_teacher
+from distill.models.config_keys import CALIBRATION_TEMPERATURE, THRESHOLDS
 from distill.models.loading import load_for
 from distill.models.predict import predict
 from distill.store.expected import split_with_expected
@@ -113,14 +114,14 @@ def _judged_teacher(task: Task, validation: TeacherAnswers | None, test: Teacher
 
 def _uncalibrated(task: Task, model: PreTrainedModel, kept: Array, split: EvaluationSplit) -> dict[str, float]:
     """The calibration error without the model's temperature, if it has one."""
-    if not hasattr(model.config, "calibration_temperature"):
+    if not hasattr(model.config, CALIBRATION_TEMPERATURE):
         return {}
     return {"calibration_error_before": task.calibration_error(kept * _temperature(model), split)}
 
 
 def _temperature(model: PreTrainedModel) -> float:
     """What brings a calibrated model's logits back to those that it learnt from its teacher, who is not calibrated."""
-    return float(getattr(model.config, "calibration_temperature", 1.0))
+    return float(getattr(model.config, CALIBRATION_TEMPERATURE, 1.0))
 
 
 def _detail(
@@ -169,7 +170,7 @@ def seed_folders(folder: Path, seeds: Sequence[int]) -> dict[int, Path]:
 
 def _fitted(model: PreTrainedModel, dataset: Dataset) -> dict[str, Any]:
     """What was fitted on validation: the temperature, and of multi-label models from which probability each label applies."""
-    thresholds, temperature = (getattr(model.config, name, None) for name in ("thresholds", "calibration_temperature"))
+    thresholds, temperature = (getattr(model.config, name, None) for name in (THRESHOLDS, CALIBRATION_TEMPERATURE))
     found: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
     return found if thresholds is None else {**found, "thresholds": dict(zip(dataset.labels, thresholds, strict=True))}
 

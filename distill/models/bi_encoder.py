@@ -14,10 +14,8 @@ from transformers import PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from distill.core.files import to_json, write_text
-from distill.models.sentence_encoder import KEY, EmbeddingSettings, Ids, SentenceEncoder
-
-APART = "reads_apart"
-"""Of a config: whether it is a bi-encoder's."""
+from distill.models.config_keys import READS_APART, SENTENCE_EMBEDDING
+from distill.models.sentence_encoder import EmbeddingSettings, Ids, SentenceEncoder
 
 
 class BiEncoder(SentenceEncoder):
@@ -62,10 +60,10 @@ class BiEncoder(SentenceEncoder):
 
 def mark(config: PretrainedConfig, settings: EmbeddingSettings) -> None:
     """Make a config that of a bi-encoder, which pools as `settings` say."""
-    setattr(config, KEY, asdict(replace(settings, normalize=False)))
-    setattr(config, APART, True)
+    setattr(config, SENTENCE_EMBEDDING, asdict(replace(settings, normalize=False)))
+    setattr(config, READS_APART, True)
 
 
 def reads_apart(config: PretrainedConfig) -> bool:
     """Whether a config is a bi-encoder's."""
-    return bool(getattr(config, APART, False))
+    return bool(getattr(config, READS_APART, False))

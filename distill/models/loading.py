@@ -20,9 +20,19 @@ from distill.core.files import sha256
 from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
-from distill.models.bi_encoder import APART, BiEncoder, reads_apart
+from distill.models.bi_encoder import BiEncoder, reads_apart
+from distill.models.config_keys import (
+    CALIBRATION_TEMPERATURE,
+    READS_APART,
+    READS_PAIRS,
+    READS_TURNS,
+    SENTENCE_EMBEDDING,
+    THRESHOLDS,
+    WINDOW_STRIDE,
+    WORD_SPLITTER,
+)
 from distill.models.families import family_of, is_causal_lm, supporting, usable_positions
-from distill.models.sentence_encoder import KEY, Pooling, SentenceEncoder
+from distill.models.sentence_encoder import Pooling, SentenceEncoder
 from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import Task
 from distill.tasks.registry import task_of
@@ -34,13 +44,6 @@ if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") != "1":
 TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 """How the names of classes with the head of one task end."""
 
-PAIRS = "reads_pairs"
-"""Whether each row that the model has learnt from is a text and a `text_pair`."""
-TURNS = "reads_turns"
-"""Whether they are conversations, as the tokenizer's chat template writes them."""
-STRIDE = "window_stride"
-"""By how many tokens the windows of a context overlapped."""
-
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> None:
     """Write weights, config and tokenizer, which say of the rows that the model is trained and measured on how long they were.
@@ -49,13 +52,13 @@ def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokeni
     windows of contexts, how these overlap; and of a decoder whether they are conversations.
     """
     if "tokens" in dataset.spec.columns:
-        model.config.word_splitter = dataset.splitter
+        setattr(model.config, WORD_SPLITTER, dataset.splitter)
     if dataset.spec.pairs:
-        setattr(model.config, PAIRS, dataset.pairs)
+        setattr(model.config, READS_PAIRS, dataset.pairs)
     if dataset.spec.windows:
-        setattr(model.config, STRIDE, dataset.stride)
+        setattr(model.config, WINDOW_STRIDE, dataset.stride)
     if dataset.spec.causal:
-        setattr(model.config, TURNS, bool(tokenizer.chat_template) and "conversations" in dataset.splits["train"]["counts"])
+        setattr(model.config, READS_TURNS, bool(tokenizer.chat_template) and "conversations" in dataset.splits["train"]["counts"])
     model.save_pretrained(folder)
     tokenizer.model_max_length = dataset.max_length
     tokenizer.save_pretrained(folder)
@@ -146,7 +149,7 @@ def _load_with_head(
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
         if names != list(labels):
             raise UserError(f"{place}: its labels are {names}, the data set's are {list(labels)}; {_advised(names, labels)}")
-    for of_another in ("thresholds", "calibration_temperature", KEY, APART):
+    for of_another in (THRESHOLDS, CALIBRATION_TEMPERATURE, SENTENCE_EMBEDDING, READS_APART):
         if new_head and hasattr(model.config, of_another):
             delattr(model.config, of_another)
     _own_storage(model)
@@ -285,6 +288,6 @@ def weights_fingerprint(folder: Path) -> str:
 def config_fingerprint(folder: Path) -> str:
     """SHA-256 of a model's config, without the version of transformers that wrote it, and what says nothing of the weights."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for name in ("transformers_version", PAIRS, TURNS, STRIDE):
+    for name in ("transformers_version", READS_PAIRS, READS_TURNS, WINDOW_STRIDE):
         config.pop(name, None)
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

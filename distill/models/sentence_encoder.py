@@ -22,11 +22,10 @@ from transformers.utils import ModelOutput, cached_file
 
 from distill.core.errors import UserError, one_line
 from distill.core.files import read_json, to_json, write_text
+from distill.models.config_keys import SENTENCE_EMBEDDING
 
 Pooling = Literal["mean", "cls", "last"]
 Ids = Int[Tensor, "batch seq"]
-KEY = "sentence_embedding"
-"""Of a config: what makes vectors of the encoder's states."""
 POOLED_BY = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "last": "pooling_mode_lasttoken"}
 """What sentence-transformers calls each pooling in 1_Pooling/config.json; newer folders have `pooling_mode` instead."""
 LINEAR = "torch.nn.modules.linear.Identity"
@@ -47,7 +46,7 @@ class EmbeddingSettings:
     @classmethod
     def of(cls, config: PretrainedConfig) -> "EmbeddingSettings":
         """Those that a config has; of one that has none, the mean, with length 1."""
-        return cls(**getattr(config, KEY, None) or {})
+        return cls(**getattr(config, SENTENCE_EMBEDDING, None) or {})
 
 
 @dataclass
@@ -72,7 +71,7 @@ class SentenceEncoder(PreTrainedModel):
         super().__init__(encoder.config)
         self.encoder = encoder
         settings = EmbeddingSettings.of(config)
-        setattr(encoder.config, KEY, asdict(settings))
+        setattr(encoder.config, SENTENCE_EMBEDDING, asdict(settings))
         self.dense = nn.Linear(config.hidden_size, settings.size) if settings.size else None
         self.all_tied_weights_keys: dict[str, str] = {}
 
@@ -98,7 +97,7 @@ class SentenceEncoder(PreTrainedModel):
             told = EmbeddingSettings.of(encoder.config) if pooling is None else EmbeddingSettings(pooling)
         elif pooling is not None and pooling != told.pooling:
             raise UserError(f"{place}: its own pooling is {told.pooling}, got pooling: {pooling}; leave pooling out")
-        setattr(encoder.config, KEY, asdict(told))
+        setattr(encoder.config, SENTENCE_EMBEDDING, asdict(told))
         model = cls(encoder.config, encoder)
         if model.dense is not None:
             _fill(model.dense, dense, str(place))

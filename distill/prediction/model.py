@@ -13,6 +13,15 @@ from distill.core.files import read_json
 from distill.core.numeric import length_batches
 from distill.data.splitters import SPLITTERS
 from distill.export.session import FP32, open_session
+from distill.models.config_keys import (
+    READS_APART,
+    READS_PAIRS,
+    READS_TURNS,
+    SENTENCE_EMBEDDING,
+    THRESHOLDS,
+    WINDOW_STRIDE,
+    WORD_SPLITTER,
+)
 from distill.models.families import CAUSAL_LM_HEADS, usable_positions
 from distill.params.task_specs import RELEVANCE, TASK_SPECS
 from distill.prediction.encoding import Encoder, Tokens, encoder_of, open_encoder
@@ -99,13 +108,13 @@ def open_model(place: Path, threads: int | None = None) -> Model:
     config = read_json(folder / "config.json", "a model's config, as transformers saves it")
     names = config.get("id2label") or {number: f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
     labels = tuple(str(names[number]) for number in sorted(names, key=int))
-    task, thresholds = task_name(config, labels, str(folder)), config.get("thresholds") or [0.5] * len(labels)
+    task, thresholds = task_name(config, labels, str(folder)), config.get(THRESHOLDS) or [0.5] * len(labels)
     if place == file or file.is_file():
         run, encoder = _onnx(file, threads), open_encoder(folder)
     else:
-        run, encoder = _torch(folder, task, threads, apart=bool(config.get("reads_apart")))
+        run, encoder = _torch(folder, task, threads, apart=bool(config.get(READS_APART)))
     most, positions = encoder.most or MOST_TOKENS, usable_positions(config)
-    splitter = config.get("word_splitter")
+    splitter = config.get(WORD_SPLITTER)
     splitter = splitter if splitter in SPLITTERS else None
     return Model(
         run,
@@ -115,9 +124,9 @@ def open_model(place: Path, threads: int | None = None) -> Model:
         thresholds=tuple(thresholds),
         most=min(most, positions or most),
         splitter=splitter,
-        turns=bool(config.get("reads_turns")),
-        pairs=config.get("reads_pairs"),
-        stride=config.get("window_stride"),
+        turns=bool(config.get(READS_TURNS)),
+        pairs=config.get(READS_PAIRS),
+        stride=config.get(WINDOW_STRIDE),
         folder=folder,
         ends=_ends(folder, config, encoder),
     )
@@ -133,8 +142,8 @@ def _ends(folder: Path, config: Mapping[str, Any], encoder: Encoder) -> frozense
 
 def task_name(config: Mapping[str, Any], labels: Sequence[str], where: str) -> str:
     """The task that a model's head is for."""
-    if "sentence_embedding" in config:
-        return "ranking" if config.get("reads_apart") else "sentence-embedding"
+    if SENTENCE_EMBEDDING in config:
+        return "ranking" if config.get(READS_APART) else "sentence-embedding"
     architecture = str(next(iter(config.get("architectures") or ("none",))))
     heads = {name: f"For{spec.head}" for name, spec in TASK_SPECS.items()}
     task = next((name for name, head in heads.items() if architecture.endswith(head)), None)

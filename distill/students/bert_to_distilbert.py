@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from distill.core.errors import UserError
+from distill.models.config_keys import SENTENCE_EMBEDDING
 from distill.models.loading import model_class
-from distill.models.sentence_encoder import KEY
 from distill.tasks.base import Task
 
 SHARED_SETTINGS = (
@@ -64,7 +64,7 @@ def to_distilbert(model: PreTrainedModel, task: Task) -> tuple[PreTrainedModel, 
         raise UserError(f"init.as: distilbert takes the layers of a bert, got a {family}; remove `as`, or give architecture")
     settings = {name: getattr(model.config, name) for name in SHARED_SETTINGS}
     settings |= {new: getattr(model.config, old) for old, new in RENAMED_SETTINGS.items()}
-    settings |= {KEY: getattr(model.config, KEY)} if task.spec.embeds else {}
+    settings |= {SENTENCE_EMBEDDING: getattr(model.config, SENTENCE_EMBEDDING)} if task.spec.embeds else {}
     config = AutoConfig.for_model("distilbert", **settings)
     student = cast(PreTrainedModel, model_class(task).from_config(config))
     missing, unexpected = student.load_state_dict(_weights(model.state_dict(), model.config, task), strict=False)

@@ -19,11 +19,12 @@ from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer
 from distill.models.architectures import unknown_setting
 from distill.models.bi_encoder import BiEncoder, mark
+from distill.models.config_keys import SENTENCE_EMBEDDING
 from distill.models.families import PER_LAYER, layer_stacks
 from distill.models.loading import load_for, model_class, set_labels
 from distill.models.principal_axes import principal_axes
 from distill.models.probing import require_trainable
-from distill.models.sentence_encoder import KEY, EmbeddingSettings, Pooling
+from distill.models.sentence_encoder import EmbeddingSettings, Pooling
 from distill.params.inits import InitSettings
 from distill.students.bert_to_distilbert import to_distilbert
 from distill.tasks.base import Task
@@ -126,7 +127,7 @@ def random_student(
             set_labels(config, labels)
         config.problem_type = task.spec.problem_type
         if embedding is not None:
-            setattr(config, KEY, asdict(embedding))
+            setattr(config, SENTENCE_EMBEDDING, asdict(embedding))
         if embedding is not None and apart:
             mark(config, embedding)
         student = cast(PreTrainedModel, model_class(task, apart=apart).from_config(config))

@@ -11,8 +11,9 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import AutoModel, AutoTokenizer
 
 from distill.core.errors import UserError
+from distill.models.config_keys import SENTENCE_EMBEDDING
 from distill.models.loading import load_model, weights_fingerprint
-from distill.models.sentence_encoder import KEY, EmbeddingSettings, SentenceEncoder, vector_size
+from distill.models.sentence_encoder import EmbeddingSettings, SentenceEncoder, vector_size
 from distill.students.initialize import copy_layers, embedding_settings
 from distill.tasks.registry import task_of
 from tests import tiny
@@ -24,7 +25,7 @@ HOW = {"mean": {}, "cls": {"pooling": "cls", "normalize": False}, "last": {"pool
 
 def encoder(family: str = "bert", **how: object) -> SentenceEncoder:
     config = tiny.family(family).config
-    setattr(config, KEY, how)
+    setattr(config, SENTENCE_EMBEDDING, how)
     torch.manual_seed(1)
     attention = {"attn_implementation": "eager"} if family == "mpnet" else {}
     return SentenceEncoder.from_config(config, **attention).eval()
