@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from distill.data.dataset import Dataset
 from distill.params.students import StudentSettings
 from distill.store.target_set import TargetStore
-from distill.students.distill import objective_and_rows
+from distill.students.objective import objective_and_rows
 from distill.tasks.base import EvaluationSplit
 from distill.training import trainer as training
 from distill.training.objective import Objective

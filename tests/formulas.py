@@ -19,7 +19,7 @@ from distill.models.loading import model_class
 from distill.params.students import StudentSettings
 from distill.recipes.registry import RECIPES
 from distill.store.target_set import TargetStore
-from distill.students.distill import objective_and_rows
+from distill.students.objective import objective_and_rows
 from distill.targets.materialization.outputs import MaterializeSpec
 from distill.tasks.registry import task_of
 from distill.training.objective import DistillationModel, Objective

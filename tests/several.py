@@ -13,7 +13,7 @@ from distill.core.processes import is_main_process
 from distill.data.dataset import Dataset
 from distill.params.students import SampleWeight
 from distill.store.target_set import TargetStore
-from distill.students.distill import objective_and_rows
+from distill.students.objective import objective_and_rows
 from distill.tasks.base import EvaluationSplit
 from distill.training import trainer as training
 from distill.training.trainer import train

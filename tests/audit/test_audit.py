@@ -13,7 +13,7 @@ from distill.core.errors import UserError
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows
 from distill.params.students import SampleWeight
 from distill.store.target_set import TargetStore
-from distill.students.distill import row_weights
+from distill.students.objective import row_weights
 from stages.audit import main
 from tests import tiny
 from tests.command_line import invoke

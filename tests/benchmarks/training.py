@@ -19,7 +19,7 @@ from distill.store.codecs.attention import AttentionCodec
 from distill.store.output_names import LOGITS, attention_output, hidden_output, kind_of
 from distill.store.readers import OutputReader, OutputReaders, ReplayedOutput
 from distill.store.replay.attention import attention_weights
-from distill.students.distill import objective_of
+from distill.students.objective import objective_of
 from distill.targets.materialization.forward import run_teacher
 from distill.tasks.registry import task_of
 from tests.benchmarks.harness import Figure, classifier, interleave, random_rows, ratio

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from distill.models.predict import predict
-from distill.students.distill import objective_and_rows
+from distill.students.objective import objective_and_rows
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.training.trainer import train

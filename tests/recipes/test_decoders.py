@@ -18,7 +18,7 @@ from distill.data.dataset import Dataset
 from distill.losses import in_chunks
 from distill.recipes.registry import RECIPES
 from distill.store.target_set import TargetStore
-from distill.students.distill import objective_and_rows
+from distill.students.objective import objective_and_rows
 from distill.targets.materialization.outputs import MaterializeSpec
 from tests import tiny
 from tests.decoders import decoder, tokenizer

@@ -13,7 +13,7 @@ from distill.data.batching import Collator
 from distill.data.dataset import Dataset
 from distill.params.students import SampleWeight
 from distill.store.target_set import TargetStore
-from distill.students.distill import objective_of, recipe_terms, row_weights
+from distill.students.objective import objective_of, recipe_terms, row_weights
 from distill.tasks.base import HARD_LABELS
 from distill.tasks.masked_lm import MaskedLm
 from distill.tasks.registry import task_of

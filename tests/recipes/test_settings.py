@@ -8,7 +8,7 @@ from distill.params.students import Needs, Shapes, StudentSettings
 from distill.recipes.registry import RECIPES
 from distill.recipes.terms.layers import linear_map
 from distill.recipes.terms.terms import terms_of
-from distill.students.distill import objective_of
+from distill.students.objective import objective_of
 from distill.tasks.registry import task_of
 from tests.formulas import OF_VECTORS, VARIANTS
 from tests.recipes import test_decoders

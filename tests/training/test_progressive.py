@@ -15,7 +15,8 @@ from distill.models.attention import capture_attention
 from distill.models.families import layer_stack
 from distill.models.loading import set_labels
 from distill.store.target_set import TargetStore
-from distill.students.distill import distill_student, objective_and_rows
+from distill.students.distill import distill_student
+from distill.students.objective import objective_and_rows
 from distill.tasks.registry import task_of
 from distill.training.objective import DistillationModel
 from distill.training.progressive import Progression, lr_multiplier

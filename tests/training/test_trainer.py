@@ -18,7 +18,8 @@ from distill.params.students import StudentSettings
 from distill.params.training import TrainingSettings
 from distill.store.target_set import TargetStore
 from distill.students import distill as distillation
-from distill.students.distill import distill_student, objective_and_rows
+from distill.students.distill import distill_student
+from distill.students.objective import objective_and_rows
 from distill.tasks.base import EvaluationSplit
 from distill.tasks.registry import task_of
 from distill.tasks.sequence_classification import SequenceClassification

@@ -26,7 +26,7 @@ from distill.recipes.registry import RECIPES
 from distill.sources.files import read_local
 from distill.store.codecs.vocabulary import TopK
 from distill.store.target_set import TargetStore
-from distill.students.distill import objective_and_rows
+from distill.students.objective import objective_and_rows
 from distill.targets.given.logprobs import Vocabulary, join_logprobs, read_logprobs
 from distill.targets.given.write import write_given
 from distill.targets.verification.integrity import check
