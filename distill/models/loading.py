@@ -118,10 +118,15 @@ def load_model(
     if task.spec.embeds:
         return _load_encoder(place, revision, pooling)
     if task.spec.groups:
-        config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+        config = _config(place, revision)
         if apart or reads_apart(config):
             return BiEncoder.of(cast(SentenceEncoder, _load_encoder(place, revision, pooling)))
     return _load_with_head(place, task, labels, revision, new_head=new_head)
+
+
+def _config(place: str | Path, revision: str | None = None) -> PretrainedConfig:
+    config: PretrainedConfig = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+    return config
 
 
 def _load_with_head(
@@ -145,7 +150,7 @@ def _load_with_head(
         sized = f" for {len(labels)} labels" if task.spec.names_labels else ""
         raise UserError(f"{place}: has no {task.name} head{sized} ({absent[0]}); fine-tune it: epochs ≥ 1")
     if task.spec.names_labels and not new_head:
-        config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+        config = _config(place, revision)
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
         if names != list(labels):
             raise UserError(f"{place}: its labels are {names}, the data set's are {list(labels)}; {_advised(names, labels)}")
@@ -166,7 +171,7 @@ def _load_encoder(place: str | Path, revision: str | None, pooling: Pooling | No
 
 def refills_masks(folder: Path) -> bool:
     """Whether a model that this pipeline wrote has the head of a masked language model."""
-    config = load_or_explain(folder, "config", lambda: AutoConfig.from_pretrained(folder))
+    config = _config(folder)
     return {*(config.architectures or ())} & {*MODEL_FOR_MASKED_LM_MAPPING_NAMES.values()} != set()
 
 
@@ -178,9 +183,10 @@ def load_body(folder: Path) -> PreTrainedModel:
 def _advised(names: Sequence[str], labels: Sequence[str]) -> str:
     """How the data set gets the model's label names: in full, where each is like one of its own but for case or length."""
     folded = {label: label.casefold() for label in labels}
-    own = [[label for label in labels if _begins(name.casefold(), folded[label])] for name in names]
+    candidates = ([label for label in labels if _begins(name.casefold(), folded[label])] for name in names)
     own = [
-        [label for label in alike if folded[label] == name.casefold()] or alike for name, alike in zip(names, own, strict=True)
+        [label for label in alike if folded[label] == name.casefold()] or alike
+        for name, alike in zip(names, candidates, strict=True)
     ]
     if sorted(label for alike in own for label in alike) != sorted(labels):
         return (
@@ -204,7 +210,7 @@ def _own_storage(model: PreTrainedModel) -> None:
 
 def _require_problem(place: str | Path, task: Task, revision: str | None) -> None:
     """Refuse a head of the same class that was trained for one label a row in place of several, or the other way round."""
-    config = load_or_explain(place, "config", lambda: AutoConfig.from_pretrained(place, revision=revision))
+    config = _config(place, revision)
     found, several = config.problem_type, TASK_SPECS["multi-label"].problem_type
     if found is not None and task.spec.logits_per == "row" and (found == several) != (task.spec.problem_type == several):
         raise UserError(
