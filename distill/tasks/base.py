@@ -147,13 +147,19 @@ class Task:
         """The tokens at which alone the model's head has to run; None if it runs as it is."""
         return None
 
-    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
+    def label_loss(
+        self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None
+    ) -> Float[Tensor, ""]:
         """The loss against labels, the mean by weight over lines that have one; 0 where none has."""
-        labelled = labels != UNLABELLED
+        labelled = labels.isfinite() if labels.is_floating_point() else labels != UNLABELLED
         if not labelled.any():
             return logits.sum() * 0.0
-        losses = functional.cross_entropy(logits[labelled].float(), labels[labelled], reduction="none")
+        losses = self.line_losses(logits[labelled].float(), labels[labelled])
         return weighted_mean(losses, None if weights is None else weights[labelled])
+
+    def line_losses(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Of each line that has a label: cross-entropy."""
+        return functional.cross_entropy(logits, labels, reduction="none")
 
     def kept(
         self, vectors: Float[Tensor, "vectors classes"], labels: Num[Tensor, "..."], mask: Mask

@@ -15,7 +15,7 @@ from distill.core.numeric import log_softmax
 from distill.data.dataset import PreparedRows
 from distill.data.groups import groups_of
 from distill.data.tokenizers import decoded_parts
-from distill.tasks.base import NO_LOGIT, EvaluationSplit, Predictions, Task, Weights, closeness, weighted_mean
+from distill.tasks.base import NO_LOGIT, EvaluationSplit, Predictions, Task, closeness
 
 CUT = 10
 """The places that count in nDCG."""
@@ -34,14 +34,9 @@ class Ranking(Task):
     scores = ("ndcg_at_10", "mrr")
     continuous = True
 
-    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
-        """Binary cross-entropy, the mean by weight over rows that have a label; 0 where none has."""
-        labelled = labels.isfinite()
-        if not labelled.any():
-            return logits.sum() * 0.0
-        scores, relevance = logits[labelled, 0].float(), labels[labelled].float()
-        losses = functional.binary_cross_entropy_with_logits(scores, relevance, reduction="none")
-        return weighted_mean(losses, None if weights is None else weights[labelled])
+    def line_losses(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Binary cross-entropy."""
+        return functional.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), reduction="none")
 
     def ids(self, split: EvaluationSplit) -> list[str]:
         """The example id of each query's first passage."""

@@ -38,7 +38,9 @@ class SentenceEmbedding(Task):
         vectors: Tensor = outputs.sentence_embedding
         return vectors
 
-    def hard(self, logits: Float[Tensor, "n size"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
+    def label_loss(
+        self, logits: Float[Tensor, "n size"], labels: Num[Tensor, " n"], weights: Weights = None
+    ) -> Float[Tensor, ""]:
         """Refused: scores are of pairs, and are only measured."""
         raise UserError("sentence-embedding has no labels to learn from; give a teacher epochs: 0, a student a recipe of vectors")
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
-from distill.tasks.base import EvaluationSplit, Predictions, Task, Weights, weighted_mean
+from distill.tasks.base import EvaluationSplit, Predictions, Task
 
 
 class SequenceClassification(Task):
@@ -37,13 +37,9 @@ class Regression(Task):
     continuous = True
     calibrates = False
 
-    def hard(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"], weights: Weights = None) -> Float[Tensor, ""]:
-        """Mean squared error, by weight, over rows that have a label; 0 where none has."""
-        labelled = labels.isfinite()
-        if not labelled.any():
-            return logits.sum() * 0.0
-        losses = functional.mse_loss(logits[labelled, 0].float(), labels[labelled].float(), reduction="none")
-        return weighted_mean(losses, None if weights is None else weights[labelled])
+    def line_losses(self, logits: Float[Tensor, "n classes"], labels: Num[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Squared error."""
+        return functional.mse_loss(logits[:, 0], labels.float(), reduction="none")
 
     def lines(self, kept: Array, split: EvaluationSplit) -> Predictions:
         """A number a row."""

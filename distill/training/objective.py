@@ -45,7 +45,7 @@ def supervised(task: Task) -> Objective:
 
     def loss(outputs: Any, batch: Mapping[str, Any], _: Mapping[int, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         mask = batch.get("attention_mask")
-        value = task.hard(task.align(task.raw(outputs), mask), task.align_labels(batch["labels"], mask))
+        value = task.label_loss(task.align(task.raw(outputs), mask), task.align_labels(batch["labels"], mask))
         value = value * shares(batch)["labels"]
         return value, {HARD_LABELS: value}
 

@@ -85,6 +85,6 @@ def test_the_loss_over_a_split_is_that_of_a_batch_and_a_teacher_agrees_with_itse
     split, kept = windows(), np.random.default_rng(0).normal(size=(14, 2)).astype(np.float32)
     mask = torch.ones(2, 7, dtype=torch.long)
     raw, labels = torch.tensor(kept).view(2, 7, 2), torch.tensor(split.rows.labels)
-    batch = TASK.hard(TASK.align(raw, mask), TASK.align_labels(labels, mask))
+    batch = TASK.label_loss(TASK.align(raw, mask), TASK.align_labels(labels, mask))
     assert TASK.loss(kept, split) == pytest.approx(batch.item(), rel=1e-6)
     assert TASK.relation(kept, kept, split) == {"agreement": 1, "kl_from_teacher": pytest.approx(0, abs=1e-12)}

@@ -75,10 +75,10 @@ def test_queries_are_scored_apart_wherever_their_rows_stand_and_one_without_a_re
 def test_the_loss_against_labels_is_binary_cross_entropy_of_what_has_one() -> None:
     logits, labels = torch.tensor([[0.3], [-2.0], [1.0]]), torch.tensor([1.0, torch.nan, 0.5])
     expected = binary_cross_entropy_with_logits(logits[[0, 2], 0].double(), labels[[0, 2]].double())
-    assert TASK.hard(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
-    weighted = TASK.hard(logits, labels, torch.tensor([1.0, 5.0, 0.0]))
+    assert TASK.label_loss(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+    weighted = TASK.label_loss(logits, labels, torch.tensor([1.0, 5.0, 0.0]))
     assert weighted.item() == pytest.approx(np.log1p(np.exp(-0.3)), abs=1e-6)
-    assert TASK.hard(logits, torch.full((3,), torch.nan)).item() == 0
+    assert TASK.label_loss(logits, torch.full((3,), torch.nan)).item() == 0
 
 
 def test_the_loss_of_a_split_is_the_cross_entropy_of_a_query_s_passages(split: EvaluationSplit) -> None:

@@ -17,15 +17,15 @@ def split(labels):
 
 def test_transfer_rows_do_not_enter_the_hard_label_loss():
     logits, labels = torch.randn(4, 3), torch.tensor([0, -100, 2, -100])
-    torch.testing.assert_close(CLASSES.hard(logits, labels), CLASSES.hard(logits[[0, 2]], labels[[0, 2]]))
+    torch.testing.assert_close(CLASSES.label_loss(logits, labels), CLASSES.label_loss(logits[[0, 2]], labels[[0, 2]]))
     numbers = torch.tensor([0.5, float("nan"), 2.0, float("nan")])
-    torch.testing.assert_close(NUMBER.hard(logits[:, :1], numbers), (logits[[0, 2], 0] - numbers[[0, 2]]).square().mean())
+    torch.testing.assert_close(NUMBER.label_loss(logits[:, :1], numbers), (logits[[0, 2], 0] - numbers[[0, 2]]).square().mean())
 
 
 @pytest.mark.parametrize(("task", "labels"), [(CLASSES, [-100, -100]), (NUMBER, [float("nan")] * 2)])
 def test_a_batch_of_transfer_rows_alone_has_no_hard_label_gradient(task, labels):
     logits = torch.randn(2, 1 if task is NUMBER else 3, requires_grad=True)
-    loss = task.hard(logits, torch.tensor(labels))
+    loss = task.label_loss(logits, torch.tensor(labels))
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()

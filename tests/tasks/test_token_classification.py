@@ -62,7 +62,7 @@ def test_real_tokens_are_compared_and_padding_never():
     torch.testing.assert_close(vectors, torch.cat([logits[0], logits[1, :2]]))
     assert TASK.align_labels(labels, mask).tolist() == [-100, 1, -100, -100, 2]
     expected = torch.nn.functional.cross_entropy(logits[[0, 1], [1, 1]], torch.tensor([1, 2]))
-    torch.testing.assert_close(TASK.hard(vectors, TASK.align_labels(labels, mask)), expected)
+    torch.testing.assert_close(TASK.label_loss(vectors, TASK.align_labels(labels, mask)), expected)
 
 
 def test_agreement_looks_at_scored_tokens_alone():

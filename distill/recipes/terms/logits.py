@@ -23,7 +23,7 @@ RankingLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 def hard_labels(weight: float) -> Term:
     """The task's loss against the labels: cross-entropy, or squared error, the mean by weight; what has no label is skipped."""
-    return Term(HARD_LABELS, weight, lambda step: step.task.hard(step.logits, step.labels, step.weights), over="labels")
+    return Term(HARD_LABELS, weight, lambda step: step.task.label_loss(step.logits, step.labels, step.weights), over="labels")
 
 
 def soft_targets(weight: float, temperature: float, loss: LogitsLoss = soft_target_kl, name: str = "soft_targets") -> Term:
