@@ -9,15 +9,18 @@ import pytest
 from distill.commands.publish import main
 from distill.export.session import FP32, INT8
 from tests.command_line import invoke, refusal
+from tests.commands.test_publish import PARAMS
 from tests.hub_server import Hub, hub
 
 __all__ = ["hub"]
+STUDENT = "{recipe: hinton, dataset: tiny, targets: soft/logits, init: {from: data/teachers/strong, depth: 1}}"
 
 
 @pytest.fixture(autouse=True)
 def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An export of files of a line each."""
     monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(f"{PARAMS}students: {{small: {STUDENT}, none: {STUDENT}}}\n", encoding="utf-8")
     folder = tmp_path / "data/exports/students/small"
     folder.mkdir(parents=True)
     for name in (FP32, INT8, f"{FP32}.data", "config.json", "tokenizer.json"):

@@ -18,6 +18,7 @@ from distill.params.students import StudentSettings
 from distill.params.training import TrainingSettings
 from distill.store.target_set import TargetStore
 from distill.students import distill as distillation
+from distill.students import objective as objectives
 from distill.students.distill import distill_student
 from distill.students.objective import objective_and_rows
 from distill.tasks.base import EvaluationSplit
@@ -254,7 +255,7 @@ def test_rows_without_labels_change_nothing_in_what_is_learnt_from_labels_alone(
 
 
 def test_rows_of_weight_0_are_not_trained_on_if_labels_are_all_that_is_learnt(few, few_targets, monkeypatch):
-    monkeypatch.setattr(distillation, "row_weights", lambda *_: np.arange(54, dtype=np.float32) % 2)
+    monkeypatch.setattr(objectives, "row_weights", lambda *_: np.arange(54, dtype=np.float32) % 2)
     for alpha, rows in ((1.0, 9), (0.5, 54)):
         chosen = student_settings("hinton", alpha=alpha, sample_weight={"suspect": 0.0})
         assert len(objective_and_rows(chosen, tiny.bert(layers=2), few, few_targets)[1]) == rows

@@ -73,7 +73,8 @@ def main(way: str, spec: dict[str, Any]) -> None:
     groups = [{"params": decayed, "weight_decay": spec["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=spec["learning_rate"])
     steps = len(batches) * spec["epochs"]
-    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(spec["warmup"] * steps), steps)
+    warmup = spec["warmup"] * steps
+    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(warmup) if warmup >= 1 else 0, steps)
     {"loop": by_loop, "textbrewer": by_textbrewer}[way](teacher, student, batches, optimizer, schedule, spec)
     student.save_pretrained(spec["student"])
 
