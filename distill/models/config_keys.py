@@ -1,5 +1,8 @@
 """What config.json says of a model beside what transformers reads: `predict` and exports go by it, without torch."""
 
+from collections.abc import Iterable
+from typing import Any
+
 SENTENCE_EMBEDDING = "sentence_embedding"
 """What makes vectors of the encoder's states: pooling, normalization, size."""
 READS_APART = "reads_apart"
@@ -16,3 +19,15 @@ THRESHOLDS = "thresholds"
 """Multi-label: the probability from which on each label applies."""
 CALIBRATION_TEMPERATURE = "calibration_temperature"
 """By what the last layer's weights have been divided."""
+
+OF_ROWS = (WORD_SPLITTER, READS_PAIRS, WINDOW_STRIDE, READS_TURNS)
+"""What rows a model has learnt from."""
+FITTED = (THRESHOLDS, CALIBRATION_TEMPERATURE)
+"""What was fitted to its head."""
+
+
+def forget(config: Any, keys: Iterable[str]) -> None:
+    """Take what a config says of another task: a model that another one was made of passes it on."""
+    for key in keys:
+        if hasattr(config, key):
+            delattr(config, key)

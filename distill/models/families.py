@@ -122,7 +122,7 @@ NOT_TRAINED = {"reformer": "in training it takes rows of one length alone, that 
 CAUSAL_LM_HEADS = ("ForCausalLM", "LMHeadModel")
 """How the names of classes with that head end."""
 
-PER_LAYER = ("attention_window", "layer_types", "mlp_layer_types")
+PER_LAYER = ("attention_layers", "attention_window", "layer_rope_theta", "layer_types", "mlp_layer_types", "no_rope_layers")
 """Lists in a config that have an entry a layer."""
 
 

@@ -22,14 +22,15 @@ from distill.data.dataset import Dataset
 from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
 from distill.models.bi_encoder import BiEncoder, reads_apart
 from distill.models.config_keys import (
-    CALIBRATION_TEMPERATURE,
+    FITTED,
+    OF_ROWS,
     READS_APART,
     READS_PAIRS,
     READS_TURNS,
     SENTENCE_EMBEDDING,
-    THRESHOLDS,
     WINDOW_STRIDE,
     WORD_SPLITTER,
+    forget,
 )
 from distill.models.families import family_of, is_causal_lm, supporting, usable_positions
 from distill.models.sentence_encoder import Pooling, SentenceEncoder
@@ -48,9 +49,9 @@ TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestio
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> None:
     """Write weights, config and tokenizer, which say of the rows that the model is trained and measured on how long they were.
 
-    And, where words have tags, how raw text becomes such words; where rows are texts, whether each is a pair; where they are
-    windows of contexts, how these overlap; and of a decoder whether they are conversations.
+    Also, by the task, how raw text becomes words, whether rows are pairs or conversations, and how windows overlap.
     """
+    forget(model.config, OF_ROWS)
     if "tokens" in dataset.spec.columns:
         setattr(model.config, WORD_SPLITTER, dataset.splitter)
     if dataset.spec.pairs:
@@ -154,9 +155,8 @@ def _load_with_head(
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
         if names != list(labels):
             raise UserError(f"{place}: its labels are {names}, the data set's are {list(labels)}; {_advised(names, labels)}")
-    for of_another in (THRESHOLDS, CALIBRATION_TEMPERATURE, SENTENCE_EMBEDDING, READS_APART):
-        if new_head and hasattr(model.config, of_another):
-            delattr(model.config, of_another)
+    if new_head:
+        forget(model.config, (*FITTED, SENTENCE_EMBEDDING, READS_APART))
     _own_storage(model)
     return cast(PreTrainedModel, model)
 
@@ -165,6 +165,7 @@ def _load_encoder(place: str | Path, revision: str | None, pooling: Pooling | No
     """An encoder that pools as its folder says, else by `pooling`."""
     how = {} if revision is None else {"revision": revision}
     model = load_or_explain(place, "model", lambda: SentenceEncoder.from_pretrained(place, pooling=pooling, **how))
+    forget(model.config, FITTED)
     _own_storage(model)
     return cast(PreTrainedModel, model)
 

@@ -7,6 +7,7 @@ What is written is a folder of sentence-transformers (Reimers & Gurevych 2019, a
     1_Pooling/, 2_Dense/ …             a config each, and the linear layer's weights
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -193,16 +194,21 @@ def _modules(place: str | Path, revision: str | None) -> tuple[EmbeddingSettings
         content = {} if config is None else read_json(config, "a module's settings")
         if kind == "Pooling":
             settings = replace(settings, pooling=_pooling_of(content, f"{place}/{path}"))
-        elif kind == "Dense" and content.get("activation_function") == LINEAR and content.get("bias", True) and dense is None:
+        elif kind == "Dense" and _is_read(content) and dense is None and not settings.normalize:
             settings, dense = replace(settings, size=int(content["out_features"])), file(f"{path}/{WEIGHTS}")
         elif kind == "Normalize":
             settings = replace(settings, normalize=True)
         else:
             raise UserError(
                 f"{place}: its module {path} is a {kind} with {content}; expected pooling, at most one linear layer without "
-                "activation, and normalization; choose another checkpoint"
+                "activation, and normalization, in this order; choose another checkpoint"
             )
     return settings, dense
+
+
+def _is_read(dense: Mapping[str, Any]) -> bool:
+    """Whether a linear layer is one that is read: with a bias, without activation."""
+    return dense.get("activation_function") == LINEAR and bool(dense.get("bias", True))
 
 
 def _pooling_of(content: dict[str, Any], where: str) -> Pooling:

@@ -11,7 +11,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from distill.core.console import print_result
 from distill.core.errors import UserError, one_line
@@ -66,18 +66,30 @@ def evenly_spaced(depth: int, teacher_layers: int) -> tuple[int, ...]:
     return tuple(int(layer) for layer in np.round(np.linspace(0, teacher_layers - 1, depth)))
 
 
+def _config_of_layers(whole: PretrainedConfig, layers: Sequence[int]) -> PretrainedConfig:
+    """The config of a model of some layers, each as it was; refused where a layer's place changes what it computes."""
+    config, depth = copy.deepcopy(whole), whole.num_hidden_layers
+    if getattr(config, "scale_attn_by_inverse_layer_idx", False) and list(layers) != list(range(len(layers))):
+        raise UserError(
+            f"init: layer i of this {config.model_type} divides its attention by i + 1 (scale_attn_by_inverse_layer_idx), so a "
+            f"layer in another place is another one; keep its first layers: layers: {list(range(len(layers)))}"
+        )
+    for name in PER_LAYER:
+        if len(of_each := getattr(config, name, None) or ()) == depth and not isinstance(of_each, str):
+            setattr(config, name, [of_each[layer] for layer in layers])
+    if getattr(config, "attention_types", None):  # of these GPT-Neo makes its `attention_layers`
+        config.attention_types = [[[kind], 1] for kind in config.attention_layers]
+    config.num_hidden_layers = len(layers)
+    return config
+
+
 def copy_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     """A model of the same family and width with copies of these layers, counted from 0, of embeddings, pooler and head."""
     prefixes, depth = [f"{prefix}." for prefix, _ in layer_stacks(model)], model.config.num_hidden_layers
     for layer in layers:
         if layer >= depth:
             raise UserError(f"init.layers: there is no layer {layer}; expected 0 to {depth - 1}")
-    config = copy.deepcopy(model.config)
-    for name in PER_LAYER:
-        if len(of_each := getattr(config, name, None) or ()) == depth and not isinstance(of_each, str):
-            setattr(config, name, [of_each[layer] for layer in layers])
-    config.num_hidden_layers = len(layers)
-    student = type(model)(config)
+    student = type(model)(_config_of_layers(model.config, layers))
     if model.can_generate():
         student.generation_config = copy.deepcopy(model.generation_config)
     weights = {}

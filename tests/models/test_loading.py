@@ -164,3 +164,17 @@ def test_fingerprints_tell_weights_and_configs_apart(tmp_path, tokenizer):
     assert config_fingerprint(folders[0]) == config_fingerprint(same)
     with pytest.raises(UserError, match="no model.safetensors"):
         weights_fingerprint(tmp_path)
+
+
+def test_what_a_config_says_of_another_task_is_forgotten(tmp_path, dataset, tokenizer):
+    model = tiny.bert()
+    model.config.update({"word_splitter": "whitespace", "reads_turns": True, "window_stride": 3})
+    save_model(tmp_path / "model", model, tokenizer, dataset)
+    said = json.loads((tmp_path / "model/config.json").read_text(encoding="utf-8"))
+    assert said.keys().isdisjoint({"word_splitter", "reads_turns", "window_stride"})
+    assert said["reads_pairs"] is False
+    said |= {"calibration_temperature": 2.0, "thresholds": [0.3], "architectures": ["BertModel"]}
+    (tmp_path / "model/config.json").write_text(json.dumps(said), encoding="utf-8")
+    encoder = load_model(tmp_path / "model", task_of("sentence-embedding"), (), new_head=False, pooling="mean")
+    assert not hasattr(encoder.config, "calibration_temperature")
+    assert not hasattr(encoder.config, "thresholds")

@@ -142,6 +142,15 @@ def test_a_folder_that_is_not_understood_is_refused(tmp_path, file, content, com
         load_model(folder, task_of("sentence-embedding"), (), new_head=False)
 
 
+def test_modules_in_another_order_are_refused(tmp_path):
+    folder = written(tmp_path / "model", size=5, normalize=True)
+    path = folder / "modules.json"
+    first, pooling, dense, normalize = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps([first, pooling, normalize, dense]), encoding="utf-8")
+    with pytest.raises(UserError, match="2_Dense is a Dense with .*, in this order; choose another checkpoint"):
+        load_model(folder, task_of("sentence-embedding"), (), new_head=False)
+
+
 def test_a_checkpoint_that_lacks_a_layer_is_no_teacher(tmp_path):
     folder = tiny.save(AutoModel.from_config(tiny.family("bert").config), tmp_path / "a", tiny.masking_tokenizer())
     config = json.loads((folder / "config.json").read_text())

@@ -13,7 +13,7 @@ from distill.models.families import layer_stack
 from distill.params.inits import PRESETS, InitSettings
 from distill.students.initialize import copy_embeddings, copy_layers, evenly_spaced, init_student, random_student
 from distill.tasks.registry import task_of
-from tests import tiny
+from tests import decoders, tiny
 from tests.families import tiny_config
 
 SHAPE = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
@@ -305,3 +305,34 @@ def test_layers_that_share_weights_or_lie_in_parts_are_copied(family):
         assert same(found[1].state_dict(), expected[3].state_dict())
     else:
         assert same(student.state_dict(), teacher.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "stack"),
+    [
+        ("smollm3", {"no_rope_layers": [1, 1, 1, 0]}, "model.layers"),
+        (
+            "gpt_neo",
+            {"attention_types": [[["global", "local"], 2]], "window_size": 4, "num_heads": 2, "num_layers": 4},
+            "transformer.h",
+        ),
+    ],
+)
+def test_layers_of_decoders_keep_the_attention_that_they_had(family, config, stack, tmp_path):
+    teacher = decoders.decoder(family, **config)
+    ids = torch.randint(6, 20, (1, 16), generator=torch.Generator().manual_seed(1))
+    student = copy_layers(teacher, (1, 3)).eval()
+    layers = teacher.get_submodule(stack)
+    parent, name = teacher.get_submodule(stack.rpartition(".")[0]), stack.rpartition(".")[2]
+    setattr(parent, name, torch.nn.ModuleList([layers[1], layers[3]]))
+    teacher.config.num_hidden_layers = parent.config.num_hidden_layers = 2
+    with torch.no_grad():
+        torch.testing.assert_close(student(input_ids=ids).logits, teacher(input_ids=ids, use_cache=False).logits)
+    student.save_pretrained(tmp_path)
+
+
+def test_layers_whose_place_scales_their_attention_stay_where_they_are():
+    teacher = decoders.decoder("gpt2", scale_attn_by_inverse_layer_idx=True)
+    with pytest.raises(UserError, match=r"divides its attention by i \+ 1 .*; keep its first layers: layers: \[0, 1\]"):
+        copy_layers(teacher, (1, 3))
+    assert copy_layers(teacher, (0, 1)).config.num_hidden_layers == 2
