@@ -31,6 +31,10 @@ class PassingError(Exception):
         self.wait = wait
 
 
+class NoChoiceError(PassingError):
+    """An answer that answers nothing: of a busy server, or for the text of the request if it does not pass."""
+
+
 class RefusedError(UserError):
     """A request that the server does not take, whatever is left out of it: its text is too long, or not allowed."""
 
@@ -74,10 +78,11 @@ class Client:
                 with attempt:
                     return await self._send(request)
         except PassingError as failure:
-            raise UserError(
+            text = (
                 f"{self.where}: {self._place}: {failure}, {ATTEMPTS} times; see that the server runs and how much it takes "
                 "(`parallel`, `requests_a_minute`, `timeout`), then run again: the answers that came are kept"
-            ) from None
+            )
+            raise RefusedError(text, str(failure)) if isinstance(failure, NoChoiceError) else UserError(text) from None
         raise AssertionError
 
     async def _send(self, request: Request, refusals: Mapping[str, httpx2.Response] = MappingProxyType({})) -> dict[str, Any]:
@@ -103,12 +108,13 @@ class Client:
             self._leave_out(extra, refusal)
         try:
             content = response.json()
-            return {key: content[key] for key in KEPT_KEYS if content.get(key)} if content["choices"] else self._none(content)
+            answered = bool(content["choices"])
+            kept = {key: content[key] for key in KEPT_KEYS if content.get(key)}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise PassingError(f"got {self._safe(response.text)!r:.80}, expected JSON with `choices`") from None
-
-    def _none(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        raise PassingError(f"got no choices ({self._safe(str(content)):.80})")
+        if not answered:
+            raise NoChoiceError(f"no choices in the answer: {self._told(response)}")
+        return kept
 
     async def _turn(self) -> None:
         """Wait until the next request may begin."""

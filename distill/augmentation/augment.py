@@ -21,7 +21,7 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import read_json
 from distill.data.arrow_files import ArrowWriter
-from distill.data.dataset import EXAMPLES, UNLABELLED, Dataset, example_ids, examples_path, write_description
+from distill.data.dataset import EXAMPLES, OWN_ID, UNLABELLED, Dataset, example_ids, examples_path, write_description
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, load_tokenizer
 from distill.data.writing import SplitWriter
@@ -71,7 +71,8 @@ def _write_train(path: Path, dataset: Dataset, copies: TextCopies, chosen: Array
             if dataset.spec.windows:
                 encoded.columns["example"] = [count + number for number in encoded.columns["example"]]
                 examples.add(_unanswered(part))
-            file.add(encoded.columns, labels, copies.columns(part), ids)
+            own = {} if dataset.spec.windows or part.ids is None else {OWN_ID: part.ids.tolist()}
+            file.add(encoded.columns, labels, {**own, **copies.columns(part)}, ids)
             count += len(part)
             counts.update({"copies": len(part), **encoded.counts})
             by_label.update(_tags(dataset, labels))
@@ -84,7 +85,9 @@ def _write_train(path: Path, dataset: Dataset, copies: TextCopies, chosen: Array
 def _write_given(file: SplitWriter, examples: ArrowWriter, dataset: Dataset) -> None:
     """Write the rows that there were."""
     rows, windows = dataset.rows("train"), dataset.spec.windows
-    texts = {} if windows else dataset.texts("train")
+    texts: dict[str, Any] = {} if windows else {**dataset.texts("train")}
+    if not windows and (own := dataset.own_ids("train")) is not None:
+        texts = {OWN_ID: own, **texts}
     for start in range(0, len(rows), AT_ONCE):
         places = np.arange(start, min(start + AT_ONCE, len(rows)))
         old = rows.take(places)

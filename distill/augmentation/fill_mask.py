@@ -14,7 +14,8 @@ from distill.core.arrays import Array
 from distill.core.devices import best_device
 from distill.core.errors import UserError
 from distill.core.numeric import length_batches
-from distill.models.loading import load_model, only_positions, require_positions, require_vocabulary
+from distill.models.fit import require_positions, require_vocabulary
+from distill.models.loading import load_model, only_positions
 from distill.models.packed_linear import fast_inference
 from distill.tasks.registry import task_of
 

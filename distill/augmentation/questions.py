@@ -50,8 +50,7 @@ class QuestionCopies(TextCopies):
     def reword(self, rows: Rows, keys: list[int], advance: Advance) -> Rows:
         """The copies of some questions."""
         (made,) = self.chunks.finish(rows, keys, lambda: [self._ask(rows, keys, advance)], self.drawn_from)
-        names = [f"{own}-{copy}" for own in rows.ids for copy in range(1, self.augmenter.copies + 1)]
-        return replace(self.again(rows), texts=made, ids=names)
+        return replace(self.again(rows), texts=made)
 
     def _ask(self, rows: Rows, keys: list[int], advance: Advance) -> list[str]:
         reworded = self.augmenter.reword(rows.texts.tolist(), keys, 0, advance)

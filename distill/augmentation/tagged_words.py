@@ -44,7 +44,8 @@ class WordCopies(TextCopies):
         self.words_of = {tag: sorted(own) for tag, own in sorted(found.items())}
         self.inside = {word.lower() for own in found.values() for word in own}
         self.drawn_from = hashlib.sha256(json.dumps([words, tags, list(self.words_of.items())]).encode()).hexdigest()
-        return Rows(words, None, np.fromiter(tags, object, len(tags)), np.arange(len(tags)))
+        ids = self.dataset.own_ids("train")
+        return Rows(words, None, np.fromiter(tags, object, len(tags)), np.arange(len(tags)), ids)
 
     def _tags(self, words: Sequence[list[str]]) -> list[list[int] | None]:
         """The tag of each word, by row; None for transfer rows."""

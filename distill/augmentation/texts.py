@@ -32,7 +32,7 @@ class TextCopies:
     def read(self) -> Rows:
         """What is copied."""
         texts, labels = self.dataset.texts("train"), self.dataset.rows("train").labels
-        return Rows(texts["text"], texts.get("text_pair"), labels, np.arange(len(labels)))
+        return Rows(texts["text"], texts.get("text_pair"), labels, np.arange(len(labels)), self.dataset.own_ids("train"))
 
     def keys(self, places: Array) -> list[int]:
         """A number for each of these rows that stays the same wherever it stands."""
@@ -56,8 +56,10 @@ class TextCopies:
         return self.without_labels(replace(self.again(rows), texts=made[0], texts_pair=made[1] if len(made) > 1 else None))
 
     def again(self, rows: Rows) -> Rows:
-        """Each row as often as it has copies."""
-        return rows.take(np.repeat(np.arange(len(rows)), self.augmenter.copies))
+        """Each row as often as it has copies, whose ids end in their numbers."""
+        copies = range(1, self.augmenter.copies + 1)
+        made = rows.take(np.repeat(np.arange(len(rows)), len(copies)))
+        return made if rows.ids is None else replace(made, ids=[f"{own}-{copy}" for own in rows.ids for copy in copies])
 
     def without_labels(self, rows: Rows) -> Rows:
         """These rows as transfer rows."""

@@ -19,7 +19,8 @@ from distill.core.errors import UserError
 from distill.data.batching import pad_batch
 from distill.data.dataset import Dataset, PreparedRows
 from distill.export.session import FP32, INT8, files_of, open_session
-from distill.models.loading import load_for, require_positions, weight_files
+from distill.models.fit import require_positions
+from distill.models.loading import load_for, weight_files
 
 TORCH, BF16, ONNX, ONNX_INT8 = "torch-fp32", "torch-bf16", "onnx-fp32", "onnx-int8"
 FILES = {ONNX: FP32, ONNX_INT8: INT8}

@@ -57,9 +57,12 @@ def main(
         elif place.startswith(DATASETS):
             files = own_files(name, place, Path(scratch))
         else:
+            from distill.pipeline.target_folders import stage_in_params
             from distill.store.remote import publish
 
-            publish(Path("data/targets", name), place)
+            folder = Path("data/targets", name)
+            require_today(folder, stage_in_params(folder))
+            publish(folder, place)
             files = {}
         send(files, place, private=private)
     click.echo(f"data/targets/{name}: published at {place}")

@@ -24,6 +24,8 @@ MAX_LOST, MAX_CHANGED = 0.003, 0.01
 """What INT8 may lose of the metric, and the share of answers that it may change."""
 FEW = 3
 """So many answers that change, or fewer, prove nothing: rows at the border of two classes go either way."""
+OF_PROBABILITIES = ("likelihood", "map")
+"""Metrics of which answers tell nothing."""
 GROUPS = 16
 """Layers are measured in groups of neighbours, so many at most."""
 GROUPS_IN_FP32 = (1, 2, 4, 8)
@@ -47,12 +49,15 @@ class Attempt:
     """The share of answers; of numbers, 1 − the correlation."""
     others: int | None
     """How many rows, questions, tags or tokens have another answer; None of numbers, of which all change a little."""
+    counted: bool = True
+    """Whether the metric is told by these answers alone, so that a few others prove nothing of what is lost."""
 
     @property
     def fits(self) -> bool:
         """Whether it loses and changes little, or too few answers change to tell."""
         few = self.others is not None and self.others <= FEW
-        return few or (self.lost <= MAX_LOST + 1e-9 and self.changed <= MAX_CHANGED + 1e-9)
+        keeps = (few and self.counted) or self.lost <= MAX_LOST + 1e-9
+        return keeps and (few or self.changed <= MAX_CHANGED + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class _Guard:
             names = tuple(sorted({node.rpartition("/")[0].replace("/", ".").removeprefix(".model.") for node in nodes}))
             lost = self.score - self._score(found)
             lost /= self.score if self.dataset.metric == "likelihood" and self.score else 1
-            this = Attempt(how, names, lost, changed, self._others(found))
+            this = Attempt(how, names, lost, changed, self._others(found), self.dataset.metric not in OF_PROBABILITIES)
             self.attempts.append(this)
             if best_attempt(self.attempts) is this:
                 self.rounded = found

@@ -22,7 +22,8 @@ from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import atomic_file, read_json, sha256, to_json, write_text
 from distill.data.dataset import ID_BYTES, Dataset, row_keys
-from distill.models.loading import load_model, require_fit, weights_fingerprint
+from distill.models.fit import require_fit
+from distill.models.loading import load_model, weights_fingerprint
 from distill.tasks.registry import task_of
 
 DESCRIPTION, ASSIGNMENT = "folds.json", "assignment.parquet"

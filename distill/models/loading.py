@@ -11,7 +11,7 @@ from typing import Any, cast
 import transformers
 from huggingface_hub.utils.tqdm import enable_progress_bars
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
@@ -19,7 +19,7 @@ from distill.core.errors import UserError
 from distill.core.files import sha256
 from distill.core.locations import load_or_explain
 from distill.data.dataset import Dataset
-from distill.data.tokenizers import load_tokenizer, tokenizer_fingerprint
+from distill.data.tokenizers import load_tokenizer
 from distill.models.bi_encoder import BiEncoder, reads_apart
 from distill.models.config_keys import (
     FITTED,
@@ -32,7 +32,8 @@ from distill.models.config_keys import (
     WORD_SPLITTER,
     forget,
 )
-from distill.models.families import family_of, is_causal_lm, supporting, usable_positions
+from distill.models.families import family_of, is_causal_lm, supporting
+from distill.models.fit import require_fit, require_tokenizer
 from distill.models.sentence_encoder import Pooling, SentenceEncoder
 from distill.params.task_specs import TASK_SPECS
 from distill.tasks.base import Task
@@ -75,21 +76,10 @@ def load_for(
     if not (folder / "config.json").exists():
         raise UserError(f"{folder}: no model; run the stage that writes it, or `dvc pull {folder}`")
     tokenizer = load_tokenizer(folder)
-    fingerprint = tokenizer_fingerprint(tokenizer)
-    if fingerprint != dataset.tokenizer:
-        raise UserError(
-            f"{folder}: its tokenizer is {fingerprint[:12]}, the rows of {dataset.folder} were made with "
-            f"{dataset.tokenizer[:12]}; both must use the same: prepare the data set with the model's tokenizer"
-        )
+    require_tokenizer(tokenizer, dataset, str(folder))
     model = load_model(folder, task_of(dataset.task), dataset.labels, new_head=new_head, apart=apart)
     require_fit(model, dataset, str(folder))
     return model, tokenizer
-
-
-def require_fit(model: PreTrainedModel, dataset: Dataset, where: str) -> None:
-    """Refuse a model that cannot embed the data set's tokens, or rows of its length."""
-    require_vocabulary(model, dataset.vocabulary, where)
-    require_positions(model, dataset.max_length, where)
 
 
 def model_class(task: Task, *, apart: bool = False) -> Any:
@@ -111,10 +101,10 @@ def load_model(
 ) -> PreTrainedModel:
     """A checkpoint with the task's head for these labels, fp32, `sdpa` attention where it has it.
 
-    With `new_head`, a head that is missing or of another size is newly made from torch's current random state. Without, the
-    checkpoint's own head must fit, and where labels are classes, their order must be that of the data. `pooling` is of encoders
-    without a head, whose folder does not say how they pool. A model that ranks is a bi-encoder if it was saved as one, or is to
-    become one (`apart`).
+    With `new_head`, a head that is missing or of another size is newly made from torch's current random state, and one for the
+    same labels gets their order. Without, the checkpoint's own head must fit, and where labels are classes, their order must be
+    that of the data. `pooling` is of encoders without a head, whose folder does not say how they pool. A model that ranks is a
+    bi-encoder if it was saved as one, or is to become one (`apart`).
     """
     if task.spec.embeds:
         return _load_encoder(place, revision, pooling)
@@ -150,11 +140,13 @@ def _load_with_head(
     if absent and not new_head:
         sized = f" for {len(labels)} labels" if task.spec.names_labels else ""
         raise UserError(f"{place}: has no {task.name} head{sized} ({absent[0]}); fine-tune it: epochs ≥ 1")
-    if task.spec.names_labels and not new_head:
+    if task.spec.names_labels and not absent:
         config = _config(place, revision)
         names = [str(config.id2label[i]) for i in sorted(config.id2label)]
-        if names != list(labels):
+        if names != list(labels) and not new_head:
             raise UserError(f"{place}: its labels are {names}, the data set's are {list(labels)}; {_advised(names, labels)}")
+        if names != list(labels) and sorted(names) == sorted(labels):
+            _reorder(model, [names.index(label) for label in labels])
     if new_head:
         forget(model.config, (*FITTED, SENTENCE_EMBEDDING, READS_APART))
     _own_storage(model)
@@ -168,6 +160,13 @@ def _load_encoder(place: str | Path, revision: str | None, pooling: Pooling | No
     forget(model.config, FITTED)
     _own_storage(model)
     return cast(PreTrainedModel, model)
+
+
+def _reorder(model: PreTrainedModel, order: Sequence[int]) -> None:
+    """Give the labels of a head, its last linear layer of so many rows, another order."""
+    head = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == len(order)][-1]
+    for parameter in head.parameters():
+        parameter.data = parameter.data[list(order)]
 
 
 def refills_masks(folder: Path) -> bool:
@@ -255,28 +254,6 @@ def _label_names(labels: Sequence[str]) -> dict[str, Any]:
 def set_labels(config: PretrainedConfig, labels: Sequence[str]) -> None:
     """Write the label names into a config, in their order."""
     config.update(_label_names(labels))
-
-
-def require_vocabulary(model: PreTrainedModel, tokenizer_size: int, where: str) -> None:
-    """Refuse a tokenizer that makes ids for which the model has no embedding."""
-    rows = model.get_input_embeddings().weight.shape[0]
-    if tokenizer_size > rows:
-        raise UserError(
-            f"{where}: embeds {rows} tokens, the data set's tokenizer has {tokenizer_size}; use the model's own tokenizer"
-        )
-
-
-def require_positions(model: PreTrainedModel, max_length: int, where: str) -> None:
-    """Refuse rows longer than the model's position embeddings."""
-    most = usable_positions(_positions(model))
-    if most is not None and max_length > most:
-        raise UserError(f"{where}: takes {most} tokens, the data set's max_length is {max_length}; lower it")
-
-
-def _positions(model: PreTrainedModel) -> dict[str, Any]:
-    """What `usable_positions` reads; some configs have another name for it in their JSON."""
-    names = ("model_type", "max_position_embeddings", "pad_token_id")
-    return {name: getattr(model.config, name, None) for name in names}
 
 
 def weight_files(folder: Path) -> list[Path]:

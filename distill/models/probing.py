@@ -11,7 +11,7 @@ from distill.data.dataset import Dataset
 from distill.models.causal_heads import logits_follow_from_states
 from distill.models.evaluating import evaluating
 from distill.models.families import NOT_EXPORTED, NOT_TRAINED
-from distill.models.loading import require_fit
+from distill.models.fit import require_fit
 
 LENGTHS = (6, 4)
 """Tokens of the rows; the second is padded."""

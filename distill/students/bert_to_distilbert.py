@@ -30,6 +30,8 @@ RENAMED_SETTINGS = {
     "hidden_dropout_prob": "dropout",
     "attention_probs_dropout_prob": "attention_dropout",
 }
+LAYER_NORM_EPSILON = 1e-12
+"""A DistilBERT's, which its config cannot change."""
 EMBEDDINGS = ("word_embeddings", "position_embeddings", "LayerNorm")
 LAYER = {
     "attention.self.query": "attention.q_lin",
@@ -62,6 +64,12 @@ def to_distilbert(model: PreTrainedModel, task: Task) -> tuple[PreTrainedModel, 
     family = model.config.model_type
     if family != "bert":
         raise UserError(f"init.as: distilbert takes the layers of a bert, got a {family}; remove `as`, or give architecture")
+    epsilon = model.config.layer_norm_eps
+    if epsilon != LAYER_NORM_EPSILON:
+        raise UserError(
+            f"init.as: the bert's layer_norm_eps is {epsilon:g}, a distilbert's always {LAYER_NORM_EPSILON:g}: with it the same "
+            "weights would make other states; remove `as`"
+        )
     settings = {name: getattr(model.config, name) for name in SHARED_SETTINGS}
     settings |= {new: getattr(model.config, old) for old, new in RENAMED_SETTINGS.items()}
     settings |= {SENTENCE_EMBEDDING: getattr(model.config, SENTENCE_EMBEDDING)} if task.spec.embeds else {}

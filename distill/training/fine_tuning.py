@@ -10,6 +10,8 @@ from distill.core.arrays import Array
 from distill.core.locations import checkpoint_place
 from distill.data.batching import Collator
 from distill.data.dataset import Dataset
+from distill.data.tokenizers import load_tokenizer
+from distill.models.fit import require_tokenizer
 from distill.models.loading import load_model
 from distill.models.probing import require_trainable
 from distill.params.training import TeacherSettings
@@ -33,9 +35,10 @@ class FineTuning:
         self.dataset, self.settings, self.title, self.scratch = dataset, settings, title, scratch
         checkpoint = settings.checkpoint
         self.place = checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package)
+        require_tokenizer(load_tokenizer(self.place, checkpoint.revision), dataset, str(self.place))
         set_seed(settings.seed)
         task = task_of(dataset.task)
-        how: dict[str, Any] = {"revision": settings.checkpoint.revision, "pooling": settings.pooling}
+        how: dict[str, Any] = {"revision": checkpoint.revision, "pooling": settings.pooling}
         self.model = load_model(self.place, task, dataset.labels, new_head=settings.epochs > 0, **how)
         require_trainable(self.model, dataset, str(self.place))
         rows = dataset.rows("train")

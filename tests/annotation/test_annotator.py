@@ -181,12 +181,23 @@ def test_what_does_not_pass_is_one_line_and_keeps_what_came(
         assert len(server.bodies) - before == 4, "the two answers that came are not asked for again"
 
 
-def test_a_row_that_the_server_refuses_costs_the_others_nothing_and_is_asked_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (error(400, "content filter"), 'refused by the server: {"error": {"message": "content filter"}}'),
+        ((200, b'{"choices": [], "usage": null}', {}), 'no choices in the answer: {"choices": [], "usage": null}'),
+        ((200, b'{"choices": null}', {}), 'no choices in the answer: {"choices": null}'),
+    ],
+    ids=["status", "empty", "null"],
+)
+def test_a_row_that_the_server_refuses_costs_the_others_nothing_and_is_asked_again(
+    reply: Reply, why: str, tmp_path: Path
+) -> None:
     tokens = [token('{"label": "', 0.0), token("good", -0.25, bad=-1.5), token('"}', 0.0)]
 
     def filtered(body: dict[str, Any], _: int) -> Reply:
         if row_of(body) in ("text 0", "text 3"):
-            return error(400, "content filter")
+            return reply
         return said('{"label": "good"}', tokens if body.get("logprobs") and body.get("response_format") else None)
 
     told: list[str] = []
@@ -194,7 +205,7 @@ def test_a_row_that_the_server_refuses_costs_the_others_nothing_and_is_asked_aga
         annotator = ask(server, tmp_path, told=told, parallel=1)
         found = [annotator.annotation(annotator.requests(texts)) for texts in ROWS]
         assert [one.distribution is not None for one in found] == [False, True, True, False, True, True]
-        assert [one.why for one in found if one.why] == ['refused by the server: {"error": {"message": "content filter"}}'] * 2
+        assert [one.why for one in found if one.why] == [why] * 2
         assert told == []
         server.answer = by_row
         again = ask(server, tmp_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
@@ -22,7 +23,7 @@ from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
 from distill.models.sentence_encoder import SentenceEncoder
 from distill.params.task_specs import NOT_REWORDED
-from distill.preparation.prepare import write_dataset
+from distill.preparation.prepare import make_rows, write_dataset
 from tests import tiny
 from tests.augmentation.conftest import SETTINGS
 from tests.command_line import contents
@@ -152,6 +153,27 @@ def test_sentences_are_reworded_each_by_itself(tmp_path, augmenter):
     after = augmented(tmp_path / "new", before, augmenter)
     assert len(after.rows("train")) > len(before.rows("train")) > 0
     assert after.rows("test").examples.tolist() == before.rows("test").examples.tolist()
+
+
+@pytest.mark.parametrize(
+    "task", ["sequence-classification", "multi-label", "regression", "token-classification", "sentence-embedding"]
+)
+def test_rows_keep_their_own_ids_and_copies_have_these_with_a_number(tmp_path, augmenter, task):
+    tables = {
+        split: tiny.raw(task, count, seed).append_column("name", pa.array([f"{split}-{i}" for i in range(count)]))
+        for seed, (split, count) in enumerate(SPLITS.items())
+    }
+    entry = tiny.settings(task, columns={"id": "name", **({"text_pair": "text_pair"} if task == "sentence-embedding" else {})})
+    (tmp_path / "prepared").mkdir()
+    write_dataset(tmp_path / "prepared", *make_rows(tables, "tiny", entry), entry, tiny.masking_tokenizer())
+    dataset = Dataset.open(tmp_path / "prepared")
+    more = augmented(tmp_path / "new", dataset, augmenter)
+    given, found = dataset.own_ids("train"), more.own_ids("train")
+    assert found[: len(given)] == given
+    assert len(found) == len(more.rows("train")) > len(given)
+    assert {name.rpartition("-")[0] for name in found[len(given) :]} <= {*given}
+    assert {name.rpartition("-")[2] for name in found[len(given) :]} == {"1", "2", "3", "4"}
+    assert more.own_ids("test") == dataset.own_ids("test")
 
 
 def test_scores_are_missing_from_copies(tmp_path, augmenter):

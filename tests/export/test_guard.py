@@ -146,6 +146,8 @@ def test_what_fits() -> None:
     assert Attempt("dynamic", (), 0.15, 0.15, 3).fits, "three rows"
     assert not Attempt("dynamic", (), 0.2, 0.2, 4).fits
     assert not Attempt("dynamic", (), 0.05, 0.034, None).fits, "numbers, of which none has changed by itself"
+    assert not Attempt("dynamic", (), 0.05, 0.001, 1, counted=False).fits, "a likelihood, of which answers tell nothing"
+    assert Attempt("dynamic", (), 0.001, 0.02, 1, counted=False).fits
     assert best_attempt([TOO_MUCH, GOOD]) is GOOD
     assert best_attempt([TOO_MUCH, Attempt("static", (), 0.01, 0.3, 30)]).how == "static"
 

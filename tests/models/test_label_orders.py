@@ -69,6 +69,23 @@ def run_stages() -> None:
             assert "teacher rows: kept as it is (epochs: 0)" in done.stderr
 
 
+def test_a_teacher_with_another_tokenizer_is_refused_before_it_is_fine_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(["neg", "pos"], carried=False)
+    tiny.save(tiny.family("bert", num_labels=2), Path("model"), tiny.tokenizer())
+    tiny.save(tiny.family("bert", num_labels=2), Path("other"), tiny.tokenizer(tiny.WORDS[::-1]))
+    params = PARAMS.format(labels="").replace("epochs: 0", "epochs: 1")
+    Path("params.yaml").write_text(params.replace("checkpoint: {path: model}", "checkpoint: {path: other}"), encoding="utf-8")
+    for stage in (fetch, prepare):
+        assert invoke(stage.main, "rows").returncode == 0
+    monkeypatch.setattr("distill.training.fine_tuning.train", None)
+    told = refusal(invoke(teacher.main, "rows"))
+    assert told.startswith("other: its tokenizer is ")
+    assert told.endswith("both must use the same: prepare the data set with the model's tokenizer")
+
+
 @pytest.mark.parametrize(("data", "carried", "names", "meant"), CASES.values(), ids=CASES)
 def test_labels_are_matched_by_name_or_refused_with_what_to_write(
     data: list[str], carried: bool, names: list[str], meant: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,24 +3,20 @@
 import json
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 from distill.core.errors import UserError
 from distill.data.dataset import Dataset
 from distill.data.tokenizers import tokenizer_fingerprint
-from distill.models.loading import (
-    config_fingerprint,
-    load_for,
-    load_model,
-    require_positions,
-    require_vocabulary,
-    save_model,
-    weights_fingerprint,
-)
+from distill.models.fit import require_positions, require_vocabulary
+from distill.models.loading import config_fingerprint, load_for, load_model, save_model, set_labels, weights_fingerprint
 from distill.tasks.registry import task_of
 from tests import tiny
+from tests.families import FAMILIES, tiny_config
 
 SEQUENCE = task_of("sequence-classification")
 LABELS = {
@@ -73,6 +69,21 @@ def test_another_order_or_number_of_labels_is_refused(teacher, dataset):
     ):
         with pytest.raises(UserError, match=message):
             load_for(teacher, Dataset(**{**vars(dataset), "labels": labels}))
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers' own families
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_head_for_the_same_labels_in_another_order_gives_each_the_logit_that_it_had(tmp_path, family):
+    torch.manual_seed(0)
+    labels = ("b", "e", "a", "d", "c")
+    given = AutoModelForSequenceClassification.from_config(tiny_config(family, num_labels=5)).eval()
+    set_labels(given.config, labels)
+    given.save_pretrained(tmp_path)
+    found = load_model(tmp_path, SEQUENCE, sorted(labels), new_head=True).eval()
+    assert list(found.config.id2label.values()) == sorted(labels)
+    batch = {"input_ids": torch.arange(5, 13)[None].repeat(2, 1), "attention_mask": torch.ones(2, 8, dtype=torch.int64)}
+    expected, logits = (model(**batch).logits for model in (given, found))
+    torch.testing.assert_close(logits, expected[:, np.argsort(labels)])
 
 
 def test_a_checkpoint_without_a_head_is_refused_unless_a_new_head_is_wanted(tmp_path):

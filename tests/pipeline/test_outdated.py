@@ -68,9 +68,12 @@ def test_files_that_were_not_pulled_and_code_outdate_nothing(project: Path) -> N
     assert outdated("export@hinton") == []
 
 
-def test_a_target_set_is_not_published_with_a_card_of_other_settings(project: Path) -> None:
+@pytest.mark.parametrize("place", ["hf://datasets/me/tiny", "memory://targets/tiny"])
+def test_a_target_set_is_not_published_with_a_card_of_other_settings_or_as_what_params_yaml_says(
+    project: Path, place: str
+) -> None:
     replace(project / "params.yaml", "dataset: tiny, hidden: [-1]}", "dataset: tiny, hidden: [-1], codec: fp16}")
-    line = refusal(invoke(publish.main, "tiny", "hf://datasets/me/tiny"))
+    line = refusal(invoke(publish.main, "tiny", place))
     assert line == (
         "data/targets/tiny: is of before an edit of params.yaml or of data (targets@tiny); run `dvc repro targets@tiny`"
     )

@@ -71,3 +71,9 @@ def test_it_is_a_plain_distilbert_that_transformers_loads_and_shares_nothing_wit
 def test_another_family_is_refused_by_name(family):
     with pytest.raises(UserError, match=f"init.as: distilbert takes the layers of a bert, got a {family}; remove `as`"):
         to_distilbert(tiny.family(family), task_of("sequence-classification"))
+
+
+def test_a_bert_that_normalizes_otherwise_is_refused():
+    bert = tiny.family("bert", task_of("masked-lm").spec.head, layer_norm_eps=1e-5)
+    with pytest.raises(UserError, match="layer_norm_eps is 1e-05, a distilbert's always 1e-12: .*; remove `as`"):
+        to_distilbert(bert, MASKED)
