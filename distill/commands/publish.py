@@ -12,6 +12,8 @@ from distill.core.console import PARAMS, command
 if TYPE_CHECKING:
     from distill.data.dataset import Dataset
     from distill.pipeline.entries import Params
+    from distill.store.target_set import TargetStore
+    from distill.targets.data_card import About
 
 DATASETS = "hf://datasets/"
 
@@ -115,13 +117,12 @@ def tables(name: str, place: str, scratch: Path, outputs: tuple[str, ...]) -> di
     """The set as Parquet, and its card."""
     import pyarrow.parquet as pq
 
-    from distill.store.target_set import TargetStore
     from distill.targets.tables import write_tables
 
-    params, dataset = opened(name)
-    files = write_tables(scratch, TargetStore.open(Path("data/targets", name)), dataset, outputs)
+    params, dataset, store = opened(name)
+    files = write_tables(scratch, store, dataset, outputs)
     shown = place.removeprefix(DATASETS).rstrip("/")
-    card = write_card(scratch, params, dataset, name, shown, tuple(pq.read_schema(files[0]).names))
+    card = write_card(scratch, about(params, name, shown, tuple(pq.read_schema(files[0]).names)), dataset, store)
     return {file.name: file for file in (*files, card)}
 
 
@@ -129,32 +130,38 @@ def own_files(name: str, place: str, scratch: Path) -> dict[str, Path]:
     """The set as it is, once it has been found to be whole, and its card."""
     from distill.store.remote import whole_files
 
-    params, dataset = opened(name)
+    params, dataset, store = opened(name)
     folder = Path("data/targets", name)
     files = {file.relative_to(folder).as_posix(): file for file in whole_files(folder)}
-    return {**files, "README.md": write_card(scratch, params, dataset, name, place)}
+    return {**files, "README.md": write_card(scratch, about(params, name, place), dataset, store)}
 
 
-def opened(name: str) -> "tuple[Params, Dataset]":
-    """All of params.yaml, and the data set of a target set that is what params.yaml says."""
+def opened(name: str) -> "tuple[Params, Dataset, TargetStore]":
+    """All of params.yaml, and a target set that is what params.yaml says, with its data set."""
     from distill.data.dataset import Dataset
     from distill.pipeline.project import load_params
     from distill.pipeline.target_folders import stage_in_params
+    from distill.store.target_set import TargetStore
 
     params, folder = load_params(PARAMS), Path("data/targets", name)
     dataset = dataset_of(params, name)
     require_today(folder, stage_in_params(folder))
-    return params, Dataset.open(Path("data/prepared", dataset))
+    return params, Dataset.open(Path("data/prepared", dataset)), TargetStore.open(folder)
 
 
-def write_card(scratch: Path, params: "Params", dataset: "Dataset", name: str, place: str, columns: tuple[str, ...] = ()) -> Path:
-    """The README.md of a set that lies at a place; of tables, with their columns."""
-    from distill.store.target_set import TargetStore
-    from distill.targets.data_card import About, card
+def about(params: "Params", name: str, place: str, columns: tuple[str, ...] = ()) -> "About":
+    """What the card of a set says that the set does not: where it lies, of whom it is, and the columns of its tables."""
+    from distill.targets.data_card import About
 
-    about = About(name, teachers(params, name), provenance(params, name), place, columns)
+    return About(name, teachers(params, name), provenance(params, name), place, columns)
+
+
+def write_card(scratch: Path, about: "About", dataset: "Dataset", store: "TargetStore") -> Path:
+    """The README.md of a set."""
+    from distill.targets.data_card import card
+
     path = scratch / "README.md"
-    path.write_text(card(TargetStore.open(Path("data/targets", name)), dataset, about), encoding="utf-8")
+    path.write_text(card(store, dataset, about), encoding="utf-8")
     return path
 
 
