@@ -8,7 +8,7 @@ import click
 from distill.core.console import aligned, command
 from distill.core.errors import UserError
 from distill.core.files import read_json, to_json
-from distill.pipeline.target_folders import folders
+from distill.pipeline.target_folders import TARGETS, folders
 
 if TYPE_CHECKING:
     from distill.store.manifest import Manifest
@@ -45,7 +45,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "libraries": {name: version for each in store.manifests.values() for name, version in sorted(each.libraries.items())},
         "outputs": outputs,
         "bytes": sum(output["bytes"] for output in outputs.values()),
-        "fidelity": _fidelity(store.folder.name),
+        "fidelity": _fidelity(store.folder),
     }
 
 
@@ -61,12 +61,13 @@ def _output(manifest: "Manifest") -> dict[str, Any]:
     return {**kept, "splits": splits, "bytes": sum(entry.bytes for entry in manifest.files)}
 
 
-def _fidelity(name: str) -> dict[str, dict[str, float]]:
-    """What the `targets` stage has measured, if it is here: by output, figures by name."""
-    path = METRICS / f"{name}.json"
-    content = read_json(path, "the fidelity of a target set") if path.exists() else {}
+def _fidelity(folder: Path) -> dict[str, dict[str, float]]:
+    """What the `targets` stage has measured of a set of this project: by output, figures by name."""
+    path = METRICS / f"{folder.name}.json"
+    known = path.exists() and folder.resolve().parent == TARGETS.resolve()
+    content = read_json(path, "the fidelity of a target set") if known else {}
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is no mapping of outputs to figures; run `dvc repro targets@{name}`")
+        raise UserError(f"{path}: is no mapping of outputs to figures; run `dvc repro targets@{folder.name}`")
     return {str(output): figures for output, figures in content.items() if isinstance(figures, dict)}
 
 

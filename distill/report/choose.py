@@ -148,7 +148,7 @@ def sentence(choice: Choice, budget: Budget) -> str:
     units = {
         "max-latency-ms": ("latency", " ms", 1),
         "max-megabytes": ("size", " MB", 1),
-        "min-retention": ("retention", "%", 100),
+        "min-retention": ("retention", " points", 100),
     }
     missed = [
         f"{units[limit][0]} by {brief(miss * units[limit][2])}{units[limit][1]}"

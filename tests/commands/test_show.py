@@ -70,6 +70,11 @@ def test_the_table_has_a_line_for_each_split_of_each_output(folder):
     assert f"torch {describe(folder)['libraries']['torch']}" in text
 
 
+def test_a_set_that_lies_elsewhere_has_none_of_the_figures_of_this_projects_set_of_its_name(folder, made):
+    write_text(Path("data/metrics/targets/tiny.json"), to_json({"hidden-02": {"relative_error": 6e-5}}))
+    assert (describe(made)["fidelity"], len(describe(folder)["fidelity"])) == ({}, 1)
+
+
 def test_the_command_takes_names_and_paths(folder):
     run = CliRunner().invoke
     by_name = run(show.main, ["tiny", "--json"])

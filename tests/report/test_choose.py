@@ -69,7 +69,7 @@ def test_where_nothing_fits_the_nearest_is_named_and_each_limit_that_would_do_al
         assert choose(FRONT, replace(budget, **{limit.replace("-", "_"): value})).best == first
     line = sentence(choice, budget)
     admits = "--min-retention 0.978 admits third (onnx-int8), or --max-latency-ms 11.3 admits half (onnx-int8)"
-    assert all(part in line for part in ("the nearest, third (onnx-int8)", "misses retention by 0.61%", admits))
+    assert all(part in line for part in ("the nearest, third (onnx-int8)", "misses retention by 0.61 points", admits))
     assert "misses latency by 1.3 ms" in sentence(choose(FRONT[:1], budget), budget)
     tight = Budget(max_latency_ms=1.0, min_retention=0.999)
     assert "no single limit is to blame: relax several" in sentence(choose(FRONT, tight), tight)
