@@ -143,6 +143,15 @@ def test_tables_have_a_line_for_each_student_and_a_dash_where_nothing_was_measur
     assert "INT8" not in quality_tables(rows[:1])
 
 
+def test_scores_under_another_teacher_than_the_tables_are_marked(rows: list[dict]) -> None:
+    assert "another fine-tuning" not in quality_tables(rows)
+    text = quality_tables([rows[0], {**rows[1], "teacher_score": 0.775}])
+    assert "| teacher, 6 × 384 | 80.0 |" in text
+    assert "| `supervised` | 76.0 ± 1.0 |" in text
+    assert "| `minilm` | 76.0 ± 1.0 † |" in text
+    assert "\n\n† under another fine-tuning of the teacher, which scored: mrpc 77.5.\n\n" in text
+
+
 def test_students_of_the_ablation_are_held_against_one_of_them_row_by_row(tmp_path: Path, rows: list[dict]) -> None:
     for student, right in {"soft-twice": [0, 0, 1, 1], "hardest-twice": [1, 1, 1, 1]}.items():
         judged = Judged(tuple("abcd"), None, np.array(right, bool), np.array([[1, value] for value in right], float))

@@ -1,7 +1,7 @@
 """Measured rows as the Markdown tables of docs/quality.md."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -10,6 +10,8 @@ from tests.benchmarks.quality.collecting import Row
 from tests.benchmarks.quality.entries import ABLATION, METHODS
 
 KNOWN = METHODS | ABLATION
+OTHER = " †"
+"""Behind scores under another teacher than the table's."""
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]], number: str = "---:") -> str:
@@ -30,8 +32,10 @@ def quality_tables(rows: Sequence[Row]) -> str:
     titles = [f"{task} ({row['metric']})" for task, row in tasks.items()]
     teacher = ["teacher, 6 × 384", *(percent(row["teacher_score"]) for row in tasks.values())]
     kept = lines(rows, tasks, lambda row: "{} ({}–{})".format(*map(percent, (row["retention"], *row["interval"]))))
+    scored = lines(rows, tasks, lambda row: _score(row) + (OTHER if _of_another_teacher(row, tasks) else ""))
+    scores = table(["student", *titles], [teacher, *scored]) + _others(rows, tasks)
     parts = {
-        "Scores, in percent, mean ± deviation over seeds:": table(["student", *titles], [teacher, *lines(rows, tasks, _score)]),
+        "Scores, in percent, mean ± deviation over seeds:": scores,
         "Retention, in percent of the teacher's score (95% interval):": table(
             ["student", *tasks, "mean"], [[*line, _average(rows, line[0], len(tasks))] for line in kept]
         ),
@@ -62,6 +66,20 @@ def lines(rows: Sequence[Row], tasks: Iterable[str], cell: Callable[[Row], str])
 
 def _score(row: Row) -> str:
     return percent(row["score"]) + (f" ± {percent(row['score_sd'])}" if len(row["seeds"]) > 1 else "")
+
+
+def _of_another_teacher(row: Row, tasks: Mapping[str, Row]) -> bool:
+    """Whether a student's teacher was fine-tuned another time than that whose score stands in the table's first line."""
+    return bool(row["teacher_score"] != tasks[row["task"]]["teacher_score"])
+
+
+def _others(rows: Sequence[Row], tasks: Mapping[str, Row]) -> str:
+    """What the other teachers scored, below the table."""
+    scores: dict[str, dict[str, None]] = {}
+    for row in (row for row in rows if _of_another_teacher(row, tasks)):
+        scores.setdefault(row["task"], {})[percent(row["teacher_score"])] = None
+    told = "; ".join(f"{task} {', '.join(found)}" for task, found in scores.items())
+    return f"\n\n{OTHER.strip()} under another fine-tuning of the teacher, which scored: {told}." if told else ""
 
 
 def _average(rows: Sequence[Row], student: str, tasks: int) -> str:
