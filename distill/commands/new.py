@@ -64,6 +64,8 @@ def main(
         raise UserError(
             "--task: no params.yaml is made up for decoders; begin with docs/params/distilgpt2.yaml, or smollm2-chat.yaml"
         )
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(f"--name: got '{name}', expected letters, digits, '-' and '_'")
     pairs = (each.partition("=") for each in more)
     source = source_of(data, {key: value.split(",") if key == "names" else value for key, _, value in pairs})
     checkpoint = checkpoint_of(teacher)

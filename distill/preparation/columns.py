@@ -87,6 +87,7 @@ def map_sentences(table: pa.Table, where: str, settings: DatasetSettings) -> Row
         if name is not None:
             raise UserError(f"{where}: sentences: pairs are not cut; leave out columns.text_pair, or sentences")
         return _cut(rows)
+    require_one_name(table, where, name, "text_pair")
     if name not in table.column_names:
         return rows if name is None else replace(rows, texts_pair=Column.nothing(len(rows)))
     pairs = column_of(table, where, str(name), "text_pair")
@@ -211,6 +212,20 @@ def optional_column(table: pa.Table, where: str, name: str, part: str) -> Column
     if name == part and name not in table.column_names and name not in noted(table, LEFT_OUT, {}):
         return Column.nothing(int(table.num_rows))
     return column_of(table, where, name, part)
+
+
+def require_one_name(table: pa.Table, where: str, name: str | None, part: str) -> None:
+    """Refuse rows that have what plays a part under its name in another case: in place of it, or where it is empty."""
+    twin = next(
+        (each for each in names_of(table) if name is not None and each != name and same_name(each) == same_name(name)), None
+    )
+    if name is None or twin is None:
+        return
+    if name not in table.column_names:
+        column_of(table, where, name, part)
+    for row, (value, other) in enumerate(zip(Column.of_table(table, name), Column.of_table(table, twin), strict=True)):
+        if value in (None, "") and other not in (None, ""):
+            raise UserError(f"{where}: row {row}: has '{twin}' and no '{name}'; give the rows one name for both, '{name}'")
 
 
 def _why_missing(table: pa.Table, name: str) -> str:

@@ -7,11 +7,10 @@ import pyarrow as pa
 
 from distill.core.console import print_result
 from distill.core.errors import UserError
-from distill.data.columns import Column
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.preparation.column_names import names_of, noted, same_name
-from distill.preparation.columns import column_of
+from distill.preparation.columns import column_of, require_one_name
 from distill.sources.streams import LEFT_OUT
 
 LABELS = (
@@ -29,6 +28,9 @@ def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: Datase
     """Refuse labels under another name than the one that is read, and say which splits have none."""
     spec, columns = TASK_SPECS[settings.task], settings.columns
     part = next((part for part in NAMES_BY_PART if part in settings.parts), None)
+    if spec.embeds and "label" in columns.model_fields_set:  # scores of pairs, which a split of single texts need not have
+        for split, table in tables.items():
+            require_one_name(table, f"{where}: {split}", columns.label, "label")
     if part is None or spec.embeds or columns.labels is not None:
         return
     name = str(getattr(columns, part))
@@ -40,7 +42,8 @@ def look_at_columns(tables: Mapping[str, pa.Table], where: str, settings: Datase
     for split, table in tables.items():
         twin = next((each for each in names_of(table) if each != name and same_name(each) == same_name(name)), None)
         if split not in lacking:
-            _require_one_name(table, f"{where}: {split}", name, twin)
+            if {name, twin} <= set(table.column_names):
+                require_one_name(table, f"{where}: {split}", name, part)
             continue
         unread = [each for each in names_of(table) if each not in read]
         near = twin or _near(name, [each for each in unread if each not in beside], NAMES_BY_PART[part])
@@ -58,12 +61,3 @@ def _near(name: str, unread: Sequence[str], usual: Sequence[str]) -> str | None:
     known = {same_name(each): each for each in unread}
     close = difflib.get_close_matches(same_name(name), known, n=1, cutoff=NEAR)
     return next((known[each] for each in [*close, *usual] if each in known), None)
-
-
-def _require_one_name(table: pa.Table, where: str, name: str, twin: str | None) -> None:
-    """Refuse rows that have their label under a second name, as when files are put together."""
-    if twin is None or not {name, twin} <= set(table.column_names):
-        return
-    for row, (value, other) in enumerate(zip(Column.of_table(table, name), Column.of_table(table, twin), strict=True)):
-        if value in (None, "") and other not in (None, ""):
-            raise UserError(f"{where}: row {row}: has '{twin}' and no '{name}'; give the rows one name for both, '{name}'")

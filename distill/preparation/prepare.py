@@ -85,7 +85,8 @@ def transfer_rows(table: pa.Table, where: str, settings: DatasetSettings) -> Row
     columns = settings.columns
     labels = {part: part for part in ("label", "tags", "answers", *(["spans"] if columns.spans is not None else []))}
     plain = columns.model_copy(update={**labels, "id": None, "labels": None})
-    table = table.drop(sorted({*labels, *(getattr(columns, part) for part in labels)} & {*table.column_names}))
+    inputs = {getattr(columns, part) for part in settings.parts if part not in (*labels, "labels")}
+    table = table.drop(sorted(({*labels, *(getattr(columns, part) for part in labels)} - inputs) & {*table.column_names}))
     preparer, settings = PREPARERS[settings.task], settings.model_copy(update={"columns": plain})
     rows = preparer.read(table, where, settings)
     if TASK_SPECS[settings.task].windows or columns.id not in table.column_names:
@@ -137,10 +138,23 @@ def write_dataset(
         **_splitter(settings, rows["train"]),
         "stride": _stride(settings, tokenizer),
         "splits": described,
-        "duplicates": across_splits(texts, keys, settings.near_duplicate),
+        "duplicates": _placed(across_splits(texts, keys, settings.near_duplicate), rows),
     }
     write_description(folder, description)
     return description
+
+
+def _placed(duplicates: dict[str, Any], rows: Mapping[str, Rows]) -> dict[str, Any]:
+    """With examples by the first prepared row of each, where the texts of pairs have become rows of their own."""
+
+    def place(split: str, row: int) -> int:
+        pairs = rows[split].examples
+        return row if pairs is None else int(np.searchsorted(pairs, row))
+
+    return {
+        splits: {**found, "examples": [{split: place(split, row) for split, row in each.items()} for each in found["examples"]]}
+        for splits, found in duplicates.items()
+    }
 
 
 def _searched(rows: Rows) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from distill.core.console import print_result
+from distill.core.errors import UserError
 from distill.data.rows import Answers, Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
@@ -14,8 +15,8 @@ from distill.preparation.column_names import same_name
 from distill.preparation.columns import IMPOSSIBLE, column_of, good_rows, map_ids, optional_column, text_column
 from distill.preparation.nested import as_text
 
-SAYS = {"true": True, "1": True, "false": False, "0": False}
-"""What a row says of whether its context has no answer, as text in small letters."""
+SAYS = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
+"""What a row says of whether its context has no answer, as text in small letters; pandas writes 1.0 where there are gaps."""
 
 
 def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -38,7 +39,7 @@ def map_questions(table: pa.Table, where: str, settings: DatasetSettings) -> Row
             f"{where}: the lists of all its {empty} answers are empty, which says that no context has an answer; if they are "
             "withheld, take the split out, or name another in `splits`"
         )
-    made = answers.where(known).map(lambda value: Answers(tuple(value["text"]), tuple(value["answer_start"])))
+    made = answers.where(known).map(lambda value: Answers(tuple(value["text"]), tuple(map(int, value["answer_start"]))))
     return good_rows(questions, contexts, made, bad, map_ids(table, where, columns.id))
 
 
@@ -48,8 +49,11 @@ def _impossible(table: pa.Table, where: str, answers: str) -> Iterator[bool | No
     if name is None or answers not in table.column_names:
         yield from [None] * table.num_rows
         return
-    for value in column_of(table, where, name, "answers"):
-        yield SAYS.get(str(value).strip().lower())
+    for row, value in enumerate(column_of(table, where, name, "answers")):
+        text = "" if value is None else str(value).strip().lower()
+        if text and text not in SAYS:
+            raise UserError(f"{where}: row {row}: column '{name}' holds {value!r:.40}, expected true or false, or null")
+        yield SAYS.get(text)
 
 
 def _contradiction(value: Any, impossible: bool | None) -> str | None:
@@ -70,8 +74,10 @@ def _broken(value: Any, context: str) -> str | None:
     if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
         return f" holds {value!r:.80}, expected {{text: [...], answer_start: [...]}} of one length, as in SQuAD{as_text(value)}"
     for text, start in zip(*parts, strict=True):
-        if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or start < 0:
+        whole = isinstance(start, int) or (isinstance(start, float) and start.is_integer())
+        if not isinstance(text, str) or not text.strip() or not whole or start < 0:
             return f": the answer {text!r:.60} at {start!r:.20}, expected text and the character it begins at"
-        if (there := context[start : start + len(text)]) != text:
-            return f": the answer {text!r:.60} is not at character {start} of its context ({there!r:.60} is); mend it"
+        begin = int(start)
+        if (there := context[begin : begin + len(text)]) != text:
+            return f": the answer {text!r:.60} is not at character {begin} of its context ({there!r:.60} is); mend it"
     return None

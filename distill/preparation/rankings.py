@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.core.arrays import Array
 from distill.core.console import print_result
+from distill.core.errors import UserError
 from distill.data.groups import groups_of
 from distill.data.rows import Rows
 from distill.data.tokenizers import Encoded, encode
@@ -31,6 +32,8 @@ def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows
     groups: dict[Any, int] = {}
     first: dict[Any, tuple[int, str]] = {}
     for row, (key, query) in enumerate(zip(keys, queries, strict=True)):
+        if isinstance(key, (list, dict)):
+            raise UserError(f"{where}: row {row}: column '{columns.group}' holds {key!r:.40}, expected text or a number")
         if key is None or key == "":
             bad.add(row, "no group", f"column '{columns.group}' has no value; give one, or leave out columns.group")
         elif row not in bad.found and query != first.setdefault(key, (row, query))[1]:

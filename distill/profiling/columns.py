@@ -53,6 +53,9 @@ def read_columns(table: pa.Table, given: Mapping[str, str], task: str | None = N
     for part, name in given.items():
         if name not in table.column_names:
             raise UserError(f"--{part.replace('_', '-')}: no column '{name}'{nearest(name, table.column_names)}")
+    twice = next((part for part, name in given.items() if [*given.values()].count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"--{twice.replace('_', '-')}: '{given[twice]}' is named for another part too; name another column")
     rows = RawRows({name: table[name].to_pylist() for name in table.column_names})
     divides = next((name for name in rows.values if name not in given.values() and _divides(name, rows.present(name))), None)
     values = {name: rows.present(name) for name in rows.values}

@@ -22,13 +22,16 @@ from distill.sources.texts import CHUNK
 
 ESCAPED = re.compile("_x(?!0000|[dD][89a-fA-F])([0-9a-fA-F]{4})_")
 """How the format writes a character that its XML has not, such as a carriage return: _x000D_; never NUL or half a character."""
+EMPTY_TEXT = "str"
+"""The type of a formula's value that is text: one that is none is the empty text, such as that of =IF(A2="","",…)."""
 MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?ref="([^"]+)"')
 
 
 def read_excel(file: Path, options: ReadOptions) -> Stream:
     """The first sheet, or that which `sheet` names; an empty cell is null. The first row names columns, or the source does."""
     with _sheets(file, options.sheet) as (values, formulas):
-        rows = [row for _, row in itertools.islice(_rows(file, values, formulas), 100)] or [[]]
+        written = (row for _, row in _rows(file, values, formulas))
+        rows = [*itertools.islice(itertools.dropwhile(lambda row: not any(row), written), 100)] or [[]]
         header = rows[0]
         _require_unmerged(file, values)
         chosen = values.title
@@ -50,7 +53,7 @@ def _table(file: Path, sheet: str, width: int, header: bool) -> Iterator[tuple[i
     blank = skipped = 0
     with _sheets(file, sheet) as (values, formulas):
         rows = _rows(file, values, formulas)
-        names = next(rows)[1] if header else None
+        names = next(row for _, row in rows if any(row)) if header else None
         for number, row in rows:
             if not any(cell is not None for cell in row):
                 blank += 1
@@ -113,8 +116,9 @@ def _rows(file: Path, values: Any, formulas: Any) -> Iterator[tuple[int, list[st
         row: list[str | None] = []
         for cell, formula in zip(cells, written, strict=True):
             where = f"{file}: row {number}, column {len(row) + 1}"
-            if cell.value is None and isinstance(formula, str) and formula.startswith("="):
-                raise UserError(f"{where}: the formula {formula!r:.40} has no value in the file; open and save it in Excel")
+            inside = getattr(formula, "text", formula)  # of a formula of several cells
+            if cell.value is None and isinstance(inside, str) and inside.startswith("=") and cell.data_type != EMPTY_TEXT:
+                raise UserError(f"{where}: the formula {inside!r:.40} has no value in the file; open and save it in Excel")
             if getattr(cell, "data_type", None) == "e":
                 raise UserError(f"{where}: holds the error {cell.value}; mend it")
             row.append(_text(cell.value))

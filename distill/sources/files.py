@@ -1,7 +1,7 @@
 """Files and folders of raw rows: the table of formats, and which files are which split."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,7 @@ def read_local(path: Path, options: ReadOptions | None = None) -> dict[str, Stre
         if not splits:
             _require_used(options, {}, path)
             return _text_folders(path, options)
+        _tell_passed(path, (file for inner in _visible(path) if inner.is_dir() for file in inner.iterdir() if _is_rows(file)))
     formats = {split: format_of(files[0], options) for split, files in splits.items()}
     _require_used(options, formats, path)
 
@@ -160,6 +161,11 @@ def _tables(folder: Path, options: ReadOptions) -> list[Path]:
     return tables
 
 
+def _is_rows(file: Path) -> bool:
+    """Whether the name of a file is that of a table or a text."""
+    return {suffix.lower() for suffix in file.suffixes[-2:]} & {*ENDINGS, ".txt"} != set()
+
+
 def _alike(name: str, other: str) -> bool:
     """Whether files of one format may have the ending of the other."""
     return name == other or (FORMATS[name].options == FORMATS[other].options != ())
@@ -186,7 +192,7 @@ def _text_folders(path: Path, options: ReadOptions) -> dict[str, Stream]:
     """Class folders of text files, such folders a split, or text files alone."""
     used = {folder.name: files for folder in _visible(path) if folder.is_dir() and (files := _by_class(folder))}
     if not used:
-        used = {"train": _by_class(path) or [(file, None) for file in _visible(path) if file.suffix.lower() == ".txt"]}
+        used = {"train": _by_class(path) or [(file, None) for file in _visible(path) if _is_text(file)]}
     chosen = [file for files in used.values() for file, _ in files]
     if not chosen:
         raise UserError(
@@ -198,20 +204,47 @@ def _text_folders(path: Path, options: ReadOptions) -> dict[str, Stream]:
         raise UserError(
             f"{unlikely}: is this one text, or a split? If a token a line, set the source's `format: conll`; else rename the file"
         )
-    passed = sorted(file for file in set(path.rglob("*.txt")) - set(chosen) if "/." not in f"/{file.relative_to(path)}")
-    if passed:
-        print_result(f"{path}: {len(passed)} .txt files are not read, such as {passed[0].relative_to(path)}")
+    _tell_passed(path, set(path.rglob("*")) - set(chosen))
+    odd = next((split for split in used if len(used) > 1 and (SHARD.fullmatch(split) or SPARK.fullmatch(split))), None)
+    if odd is not None:
+        raise UserError(
+            f"{path / odd}: a split of this name passes for a part of another; rename the folder, without '-' and number"
+        )
     return {split: _texts(files, options.encoding) for split, files in used.items()}
 
 
+def _tell_passed(folder: Path, files: Iterable[Path]) -> None:
+    """Say which files are not read, for nothing else tells that their rows are missing; hidden ones do not count."""
+    shown = (file for file in files if file.is_file() and "/." not in f"/{file.relative_to(folder)}")
+    passed = sorted(file for file in shown if file.parent != folder or _is_text(file))
+    if passed:
+        print_result(f"{folder}: {len(passed)} files are not read, such as {passed[0].relative_to(folder)}")
+
+
 def _by_class(folder: Path) -> list[tuple[Path, str | None]]:
-    classes = [each for each in _visible(folder) if each.is_dir()]
-    return [(file, each.name) for each in classes for file in _visible(each) if file.suffix.lower() == ".txt"]
+    """Texts with the names of their folders; refused if a folder beside these has files, and no text among them."""
+    classes = {each: [*filter(Path.is_file, _visible(each))] for each in _visible(folder) if each.is_dir()}
+    found = {each: [file for file in files if _is_text(file)] for each, files in classes.items()}
+    lost = next((each for each, files in classes.items() if any(found.values()) and files and not found[each]), None)
+    if lost is not None:
+        raise UserError(
+            f"{lost}: none of its files is a .txt file, such as {classes[lost][0].name}, and the class would be lost; rename "
+            "them, or move the folder away"
+        )
+    return [(file, each.name) for each, files in found.items() for file in files]
+
+
+def _is_text(file: Path) -> bool:
+    return (Path(file.stem) if file.suffix.lower() in COMPRESSED else file).suffix.lower() == ".txt"
 
 
 def _visible(folder: Path) -> list[Path]:
     """What no system has put there for itself."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
+    lost = next((path for path in found if not path.exists()), None)
+    if lost is not None:
+        raise UserError(f"{lost}: is a link to what is not there ({lost.readlink()}); fetch that, or remove the link")
+    return found
 
 
 def _texts(files: Sequence[tuple[Path, str | None]], encoding: str) -> Stream:

@@ -77,6 +77,8 @@ class Scanner:
                 cut = error.pos >= len(self.buffer) - 16 or error.msg.startswith("Unterminated")
                 if not cut or not self.more():
                     self.fail(f"no JSON: {error.msg}, at {self.buffer[error.pos : error.pos + 20]!r}", error.pos)
+            except ValueError:
+                self.fail("holds a number of too many digits; write it as text")
             else:
                 if SURROGATE.search(self.buffer, self.place, end):
                     self._require_whole(value)

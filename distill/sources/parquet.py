@@ -56,6 +56,12 @@ def plain_stream(schema: pa.Schema, read: Any) -> Stream:
 
 def plain_column(found: pa.Array, kind: pa.DataType) -> pa.Array:
     """A column as its plain type."""
+    if found.type == pa.float16():
+        found = pa.array(
+            found.to_numpy(zero_copy_only=False).astype(str), pa.string(), mask=found.is_null().to_numpy(zero_copy_only=False)
+        )
+    elif found.type == pa.float32() and kind == pa.float64():
+        found = found.cast(pa.string())  # the shortest number that is this one: 1.1 is written as such, not 1.100000023841858
     return found if found.type == kind else found.cast(kind)
 
 

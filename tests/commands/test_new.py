@@ -133,6 +133,8 @@ def test_texts_alone_have_tasks_too(task: str) -> None:
 CASES = {
     "no such file": (("nothing.csv",), "nothing.csv: no such file or folder"),
     "unknown task": (("rows.csv", "--task", "regresion"), "--task: no task 'regresion'; did you mean 'regression'?"),
+    "no name": (("rows.csv", "--name", "../x"), "--name: got '../x', expected letters, digits, '-' and '_'"),
+    "one column, two parts": (("rows.csv", "--text", "label", "--label", "label"), "--text: 'label' is named for another part"),
     "unknown column": (("rows.csv", "--label", "lable"), "--label: no column 'lable'; did you mean 'label'?"),
     "unknown key": (("rows.csv", "--source", "colour=red"), "--source.colour: unknown key"),
     "one class": (("rows.csv", "--label", "one"), "column 'one' has one class alone (1), expected two or more; see --label"),

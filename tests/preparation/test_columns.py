@@ -135,6 +135,8 @@ def test_answers_are_as_squad_has_them():
     rows = map_questions(raw, "here", QUESTIONS)
     assert (rows.texts, rows.texts_pair, rows.ids) == (["q"] * 3, ["one two three"] * 3, ["0", "1", "2"])
     assert rows.labels.tolist() == [Answers(("two", "one two"), (4, 0)), Answers((), ()), None]
+    floats = map_questions(asked({"text": ["two"], "answer_start": [4.0]}), "here", QUESTIONS)
+    assert (floats.labels.tolist(), type(floats.labels[0].starts[0])) == ([Answers(("two",), (4,))], int)
     unicode = asked({"text": ["ü"], "answer_start": [2]}, context="😀 ü")
     assert map_questions(unicode, "here", QUESTIONS).labels[0].starts == (2,)
     assert map_questions(raw.drop(["answers"]), "here", QUESTIONS).labels.tolist() == [None] * 3
@@ -143,6 +145,7 @@ def test_answers_are_as_squad_has_them():
 @pytest.mark.parametrize(
     ("answers", "complaint"),
     [
+        ({"text": ["two"], "answer_start": [4.5]}, "the answer 'two' at 4.5, expected text and the character it begins at"),
         ({"text": ["two"], "answer_start": [5]}, "the answer 'two' is not at character 5 of its context ('wo ' is); mend it"),
         ({"text": ["two"], "answer_start": [40]}, "the answer 'two' is not at character 40 of its context ('' is); mend it"),
         ({"text": ["four"], "answer_start": [0]}, "the answer 'four' is not at character 0 of its context"),
@@ -174,6 +177,8 @@ ONE, NONE = {"text": ["one"], "answer_start": [0]}, {"text": [], "answer_start":
         ([ONE, NONE, None], [0, 1, 0], None),
         ([ONE, ONE], [False, True], "and 'is_impossible' is true; write {text: [], "),
         ([ONE, NONE], ["False", "False"], "has no answer and 'is_impossible' is false; mend one of them"),
+        ([ONE, ONE], [None, 1.0], "and 'is_impossible' is true; write {text: [], "),
+        ([ONE, ONE], ["no", "yes"], "and 'is_impossible' is true; write {text: [], "),
         ([ONE, None], [0, 1], "holds None and 'is_impossible' is true; write {text: [], answer_start: []}"),
     ],
 )
@@ -312,3 +317,16 @@ def test_a_column_without_which_rows_mean_something_else_is_said(tmp_path, capsy
     read_raw(tmp_path, tiny.settings(task, columns=read))
     err = capsys.readouterr().err
     assert (f"{tmp_path}: its column '{unread}' is not read: {told}" in err) if unread else not err
+
+
+@pytest.mark.parametrize("column", ["answers", "tags", "label"])
+def test_a_text_of_transfer_rows_may_be_called_as_labels_of_other_tasks(column: str) -> None:
+    names = {"text": "q", "text_pair": column, "label": "kind"}
+    rows = transfer_rows(pa.table({"q": ["a"], column: ["b"], "kind": ["x"]}), "here", tiny.settings(columns=names))
+    assert (rows.texts, rows.texts_pair) == (["a"], ["b"])
+
+
+def test_what_neither_says_yes_nor_no_is_refused() -> None:
+    raw = asked(ONE, ONE).append_column("is_impossible", pa.array(["no", "perhaps"]))
+    with pytest.raises(UserError, match="^here: row 1: column 'is_impossible' holds 'perhaps', expected true or false, or null$"):
+        map_questions(raw, "here", QUESTIONS)

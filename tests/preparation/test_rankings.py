@@ -207,3 +207,9 @@ def test_classes_of_passages_are_said_to_be_numbers(capsys: pytest.CaptureFixtur
     raw = {split: table.replace_schema_metadata({"huggingface": named}) for split, table in tables(train=GOOD, test=GOOD).items()}
     made(raw, splits={"validation": "test"})
     assert capsys.readouterr().err.count("whose numbers are read as scores: relevant is 0, other is 1") == 1
+
+
+def test_a_list_is_no_group():
+    raw = pa.table({"query": ["a", "a"], "passage": ["b", "c"], "label": [0, 1], "group": [[1], [1]]})
+    with pytest.raises(UserError, match=r"row 0: column 'group' holds \[1\], expected text or a number"):
+        made({"train": raw}, columns={"group": "group"})

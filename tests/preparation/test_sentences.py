@@ -1,5 +1,7 @@
 """Texts and pairs of texts for sentence embedding: what is a row, what joins two rows, what is refused."""
 
+import json
+import re
 from typing import Any
 
 import numpy as np
@@ -77,6 +79,18 @@ def test_ids_of_second_texts_are_their_own(tmp_path):
     assert dataset.own_ids("test") == ["a", "a-2", "b", "c", "c-2"]
 
 
+def test_examples_of_rows_in_two_splits_are_those_of_the_prepared_texts(tmp_path):
+    pairs = {"text": [f"w{i} w1" for i in range(30)], "other": [f"w{i} w2" for i in range(30)]}
+    twice = {name: [*values[20:22], *("w3 w4" for _ in range(2))] for name, values in pairs.items()}
+    tables = {"train": pairs, "validation": {name: ["w5", "w6"] for name in pairs}, "test": twice}
+    dataset = written(tmp_path, tables, columns={"text_pair": "other"}, deduplicate=False)
+    found = json.loads((dataset.folder / "dataset.json").read_text(encoding="utf-8"))["duplicates"]["train-test"]
+    assert found["exact"] == 2
+    for example in found["examples"][:2]:
+        one, other = (dataset.texts(split)["text"][row] for split, row in example.items())
+        assert one == other
+
+
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [
@@ -116,3 +130,22 @@ def test_texts_are_cut_into_sentences(text, sentences):
 def test_what_is_wrong_is_told_with_its_row(tmp_path, tables, how, complaint):
     with pytest.raises(UserError, match=complaint):
         written(tmp_path, tables, **how)
+
+
+@pytest.mark.parametrize(
+    ("test", "complaint"),
+    [
+        (
+            {"text": ["a"], "Other": ["b"], "score": [1]},
+            "raw: test: no column 'other' for columns.text_pair; did you mean 'Other'?",
+        ),
+        ({"text": ["a"], "other": ["b"], "Score": [1]}, "raw: test: no column 'score' for columns.label; did you mean 'Score'?"),
+        (
+            {"text": ["a"], "other": [None], "Other": ["b"]},
+            "raw: test: row 0: has 'Other' and no 'other'; give the rows one name",
+        ),
+    ],
+)
+def test_second_texts_and_scores_under_another_name_are_refused(test, complaint):
+    with pytest.raises(UserError, match=f"^{re.escape(complaint)}"):
+        made({"train": SCORED, "validation": SCORED, "test": test}, **PAIRS)

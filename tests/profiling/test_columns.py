@@ -380,3 +380,9 @@ def test_a_named_column_without_values_is_refused(part: str) -> None:
     rows = {"text": LONG, "label": ["a", "b"] * 6, part: pa.nulls(12, pa.string())}
     with pytest.raises(UserError, match=f"^--{part}: column '{part}' has no value in the rows that were looked at"):
         read_columns(pa.table(rows), {part: part})
+
+
+def test_a_column_that_is_named_for_two_parts_is_refused() -> None:
+    table = pa.table({"text": LONG, "label": ["a", "b"] * 6})
+    with pytest.raises(UserError, match="^--text: 'text' is named for another part too"):
+        read_columns(table, {"text": "text", "text_pair": "text"})

@@ -3,10 +3,12 @@
 import datetime
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import openpyxl
 import pytest
+from openpyxl.worksheet.formula import ArrayFormula
 
 from distill.core.errors import UserError
 from tests.sources.reading import read, rows_of, write
@@ -89,3 +91,32 @@ def test_a_first_row_that_is_no_names_stays_one_when_the_source_names_the_column
     assert read(path, names=("text", "label"))["train"] == {"text": ["great", "bad"], "label": ["pos", None]}
     with pytest.raises(UserError, match=re.escape("`names` has 1 (text), its first row has 2 fields; name each")):
         read(path, names=("text",))
+
+
+def with_value(path: Path, kind: str, value: str) -> Path:
+    """The same workbook, whose formulas have a value, as Excel writes it."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    parts[sheet] = re.sub(
+        rb"<c r=(\S+)><f>(.*?)</f><v ?/?>(</v>)?", rf'<c r=\1 t="{kind}"><f>\2</f><v>{value}</v>'.encode(), parts[sheet]
+    )
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    return path
+
+
+def test_the_empty_text_of_a_formula_is_an_empty_cell(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", ("text", "label"), ("a", '=IF(A2="b","x","")'))
+    assert rows_of(with_value(path, "str", "")) == [("a", None)]
+
+
+def test_a_formula_of_several_cells_without_a_value_is_refused(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", ("text",), (ArrayFormula("A2:A2", "=1+1"),))
+    with pytest.raises(UserError, match="row 2, column 1: the formula '=1[+]1' has no value in the file"):
+        read(path)
+
+
+def test_blank_rows_above_the_names_are_none(tmp_path):
+    assert rows_of(workbook(tmp_path / "a.xlsx", (), (), ("text", "label"), ("a", "b"))) == [("a", "b")]

@@ -145,7 +145,7 @@ def test_shards_of_different_columns_are_refused(tmp_path, other, complaint):
         (
             {"train/sport/1.txt": "goal", "test/art/1.txt": "paint", "train/sport/more/2.txt": "deeper", "notes.txt": "notes"},
             {"train": {"text": ["goal"], "label": ["sport"]}, "test": {"text": ["paint"], "label": ["art"]}},
-            "2 .txt files are not read, such as notes.txt",
+            "2 files are not read, such as notes.txt",
         ),
         ({"b.txt": "second", "a.txt": "first"}, {"train": {"text": ["first", "second"]}}, ""),
     ],
@@ -231,3 +231,38 @@ def test_splits_are_written_to_the_same_bytes_and_read_again(tmp_path):
     with pytest.raises(UserError, match="the source has no rows"):
         write_splits(read_local(write(tmp_path / "empty.csv", "text,label\n")), tmp_path)
     assert isinstance(read_local(tmp_path / "one")["train"], Stream)
+
+
+def test_texts_of_classes_may_be_packed_and_files_that_are_not_read_are_said(tmp_path, capsys):
+    for name in ("sport/1.txt", "sport/2.md", "README.md"):
+        write(tmp_path / name, "goal")
+    (tmp_path / "art").mkdir()
+    (tmp_path / "art/1.txt.gz").write_bytes(gzip.compress(b"paint"))
+    assert read(tmp_path) == {"train": {"text": ["paint", "goal"], "label": ["art", "sport"]}}
+    assert f"{tmp_path}: 1 files are not read, such as sport/2.md" in capsys.readouterr().err
+    write(tmp_path / "train.csv", "text,label\na,b\n")
+    assert read(tmp_path) == {"train": {"text": ["a"], "label": ["b"]}}
+    assert f"{tmp_path}: 2 files are not read, such as art/1.txt.gz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_a_class_of_other_files_than_texts_is_refused(tmp_path, split):
+    for name in ("sport/1.txt", "tech/1.md"):
+        write(tmp_path / f"{split}{name}", "goal")
+    with pytest.raises(UserError, match=r"tech: none of its files is a \.txt file, such as 1\.md, and the class would be lost"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test.csv", "art"])
+def test_a_link_to_what_is_not_there_is_refused(tmp_path, name):
+    write(tmp_path / "sport/1.txt" if name == "art" else tmp_path / "train.csv", "text,label\na,b\n")
+    (tmp_path / name).symlink_to("/nowhere")
+    with pytest.raises(UserError, match=f"{name}: is a link to what is not there"):
+        read(tmp_path)
+
+
+def test_folders_that_would_pass_for_parts_of_a_split_are_refused(tmp_path):
+    for split in ("fold-1", "fold-2"):
+        write(tmp_path / split / "art" / "1.txt", "paint")
+    with pytest.raises(UserError, match="fold-1: a split of this name passes for a part of another"):
+        read(tmp_path)

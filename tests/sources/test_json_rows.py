@@ -153,3 +153,9 @@ def test_a_column_that_was_left_out_is_missed_with_the_reason_where_it_is_asked_
     settings = tiny.settings()
     with pytest.raises(UserError, match="no column 'label' for columns.label: it was left out, for 'label' is a list"):
         map_texts(read_raw(tmp_path, settings)["train"], "here", settings)
+
+
+def test_a_number_that_python_does_not_read_is_refused(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": "b", "n": ' + "9" * 5000 + "}\n")
+    with pytest.raises(UserError, match="line 2: holds a number of too many digits; write it as text"):
+        read(path)

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -33,6 +34,8 @@ WORDS = pa.array(["a", None, "b"])
         (pa.array([datetime.date(2024, 1, 5)]), ["2024-01-05"]),
         (pa.array([datetime.datetime(2024, 1, 5, 3)], pa.timestamp("s")), ["2024-01-05 03:00:00.000"]),
         (pa.array([1.5, None], pa.float32()), [1.5, None]),
+        (pa.array([1.1, None, float("inf")], pa.float32()), [1.1, None, float("inf")]),
+        (pa.array([np.float16(1.1), None], pa.float16()), [1.1, None]),
         (pa.array([True, None]), [True, None]),
         (pa.array([2**64 - 1], pa.uint64()), [2**64 - 1]),
         (pa.array([{"text": ["a"], "answer_start": [3]}]), [{"text": ["a"], "answer_start": [3]}]),

@@ -7,6 +7,7 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.data.dataset import Dataset
 from distill.params.given import GivenSettings
+from distill.params.task_specs import names_entities
 from distill.targets.given.join import AnsweredSplit
 from distill.targets.given.numbers import OFF
 
@@ -20,6 +21,8 @@ def doubts(dataset: Dataset, splits: Mapping[str, AnsweredSplit], settings: Give
     shares = bool(len(logits)) and bool(((logits >= 0) & (logits <= 1)).all())
     if settings.columns.form == "logits" and shares and (dataset.task == "multi-label" or _sum_to_one(logits)):
         yield "its logits are all from 0 to 1, as probabilities are; if they are some: columns.probabilities"
+    if names_entities(dataset.labels) and _begins_by_i(dataset, splits):
+        yield "its entities begin with I-, as in IOB1, the data set's with B-; students would learn both: give answers in BIO"
     if settings.columns.form != "score":
         return
     if dataset.spec.groups and shares:
@@ -29,6 +32,19 @@ def doubts(dataset: Dataset, splits: Mapping[str, AnsweredSplit], settings: Give
     if not dataset.spec.groups and len(labels):
         ranges = [f"{part.min():.4g} to {part.max():.4g}" for part in (logits, labels)]
         yield f"its scores are from {ranges[0]}, the labels from {ranges[1]}; students learn both as one scale"
+
+
+def _begins_by_i(dataset: Dataset, splits: Mapping[str, AnsweredSplit]) -> bool:
+    """Whether more entities begin with an I- than with a B-, though in the data set's own tags none or few do."""
+    begun = {"B": 0, "I": 0}
+    for part in splits.values():
+        answered = part.logits[np.isfinite(part.logits).all(axis=1)]
+        last = "O"
+        for tag in (dataset.labels[number] for number in answered.argmax(axis=1)):
+            if tag[0] == "B" or (tag[0] == "I" and tag[2:] != last[2:]):
+                begun[tag[0]] += 1
+            last = tag
+    return begun["I"] > begun["B"]
 
 
 def _sum_to_one(logits: Array) -> bool:

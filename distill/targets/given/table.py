@@ -12,8 +12,9 @@ import pyarrow as pa
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.progress import bar
+from distill.data.tag_schemes import to_bio
 from distill.params.given import GivenSettings
-from distill.params.task_specs import TASK_SPECS
+from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.columns import column_of, id_text
 from distill.preparation.labels import NUMBER
 from distill.preparation.numbering import LARGEST
@@ -96,6 +97,7 @@ class _Reader:
         self.settings, self.labels = settings, labels
         self.size: int | None = None
         self.words, self.several = TASK_SPECS[task].labels_per_token, task == "multi-label"
+        self.entities = self.words and names_entities(labels) and {label[0] for label in labels} <= set("OBI")
         columns = settings.columns
         self.form, self.key, self.votes = columns.form, columns.key, columns.form == "votes"
         self.answer: str | dict[str, str] = getattr(columns, self.form)
@@ -213,10 +215,10 @@ class _Reader:
         if (self.several or self.words) != isinstance(vote, list):
             expected = "a list of labels" if self.several else "a list of tags, one a word" if self.words else "a label"
             raise TypeError(f"holds {vote!r:.60}, expected {expected}")
-        lines = [vote] if self.several else [[tag] for tag in vote] if self.words else [[vote]]
+        found = [names.find(label) for label in (vote if isinstance(vote, list) else [vote])]
+        lines = [found] if self.several else [[place] for place in (self._as_bio(found) if self.entities else found)]
         counts = np.zeros((len(lines), len(self.labels) + 1))
-        for line, chosen in enumerate(lines):
-            places = [names.find(label) for label in chosen]
+        for line, places in enumerate(lines):
             if len(set(places)) < len(places):
                 nested = json.dumps([[self.labels[place]] for place in places], ensure_ascii=False)
                 raise ValueError(
@@ -226,6 +228,12 @@ class _Reader:
             counts[line, places] = 1
         counts[:, -1] = 1
         return counts
+
+    def _as_bio(self, places: list[int]) -> list[int]:
+        """Tags as the data set has its own, also where IOB1 begins entities with I."""
+        known = {label: place for place, label in enumerate(self.labels)}
+        tags = to_bio([self.labels[place] for place in places])
+        return [known.get(tag, place) for tag, place in zip(tags, places, strict=True)]
 
     def logits(self, parts: list[tuple[Array, str]]) -> Array:
         """Of all that was said under a key."""

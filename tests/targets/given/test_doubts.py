@@ -38,3 +38,14 @@ def test_answers_that_may_be_meant_otherwise_are_said(
     part = AnsweredSplit(np.arange(len(logits)), np.float32(logits))
     found = list(doubts(dataset, {"train": part}, settings))
     assert [line.startswith(start) for line, start in zip(found, told, strict=True)] == [True] * len(told)
+
+
+@pytest.mark.parametrize(("tags", "told"), [((0, 2, 2), 1), ((0, 1, 2), 0), ((0, 0, 0), 0)])
+def test_entities_that_begin_with_another_letter_than_those_of_the_data_are_said(tmp_path: Path, tags, told: int) -> None:
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", "token-classification"))
+    assert dataset.labels[:3] == ("O", "B-animal", "B-plant")
+    numbers = [dataset.labels.index(("O", "B-animal", "I-animal")[tag]) for tag in tags]
+    part = AnsweredSplit(np.arange(len(tags)), np.eye(len(dataset.labels), dtype=np.float32)[numbers])
+    columns = {"tokens": "t", "probabilities": "a"}
+    settings = GivenSettings.model_validate({"table": "data/raw/x", "dataset": "x", "columns": columns})
+    assert len([*doubts(dataset, {"train": part}, settings)]) == told

@@ -228,6 +228,16 @@ def test_rows_that_are_equal_once_tokenized_have_the_mean_of_their_answers(tmp_p
     assert "1 rows are equal to others, once they are tokenized" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("said", "read"), [("O I-x I-x B-x I-y", "O B-x I-x B-x B-y"), ("I-x O B-y I-y I-z", "B-x O B-y I-y I-z")]
+)
+@pytest.mark.parametrize("form", ["label", "votes"])
+def test_tags_of_entities_are_read_as_the_data_sets_own(form: str, said: str, read: str) -> None:
+    labels = ("O", "B-x", "I-x", "B-y", "I-y", "I-z")
+    found = answers([{"n": 1, "v": said.split()}], {**KEY, form: "v"}, "token-classification", labels)
+    assert [labels[place] for place in found["1"].argmax(axis=1)] == read.split()
+
+
 def test_words_have_an_answer_each_at_their_first_token(tmp_path):
     dataset = Dataset.open(tiny.prepare_task(tmp_path / "tiny", "token-classification", sizes=(8, 4, 4)))
     rows, rng, tags = dataset.rows("train"), np.random.default_rng(1), dataset.labels
