@@ -20,22 +20,15 @@ READ_WHOLE = {
 @click.option("--jobs", type=click.Path(path_type=Path), help="What stages read goes here. Makes empty folders too.")
 def main(path: Path, jobs: Path | None) -> None:
     """Check the whole of params.yaml: types, typos, references, cycles, and that target sets keep what students read."""
-    from distill.core.errors import UserError
     from distill.core.files import atomic_folder, to_json, write_text
     from distill.core.settings import read_sections
     from distill.pipeline.jobs import jobs_of
-    from distill.pipeline.needs import missing_layers, missing_needs, unknown_settings
+    from distill.pipeline.needs import require_served
     from distill.pipeline.project import checked
-    from distill.pipeline.shapes import local_config, read_shape
 
     sections = read_sections(path)
     params = checked(sections, path)
-    found = {name: read_shape(local_config(teacher.checkpoint)) for name, teacher in params.teachers.items()}
-    shapes = {name: shape for name, shape in found.items() if shape is not None}
-    problems = unknown_settings(params, path) + missing_layers(params, path, shapes)
-    problems += [line for name in params.targets for line in missing_needs(params, name, path, shapes)]
-    if problems:
-        raise UserError("\n".join(problems))
+    require_served(params, path)
     if jobs is not None:
         with atomic_folder(jobs) as folder:
             for name, job in jobs_of(params, sections, jobs).items():

@@ -65,6 +65,7 @@ def check_params(trials: Sequence[Trial]) -> None:
     from dvc.utils.hydra import apply_overrides
 
     from distill.core.settings import nearest
+    from distill.pipeline.needs import require_served
     from distill.pipeline.project import load_params
 
     students = load_params(PARAMS).students
@@ -77,7 +78,7 @@ def check_params(trials: Sequence[Trial]) -> None:
         shutil.copy(PARAMS, changed)
         try:
             apply_overrides(changed, list(trial.overrides))
-            load_params(changed)
+            require_served(load_params(changed), changed)
         except DvcException as error:
             keys = ", ".join(override.partition("=")[0] for override in trial.overrides)
             why = str(error.__cause__ or error).splitlines()[0]

@@ -49,9 +49,10 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
     """A student's scores on the test split, means over its seeds, and its relation to the teacher, whose logits the store has.
 
     Where a given set has answers for some of the test rows alone, the relation and the retention are of these, counted as
-    `retention_rows`; where for none, there are none. The relation is that before calibration. The description is of the
-    predictions of the seed at the root of `folder`. What is judged is of the test rows by each seed, of the validation rows by
-    the former, and of those splits all of whose rows have the teacher's answers by it, named TEACHER.
+    `retention_rows`; where for none, there are none. `further` says that these answers are a mean. The relation is that before
+    calibration. The description is of the predictions of the seed at the root of `folder`. What is judged is of the test rows
+    by each seed, of the validation rows by the former, and of those splits all of whose rows have the teacher's answers by it,
+    named TEACHER.
     """
     task = task_of(dataset.task)
     split, validation = (split_with_expected(dataset, store, name) for name in ("test", "validation"))
@@ -81,6 +82,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
         **sizes,
         **over_seeds(list(runs.values())),
         **_retained(task, dataset.metric, rows, np.array(compared), teacher),
+        **_further(store),
         "seeds": {str(seed): values[dataset.metric] for seed, values in runs.items()},
         **shipped,
     }
@@ -148,8 +150,15 @@ def _retained(task: Task, metric: str, judged: Array, compared: Array, teacher: 
     kept = retention(task, metric, compared, task.judge(teacher.kept, teacher.split))
     if teacher.lines is None:
         return kept
-    kept = {name: value for name, value in kept.items() if name.startswith("retention")}
+    kept = {name: value for name, value in kept.items() if name.startswith(("retention", "teacher"))}
     return {**retention(task, metric, judged, None), **kept, "retention_rows": compared.shape[1]}
+
+
+def _further(store: TargetStore) -> dict[str, str]:
+    """Why the teacher's answers are the mean of several models, of which none alone scores so: `folds` or `seeds`."""
+    prints = [manifest.fingerprints for manifest in store.manifests.values()]
+    kind = next((kind for kind in ("folds", "seeds") if any(getattr(each, kind) for each in prints)), None)
+    return {} if kind is None else {"further": kind}
 
 
 def _cascade(dataset: Dataset, kept: Kept, seed: str) -> dict[str, Any]:

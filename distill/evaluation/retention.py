@@ -17,7 +17,8 @@ def retention(task: Task, metric: str, students: Array, teacher: Array | None) -
 
     `students`, (seeds, units, …), and `teacher`, (units, …), are what `task.judge` says of them. Returns `score_low` and
     `score_high`, and unless the teacher scores 0 or less, or nobody knows its answers, `retention`, `retention_low`,
-    `retention_high`; none of a single row, nor of a teacher whose correlation is below 0 on more than a 40th of the resamples.
+    `retention_high` and `teacher_score`; none of a single row, nor of a teacher whose correlation is below 0 on more than a 40th
+    of the resamples.
     """
     if students.shape[1] < 2:
         return {}
@@ -34,7 +35,7 @@ def retention(task: Task, metric: str, students: Array, teacher: Array | None) -
     if reference > 0 and (drawn[:, 1] < 0).mean() <= TAILS[0]:
         ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.ones(RESAMPLES), where=drawn[:, 1] > 0)
         low, high = np.quantile(ratios, TAILS).tolist()
-        found |= {"retention": score / reference, "retention_low": low, "retention_high": high}
+        found |= {"retention": score / reference, "retention_low": low, "retention_high": high, "teacher_score": reference}
     return found
 
 

@@ -128,7 +128,8 @@ def _kept(scores: Mapping[str, Any]) -> str:
     low, high = scores["retention_low"], scores["retention_high"]
     who = "Its seeds keep, on average," if len(scores.get("seeds", ())) > 1 else "It keeps"
     some = f" on the {scores['retention_rows']:,} test rows that it has answered" if "retention_rows" in scores else ""
-    return f"\n{who} {scores['retention']:.1%} of its teacher's score{some} (95% interval {low:.1%} to {high:.1%})."
+    whose = "the score of its teachers' mean" if "further" in scores else "its teacher's score"
+    return f"\n{who} {scores['retention']:.1%} of {whose}{some} (95% interval {low:.1%} to {high:.1%})."
 
 
 def _origin(job: Mapping[str, Any]) -> str:

@@ -40,6 +40,8 @@ class Student(TrainedEntry):
     """The entries of `targets` and `given` that it learns from: of an ensemble, its members."""
     teachers: tuple[str, ...]
     """Of those."""
+    further: bool = False
+    """Whether further teachers, of `folds` or `seeds`, answer in place of one of them."""
     settings: str
     """The entry as YAML, defaults of the recipe left out."""
 
@@ -57,8 +59,8 @@ class Resolved(Strict):
         return {student.name: student.origin for student in self.students if student.trains_head}
 
     def ensembles_students(self) -> frozenset[str]:
-        """The students of several teachers."""
-        return frozenset(student.name for student in self.students if len(student.teachers) > 1)
+        """The students of several teachers, those of `folds` and `seeds` among them: no one model is behind what they learn."""
+        return frozenset(student.name for student in self.students if len(student.teachers) > 1 or student.further)
 
 
 class Timed(TrainedEntry):

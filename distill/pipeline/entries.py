@@ -61,6 +61,11 @@ class Params:
         computed = {name: entry.dataset for name, entry in self.targets.items()}
         return computed | {name: entry.dataset for name, entry in self.given.items()}
 
+    def further(self, member: str) -> bool:
+        """Whether a set's logits are those of further teachers, of `folds` or `seeds`, and not of its teacher alone."""
+        teacher = self.teachers[self.targets[member].teacher] if member in self.targets else None
+        return teacher is not None and bool(teacher.folds or teacher.seeds)
+
     def teacher(self, member: str) -> str:
         """Who answers in an entry of `targets` or `given`: a teacher, or the given set itself, named so that no entry is."""
         return self.targets[member].teacher if member in self.targets else f"{member} (given)"

@@ -99,6 +99,13 @@ def _another_teacher(params: Params, targets: TargetSettings) -> str | None:
     own, read = (params.datasets[params.origin(name)] for name in (trained, targets.dataset))
     if own.task != read.task and not TASK_SPECS[read.task].embeds:
         return f"'{targets.teacher}' is a teacher of {own.task}, '{targets.dataset}' is for {read.task}; take a teacher of that"
+    lengths = [(each.max_length, each.stride) for each in (own, read)]
+    if params.teachers[targets.teacher].folds and lengths[0] != lengths[1]:
+        return (
+            f"'{targets.teacher}' has folds of the rows of '{trained}', cut at {own.max_length} tokens, '{targets.dataset}' "
+            f"cuts them at {read.max_length}: rows that it cuts otherwise are in no fold, and teachers that saw their labels "
+            "would answer; give both one max_length and stride, or remove folds"
+        )
     if own.order and read.order and own.order != read.order:
         return (
             f"the labels of '{trained}', which '{targets.teacher}' learns, are {list(own.order)}, those of "

@@ -11,7 +11,7 @@ from distill.params.students import Needs, Shapes
 from distill.params.targets import TargetSettings
 from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.entries import Params
-from distill.pipeline.shapes import SPELLINGS, Shape, configured_shape
+from distill.pipeline.shapes import SPELLINGS, Shape, configured_shape, local_config, read_shape
 
 KINDS = ("hidden", "cls", "attention", "relations")
 OF_LAYERS = ("attention", "relations")
@@ -182,3 +182,13 @@ def unused_outputs(targets: TargetSettings, depth: int, asked: Iterable[Needs]) 
     used = union(asked)
     unused = difference(listed_needs(targets, depth), union([used, replay_sources(targets, used)]))
     return [name for name in output_names(unused) if name != "logits"]
+
+
+def require_served(params: Params, path: Path) -> None:
+    """Refuse students whose `init`, or target set, does not have what they read, as far as checkpoints at hand tell."""
+    found = {name: read_shape(local_config(teacher.checkpoint)) for name, teacher in params.teachers.items()}
+    shapes = {name: shape for name, shape in found.items() if shape is not None}
+    problems = unknown_settings(params, path) + missing_layers(params, path, shapes)
+    problems += [line for name in params.targets for line in missing_needs(params, name, path, shapes)]
+    if problems:
+        raise UserError("\n".join(problems))

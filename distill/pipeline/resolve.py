@@ -21,6 +21,7 @@ def resolve(params: Params) -> Resolved:
                 seeds=entry.seeds,
                 targets=tuple(dict.fromkeys(members)),
                 teachers=tuple(dict.fromkeys(map(params.teacher, members))),
+                further=any(params.further(member) for member in members),
                 settings=to_yaml({"students": {name: entry.model_dump(mode="json", exclude_defaults=True)}}),
             )
         )

@@ -34,10 +34,10 @@ def answers(model: Model, rows: Sequence[Row]) -> list[Answer]:
     `passage`, its place in the row's list from 0, `score` and `probability`.
     Tags: `entities`, each with `type`, `text`, `start` and `end` (characters; of `tokens` joined by blanks) and `probability`;
     or, where they name no entities, `tags`: a `tag` for each word, null for one that the model does not see. Questions:
-    `answer`, `start`, `end`, `probability`, and `no_answer`, the probability that the context has none. Masks: `fills`, for each
-    mask the likeliest tokens with their `probability`. Sentence embedding: `embedding`, the text's vector. Texts to go on with:
-    the `continuation`, the likeliest token after the other, and whether it is `finished`; `truncated` is there if the model saw
-    the end of the text alone.
+    `answer`, `start`, `end`, `probability`, `no_answer`, the probability that the context has none, and `answered`, whether the
+    answer is likelier than none. Masks: `fills`, for each mask the likeliest tokens with their `probability`. Sentence
+    embedding: `embedding`, the text's vector. Texts to go on with: the `continuation`, the likeliest token after the
+    other, and whether it is `finished`; `truncated` is there if the model saw the end of the text alone.
     """
     return ANSWERS[model.task](model, rows)
 
@@ -160,17 +160,20 @@ def _spans(model: Model, rows: Sequence[Row]) -> list[Answer]:
     questions, contexts = ([row[name] for row in rows] for name in ("question", "context"))
     windows = model.encoder.windows(questions, contexts, model.most, model.stride)
     best: list[tuple[float, Answer]] = [(-np.inf, {"answer": "", "start": 0, "end": 0, "probability": 0.0}) for _ in rows]
-    nothing = np.ones(len(rows))
+    nothing = [(np.inf, 0.0)] * len(rows)
     for window, logits in zip(windows, model.logits(windows), strict=True):
         chances = np.exp(log_softmax(logits.T))
-        nothing[window.row] = min(nothing[window.row], chances[:, 0].prod())
+        nothing[window.row] = min(nothing[window.row], (float(logits[0].astype(np.float64).sum()), float(chances[:, 0].prod())))
         score, first, last = best_span_in_window(logits.astype(np.float64), window.spans)
         if score > best[window.row][0]:
             start, end = span_of(contexts[window.row], window.spans, first, last)
             chance = _round(chances[0, first] * chances[1, last])
             answer = {"answer": contexts[window.row][start:end], "start": start, "end": end, "probability": chance}
             best[window.row] = (score, answer)
-    answered = [{**answer, "no_answer": _round(none)} for (_, answer), none in zip(best, nothing, strict=True)]
+    answered = [  # by scores: probabilities of two windows do not compare
+        {**answer, "no_answer": _round(chance), "answered": score >= none}
+        for (score, answer), (none, chance) in zip(best, nothing, strict=True)
+    ]
     return _with_cuts(answered, list({window.row: window for window in windows}.values()))
 
 
@@ -225,7 +228,7 @@ def _with_cuts(answered: list[Answer], encoded: Sequence[Tokens]) -> list[Answer
 
 
 def _round(value: Any) -> float:
-    return round(float(value), 6)
+    return float(f"{value:.7g}")  # a product over many labels is small, and still compared with a threshold
 
 
 ANSWERS: dict[str, Callable[[Model, Sequence[Row]], list[Answer]]] = {

@@ -99,7 +99,7 @@ def _shown(candidate: Candidate, colour: str, budget: Budget) -> dict[str, Any]:
         "misses": not budget.admits(candidate) or bool(budget.misses(candidate)),
         "texts": {
             "score": shown(candidate.metric, candidate.score),
-            "retention": "" if candidate.retention is None else f"{candidate.retention:.1%} of its teacher’s",
+            "retention": candidate.kept,
             "latency": f"{brief(candidate.latency_ms)} ms",
             "speedup": "" if candidate.speedup is None else f"{candidate.speedup:.1f} × as fast (median)",
             "size": f"{brief(candidate.megabytes)} MB",
@@ -134,5 +134,5 @@ def _lower_limit(field: str, label: str, kept: Sequence[float], start: float | N
     step = math.ceil((high - low) / MAX_STOPS)
     stops = sorted({MIN_RETENTION, *(number / 200 for number in range(max(low, 1), high + 1, step))})
     texts = [f"≥ {stop:.1%}" for stop in stops]
-    about = {"field": field, "label": label, "short": field, "unit": "%", "per": 100, "least": True}
+    about = {"field": field, "label": label, "short": field, "unit": " points", "per": 100, "least": True}
     return about | {"stops": [None, *stops], "texts": [ANY, *texts], "start": 0 if start is None else 1 + stops.index(start)}

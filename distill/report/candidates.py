@@ -48,6 +48,15 @@ class Candidate:
     threshold: float | None = None
     """The probability from which on the student answers itself."""
     percentile: str = "p95"
+    further: bool = False
+    """Whether retention is of the mean answers of its teacher with further ones."""
+
+    @property
+    def kept(self) -> str:
+        """Its retention, in words; nothing where that is not known."""
+        if self.retention is None:
+            return ""
+        return f"{self.retention:.1%} of its {'teachers’ mean' if self.further else 'teacher’s'}"
 
     def __str__(self) -> str:
         alone = f"{self.name} ({self.form})"
@@ -129,7 +138,7 @@ def candidates(
             smaller = reference / timed["bytes"] if reference else None
             figures = (float(latency[percentile]), timed["bytes"] / 1e6, latency.get("speedup"), smaller)
             about = (name, form, entry["dataset"], entry["teacher"], metric, score, kept)
-            alone = Candidate(*about, *figures, percentile=percentile)
+            alone = Candidate(*about, *figures, percentile=percentile, further="further" in record)
             teacher = benchmark["teachers"].get(entry["teacher"], {}).get("formats", {}).get(BEHIND[form])
             results += [alone, *_cascades(alone, scores, timed, teacher, setting, record)]
     return results

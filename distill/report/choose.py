@@ -160,7 +160,7 @@ def sentence(choice: Choice, budget: Budget) -> str:
 
 def described(candidate: Candidate) -> str:
     """A candidate and its figures."""
-    kept = "" if candidate.retention is None else f" ({candidate.retention:.1%} of its teacher’s)"
+    kept = candidate.kept and f" ({candidate.kept})"
     gains = [
         f"{gain:.1f} × as {what}"
         for gain, what in ((candidate.speedup, "fast (median)"), (candidate.smaller, "small"))

@@ -41,6 +41,7 @@ ABOUT = (
     "seeds",
     "shipped",
     "retention_rows",
+    "further",
     "cascade",
 )
 """What a metrics file says that is no measure."""
@@ -122,8 +123,17 @@ def _teacher(data: Path, name: str, elsewhere: str, benchmark: Any) -> Model:
     """`elsewhere` is the data set that it was measured on, if that is another one: its scores compare with nothing here."""
     with _record(data / "runs/teachers" / f"{name}.json", f"teacher@{name}") as record:
         runs = (_run(record),)
-    model = _model(data, "teachers", name, "", "teacher", runs, benchmark)
+    model = replace(_model(data, "teachers", name, "", "teacher", runs, benchmark), further_seconds=_further(data, name))
     return replace(model, recipe=f"teacher of {elsewhere}", metrics={}, detail=None, formats=()) if elsewhere else model
+
+
+def _further(data: Path, name: str) -> float:
+    """Seconds that a teacher's further ones took; none where no target set has asked for them."""
+    path = data / "runs/folds" / f"{name}.json"
+    if not path.exists():
+        return 0.0
+    with _record(path, f"folds@{name}") as record:
+        return float(sum(run["seconds"] for run in record))
 
 
 def _model(data: Path, kind: str, name: str, teacher: str, recipe: str, runs: tuple[Run, ...], benchmark: Any) -> Model:
@@ -147,6 +157,7 @@ def _model(data: Path, kind: str, name: str, teacher: str, recipe: str, runs: tu
             judged=_judged(data / "evaluations/students" / name, runs, f"evaluate{suffix}") if kind == "students" else (),
             mended=exports["quantization"]["told"],
             retention_rows=record.get("retention_rows"),
+            further=record.get("further"),
         )
 
 

@@ -79,6 +79,15 @@ class Model:
     """What became of an INT8 file that lost too much."""
     retention_rows: int | None = None
     """Of a student: how many test rows its teacher has answered, which retention and agreement are over; None of all."""
+    further: str | None = None
+    """Of a student: `folds` or `seeds`, if its teacher's answers are the mean of further ones, which scores `teacher_score`."""
+    further_seconds: float = 0.0
+    """Of a teacher: the training time of its further ones."""
+
+    @property
+    def measured_by(self) -> str:
+        """Whose score a student's retention is of."""
+        return f"its teacher {self.teacher}’s" if self.further is None else f"its teachers’ mean ({self.teacher}, {self.further})"
 
     @property
     def seconds(self) -> float:

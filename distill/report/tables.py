@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from distill.core.markdown import escape
-from distill.report.metric_names import FORMATS, METRIC_NAMES, title
+from distill.report.metric_names import FORMATS, METRIC_NAMES, shown, title
 from distill.report.parts import Grid, Part
 from distill.report.records import DataSet, Duplicates, Model, Split
 
@@ -128,13 +128,27 @@ def results(data_set: DataSet) -> list[Table]:
     some = [f"{model.retention_rows:,} of {model.name}" for model in data_set.students if model.retention_rows is not None]
     apart = f", on those test {units} that the teacher has answered: {', '.join(some)}" if some else ""
     return [
-        make_table(f"Scores on {rows:,} test {units}, and sizes{apart and f'; retention{apart}'}", scores, data_set.models),
+        make_table(
+            f"Scores on {rows:,} test {units}, and sizes{apart and f'; retention{apart}'}{_means(data_set)}",
+            scores,
+            data_set.models,
+        ),
         make_table(
             f"Other measures on the same {units}; log-loss and KL in nats{apart and f'; agreement and KL{apart}'}",
             rest,
             data_set.models,
         ),
     ]
+
+
+def _means(data_set: DataSet) -> str:
+    """Which students' retention is of the mean of several teachers, and what that scores."""
+    told = {
+        f"{model.measured_by}, {shown(data_set.metric, model.metrics['teacher_score'])}": None
+        for model in data_set.students
+        if model.further is not None and "teacher_score" in model.metrics
+    }
+    return f"; retention is that of {' and of '.join(told)}" if told else ""
 
 
 def data(data_set: DataSet) -> list[Table]:
@@ -219,8 +233,8 @@ def _students_only(rank: Callable[[Model], float | None]) -> Callable[[Model], f
 def _fill(column: Column[Row], rows: Sequence[Row]) -> list[Cell]:
     texts, ranks = [column.text(row) for row in rows], [column.rank(row) for row in rows]
     competing = [(rank, text) for rank, text in zip(ranks, texts, strict=True) if rank is not None]
-    shown = {_figure(text) for _, text in competing}
-    best = _figure(max(competing)[1]) if len(shown) > 1 else None
+    figures = {_figure(text) for _, text in competing}
+    best = _figure(max(competing)[1]) if len(figures) > 1 else None
     return [
         Cell(
             text,

@@ -196,14 +196,19 @@ class Task:
         return [row.tobytes().hex() for row in split.rows.ids]
 
     def judged(self, kept: Array, split: EvaluationSplit) -> Judged:
-        """Each row, or question, with its confidence; of the tags of a row all have to be right, and the least sure counts."""
+        """Each row, or question, with its confidence; of the tags of a row all have to be right, and the least sure counts.
+
+        A language model has none: what it says of a text that is there is no answer that somebody could send on.
+        """
         rows, lines, ids = self.judge(kept, split), self.lines(kept, split), self.ids(split)
-        confidence, right = lines.confidence, lines.right
-        if self.spec.labels_per_token and confidence is not None:
+        confidence, right = None if self.spec.vocabulary else lines.confidence, lines.right
+        if self.spec.labels_per_token:
             places = np.searchsorted(split.rows.offsets, split.labelled_tokens, side="right") - 1
-            sure, confidence, right = confidence, np.ones(len(rows)), np.ones(len(rows), bool)
+            right = np.ones(len(rows), bool)
             np.logical_and.at(right, places, lines.right)
-            np.minimum.at(confidence, places, sure)
+            if (sure := confidence) is not None:
+                confidence = np.ones(len(rows))
+                np.minimum.at(confidence, places, sure)
         return Judged(tuple(ids), confidence, right, rows)
 
     def expecting(self, split: EvaluationSplit, judged: Array) -> EvaluationSplit:

@@ -54,6 +54,11 @@ def test_a_grid_is_that_of_dvc_and_names_say_what_is_changed():
     assert Trial(("students.a.init={from:data/x,depth:3}",)).name == "a-init-from-data-x-depth-3"
 
 
+def test_layers_that_the_teacher_has_not_are_refused_before_anything_runs(project: Path) -> None:
+    with pytest.raises(UserError, match=r"hinton-init-depth-99: students\.hinton\.init\.depth: got 99, .* has 3 layers"):
+        sweep.check_params([Trial(("students.hinton.init.depth=99",))])
+
+
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [

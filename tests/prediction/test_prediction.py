@@ -30,6 +30,7 @@ from transformers import (
 
 from distill.commands.predict import main
 from distill.core.errors import UserError
+from distill.data.batching import pad_batch
 from distill.data.dataset import UNLABELLED, Dataset
 from distill.data.rows import Rows
 from distill.export.export import write_export
@@ -38,12 +39,13 @@ from distill.models.loading import load_for, save_model, set_labels
 from distill.models.predict import predict
 from distill.params.exports import ExportSettings
 from distill.params.task_specs import TASK_SPECS
-from distill.prediction.answers import entities
+from distill.prediction.answers import _round, entities
 from distill.prediction.encoding import Tokens, open_encoder
 from distill.prediction.model import open_model
 from distill.preparation.prepare import make_rows, write_dataset
 from distill.preparation.windows import encode_questions
 from distill.tasks.base import EvaluationSplit
+from distill.tasks.question_answering import best_answers
 from distill.tasks.ranking import scored_groups
 from distill.tasks.registry import task_of
 from tests import decoders, tiny
@@ -397,6 +399,33 @@ def test_answers_are_the_likeliest_spans_of_their_contexts(folders: dict[str, Pa
     assert found[0]["answer"] == " ".join(["w11", "w12", "w31", "w13"][first : last + 1])
     assert found[0]["probability"] == pytest.approx(chances.max(), abs=1e-5)
     assert found[0]["no_answer"] == pytest.approx(starts[0] * ends[0], abs=1e-5)
+
+
+def test_whether_there_is_an_answer_is_told_as_it_is_scored_over_several_windows(tmp_path: Path) -> None:
+    dataset = Dataset.open(tiny.prepare_task(tmp_path / "rows", "question-answering", max_length=12))
+    model, tokenizer = load_for(model_of("question-answering", dataset, tmp_path / "random"), dataset)
+    split = EvaluationSplit.from_dataset(dataset, "train")
+    with torch.no_grad():  # logits as far apart as trained ones, those of the first token among them
+        model.qa_outputs.weight.mul_(25)
+        states = model.eval().bert(**pad_batch(split.rows, np.arange(64))).last_hidden_state
+        first = states[:, 0].mean(dim=0) - states[:, 1:].mean(dim=(0, 1))
+        model.qa_outputs.weight.add_(10 * first / (first @ first))
+    save_model(tmp_path / "model", model, tokenizer, dataset)
+    scored = best_answers(predict(model, task_of(dataset.task), split.rows, "train"), split)
+    names = ("question", "context")
+    given = "\n".join(
+        json.dumps(dict(zip(names, row, strict=True)))
+        for row in zip(*(split.examples[n].to_pylist() for n in names), strict=True)
+    )
+    found = predicted(tmp_path / "model", given=given)
+    assert [answer["answer"] if answer["answered"] else "" for answer in found] == [answer.text for answer in scored]
+    sure = [answer["probability" if answer["answered"] else "no_answer"] for answer in found]
+    assert sure == pytest.approx([answer.confidence for answer in scored], rel=1e-3)
+    assert any(answer["answered"] != (answer["probability"] >= answer["no_answer"]) for answer in found)
+
+
+def test_a_confidence_is_told_however_small() -> None:
+    assert [_round(value) for value in (3.7380187e-07, 0.25, np.float32(0.1))] == [3.738019e-07, 0.25, 0.1]
 
 
 def test_numbers_are_told_however_small(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from distill.report.sections.published import PUBLISHED, presets, published
 from distill.report.sections.speeds import Timed, reference, speeds, table
 from distill.report.sections.summary import difference, one_answer, verdict
 from distill.report.sections.target_sets import described, holdings
-from distill.report.tables import Table, best_student
+from distill.report.tables import Table, best_student, results
 from tests import reports
 from tests.reports import LABELS, TEXTS, cells
 
@@ -43,6 +43,13 @@ def test_verdict(news: DataSet) -> None:
     assert verdict(replace(news, students=(plain, best))).endswith("the labels alone: no distilled student beats it.")
     some = verdict(replace(news, students=(replace(best, retention_rows=300),)))
     assert "The interval includes 100%: the 300 test rows that its teacher has answered do not tell it from its teacher." in some
+    metrics = {**best.metrics, "teacher_score": 0.9876}
+    of_a_mean = replace(news, students=(replace(best, metrics=metrics, further="seeds"),))
+    assert "of its teachers’ mean (big, seeds), which scores 98.8%." in verdict(of_a_mean)
+    assert " The interval includes 100%: 445 test rows" in verdict(of_a_mean)
+    assert verdict(of_a_mean).endswith("do not tell it from this mean.")
+    (scores, _) = results(of_a_mean)
+    assert scores.caption.endswith("and sizes; retention is that of its teachers’ mean (big, seeds), 98.8%")
     of_an_ensemble = replace(news.students[1], teacher="big + other")
     assert "parameters" not in verdict(replace(news, students=(of_an_ensemble,)))
 
@@ -148,6 +155,12 @@ def test_targets_that_were_resumed(news: DataSet, computed: int, time: str, note
     paid = cells(once(replace(news, targets=(replace(news.targets[0], computed=computed),))))
     assert paid["targets news"] == [time, f"116,000 tokens read by big{note}"]
     assert paid["fine-tuning big"][0] == "41 s"
+
+
+def test_further_teachers_are_paid_once_too(news: DataSet) -> None:
+    assert not any("further" in paid for paid in cells(once(news)))
+    several = replace(news, teachers=(replace(news.teachers[0], further_seconds=82.0),))
+    assert cells(once(several))["fine-tuning the further teachers of big"] == ["82 s", "folds, or seeds"]
 
 
 def test_each_student_with_what_a_live_teacher_would_have_added(news: DataSet) -> None:

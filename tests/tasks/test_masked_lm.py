@@ -38,6 +38,7 @@ def test_measures_are_their_formulas():
     kept = TASK.kept(logits, LABELS, MASK).numpy()
     labels = LABELS.flatten()[:7].numpy()
     split = split_of([4, 3], labels)
+    assert TASK.judged(kept, split).confidence is None  # nobody can send on what stands in a text
     found = TASK.measures(kept, split)
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor([7, 9, 5])).item()
     right = (logits.argmax(1) == torch.tensor([7, 9, 5])).float().mean().item()

@@ -58,6 +58,11 @@ def once(data_set: DataSet) -> Table:
         (f"fine-tuning {teacher.name}", teacher.seconds, "" if teacher.seconds else "checkpoint kept as it is")
         for teacher in data_set.teachers
     ]
+    rows += [
+        (f"fine-tuning the further teachers of {teacher.name}", teacher.further_seconds, "folds, or seeds")
+        for teacher in data_set.teachers
+        if teacher.further_seconds
+    ]
     rows += [(f"targets {entry.name}", entry.full_seconds, _read_by(entry)) for entry in data_set.targets if not entry.given]
     columns: list[Column[tuple[str, float | None, str]]] = [
         Column("Paid once", lambda row: row[0], number=False),

@@ -61,7 +61,10 @@ def _size(teacher: Model | None, best: Model) -> list[str]:
 def _score(best: Model, data_set: DataSet) -> str:
     metric = data_set.metric
     score = f"{shown(metric, best.metrics[metric])} {METRIC_NAMES[metric]} on the test {data_set.units}"
-    return f"{score}: {retained(best, '95% interval ')} of its teacher {best.teacher}’s" if "retention" in best.metrics else score
+    if "retention" not in best.metrics:
+        return score
+    mean = "" if best.further is None else f", which scores {shown(metric, best.metrics['teacher_score'])}"
+    return f"{score}: {retained(best, '95% interval ')} of {best.measured_by}{mean}"
 
 
 def _certainty(best: Model, units: str) -> list[str]:
@@ -69,11 +72,12 @@ def _certainty(best: Model, units: str) -> list[str]:
         return []
     some = best.retention_rows
     rows = f"{best.rows:,} test {units}" if some is None else f"the {some:,} test {units} that its teacher has answered"
+    whom = "its teacher" if best.further is None else "this mean"
     if best.metrics["retention_low"] > 1:
-        return [f"It is better than its teacher by more than chance on {rows}."]
+        return [f"It is better than {whom} by more than chance on {rows}."]
     if best.metrics["retention_high"] < 1:
-        return [f"It is worse than its teacher by more than chance on {rows}."]
-    return [f"The interval includes 100%: {rows} do not tell it from its teacher."]
+        return [f"It is worse than {whom} by more than chance on {rows}."]
+    return [f"The interval includes 100%: {rows} do not tell it from {whom}."]
 
 
 def _baseline(best: Model, students: Sequence[Model]) -> list[str]:
