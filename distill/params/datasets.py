@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from distill.core.settings import Checkpoint, OpenFraction, Seed, Strict
+from distill.core.settings import Checkpoint, OpenFraction, Positive, Seed, Strict
 from distill.params.task_specs import TASK_SPECS, TaskName
 
 LEARNT = ("label", "labels", "tags", "spans", "answers", "response")
@@ -109,9 +109,9 @@ class Limits(Strict):
     Questions and texts count before they are cut to windows.
     """
 
-    train: Annotated[int, Field(gt=0)] | None = None
-    validation: Annotated[int, Field(gt=0)] | None = None
-    test: Annotated[int, Field(gt=0)] | None = None
+    train: Positive | None = None
+    validation: Positive | None = None
+    test: Positive | None = None
 
 
 class DatasetSettings(Strict):
@@ -134,7 +134,7 @@ class DatasetSettings(Strict):
     name are one class. Not given: the source's names, or the training rows' values, sorted. docs/tasks.md"""
     unlabelled: Unlabelled | None = None
     """The value, or values, that stand for no label: such as -1, which is a class unless the hub's schema has it otherwise."""
-    labelled: Annotated[int, Field(gt=0)] | None = None
+    labelled: Positive | None = None
     """The most training rows that keep their labels, a seeded, stratified sample, of ranking whole groups: the rest become
     transfer rows."""
     transfer: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ class DatasetSettings(Strict):
     `input_ids` their end (docs/decoders.md)."""
     stride: Annotated[int, Field(ge=0)] | None = None
     """Question answering: tokens that neighbouring windows of a context share. Not given: a third of max_length, 128 of 384."""
-    maskings: Annotated[int, Field(gt=0)] = 1
+    maskings: Positive = 1
     """Masked LM: how many fixed maskings the training split has of each chunk of text; the other splits have one."""
     sentences: Literal[True] | None = None
     """Sentence embedding: cut single texts into sentences, each a row: at line ends, and behind `.`, `!` or `?` where no small

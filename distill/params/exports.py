@@ -1,10 +1,8 @@
 """`exports`: how models are written for production."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from distill.core.settings import Strict
+from distill.core.settings import Positive, Strict
 
 
 class ExportSettings(Strict):
@@ -12,7 +10,7 @@ class ExportSettings(Strict):
 
     quantization: Literal["dynamic", "static"] = "dynamic"
     """How the INT8 file scales activations: `dynamic`, each batch by itself; `static`, once and for all, by calibration."""
-    calibration_rows: Annotated[int, Field(gt=0)] = 100
+    calibration_rows: Positive = 100
     """Static: how many rows of the validation split it is calibrated on; of training rows, where that is tried because
     a `dynamic` file loses too much."""
     keep_fp32: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from distill.core.settings import Seed, Strict, nearest
+from distill.core.settings import Positive, Seed, Strict, nearest
 
 
 def _bert(layers: int, width: int, heads: int, inner: int) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class InitSettings(Strict):
     or data/prepared/NAME (a random student needs no more than the tokenizer and the labels)."""
     layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
     """The layers to copy, counted from 0."""
-    depth: Annotated[int, Field(gt=0)] | None = None
+    depth: Positive | None = None
     """How many layers to copy, evenly spaced, the first and the last among them (of one, the first)."""
     family: Literal["distilbert"] | None = Field(default=None, alias="as")
     """Put the copied layers of a BERT into another family's modules: DistilBERT has no token types and no pooler."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Seed, Split, Strict
+from distill.core.settings import Positive, Seed, Split, Strict
 
 
 class TargetSettings(Strict):
@@ -35,9 +35,9 @@ class TargetSettings(Strict):
     logits_as: Literal["replay", "top-k", "draws"] = "replay"
     """causal-lm: what is kept of training rows' distributions. `replay` keeps the last state, by `codec`, from which all are
     computed again; the others a part of them, for the recipe `divergence` with forward-kl at temperature 1: docs/decoders.md."""
-    top_k: Annotated[int, Field(gt=0)] = 64
+    top_k: Positive = 64
     """top-k: how many of the likeliest tokens, in fp16 (in fp32 with codec fp32); all others are kept as one mass."""
-    draws: Annotated[int, Field(gt=0)] = 12
+    draws: Positive = 12
     """draws: how many tokens are drawn for each that is to be predicted."""
     draw_seed: Seed = 1
     """draws: with the row's content, all that they depend on."""
@@ -47,13 +47,13 @@ class TargetSettings(Strict):
     """How hidden states are written: 4, 2, 2, about 1 or about 0.56 bytes a value."""
     shard_megabytes: Annotated[int, Field(ge=16, le=64)] = 32
     """The size that a shard is closed at, and the most that a killed run computes again."""
-    batch_tokens: Annotated[int, Field(gt=0)] = 4096
+    batch_tokens: Positive = 4096
     """Tokens a forward pass of the teacher, padding included."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the teacher's weights and products: bf16 is faster where the hardware multiplies it, hidden states differ by some 1%."""
     engine: Literal["local", "ray"] = "local"
     """`local`: this process, or those of `torchrun` and `accelerate launch`. `ray`: actors on a Ray cluster (extra `ray`)."""
-    workers: Annotated[int, Field(gt=0)] | None = None
+    workers: Positive | None = None
     """Ray actors, each with a teacher of its own; by default as many as the cluster has GPUs, or CPUs."""
     pool: str | None = None
     """Where finished units wait for one another: a folder or any fsspec URL that all machines reach; by default data/.scratch."""
