@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.data.averaging import labels_a_row
 from distill.data.dataset import UNLABELLED, Dataset, PreparedRows, row_texts
+from distill.data.groups import groups_of
 from distill.models.folds import NO_FOLD, write_description
 from distill.params.training import TeacherSettings
 from distill.preparation.normalization import normalized
@@ -94,21 +97,12 @@ def _texts(dataset: Dataset) -> list[str]:
 
 def _groups(rows: PreparedRows, texts: list[str]) -> Iterator[tuple[str, Array]]:
     """The rows that have a text, or an example id, in common, however indirectly; with the least of their texts."""
-    parents: dict[object, object] = {}
-
-    def root(item: object) -> object:
-        while (parent := parents.setdefault(item, item)) is not item:
-            item = parents[item] = parents[parent]
-        return item
-
-    ids = [each.tobytes() for each in rows.ids]
-    for text, each in zip(texts, ids, strict=True):
-        parents[root(each)] = root(text)
-    groups: dict[object, list[int]] = {}
-    for row, text in enumerate(texts):
-        groups.setdefault(root(text), []).append(row)
-    for members in groups.values():
-        yield min(texts[row] for row in members), np.array(members)
+    numbers: dict[str | bytes, int] = {}
+    text_numbers = [numbers.setdefault(text, len(numbers)) for text in texts]
+    id_numbers = [numbers.setdefault(each.tobytes(), len(numbers)) for each in rows.ids]
+    links = coo_array((np.ones(len(rows)), (text_numbers, id_numbers)), shape=(len(numbers), len(numbers)))
+    for members in groups_of(connected_components(links, directed=False)[1][text_numbers]):
+        yield min(texts[row] for row in members), members
 
 
 def _classes(dataset: Dataset, rows: PreparedRows) -> Array:

@@ -172,6 +172,15 @@ def test_windows_of_one_context_are_in_one_fold(tmp_path):
     assert {*folds.tolist()} - {NO_FOLD} == {0, 1, 2}
 
 
+def test_rows_that_share_texts_or_tokens_through_other_rows_are_in_one_fold(tmp_path, tokenizer):
+    pairs = [(f"w5 x{k}{' !' * k}", f"w5 x{k}{' !' * (k + 1)}") for k in range(6)]  # one text; the next pair has its tokens
+    linked = [pair[i] for i in (1, 0) for pair in pairs]
+    texts, labels = tiny.rows(30, 3)
+    rows = [*linked, *texts], [*["cat"] * len(linked), *labels]
+    folds = assign_folds(Dataset.open(tiny.prepare_rows(tmp_path / "linked", tokenizer, *rows)), 3, seed=1)
+    assert len({*folds[: len(linked)].tolist()}) == 1
+
+
 def test_few_rows_change_their_fold_when_others_are_added(tmp_path, tokenizer):
     old, new = tiny.rows(200, 3), tiny.rows(60, 77)
     before = Dataset.open(tiny.prepare_rows(tmp_path / "before", tokenizer, *old))
