@@ -169,9 +169,9 @@ def worst_lines(lines: Lines) -> Lines:
 
 def _window(rows: PreparedRows, spans: Array, logits: Array, row: int) -> tuple[tuple[int, int], float, float, float]:
     """The teacher's span, its mean log-probability, the label's loss, and the log-probability of the best other span."""
-    start, stop = int(rows.offsets[row]), int(rows.offsets[row + 1])
-    logs = log_softmax(logits[start:stop].T)
-    score, first, last = best_span_in_window(logs.T, spans[start:stop])
+    window = rows.tokens_of(row)
+    logs = log_softmax(logits[window].T)
+    score, first, last = best_span_in_window(logs.T, spans[window])
     candidates = [(float(logs[:, 0].mean()), (0, 0)), (score / 2, (first, last))]
     log, taken = max(candidates)
     label = tuple(rows.labels[row].tolist())
@@ -183,7 +183,7 @@ def _spans(rows: PreparedRows, chosen: Array, places: Array, contexts: Sequence[
     """The characters between two tokens of each window, strings; "" where they say that there is no answer."""
     found = []
     for row, (first, last) in zip(chosen.tolist(), places.tolist(), strict=True):
-        spans = rows.spans[int(rows.offsets[row]) :] if rows.spans is not None else np.zeros((0, 2))
+        spans = rows.spans[rows.tokens_of(row)] if rows.spans is not None else np.zeros((0, 2))
         found.append(contexts[row][int(spans[first, 0]) : int(spans[last, 1])] if last else "")
     return np.array(found, object)
 

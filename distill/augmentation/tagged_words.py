@@ -53,7 +53,7 @@ class WordCopies(TextCopies):
         encodings, _ = tokenize_truncated(tokenizer, [" ".join(row) for row in words], None, self.dataset.max_length)
         found: list[list[int] | None] = []
         for row, (own, encoding) in enumerate(zip(words, encodings, strict=True)):
-            labels = rows.labels[rows.offsets[row] : rows.offsets[row + 1]]
+            labels = rows.labels[rows.tokens_of(row)]
             numbers, positions = first_tokens(own, np.array(encoding.offsets).reshape(-1, 2))
             tags = np.full(len(own), UNLABELLED)
             tags[numbers] = labels[positions]

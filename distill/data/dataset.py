@@ -168,22 +168,28 @@ class PreparedRows:
     def inputs(self, positions: Array) -> Array:
         """What a model reads of these rows, (tokens, 1 or 2) int64, no padding: ids, and types where rows are pairs."""
         sources = [self.tokens] if self.token_types is None else [self.tokens, self.token_types]
-        places = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in positions])
+        places = self.token_places(positions)
         return np.stack([source[places] for source in sources], axis=1).astype(np.int64)
 
     def firsts(self) -> Array:
         """Positions of the first row of each example id, in the order of the ids: equal rows have equal targets."""
         return np.unique(self.ids, axis=0, return_index=True)[1]
 
+    def tokens_of(self, row: int) -> slice:
+        """The places of the tokens of a row among those of all."""
+        return slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+
+    def token_places(self, chosen: Array) -> Array:
+        """The places of the tokens of these rows among those of all, (tokens,) int64."""
+        return np.concatenate([np.zeros(0, np.int64), *(np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen)])
+
     def lines(self, chosen: Array) -> Array:
         """The places of the labels of these rows among those of all: of each row one, or one a token."""
-        if not self.labels_per_token:
-            return chosen
-        return np.concatenate([np.zeros(0, np.int64), *(np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen)])
+        return self.token_places(chosen) if self.labels_per_token else chosen
 
     def take(self, chosen: Array) -> "PreparedRows":
         """These rows, copied, in this order."""
-        tokens = np.concatenate([np.zeros(0, np.int64), *(np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen)])
+        tokens = self.token_places(chosen)
         return replace(
             self,
             ids=self.ids[chosen],

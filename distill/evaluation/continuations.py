@@ -24,7 +24,7 @@ def continuations(
     """What comes before, what the text says, and what the model says; `max_length` holds the former and the latter."""
     rows, found = split.rows, []
     for row in np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(np.int64)).tolist():
-        span = slice(rows.offsets[row], rows.offsets[row + 1])
+        span = rows.tokens_of(row)
         tokens, start = rows.tokens[span], _start(rows.labels[span], split.conversations)
         new = min(NEW_TOKENS, max(1, max_length // 2))
         prompt = tokens[:start][-(max_length - new) :].tolist()

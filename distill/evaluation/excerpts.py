@@ -34,7 +34,7 @@ def text_of(task: Task, line: int, split: EvaluationSplit, tokenizer: PreTrained
         before, after = rows.tokens[rows.offsets[row] : place], rows.tokens[place + len(word) : rows.offsets[row + 1]]
         left, right = (_decoded(tokenizer, part.tolist()) for part in (before, after))
         return f"{ending(left, SHOWN // 2)} [{shown}] {_start(right, SHOWN // 2)}".strip()
-    texts = [rows.tokens[rows.offsets[row] : rows.offsets[row + 1]].tolist() for row in task.rows_of(line, split)]
+    texts = [rows.tokens[rows.tokens_of(row)].tolist() for row in task.rows_of(line, split)]
     parts = [_decoded(tokenizer, tokens) for tokens in texts]
     return _start("\n".join(part.partition("\n")[0] if task.spec.groups else part for part in parts))
 

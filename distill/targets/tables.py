@@ -104,7 +104,7 @@ def _by_word(found: dict[str, list[Any]], dataset: Dataset, split: str, rows: Pr
     found["label"], found["probabilities"] = [], []
     for place, (row, words, starts) in enumerate(word_starts(dataset, split, chosen)):
         count, vectors = len(found["tokens"][place]), found[LOGITS][place]
-        tags = rows.labels[rows.offsets[row] : rows.offsets[row + 1]][starts]
+        tags = rows.labels[rows.tokens_of(row)][starts]
         names = {word: dataset.labels[tag] for word, tag in zip(words.tolist(), tags.tolist(), strict=True) if tag != UNLABELLED}
         found["label"].append([names.get(word) for word in range(count)] if names else None)
         lines = {} if vectors is None else dict(zip(words.tolist(), vectors[starts], strict=True))

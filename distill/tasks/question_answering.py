@@ -97,9 +97,8 @@ class QuestionAnswering(Task):
 
     def loss(self, kept: Array, split: EvaluationSplit) -> float:
         """Cross-entropy of start and end, their mean, nats a window."""
-        offsets = split.rows.offsets
         logs = [
-            log_softmax(kept[offsets[row] : offsets[row + 1]].T)[[0, 1], places].mean()
+            log_softmax(kept[split.rows.tokens_of(row)].T)[[0, 1], places].mean()
             for row, places in enumerate(split.rows.labels)
             if places[0] >= 0
         ]
@@ -131,14 +130,14 @@ def best_answers(kept: Array, split: EvaluationSplit) -> list[Answer]:
     if examples is None or spans is None:
         raise ValueError("these rows are no windows of questions")
     for row, example in enumerate(examples.tolist()):
-        start, stop = int(rows.offsets[row]), int(rows.offsets[row + 1])
-        logits = kept[start:stop].astype(np.float64)
+        window = rows.tokens_of(row)
+        logits = kept[window].astype(np.float64)
         probabilities = np.exp(log_softmax(logits.T))
         if logits[0].sum() < nothing[example].score:
             nothing[example] = Answer(float(logits[0].sum()), "", float(probabilities[:, 0].prod()))
-        score, first, last = best_span_in_window(logits, spans[start:stop])
+        score, first, last = best_span_in_window(logits, spans[window])
         if score > best[example].score:
-            begin, end = span_of(contexts[example], spans[start:stop], first, last)
+            begin, end = span_of(contexts[example], spans[window], first, last)
             text = contexts[example][begin:end]
             best[example] = Answer(score, text, float(probabilities[0, first] * probabilities[1, last]))
     return [none if split.unanswerable and none.score > span.score else span for span, none in zip(best, nothing, strict=True)]

@@ -59,7 +59,7 @@ class Ranking(Task):
 
     def label_name(self, value: Any, split: EvaluationSplit, tokenizer: PreTrainedTokenizerBase) -> str:
         """The beginning of a passage."""
-        tokens = split.rows.tokens[split.rows.offsets[value] : split.rows.offsets[value + 1]].tolist()
+        tokens = split.rows.tokens[split.rows.tokens_of(int(value))].tolist()
         return textwrap.shorten(decoded_parts(tokenizer, tokens)[-1], SHOWN, placeholder=" …")
 
     def judge(self, kept: Array, split: EvaluationSplit) -> Array:

@@ -103,7 +103,7 @@ def join_logprobs(answers: Mapping[str, ServerAnswer], dataset: Dataset, where: 
         raise UserError(f"{where}: {few}{hint or '; add them, or drop these rows'}")
     words, lines = Vocabulary(load_tokenizer(dataset.folder / "tokenizer")), list[Line]()
     for row in positions.tolist():
-        labels = rows.labels[rows.offsets[row] : rows.offsets[row + 1]]
+        labels = rows.labels[rows.tokens_of(row)]
         lines += _lines(labels[labels != UNLABELLED].tolist(), _last_response(labels), answers[names[row]], words)
     k = max(map(len, lines))
     ids, logs = (np.array(part) for part in zip(*(_filled(line, k) for line in lines), strict=True))

@@ -138,8 +138,7 @@ def _per(output: str, job: MaterializeSpec, task: str) -> Per:
 
 def masked(rows: PreparedRows, positions: Array) -> Array:
     """Which tokens of these rows, one row after the other, are to be predicted: (tokens,) bool."""
-    labels = [np.zeros(0, np.int64), *(rows.labels[rows.offsets[i] : rows.offsets[i + 1]] for i in positions)]
-    chosen: Array = np.concatenate(labels) != UNLABELLED
+    chosen: Array = rows.labels[rows.token_places(positions)] != UNLABELLED
     return chosen
 
 
