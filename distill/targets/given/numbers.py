@@ -60,11 +60,6 @@ def of_votes(counts: Array, votes: Array, prior: float, *, exclusive: bool) -> A
     return np.stack([of_probabilities(line.clip(0.0, 1.0), exclusive=exclusive) for line in shares])
 
 
-def softened(logits: Array, temperature: float, *, exclusive: bool) -> Array:
-    """Log softmax(z / T) up to a constant, or the logit of σ(z / T)."""
-    return logits if temperature == 1.0 else logits / temperature
-
-
 def mean(logits: list[Array], *, exclusive: bool, numbers: bool) -> Array:
     """One answer, (lines, labels), of several of equal rows: the mean of their probabilities, or numbers."""
     if all(np.array_equal(logits[0], other, equal_nan=True) for other in logits[1:]):

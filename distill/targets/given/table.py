@@ -20,7 +20,7 @@ from distill.preparation.labels import NUMBER
 from distill.preparation.numbering import LARGEST
 from distill.sources.streams import LABEL_ORDER, Stream, class_names
 from distill.targets.given.names import Names
-from distill.targets.given.numbers import of_log_probabilities, of_logits, of_probabilities, of_votes, softened
+from distill.targets.given.numbers import of_log_probabilities, of_logits, of_probabilities, of_votes
 
 SHARES: Mapping[str, Callable[..., Array]] = {
     "probabilities": of_probabilities,
@@ -242,7 +242,7 @@ class _Reader:
         exclusive, total = not self.several, np.sum([each for each, _ in parts], axis=0)
         if self.form in ("votes", "label"):
             total = of_votes(total[:, :-1], total[:, -1], self.settings.prior, exclusive=exclusive)
-        logits = softened(total, self.settings.temperature, exclusive=exclusive)
+        logits: Array = total / self.settings.temperature
         if (np.abs(logits) > LARGEST).any():
             raise UserError(f"{parts[0][1]}: its logits over the temperature are beyond {LARGEST:.2g}; give a higher temperature")
         return logits

@@ -14,7 +14,6 @@ from distill.targets.given.numbers import (
     of_logits,
     of_probabilities,
     of_votes,
-    softened,
 )
 
 SHARES = st.lists(st.floats(0.01, 1.0), min_size=2, max_size=6).map(lambda weights: np.array(weights) / sum(weights))
@@ -63,13 +62,6 @@ def test_votes_for_labels_that_exclude_no_other_are_of_each(votes, data, prior):
     found = of_votes(np.array([counts], float), np.array([votes]), prior, exclusive=False)
     expected = [(count + prior) / (votes + 2 * prior) for count in counts]
     np.testing.assert_allclose(1 / (1 + np.exp(-found[0])), expected, atol=1e-9)
-
-
-@given(SHARES, st.floats(0.2, 5))
-def test_a_temperature_softens(shares, temperature):
-    found = softened(of_probabilities(shares, exclusive=True), temperature, exclusive=True)
-    powers = shares ** (1 / temperature)
-    np.testing.assert_allclose(softmax(found), powers / powers.sum(), atol=1e-9)
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

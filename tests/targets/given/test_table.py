@@ -79,6 +79,11 @@ FORMS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
         {"votes": "p"},
         {"votes": {"prior": 0.0}},
     ),
+    "logits over a temperature": (
+        [{"n": 1, "p": {k: 2 * float(np.log(v)) for k, v in P.items()}}],
+        {"logits": "p"},
+        {"temperature": 2.0},
+    ),
     "labels with a prior": ([{"n": 1, "p": "cat"}], {"label": "p"}, {"votes": {"prior": 0.5}}),
 }
 EXPECTED = {"logarithms, the rest missing": [0.7, 0.15, 0.15], "labels with a prior": [0.6, 0.2, 0.2]}
