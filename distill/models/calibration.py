@@ -1,4 +1,4 @@
-"""A trained model's temperature, put into its weights: so every program that runs the model gets honest probabilities."""
+"""A trained model's temperature, put into its weights: so every program that runs the model gets calibrated probabilities."""
 
 from collections.abc import Sequence
 

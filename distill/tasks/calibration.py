@@ -1,4 +1,4 @@
-"""One temperature that makes a model's confidence honest (Guo et al. 2017, "On Calibration of Modern Neural Networks", §4.2)."""
+"""One temperature that calibrates a model's confidence (Guo et al. 2017, "On Calibration of Modern Neural Networks", §4.2)."""
 
 import numpy as np
 
