@@ -26,6 +26,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel, PreT
 
 from distill.core.console import quiet_libraries
 from distill.core.files import to_json, write_text
+from tests.benchmarks.projects import run
 
 OUT = Path("data/metrics/bench-decoders.json")
 VOCABULARY, WIDTH, LENGTH = 4096, 256, 128
@@ -95,12 +96,6 @@ def params(folder: Path, asked: Asked) -> dict[str, Any]:
         "targets": {"bbc": {"teacher": "bbc", "dataset": "bbc"}},
         "students": students,
     }
-
-
-def run(stage: str, *arguments: str) -> None:
-    """A stage's own function."""
-    module: Any = __import__(f"stages.{stage}", fromlist=["main"])
-    module.main.callback.__wrapped__(*arguments)
 
 
 def make_checkpoint(folder: Path) -> None:
