@@ -100,7 +100,8 @@ def _told(attempts: Sequence[Attempt], task: str, metric: str) -> str:
 
     end = f"{how} {did(best)}"
     if not best.fits:
-        end = f"nothing brought that to 0.3{points} and {'0.99' if numbers else '1%'}, and the nearest is kept: {end}"
+        limit = f"{1 - MAX_CHANGED:g}" if numbers else f"{MAX_CHANGED:.0%}"
+        end = f"nothing brought that to {100 * MAX_LOST:g}{points} and {limit}, and the nearest is kept: {end}"
     return f"on validation rows the first INT8 file, {first.how}, {did(first)}{'' if numbers else ' of the answers'}; {end}"
 
 
