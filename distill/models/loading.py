@@ -172,7 +172,7 @@ def _reorder(model: PreTrainedModel, order: Sequence[int]) -> None:
 def refills_masks(folder: Path) -> bool:
     """Whether a model that this pipeline wrote has the head of a masked language model."""
     config = _config(folder)
-    return {*(config.architectures or ())} & {*MODEL_FOR_MASKED_LM_MAPPING_NAMES.values()} != set()
+    return not set(config.architectures or ()).isdisjoint(MODEL_FOR_MASKED_LM_MAPPING_NAMES.values())
 
 
 def load_body(folder: Path) -> PreTrainedModel:
