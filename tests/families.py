@@ -232,20 +232,26 @@ class Walk:
 
 HEAD = """# Families of encoders
 
-Which families of transformers can be teachers and be cut to shallower students. `python -m tests.families` writes this page, and
-`make test` runs every line of it again: a tiny random model of the family is fine-tuned, its logits and hidden states 0, 2 and 4
-of 4 are stored, two of its layers become a student, which learns from the store, is scored, and exported to ONNX, where its
-logits are those of torch to 1e-4.
+Which families of encoders in transformers can be teachers, and which can be cut to shallower students.
+`python -m tests.families` writes this page. `make test` checks every line again, with a tiny random model of the family:
 
-- **Here is** every family that transformers VERSION maps to `AutoModelForSequenceClassification` and that reads text from both
-  sides: it has a masked language model, or none that generates text; it is no encoder-decoder; and its forward pass takes no
-  pictures, and no places on a page. (XLNet, which predicts tokens in any order, is left out as one that generates.)
-- **embeddings**: hidden state 0 is computed again from token ids and embedding tables (`replay`), which takes no room, or it is
-  `stored` like any other. The targets stage tries it on a row of the teacher.
-- **attention**: `replay`: scores are computed again from the hidden state below, or kept as maps. `no`: terms that compare
-  attention are refused before the teacher runs; logits and hidden states are what its students learn from.
-- **no** in the second column: refused in one line, which gives the last column as its reason, before anything is trained; **as
-  teacher**: its students are refused so, those of another family (`architecture`) learn from it.
+1. it is fine-tuned, and its logits and hidden states 0, 2 and 4 of 4 are stored;
+2. a student with two of its layers learns from the store and is scored;
+3. the student is exported to ONNX, whose logits are those of torch to 1e-4.
+
+| column | value | meaning |
+|---|---|---|
+| distilled | yes | teachers and students of this family work |
+| | as teacher | students of this family are refused for the reason in the last column; others (`architecture`) learn from it |
+| | no | refused for the reason in the last column, before anything is trained |
+| embeddings | replay | hidden state 0 is computed again from token ids and embedding tables, which takes no room |
+| | stored | hidden state 0 is stored like any other; the targets stage tries on a row of the teacher which it is |
+| attention | replay | scores are computed again from the hidden state below, or kept as maps |
+| | no | terms that compare attention are refused before the teacher runs; students learn from logits and hidden states |
+
+The page lists every family that transformers VERSION maps to `AutoModelForSequenceClassification` and that reads text in both
+directions: it has a masked language model, or none that generates text; it is no encoder-decoder; and its forward pass takes
+neither images nor page layouts. (XLNet, which predicts tokens in any order, is left out as one that generates.)
 
 | `model_type` | distilled | embeddings | attention | ONNX | why not |
 |---|---|---|---|---|---|
