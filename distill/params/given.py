@@ -128,7 +128,7 @@ class Compression(Strict):
     delta_encoding: bool = True
     """Whether each number is the difference from the one before it."""
     error_diffusion: bool = False
-    """Whether what rounding took from a number was added to the next; reading is the same."""
+    """Whether what rounding took from a number was added to the next. DistillKit's files say it; it changes nothing here."""
     normalize_t: bool = False
     """Whether places are from 0 to 1, not 0, 1, 2, …"""
 
