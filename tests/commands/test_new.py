@@ -12,7 +12,7 @@ from distill.params.task_specs import TASK_SPECS
 from distill.pipeline.needs import missing_needs
 from distill.pipeline.project import load_params
 from distill.pipeline.shapes import Shape
-from distill.pipeline.suggestion import COPIES, SEEDS, gains_by_copies, gains_by_teachers, half_of_layers
+from distill.pipeline.suggestion import COPIES, SEEDS, gains_by_copies, gains_by_teachers, half_of_layers, weight_of_labels
 from distill.sources.files import read_local
 from stages import fetch, prepare
 from tests import tiny
@@ -62,6 +62,7 @@ def test_it_is_short_explained_and_leads_to_prepared_data(task: str, tmp_path: P
     assert params.teachers["rows"].seeds == (tuple(SEEDS) if gains_by_teachers(task) else ())
     for student, method in {"half": "default", "baseline": "default-labels"}.items():  # what docs/quality.md measures
         (stage,) = METHODS[method].stages
+        stage = {**stage, **({"alpha": weight_of_labels(task)} if stage.get("alpha") == "as_new" else {})}
         assert params.students[student].dataset == ("rows-copies" if gains_by_copies(task) else "rows")
         apart = {"epochs_factor", "learning_rate", *(["temperature"] if TASK_SPECS[task].numbers else [])}
         shared = {key: value for key, value in stage.items() if key not in apart}

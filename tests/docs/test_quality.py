@@ -55,7 +55,7 @@ def test_variants_of_the_default_are_trained_where_they_are_named() -> None:
     assert not METHODS.keys() & ABLATION.keys()
     assert not methods_of("mrpc").keys() & ABLATION.keys()
     of_answers = {"labels-long", "soft-long", "soft-long-spread", "soft-long-augmented", "default-one"}
-    elsewhere = {"default-rows-hardest", "default-ends", "default-copies"}
+    elsewhere = {"default-rows-hardest", "default-ends", "default-copies", "default-soft"}
     assert methods_of("mrpc", tuple(ABLATION)).keys() == ABLATION.keys() - of_answers - elsewhere
     assert methods_of("xquad", tuple(ABLATION)).keys() == of_answers
     assert methods_of("mrpc", ("hinton", "soft-twice")).keys() == {"hinton", "soft-twice"}
@@ -77,7 +77,9 @@ def test_the_default_learns_from_copies_in_as_many_steps_as_labels_alone() -> No
         assert (default["init"], labels["targets"]) == (labels["init"], f"{task}/logits")
         if task == "snips-slots":  # tags, of which `new` makes no copies
             assert (content["augmentations"], default["targets"], default["epochs"]) == ({}, labels["targets"], labels["epochs"])
+            assert default["alpha"] == 0.5
         else:
+            assert default["alpha"] == 0
             further = "-seeds" if task == "xquad" else ""
             assert default["targets"] == f"{task}-copies{further}/logits"
             assert content["teachers"][f"{task}{further}"].get("seeds", []) == (MORE if further else [])

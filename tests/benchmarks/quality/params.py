@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from distill.core.settings import SECTIONS
-from distill.pipeline.suggestion import COPIES, SEEDS, gains_by_copies, gains_by_teachers, half_of_layers
+from distill.pipeline.suggestion import COPIES, SEEDS, gains_by_copies, gains_by_teachers, half_of_layers, weight_of_labels
 from tests.benchmarks.quality.entries import MINILM, Method, Settings, Task
 
 KEPT = {"hidden": [0, 2, 3, 4, 6], "cls": [2, 4], "attention": [2, 4, 6], "relations": [6]}
@@ -84,14 +84,15 @@ def chain(
 
 
 def _as_new(method: Method, kind: str) -> Method:
-    """A method as it is, but for data that are those of `new`: copies if it makes any, else the rows alone, read as often.
+    """A method of one stage, with the data of `new`: copies if it makes any, else the rows alone, read as often.
 
-    So are its teachers: more than one where their mean teaches more.
+    So are its teachers, more than one where their mean teaches more, and the weight of labels.
     """
     if method.dataset != "as_new":
         return method
     copies = gains_by_copies(kind)
-    stages = tuple({**stage, "epochs_factor": stage["epochs_factor"] * (1 if copies else 1 + COPIES)} for stage in method.stages)
+    longer = {**method.stages[0], "epochs_factor": method.stages[0]["epochs_factor"] * (1 if copies else 1 + COPIES)}
+    stages = ({**longer, "alpha": weight_of_labels(kind)} if longer.get("alpha") == "as_new" else longer,)
     teachers = {"seeds": SEEDS} if copies and gains_by_teachers(kind) else {}
     return replace(method, dataset="TASK-copies" if copies else "TASK", stages=stages, teachers=teachers)
 
