@@ -21,7 +21,8 @@ def doubts(dataset: Dataset, splits: Mapping[str, AnsweredSplit], settings: Give
     shares = bool(len(logits)) and bool(((logits >= 0) & (logits <= 1)).all())
     if settings.columns.form == "logits" and shares and (dataset.task == "multi-label" or _sum_to_one(logits)):
         yield "its logits are all from 0 to 1, as probabilities are; if they are some: columns.probabilities"
-    if names_entities(dataset.labels) and _begins_by_i(dataset, splits):
+    tags = dataset.spec.names_labels and dataset.spec.labels_per_token
+    if tags and names_entities(dataset.labels) and _begins_by_i(dataset, splits):
         yield "its entities begin with I-, as in IOB1, the data set's with B-; students would learn both: give answers in BIO"
     if settings.columns.form != "score":
         return
