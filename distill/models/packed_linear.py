@@ -1,9 +1,8 @@
 """A copy of a teacher that computes the same, faster: its linear layers call oneDNN on weights that are laid out for it once.
 
 torch gives fp32 matrix products to MKL, which on AMD CPUs runs at less than half of what oneDNN reaches, on some at 0.6 to 0.8 of
-it (`make bench`, docs/store.md). The operators are those that `torch.compile` puts in the place of linear layers when it freezes a
-model; without its tracing, one copy serves every shape. The same batch on as many threads gives the same bytes
-each time.
+it (`make bench`, docs/store.md). The operators are those that `torch.compile` puts in the place of linear layers when it freezes
+a model; without its tracing, one copy serves every shape. The same batch on as many threads gives the same bytes each time.
 """
 
 import copy
