@@ -59,12 +59,9 @@ def main(
         elif place.startswith(DATASETS):
             files = own_files(name, place, Path(scratch))
         else:
-            from distill.pipeline.target_folders import stage_in_params
             from distill.store.remote import publish
 
-            folder = Path("data/targets", name)
-            require_today(folder, stage_in_params(folder))
-            publish(folder, place)
+            publish(folder_of(name), place)
             files = {}
         send(files, place, private=private)
     click.echo(f"data/targets/{name}: published at {place}")
@@ -140,13 +137,20 @@ def opened(name: str) -> "tuple[Params, Dataset, TargetStore]":
     """All of params.yaml, and a target set that is what params.yaml says, with its data set."""
     from distill.data.dataset import Dataset
     from distill.pipeline.project import load_params
-    from distill.pipeline.target_folders import stage_in_params
     from distill.store.target_set import TargetStore
 
-    params, folder = load_params(PARAMS), Path("data/targets", name)
-    dataset = dataset_of(params, name)
-    require_today(folder, stage_in_params(folder))
+    params = load_params(PARAMS)
+    dataset, folder = dataset_of(params, name), folder_of(name)
     return params, Dataset.open(Path("data/prepared", dataset)), TargetStore.open(folder)
+
+
+def folder_of(name: str) -> Path:
+    """Where a target set lies, refused unless it is what params.yaml says."""
+    from distill.pipeline.target_folders import stage_in_params
+
+    folder = Path("data/targets", name)
+    require_today(folder, stage_in_params(folder))
+    return folder
 
 
 def about(params: "Params", name: str, place: str, columns: tuple[str, ...] = ()) -> "About":

@@ -50,9 +50,8 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
 
     Where a given set has answers for some of the test rows alone, the relation and the retention are of these, counted as
     `retention_rows`; where for none, there are none. `further` says that these answers are a mean. The relation is that before
-    calibration. The description is of the predictions of the seed at the root of `folder`. What is judged is of the test rows
-    by each seed, of the validation rows by the former, and of those splits all of whose rows have the teacher's answers by it,
-    named TEACHER.
+    calibration. The description is of the seed at the root of `folder`. Judged are test rows by each seed, validation rows by
+    that one, and splits all of whose rows have the teacher's answers by it, named TEACHER.
     """
     task = task_of(dataset.task)
     split, validation = (split_with_expected(dataset, store, name) for name in ("test", "validation"))
@@ -78,8 +77,7 @@ def measure_student(folder: Path, dataset: Dataset, store: TargetStore, seeds: S
             shipped |= _fitted(model, dataset) | _cascade(dataset, judged, str(seed))
     rows = np.array([judged["test", str(seed)].rows for seed in runs])
     scores = {
-        **_about(dataset, rows[0]),
-        **sizes,
+        **_about(dataset, rows[0]) | sizes,
         **over_seeds(list(runs.values())),
         **_retained(task, dataset.metric, rows, np.array(compared), teacher),
         **_further(store),
