@@ -51,7 +51,7 @@ def main(
     """Look at DATA (a file, a folder, a data set of the hub) and write a params.yaml for it, with what was assumed."""
     from distill.core.errors import UserError
     from distill.core.files import write_text
-    from distill.core.settings import nearest
+    from distill.core.settings import ENTRY_NAME, nearest
 
     if path.exists():
         raise UserError(
@@ -64,7 +64,7 @@ def main(
         raise UserError(
             "--task: no params.yaml is made up for decoders; begin with docs/params/distilgpt2.yaml, or smollm2-chat.yaml"
         )
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+    if name is not None and not ENTRY_NAME.fullmatch(name):
         raise UserError(f"--name: got '{name}', expected letters, digits, '-' and '_'")
     pairs = (each.partition("=") for each in more)
     source = source_of(data, {key: value.split(",") if key == "names" else value for key, _, value in pairs})
