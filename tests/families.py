@@ -181,7 +181,7 @@ class Walk:
         student = TinyBert.model_validate({**recipe, **self.how})
         places = (folder / "student", folder / "scratch")
         distill_student(folder / "init", self.dataset, store, student, *places, "")
-        with patch("distill.evaluation.retention.RESAMPLES", 2):
+        with patch("distill.core.numeric.RESAMPLES", 2):
             scores, *_ = measure_student(folder / "student", self.dataset, store, student.seeds)
         assert 0 <= scores[self.dataset.metric] <= 1
         return Row(model_type, embeddings, attention, exported=self.export(folder))

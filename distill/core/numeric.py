@@ -1,6 +1,7 @@
 """What training and prediction share and numpy alone computes: a model is run in ONNX Runtime without importing torch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,19 @@ from distill.core.arrays import Array
 
 FULL_BATCH = 1024
 """Tokens from which on a batch is worth running on its own: below it, rows of another length join and are padded."""
+RESAMPLES, SEED = 2000, 1
+TAILS = (0.025, 0.975)
+"""95% of the resamples are between these quantiles."""
+
+
+def bootstrap(measure: Callable[[Array], Any], rows: int) -> Array:
+    """What `measure` says of each of RESAMPLES draws of so many rows with replacement, (RESAMPLES, …).
+
+    It is given positions, (rows,) int64. Whatever it compares is scored on the same rows of a draw (a paired bootstrap), so
+    that rows which are hard for all cancel out.
+    """
+    generator = np.random.default_rng(SEED)
+    return np.array([measure(generator.integers(rows, size=rows)) for _ in range(RESAMPLES)])
 
 
 def length_batches(lengths: Array, batch_tokens: int) -> Iterator[Array]:

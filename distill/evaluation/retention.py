@@ -6,10 +6,9 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from distill.core.arrays import Array
+from distill.core.numeric import TAILS, bootstrap
 from distill.models.loading import weight_files
 from distill.tasks.base import Task
-
-RESAMPLES, SEED, TAILS = 2000, 1, (0.025, 0.975)
 
 
 def retention(task: Task, metric: str, students: Array, teacher: Array | None) -> dict[str, float]:
@@ -27,13 +26,13 @@ def retention(task: Task, metric: str, students: Array, teacher: Array | None) -
         reference = 0.0 if teacher is None else task.score(metric, teacher[units])
         return float(np.mean([task.score(metric, student[units]) for student in students])), reference
 
-    rng, rows = np.random.default_rng(SEED), students.shape[1]
-    drawn = np.array([scores(rng.integers(rows, size=rows)) for _ in range(RESAMPLES)])
+    rows = students.shape[1]
+    drawn = bootstrap(scores, rows)
     low, high = np.quantile(drawn[:, 0], TAILS).tolist()
     found = {"score_low": low, "score_high": high}
     score, reference = scores(np.arange(rows))
     if reference > 0 and (drawn[:, 1] < 0).mean() <= TAILS[0]:
-        ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.ones(RESAMPLES), where=drawn[:, 1] > 0)
+        ratios = np.divide(drawn[:, 0], drawn[:, 1], out=np.ones(len(drawn)), where=drawn[:, 1] > 0)
         low, high = np.quantile(ratios, TAILS).tolist()
         found |= {"retention": score / reference, "retention_low": low, "retention_high": high, "teacher_score": reference}
     return found

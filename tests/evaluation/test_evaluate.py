@@ -22,7 +22,7 @@ def store(tmp_path_factory, dataset) -> TargetStore:
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("distill.evaluation.retention.RESAMPLES", 200)
+    monkeypatch.setattr("distill.core.numeric.RESAMPLES", 200)
 
 
 def test_a_student_that_is_its_teacher_retains_everything(dataset, store, teacher):

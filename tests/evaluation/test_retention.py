@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from distill.data.dataset import Dataset
-from distill.evaluation import retention as evaluation
 from distill.evaluation.retention import over_seeds, retention
 from distill.models.predict import predict
 from distill.tasks.registry import task_of
@@ -30,7 +29,7 @@ def test_retention_is_the_ratio_of_scores_and_its_interval_covers_it():
 
 @pytest.mark.parametrize(("rows", "wrong"), [(4, 1), (1, 0)])
 def test_a_student_that_is_its_teacher_retains_all_unless_that_is_worthless_or_there_is_one_row(rows, wrong, monkeypatch):
-    monkeypatch.setattr(evaluation, "RESAMPLES", 200)
+    monkeypatch.setattr("distill.core.numeric.RESAMPLES", 200)
     same = judged(RNG.integers(0, 3, 20), RNG.integers(0, 3, 20))
     found = retention(SEQUENCE, "accuracy", same[None], same)
     assert (found["retention"], found["retention_low"], found["retention_high"]) == (1, 1, 1)

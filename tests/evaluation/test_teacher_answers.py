@@ -30,7 +30,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
 @pytest.mark.parametrize("unsaid", ["first words", "all but one row"])
 def test_words_without_an_answer_count_for_nothing(problem, unsaid, tmp_path, monkeypatch):
     """Scores, retention and agreement are those of the words that the teacher has answered."""
-    monkeypatch.setattr("distill.evaluation.retention.RESAMPLES", 20)
+    monkeypatch.setattr("distill.core.numeric.RESAMPLES", 20)
     kind, rows = task_of(problem.task), problem.dataset.rows("test")
 
     def forget(number: int, words: list[Any]) -> list[Any]:

@@ -85,7 +85,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.save(AutoModel.from_config(tiny.bert(layers=3, initializer_range=0.3).config), base / "checkpoint", tiny.tokenizer())
     project = make_project(base / "project", base, PARAMS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distill.evaluation.retention.RESAMPLES", 50)
+        patch.setattr("distill.core.numeric.RESAMPLES", 50)
         run_pipeline(project)
     return project
 

@@ -178,7 +178,7 @@ def test_every_recipe_has_its_cells() -> None:
 def test_it_trains_and_is_measured(project: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path.cwd() == project
     assert falls(name)
-    monkeypatch.setattr("distill.evaluation.retention.RESAMPLES", 50)
+    monkeypatch.setattr("distill.core.numeric.RESAMPLES", 50)
     run(evaluate, "students", name)
     measured = json.loads(Path("data/metrics/students", f"{name}.json").read_text(encoding="utf-8"))
     assert measured["metric"] == TASK_SPECS[measured["task"]].metrics[0]

@@ -27,7 +27,7 @@ RUN = {"seed": 7, "history": [{"step": 1, "epoch": 1.0, "loss": 2.5}]}
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("distill.evaluation.retention.RESAMPLES", 200)
+    monkeypatch.setattr("distill.core.numeric.RESAMPLES", 200)
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from distill.core.arrays import Array
+from distill.core.numeric import TAILS, bootstrap
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.records import BASELINE, DataSet, Model
 from distill.report.tables import best_student, millions, retained
 from distill.tasks.scoring import SCORES
-
-RESAMPLES, TAILS = 2000, (0.025, 0.975)
 
 
 def verdict(data_set: DataSet) -> str:
@@ -125,19 +124,17 @@ def _validated(model: Model, metric: str) -> float:
     return float(np.mean(best)) if best else model.metrics[metric]
 
 
-def difference(model: Model, peer: Model, metric: str, seed: int = 1) -> tuple[float, float, float]:
+def difference(model: Model, peer: Model, metric: str) -> tuple[float, float, float]:
     """How much better one model scores than another, the means over their seeds, with a 95% interval."""
     task = model.detail.task if model.detail is not None else ""
     own, others = ([judged.rows for judged in each.judged] for each in (model, peer))
-    return paired_gain(own, others, lambda rows: SCORES[task](metric, rows), seed)
+    return paired_gain(own, others, lambda rows: SCORES[task](metric, rows))
 
 
-def paired_gain(
-    rows: Sequence[Array], baseline: Sequence[Array], score: Callable[[Array], Any], seed: int = 1
-) -> tuple[float, float, float]:
+def paired_gain(rows: Sequence[Array], baseline: Sequence[Array], score: Callable[[Array], Any]) -> tuple[float, float, float]:
     """How much higher what is judged of rows scores than a baseline's, the means over seeds, with a 95% interval.
 
-    It comes from a paired bootstrap: both are scored on the same rows of each resample, so rows that both find hard cancel out.
+    It comes from a paired bootstrap of the rows.
     """
 
     def gain(chosen: Array) -> float:
@@ -145,8 +142,7 @@ def paired_gain(
         return float(first - second)
 
     count = len(rows[0])
-    draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
-    low, high = np.quantile([gain(chosen) for chosen in draws], TAILS).tolist()
+    low, high = np.quantile(bootstrap(gain, count), TAILS).tolist()
     return gain(np.arange(count)), low, high
 
 
