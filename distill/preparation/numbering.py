@@ -1,7 +1,6 @@
 """The raw labels of all splits into numbers, by the classes that the training split and `labels` make."""
 
 import functools
-import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from distill.params.datasets import DatasetSettings
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import LIKE_NONE, Classes, Given, Reader, alike, joined, name_classes, quoted, shown
 from distill.preparation.nested import require_one
-from distill.preparation.scores import look_for_stand_ins, rounded, score_readers
+from distill.preparation.scores import LARGEST, look_for_stand_ins, read_scores, rounded, score_readers
 from distill.preparation.tags import require_one_case, require_scheme, rewritten, told_of
 from distill.sources.streams import class_names
 
@@ -36,7 +35,6 @@ ORIGIN = {
     "label": "the training rows' labels, or the data set's `labels`",
     "tags": "the training rows' tags, or the data set's `labels`",
 }
-LARGEST = float(np.finfo(np.float32).max)
 
 
 def number_classes(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: str, settings: DatasetSettings) -> Named:
@@ -144,14 +142,7 @@ def number_scores(rows: dict[str, Rows], tables: Mapping[str, pa.Table], where: 
     def numbered(split: str, part: Rows, bad: BadRows) -> Array:
         reader = readers[split]
         hidden = len(part) > 0 and all(reader.score(value) == -1 for value in part.labels)
-        scores = full(len(part), math.nan, np.float64)
-        for place, value in enumerate(() if hidden else part.labels):
-            score = reader.score(value)
-            if score is not None and not abs(score) <= LARGEST:
-                details = f"label {value!r:.60}, expected a finite number, or null for a transfer row"
-                bad.add(int(part.numbers[place]), "unknown label", details)
-            elif score is not None:
-                scores[place] = score
+        scores = read_scores(part, (lambda _: None) if hidden else reader.score, bad, -LARGEST, "a finite number")
         return rounded(scores, f"{where}: {split}")
 
     made = _numbered(rows, where, settings, numbered)

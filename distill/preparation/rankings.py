@@ -1,15 +1,14 @@
 """Queries with their passages: rows in groups that are ranked, and what says how relevant each passage is."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
-from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.groups import groups_of
@@ -20,8 +19,8 @@ from distill.params.task_specs import RELEVANCE
 from distill.preparation.bad_rows import BadRows
 from distill.preparation.columns import column_of, good_rows, optional_column, own_ids, text_column
 from distill.preparation.labels import Reader
-from distill.preparation.numbering import LARGEST, Named, tell_unmet
-from distill.preparation.scores import look_for_ranks, score_readers
+from distill.preparation.numbering import Named, tell_unmet
+from distill.preparation.scores import look_for_ranks, read_scores, score_readers
 
 
 def map_rankings(table: pa.Table, where: str, settings: DatasetSettings) -> Rows:
@@ -53,8 +52,9 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
     numbered, drop, readers = {}, settings.bad_rows == "drop", score_readers(rows, tables, where, settings)
     for split, part in rows.items():
         bad = BadRows(f"{where}: {split}", drop)
-        scores = _scores(part, readers[split], bad)
-        kept = replace(part, labels=scores).without(bad.found)
+        expected = "0 (not relevant) or a higher finite number"
+        scores = read_scores(part, partial(_relevance, readers[split]), bad, 0.0, expected)
+        kept = replace(part, labels=scores.astype(np.float32)).without(bad.found)
         bad = BadRows(f"{where}: {split}", drop)
         _look_at_groups(kept, bad)
         numbered[split] = kept.without(bad.found)
@@ -68,16 +68,8 @@ def number_relevance(rows: dict[str, Rows], tables: Mapping[str, pa.Table], wher
     }, RELEVANCE
 
 
-def _scores(part: Rows, reader: Reader, bad: BadRows) -> Array:
-    scores = np.full(len(part), math.nan, np.float32)
-    for place, value in enumerate(part.labels):
-        score = float(value) if isinstance(value, bool) else reader.score(value)
-        if score is not None and not 0 <= score <= LARGEST:
-            details = f"label {value!r:.60}, expected 0 (not relevant) or a higher finite number, or null for a transfer row"
-            bad.add(int(part.numbers[place]), "unknown label", details)
-        elif score is not None:
-            scores[place] = score
-    return scores
+def _relevance(reader: Reader, value: Any) -> float | None:
+    return float(value) if isinstance(value, bool) else reader.score(value)
 
 
 def _look_at_groups(part: Rows, bad: BadRows) -> None:

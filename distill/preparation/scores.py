@@ -1,6 +1,8 @@
 """Scores as a source has them: numbers, or classes of the hub, whose numbers are places among names."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +11,14 @@ from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
 from distill.data.groups import groups_of
-from distill.data.long_arrays import filled, joined, places, taken
+from distill.data.long_arrays import filled, full, joined, places, taken
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
+from distill.preparation.bad_rows import BadRows
 from distill.preparation.labels import NUMBER, Reader, shown
 from distill.sources.streams import class_names
 
+LARGEST = float(np.finfo(np.float32).max)
 STAND_INS = (-1, -9, -99, -999, -9999)
 
 
@@ -38,6 +42,22 @@ def score_readers(
             names = tuple(map(str, range(len(names))))
         made[split] = Reader(names, settings.unlabelled or ())
     return made
+
+
+def read_scores(part: Rows, score: Callable[[Any], float | None], bad: BadRows, lowest: float, expected: str) -> Array:
+    """What `score` reads of each label, (rows,) float64: NaN where it says None, or a score is not from `lowest` to LARGEST.
+
+    The latter are bad rows, which say what was `expected`.
+    """
+    scores = full(len(part), math.nan, np.float64)
+    for place, value in enumerate(part.labels):
+        found = score(value)
+        if found is not None and not lowest <= found <= LARGEST:
+            details = f"label {value!r:.60}, expected {expected}, or null for a transfer row"
+            bad.add(int(part.numbers[place]), "unknown label", details)
+        elif found is not None:
+            scores[place] = found
+    return scores
 
 
 def rounded(scores: Array, where: str) -> Array:

@@ -17,7 +17,7 @@ from distill.params.given import GivenSettings
 from distill.params.task_specs import TASK_SPECS, names_entities
 from distill.preparation.columns import column_of, id_text
 from distill.preparation.labels import NUMBER
-from distill.preparation.numbering import LARGEST
+from distill.preparation.scores import LARGEST
 from distill.sources.streams import LABEL_ORDER, Stream, class_names
 from distill.targets.given.names import Names
 from distill.targets.given.numbers import of_log_probabilities, of_logits, of_probabilities, of_votes
