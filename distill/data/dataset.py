@@ -264,12 +264,6 @@ def row_texts(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, ...]]
     return zip(*parts, strict=True)
 
 
-def row_keys(ids: Array) -> Array:
-    """Example ids, (rows, 16) uint8, as one sortable value a row."""
-    keys: Array = np.ascontiguousarray(ids).view(f"S{ID_BYTES}").ravel()
-    return keys
-
-
 def examples_path(path: Path) -> Path:
     """train.arrow → train.examples.arrow"""
     return path.with_suffix(".examples.arrow")

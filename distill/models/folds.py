@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import atomic_file, read_json, sha256, to_json, write_text
-from distill.data.dataset import ID_BYTES, Dataset, row_keys
+from distill.data.dataset import ID_BYTES, Dataset
+from distill.data.row_index import RowIndex
 from distill.models.fit import require_fit
 from distill.models.loading import load_model, weights_fingerprint
 from distill.tasks.registry import task_of
@@ -98,11 +99,10 @@ class FurtherTeachers:
 
     def fold_of(self, ids: Array) -> Array:
         """The fold of each row by its example id, (rows, 16) uint8 → (rows,) int64; NO_FOLD where none has seen it."""
-        known, asked = row_keys(self.ids), row_keys(ids)
-        if len(known) == 0:
-            return np.full(len(asked), NO_FOLD, np.int64)
-        places = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-        return np.where(known[places] == asked, self.folds[places], NO_FOLD)
+        places = RowIndex(self.ids).find(ids)
+        found = np.full(len(ids), NO_FOLD, np.int64)
+        found[places >= 0] = self.folds[places[places >= 0]]
+        return found
 
     def answering(self, ids: Array) -> Array:
         """Which of them answer for which rows, (rows, count) bool: the one that has not seen it, or all."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.data.dataset import row_keys
+from distill.data.row_index import RowIndex
 from distill.store.codecs.attention import AttentionCodec
 from distill.store.codecs.vectors import Codec, Planes
 from distill.store.replay.frozen_weights import FrozenMatrices
@@ -103,9 +103,7 @@ class StoredOutput(OutputReader):
         self._which = np.concatenate([np.full(len(batch.ids), i) for i, batch in enumerate(batches)])
         self._planes = {plane: _Plane([batch.columns[plane] for batch in batches]) for plane in batches[0].columns}
         self.lengths: Array = self._lengths()
-        keys = row_keys(self.ids)
-        self._order = np.argsort(keys, kind="stable")
-        self._keys = keys[self._order]
+        self._index = RowIndex(self.ids)
         self._touched = 0
 
     def _lengths(self) -> Array:
@@ -121,17 +119,16 @@ class StoredOutput(OutputReader):
 
     def find(self, ids: Array) -> Array:
         """See `OutputReader`."""
-        found, missing = self.search(ids)
-        if missing.any() and not self.lacking:
-            changed = "the data set changed after the targets were computed: run `dvc repro` of the targets stage"
-            raise self._missing(ids, missing, changed)
-        return np.where(missing, -1, found)
+        places = self.search(ids)
+        if (gone := places < 0).any() and not self.lacking:
+            raise self._missing(
+                ids, gone, "the data set changed after the targets were computed: run `dvc repro` of the targets stage"
+            )
+        return places
 
-    def search(self, ids: Array) -> tuple[Array, Array]:
-        """Positions of example ids, and which of them are missing: (n,) int64, (n,) bool."""
-        keys = row_keys(ids)
-        places = np.minimum(np.searchsorted(self._keys, keys), len(self) - 1)
-        return self._order[places], self._keys[places] != keys
+    def search(self, ids: Array) -> Array:
+        """The positions of example ids, (n, 16) uint8 → (n,) int64; −1 of rows that it has not, whoever made it."""
+        return self._index.find(ids)
 
     def planes(self, rows: Array, batch: Gathered | None = None) -> Planes:
         """The rows as they are stored, one after the other."""

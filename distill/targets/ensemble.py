@@ -54,8 +54,8 @@ def _write_part(folder: Path, first: TargetStore, entry: Shard, theirs: StoredOu
     The other set may hold rows that the first has not.
     """
     ours = first.part(LOGITS, entry)
-    found, missing = theirs.search(ours.ids)
-    rows, found = np.flatnonzero(~missing), found[~missing]
+    found = theirs.search(ours.ids)
+    rows, found = np.flatnonzero(found >= 0), found[found >= 0]
     lengths = ours.lengths[rows]
     had = int(ours.gather(np.arange(len(ours))).isfinite().all(dim=1).sum())
     if not len(rows):

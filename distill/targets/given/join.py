@@ -9,7 +9,8 @@ import numpy as np
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
-from distill.data.dataset import Dataset, PreparedRows, row_keys
+from distill.data.dataset import Dataset, PreparedRows
+from distill.data.row_index import row_keys
 from distill.params.given import GivenSettings
 from distill.sources.streams import Stream
 from distill.targets.given.ids import ids_are_per_split, require_one_row_an_id, text_key, written_otherwise

@@ -15,7 +15,7 @@ from distill.core.console import print_progress, print_result
 from distill.core.errors import UserError, first_line
 from distill.core.files import atomic_folder, link_or_copy, read_json
 from distill.core.recorded import LOCK, is_recorded, recorded_files
-from distill.data.dataset import row_keys
+from distill.data.row_index import row_keys
 from distill.params.task_specs import Per
 from distill.store.codecs.registry import codec_of
 from distill.store.codecs.vectors import Codec
@@ -102,8 +102,8 @@ class PreviousSet:
         if manifest is None or not shards:
             return None
         source = StoredOutput(shards, codec_of(output, EXACT, manifest.width, {}), output)
-        rows, missing = source.search(ids)
-        return None if missing.any() else source.gather(rows)
+        rows = source.search(ids)
+        return None if (rows < 0).any() else source.gather(rows)
 
     def copy(self, split: str, output: str, codec: Codec, ids: Array) -> dict[str, Column]:
         """Rows that are there already: their bytes, or encoded anew where they were exact."""

@@ -15,7 +15,7 @@ import numpy as np
 from distill.core import progress
 from distill.core.arrays import Array
 from distill.core.errors import UserError
-from distill.data.dataset import row_keys
+from distill.data.row_index import RowIndex, row_keys
 from distill.store.manifest import MANIFEST, File, Manifest, Shard, differences
 from distill.store.origin import stage_of
 from distill.store.output_names import LOGITS, REPLAY, TOKENS
@@ -214,14 +214,12 @@ def _compare_rows(
 
 
 def _compare_lengths(checked: CheckResult, of_split: Mapping[str, list[_OpenShard]], reference: str) -> None:
-    keys = row_keys(np.concatenate([part.ids for _, part in of_split[reference]]))
+    index = RowIndex(np.concatenate([part.ids for _, part in of_split[reference]]))
     lengths = np.concatenate([part.lengths for _, part in of_split[reference]])
-    order = np.argsort(keys)
     for output, shards in of_split.items():
         for entry, part in shards:
-            places = np.minimum(np.searchsorted(keys, row_keys(part.ids), sorter=order), len(keys) - 1)
-            known = keys[order[places]] == row_keys(part.ids)
-            expected = lengths[order[places]]
+            places = index.find(part.ids)
+            known, expected = places >= 0, lengths[places]
             per = checked.manifests[output].per
             wrong = expected != part.lengths if per == "token" else expected < part.lengths
             if differ := int(wrong[known].sum()):
