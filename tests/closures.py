@@ -10,7 +10,8 @@ ITS_RECIPE = "distill/recipes/${item.recipe}.py"
 """How dvc.yaml names the one recipe that a student's stage loads."""
 FLOORS = (
     ("core", "losses"),
-    ("sources", "params"),
+    ("params",),
+    ("sources",),
     ("data",),
     ("preparation", "tasks"),
     ("models",),

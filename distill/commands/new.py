@@ -115,7 +115,7 @@ def profile_source(
     """The rows' profile, and what is known of the teacher."""
     from distill.core.errors import UserError
     from distill.core.files import read_json
-    from distill.core.locations import checkpoint_place, local_folder
+    from distill.core.locations import checkpoint_place
     from distill.core.settings import validate
     from distill.data.tokenizers import load_tokenizer
     from distill.models.families import usable_positions
@@ -124,14 +124,9 @@ def profile_source(
     from distill.pipeline.suggestion import Teacher
     from distill.profiling.profile import profile
     from distill.profiling.refusals import require_accepted
-    from distill.sources.files import read_local
-    from distill.sources.hub import fetch_hub
-    from distill.sources.streams import ReadOptions
+    from distill.sources.opening import open_source
 
-    entry = validate(Source, source, "--source")
-    place = local_folder(entry.path, entry.package)
-    options = ReadOptions(entry.encoding, entry.delimiter, entry.names, entry.format, entry.sheet)
-    splits = read_local(place, options) if place is not None else fetch_hub(str(entry.hub), entry.config, entry.revision)
+    splits = open_source(validate(Source, source, "--source"))
     if "train" not in splits:
         raise UserError(f"{next(iter(source.values()))}: has no split `train`, but {', '.join(splits)}; name one so")
     tokenizer = load_tokenizer(checkpoint_place(checkpoint.hub, checkpoint.path, checkpoint.package), checkpoint.revision)
