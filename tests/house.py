@@ -33,7 +33,7 @@ JOBS = {
     "commands": "python -m distill …",
 }
 """What each package is for, in a few words."""
-WIDTH, BOX, HEIGHT, ROW, MARGIN = 1120, 168, 46, 112, 20
+WIDTH, BOX, HEIGHT, ROW, MARGIN = 1280, 168, 46, 112, 20
 STYLE = """\
 text { font: 13px system-ui, sans-serif; text-anchor: middle; fill: #1f2328 }
 .job { font-size: 11px; fill: #59636e }
