@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -11,6 +11,8 @@ from distill.core.console import print_progress, quiet
 
 SECONDS_A_LINE = 30.0
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left"
+COUNTED = "{desc}: {n_fmt} {unit}s, {rate_fmt}"
+"""The line where the total is unknown."""
 
 
 def bar(
@@ -27,6 +29,14 @@ def bar(
     return Lines(items, total=total, desc=title, unit=unit, **more)
 
 
+def counted(batches: Iterable[Any], title: str) -> Iterator[Any]:
+    """Record batches as they come, whose rows are counted; how many there will be is unknown."""
+    with bar(title=title, unit="row") as progress:
+        for batch in batches:
+            yield batch
+            progress.update(batch.num_rows)
+
+
 class Lines(tqdm):  # type: ignore[type-arg]
     """The same as plain lines, none for what is done sooner than SECONDS_A_LINE."""
 
@@ -34,6 +44,8 @@ class Lines(tqdm):  # type: ignore[type-arg]
         """Like a bar of tqdm."""
         often: dict[str, Any] = {"mininterval": SECONDS_A_LINE, "delay": SECONDS_A_LINE, "miniters": 1}
         super().__init__(items, bar_format=LINE, file=io.StringIO(), leave=False, **often, **settings)
+        if self.total is None:
+            self.bar_format = COUNTED
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """A line; tqdm clears a bar by an empty message."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from distill.core import progress
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
@@ -52,7 +53,7 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
         if split == settings.splits.train:
             tell_unread(folder, stream.schema.names, wanted, settings)
         names = [name for name in stream.schema.names if same_name(name) in wanted]
-        made[split] = on_disk(stream.described(names), stream.read(names))
+        made[split] = on_disk(stream.described(names), progress.counted(stream.read(names), f"read {split}"))
     return made
 
 

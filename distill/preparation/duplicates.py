@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import combinations, islice
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from datasketch import MinHash, MinHashLSH
+from tqdm import tqdm
 
 from distill.core.arrays import Array
 from distill.core.processes import Processes, cores
+from distill.core.progress import bar
 from distill.data.columns import Column
 from distill.data.long_arrays import array_on_disk, taken
 from distill.preparation.keys import first_places
@@ -40,9 +42,12 @@ def across_splits(texts: Mapping[str, Column], keys: Mapping[str, Array], thresh
     `threshold` to some row (exact ones excluded), found by MinHash, so that a few at the threshold may be missed. `examples` are
     pairs of positions in the prepared splits.
     """
-    many = sum(map(len, texts.values())) >= ROWS_WORTH_PROCESSES
-    with closing(Processes(cores() if many else 1, __name__)) as processes:
-        near, found = _similar(texts, threshold, processes), {}
+    count, found = sum(map(len, texts.values())), {}
+    with (
+        closing(Processes(cores() if count >= ROWS_WORTH_PROCESSES else 1, __name__)) as processes,
+        bar(total=count, title="look for near-duplicates", unit="row") as progress,
+    ):
+        near = _similar(texts, threshold, processes, progress)
     for first, second in combinations(texts, 2):
         lefts = first_places(keys[first], keys[second])
         same = np.flatnonzero(lefts >= 0)
@@ -80,7 +85,9 @@ class _Index:
             yield number, np.unique(np.concatenate([rows[start:stop] for rows, start, stop in ranges]))
 
 
-def _similar(texts: Mapping[str, Column], threshold: float, processes: Processes) -> dict[tuple[str, str], dict[int, int]]:
+def _similar(
+    texts: Mapping[str, Column], threshold: float, processes: Processes, progress: "tqdm[NoReturn]"
+) -> dict[tuple[str, str], dict[int, int]]:
     """For each pair of splits, the rows of the second with a similar row in the first, and the most similar one.
 
     Hashes of the first split, which is the largest, are not kept. Processes share the signatures, most of the work.
@@ -91,6 +98,7 @@ def _similar(texts: Mapping[str, Column], threshold: float, processes: Processes
         best: dict[str, dict[int, tuple[float, int]]] = {second: {} for second in splits[number + 1 :]}
         index = _Index(texts[first], scheme.b) if number else None
         for (part, rows), bands in processes.map(partial(_bands, shape=(scheme.b, scheme.r)), _pieces(texts[first])):
+            progress.update(len(rows))
             for second, nearest in best.items():
                 for place, candidates in indices[second].candidates(bands):
                     own = shingles(rows[place])

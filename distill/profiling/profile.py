@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
+from distill.core import progress
 from distill.core.settings import SPLITS
 from distill.data.tokenizers import lengths_of
 from distill.preparation.multi_label import APPLIES
@@ -63,7 +64,7 @@ class Profile:
 def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTrainedTokenizerBase, longest: int) -> Profile:
     """Count all rows of all splits; `longest` is how many tokens the teacher can read."""
     order = sorted(splits, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
-    counted = {split: _count(splits[split], columns) for split in order}
+    counted = {split: _count(splits[split], columns, split) for split in order}
     lengths = _lengths(splits["train"], columns, tokenizer)
     wanted = STEP * math.ceil(np.quantile(lengths, SHARE) / STEP)
     most = max(16, min(wanted, longest, MOST_TOKENS))
@@ -73,11 +74,12 @@ def profile(splits: Mapping[str, Stream], columns: Columns, tokenizer: PreTraine
     return Profile(columns, counted, most, float((lengths > most).mean()), float(read.mean()))
 
 
-def _count(stream: Stream, columns: Columns) -> SplitProfile:
+def _count(stream: Stream, columns: Columns, split: str) -> SplitProfile:
     found, seen, parts = SplitProfile(), set[bytes](), columns.parts
     label = parts.get("label") or parts.get("tags") or parts.get("spans") or parts.get("answers")
     texts = [name for part, name in parts.items() if name != label]
-    for batch in stream.read([name for name in {*parts.values(), *columns.marks} if name in stream.schema.names]):
+    wanted = [name for name in {*parts.values(), *columns.marks} if name in stream.schema.names]
+    for batch in progress.counted(stream.read(wanted), f"look at {split}"):
         found.rows += batch.num_rows
         for values in zip(*(batch[name].to_pylist() for name in texts if name in batch.schema.names), strict=True):
             key = hashlib.blake2b(normalized("\n".join(map(one_text, values))).encode(), digest_size=8).digest()

@@ -4,11 +4,12 @@ import subprocess
 import sys
 import termios
 
+import pyarrow as pa
 import pytest
 
 from distill.core import progress
 from distill.core.console import QUIET
-from distill.core.progress import bar
+from distill.core.progress import bar, counted
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,16 @@ def test_a_task_of_unknown_length_tells_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SECONDS_A_LINE", 1e-9)
     with bar(title="refill", unit="word") as shown:
         shown.update(5)
-    assert capsys.readouterr().err.startswith("refill: 5 of ? words, ")
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith("refill: 5 words, ")
+    assert "?" not in line
+
+
+def test_rows_of_batches_are_counted_as_they_come(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "SECONDS_A_LINE", 1e-9)
+    batches = [pa.record_batch({"text": ["a"] * rows}) for rows in (2, 3)]
+    assert list(counted(batches, "read train")) == batches
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == ["read train: 2 rows", "read train: 5 rows"]
 
 
 def test_a_short_task_says_nothing(capsys):

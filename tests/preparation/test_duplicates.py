@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from distill.core import progress
+from distill.core.console import QUIET
 from distill.data.columns import Column
 from distill.preparation.duplicates import across_splits, shingles
 from distill.preparation.keys import keys_of
@@ -22,6 +24,14 @@ def across(texts: dict[str, list[str]], threshold: float, examples: int = 5) -> 
 def jaccard(first: str, second: str) -> float:
     a, b = (shingles(normalized(text)) for text in (first, second))
     return len(a & b) / len(a | b)
+
+
+def test_how_far_the_search_is_is_told(monkeypatch, capsys):
+    monkeypatch.delenv(QUIET, raising=False)
+    monkeypatch.setattr(progress, "SECONDS_A_LINE", 1e-9)
+    across({"train": ["one", "two"], "test": ["three"]}, 0.8)
+    lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["look for near-duplicates: 1 of 3 rows", "look for near-duplicates: 3 of 3 rows"]
 
 
 def test_case_punctuation_and_spacing_do_not_hide_a_duplicate():
