@@ -125,7 +125,7 @@ class Collator:
         known = np.stack(list(places.values())).min(axis=0) >= 0
         there = torch.from_numpy(np.repeat(known, self.lines[chosen]))
         found = targets.gather({name: rows[known] for name, rows in places.items()})
-        return {name: _spread(vectors, there) for name, vectors in found.items()}
+        return {name: spread(vectors, there) for name, vectors in found.items()}
 
     def _taught_lines(self, targets: Targets) -> Array:
         """How many lines of targets each row has, (rows,) int64: rows may be lacking, and tokens of rows."""
@@ -138,11 +138,11 @@ class Collator:
         return lines
 
 
-def _spread(vectors: Tensor, there: Tensor) -> Tensor:
+def spread(vectors: Tensor, there: Tensor) -> Tensor:
     """Vectors, (known, width), at the lines where `there` says so, NaN at all others: (lines, width)."""
-    spread = vectors.new_full((len(there), vectors.shape[1]), torch.nan)
-    spread[there] = vectors
-    return spread
+    lines = vectors.new_full((len(there), vectors.shape[1]), torch.nan)
+    lines[there] = vectors
+    return lines
 
 
 def pad_batch(rows: PreparedRows, positions: Array) -> dict[str, Tensor]:

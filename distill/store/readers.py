@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill.core.arrays import Array
 from distill.core.errors import UserError
+from distill.data.batching import spread
 from distill.data.row_index import RowIndex
 from distill.store.codecs.attention import AttentionCodec
 from distill.store.codecs.vectors import Codec, Planes
@@ -56,11 +57,7 @@ class OutputReader(ABC):
     def spread(self, ids: Array) -> Tensor:
         """Of an output of rows the vectors of example ids, (n, 16) uint8 → (n, width) fp32; NaN where a given set lacks a row."""
         places = self.find(ids)
-        there = torch.from_numpy(places >= 0)
-        found = self.gather(places[places >= 0])
-        vectors = found.new_full((len(ids), found.shape[1]), torch.nan)
-        vectors[there] = found
-        return vectors
+        return spread(self.gather(places[places >= 0]), torch.from_numpy(places >= 0))
 
     def some(self, count: int) -> Tensor:
         """The vectors of the first rows of the store, so many or all."""
