@@ -76,13 +76,16 @@ class _Index:
 
     def candidates(self, bands: Array) -> Iterator[tuple[int, Array]]:
         """Of (bands, n) hashes those of which a row has one, and the positions of these rows."""
-        ends = [
-            np.stack([np.searchsorted(own, asked, side) for own, asked in zip(self.hashes, bands, strict=True)])
-            for side in ("left", "right")
-        ]
-        for number in np.flatnonzero((ends[0] < ends[1]).any(axis=0)).tolist():
-            ranges = zip(self.rows, ends[0][:, number], ends[1][:, number], strict=True)
-            yield number, np.unique(np.concatenate([rows[start:stop] for rows, start, stop in ranges]))
+        if not len(self.texts):
+            return
+        pairs = list(zip(self.hashes, bands, strict=True))
+        starts = np.stack([own.searchsorted(asked) for own, asked in pairs])
+        there = np.stack([own[np.minimum(at, len(own) - 1)] == asked for (own, asked), at in zip(pairs, starts, strict=True)])
+        for number in np.flatnonzero(there.any(axis=0)).tolist():
+            own_bands = np.flatnonzero(there[:, number]).tolist()
+            stops = [self.hashes[band].searchsorted(bands[band, number], "right") for band in own_bands]
+            ranges = zip(own_bands, starts[own_bands, number], stops, strict=True)
+            yield number, np.unique(np.concatenate([self.rows[band, start:stop] for band, start, stop in ranges]))
 
 
 def _similar(
