@@ -150,7 +150,9 @@ def read_json(path: Path, what: str) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; expected {what}; run the stage that writes {path.parent}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is damaged ({error}); expected {what}; delete it and run again") from None
+        again = f"get it again, or run the stage that writes {path.parent}"
+        advice = "delete it and run again" if SCRATCH.name in path.parts else again
+        raise UserError(f"{path}: is damaged ({error}); expected {what}; {advice}") from None
 
 
 def _key(path: Path) -> str:

@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 from distill.core.errors import UserError
-from distill.core.files import atomic_file, atomic_folder, exclusive_lock, link_or_copy, read_json, sha256, to_json, write_text
+from distill.core.files import (
+    SCRATCH,
+    atomic_file,
+    atomic_folder,
+    exclusive_lock,
+    link_or_copy,
+    read_json,
+    sha256,
+    to_json,
+    write_text,
+)
 from tests.command_line import ROOT, environment
 
 
@@ -298,5 +308,13 @@ def test_json_that_is_missing_or_damaged_is_refused_with_what_it_should_have_bee
         read_json(tmp_path / "x.json", "a thing")
     for content in (b"{", b"\xff"):
         (tmp_path / "x.json").write_bytes(content)
-        with pytest.raises(UserError, match=r"x.json: is damaged .*; expected a thing; delete it and run again"):
+        with pytest.raises(UserError, match=r"x.json: is damaged .*; expected a thing; get it again, or run the stage"):
             read_json(tmp_path / "x.json", "a thing")
+
+
+def test_nobody_is_told_to_delete_a_file_but_in_working_space(tmp_path: Path):
+    for folder, advice in ((tmp_path, "get it again"), (tmp_path / SCRATCH, "delete it and run again")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "x.json").write_text("{", encoding="utf-8")
+        with pytest.raises(UserError, match=rf"expected a thing; {advice}"):
+            read_json(folder / "x.json", "a thing")

@@ -130,6 +130,7 @@ def test_a_changed_linear_layer_is_another_model(tmp_path):
         ),
         ("2_Dense/model.safetensors", "broken", "the weights of its linear layer are missing or damaged"),
         ("model.safetensors", None, "no usable model"),
+        ("modules.json", "[", r"modules.json: is damaged .*; expected the modules of .*; get it again"),
     ],
 )
 def test_a_folder_that_is_not_understood_is_refused(tmp_path, file, content, complaint):
