@@ -119,7 +119,7 @@ def format_targets(name: str, content: Mapping[str, Any]) -> str:
     if content["unread"]:
         lines.append(f"no student reads {', '.join(content['unread'])}; targets.{name} could do without")
     if not rows:
-        lines.append(f"data/prepared/{dataset['name']} is not there: run `dvc repro prepare@{dataset['name']}` for bytes")
+        lines.append(f"data/prepared/{dataset['name']} is not there: run `dvc repro {dataset['stage']}` for bytes")
     return "\n".join(lines)
 
 
@@ -129,7 +129,7 @@ def format_given(name: str, content: Mapping[str, Any]) -> str:
     lines = [f"given.{name}: table {source}, data set {dataset['name']}"]
     if not dataset["rows"]:
         lines.append(
-            f"data/prepared/{dataset['name']} is not there: run `dvc repro prepare@{dataset['name']}` for rows and bytes"
+            f"data/prepared/{dataset['name']} is not there: run `dvc repro {dataset['stage']}` for rows and bytes"
         )
     elif answered is None:
         lines.append(f"{source} is not there: run `dvc repro` up to it for the rows that it answers")

@@ -25,6 +25,7 @@ import pyarrow as pa
 from distill.core.arrays import Array
 from distill.core.errors import UserError
 from distill.core.files import read_json, to_json, write_text
+from distill.data.origin import stage_of
 from distill.params.task_specs import TASK_SPECS, TaskSpec
 
 FORMAT = "distill/prepared"
@@ -78,7 +79,7 @@ class Dataset:
     def open(cls, folder: Path) -> "Dataset":
         """Read a prepared data set's description."""
         content = read_json(folder / "dataset.json", "a prepared data set")
-        where, advice = f"{folder}/dataset.json", f"run `dvc repro prepare@{folder.name}`"
+        where, advice = f"{folder}/dataset.json", f"run `dvc repro {stage_of(folder)}`"
         kind, version = (content.get("format"), content.get("version")) if isinstance(content, dict) else (None, None)
         if (kind, version) != (FORMAT, VERSION):
             raise UserError(f"{where}: is {kind} version {version}, expected {FORMAT} version {VERSION}; {advice}")
@@ -212,8 +213,7 @@ class PreparedRows:
         """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
         end = int(self.offsets[np.searchsorted(self.offsets, place, side="right")])
         labelled = np.flatnonzero(self.labels[place + 1 : end] != UNLABELLED)
-        tokens: list[int] = self.tokens[place : place + 1 + int(labelled[0]) if len(labelled) else end].tolist()
-        return tokens
+        return list(self.tokens[place : place + 1 + int(labelled[0]) if len(labelled) else end].tolist())
 
     @classmethod
     def open(cls, path: Path, pad_token: int = 0) -> "PreparedRows":
@@ -221,7 +221,7 @@ class PreparedRows:
         table = _read(path)
         names = [name for name in table.column_names if name not in TEXTS and name != OWN_ID]
         if not {"example_id", "input_ids"} <= set(names) or not {"label", "labels"} & set(names):
-            raise UserError(f"{path}: has the columns {', '.join(names)}; run `dvc repro prepare@{path.parent.name}`")
+            raise UserError(f"{path}: has the columns {', '.join(names)}; run `dvc repro {stage_of(path.parent)}`")
         column = {name: _whole(table.column(name)) for name in names}
         ids = np.frombuffer(column["example_id"].buffers()[1], np.uint8)[: len(table) * ID_BYTES]
         return cls(
@@ -291,4 +291,4 @@ def _read(path: Path) -> pa.Table:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro prepare@{path.parent.name}`") from None
+        raise UserError(f"{path}: damaged or missing ({error}); run `dvc repro {stage_of(path.parent)}`") from None

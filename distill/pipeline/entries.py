@@ -38,6 +38,10 @@ class Params:
             dataset = self.augmentations[dataset].of
         return dataset
 
+    def preparing(self, dataset: str) -> str:
+        """The stage that makes a prepared data set."""
+        return f"{'augment' if dataset in self.augmentations else 'prepare'}@{dataset}"
+
     def task(self, dataset: str) -> TaskName:
         """The task of a prepared data set."""
         return self.datasets[self.origin(dataset)].task

@@ -51,7 +51,7 @@ def plan(params: Params, name: str, shapes: Mapping[str, Shape], config: Path) -
     rows, bytes_of, attention = _sizes(Path("data/prepared", settings.dataset), config, job, wanted)
     return {
         "teacher": {"name": settings.teacher, **asdict(shape), **_further(params, settings.teacher)},
-        "dataset": {"name": settings.dataset, "rows": rows},
+        "dataset": {"name": settings.dataset, "stage": params.preparing(settings.dataset), "rows": rows},
         "students": {
             name: needs and {"reads": output_names(needs), "lacks": output_names(difference(needs, kept))}
             for name, needs in asked.items()
@@ -108,7 +108,7 @@ def plan_given(params: Params, name: str) -> dict[str, Any]:
     asked = {student: output_names(params.students[student].needs(1, 1)) for student in readers(params, name)}
     return {
         "table": settings.table,
-        "dataset": {"name": settings.dataset, "rows": rows},
+        "dataset": {"name": settings.dataset, "stage": params.preparing(settings.dataset), "rows": rows},
         "answered": answered,
         "students": {student: {"reads": reads, "lacks": []} for student, reads in asked.items()},
         "outputs": {

@@ -203,6 +203,9 @@ def test_data_that_is_not_prepared_leaves_out_bytes_alone(project: dict[str, Any
     assert "data/prepared/tiny is not there: run `dvc repro prepare@tiny` for bytes" in done.stdout
     assert "no student reads hidden-04, attention-02" in done.stdout
     assert planned(project)["outputs"]["attention-02"] == {"codec": "replay", "source": "hidden-01", "bytes": None}
+    project["augmentations"] = {"more": {"of": "tiny", "teacher": "big"}}
+    project["targets"]["tiny"]["dataset"] = project["students"]["soft"]["dataset"] = "more"
+    assert "data/prepared/more is not there: run `dvc repro augment@more` for bytes" in run(project, "plan").stdout
 
 
 def test_the_table_has_every_output_and_marks_the_smallest_attention(project: dict[str, Any]):

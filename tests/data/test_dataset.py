@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from distill.core.errors import UserError
+from distill.core.files import write_text
 from distill.data import arrow_files
 from distill.data.dataset import EXAMPLES, ID_BYTES, UNLABELLED, Dataset, PreparedRows, example_id
 from distill.data.writing import SplitWriter
@@ -180,6 +181,17 @@ def test_missing_or_truncated_rows_and_those_of_another_layout_are_refused(copie
     rewrite(path, pa.table({"text": ["a"]}))
     with pytest.raises(UserError, match=r"train.arrow: has the columns .*; run `dvc repro prepare@tiny`"):
         Dataset.open(copied).rows("train")
+
+
+def test_damaged_rows_of_an_augmentation_are_made_again_by_its_own_stage(prepared, tmp_path):
+    folder = shutil.copytree(prepared, tmp_path / "prepared" / "more")
+    write_text(tmp_path / "jobs" / "entries" / "augmentations" / "more.json", "{}")
+    (folder / "train.arrow").unlink()
+    with pytest.raises(UserError, match=r"train.arrow: damaged or missing .*; run `dvc repro augment@more`"):
+        Dataset.open(folder).rows("train")
+    write_text(folder / "dataset.json", "{}")
+    with pytest.raises(UserError, match="run `dvc repro augment@more`"):
+        Dataset.open(folder)
 
 
 def test_questions_are_read_from_several_record_batches_and_refused_where_they_are_missing(tmp_path):
