@@ -128,9 +128,7 @@ def format_given(name: str, content: Mapping[str, Any]) -> str:
     dataset, answered, source = content["dataset"], content["answered"], content["table"]
     lines = [f"given.{name}: table {source}, data set {dataset['name']}"]
     if not dataset["rows"]:
-        lines.append(
-            f"data/prepared/{dataset['name']} is not there: run `dvc repro {dataset['stage']}` for rows and bytes"
-        )
+        lines.append(f"data/prepared/{dataset['name']} is not there: run `dvc repro {dataset['stage']}` for rows and bytes")
     elif answered is None:
         lines.append(f"{source} is not there: run `dvc repro` up to it for the rows that it answers")
     else:

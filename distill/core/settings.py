@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -119,15 +120,34 @@ def _require_mappings(sections: dict[str, Any], where: str) -> None:
 
 def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
     """Check values against a model, as JSON, so that lists and strings are what YAML can write."""
-
-    def unquoted(value: object) -> None:
-        raise UserError(f"{where}: YAML reads {value!s:.60} as a {type(value).__name__}; write it in quotes")
-
+    content = _as_json(values, where)
     try:
-        return model.model_validate_json(json.dumps(values, default=unquoted))
+        return model.model_validate_json(json.dumps(content))
     except ValidationError as error:
         lines = [_line(model, where, problem) for problem in error.errors(include_url=False)]
         raise UserError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _as_json(value: Any, where: str) -> Any:
+    """The same with keys of text; refused is what JSON has not, such as dates, and keys that are one there, as 1 and "1" are."""
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item, f"{where}.{number}") for number, item in enumerate(value)]
+    if not isinstance(value, dict):
+        _require_quotes(value, where)
+        return value
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        _require_quotes(key, where)
+        name = key if isinstance(key, str) else json.dumps(key)
+        if name in found:
+            raise UserError(f"{where}: {name:.60} is there twice, with quotes and without; write it once")
+        found[name] = _as_json(item, f"{where}.{name}")
+    return found
+
+
+def _require_quotes(value: Any, where: str) -> None:
+    if not isinstance(value, (str, int, float, NoneType)):
+        raise UserError(f"{where}: YAML reads {value!s:.60} as a {type(value).__name__}; write it in quotes")
 
 
 def inherited(sections: dict[str, Any], section: str, name: str) -> dict[str, Any]:

@@ -27,7 +27,10 @@ def _as_text(value: Any) -> str:
 
 def _labels_as_text(given: Any) -> Any:
     if isinstance(given, dict):
-        return {_as_text(value): _as_text(name) for value, name in given.items()}
+        named = [(_as_text(value), _as_text(name)) for value, name in given.items()]
+        if twice := next((value for i, (value, _) in enumerate(named) if value in dict(named[:i])), None):
+            raise ValueError(f"{twice!r:.60} is there twice, with blanks around it and without; write it once")
+        return dict(named)
     if isinstance(given, (list, tuple)):
         return tuple(_labels_as_text(item) if isinstance(item, dict) else _as_text(item) for item in given)
     raise ValueError(f"got {given!r:.60}, expected a list of names or of VALUE: NAME, or a mapping of values to names")

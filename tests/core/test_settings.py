@@ -75,6 +75,25 @@ LOTS = f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}
         ("defaults: {teacher: {}}", "sources", "defaults.teacher: unknown section; did you mean 'teachers'?"),
         ("defaults: {datasets: 3}", "sources", f"defaults.datasets: {NO_MAPPING}"),
         (LOTS, "teachers", "teachers.x.epochs: expected valid integer, got 'lots'"),
+        (
+            f"datasets: {{x: {{{DATASET}, labels: {{2024-01-31: day}}}}}}",
+            "datasets",
+            "datasets.x.labels: YAML reads 2024-01-31 as a date; write it in quotes",
+        ),
+        ("sources:\n  x:\n    ? [a, b]\n    : 3", "sources", "sources.x: YAML reads ('a', 'b') as a tuple; write it in quotes"),
+        *(
+            (
+                f"datasets: {{x: {{{DATASET}, labels: {{{key}: no, '{key}': yes}}}}}}",
+                "datasets",
+                f"datasets.x.labels: {key} is there twice, with quotes and without; write it once",
+            )
+            for key in ("1", "true")
+        ),
+        (
+            f"datasets: {{x: {{{DATASET}, labels: {{' a': no, a: yes}}}}}}",
+            "datasets",
+            "datasets.x.labels: 'a' is there twice, with blanks around it and without; write it once",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_path_and_what_is_meant(tmp_path: Path, text: str, section: str, complaint: str):

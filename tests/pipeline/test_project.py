@@ -366,7 +366,7 @@ def test_a_date_that_dvc_does_not_read_is_to_be_quoted(tmp_path: Path):
     (path := write(tmp_path, changed(PLAIN, "datasets.movies.labels", ["DAY", "never"]))).write_text(
         path.read_text(encoding="utf-8").replace("DAY", "2024-01-31"), encoding="utf-8"
     )
-    with pytest.raises(UserError, match="datasets.movies: YAML reads 2024-01-31 as a date; write it in quotes"):
+    with pytest.raises(UserError, match=r"datasets.movies.labels.0: YAML reads 2024-01-31 as a date; write it in quotes"):
         load_params(path)
 
 
