@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from types import NoneType
@@ -122,10 +122,9 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
     """Check values against a model, as JSON, so that lists and strings are what YAML can write."""
     content = _as_json(values, where)
     try:
-        return model.model_validate_json(json.dumps(content))
+        return model.model_validate_json(json.dumps(content), by_alias=True, by_name=False)
     except ValidationError as error:
-        lines = [_line(model, where, problem) for problem in error.errors(include_url=False)]
-        raise UserError("\n".join(dict.fromkeys(lines))) from None
+        raise UserError("\n".join(_lines(model, where, content, error.errors(include_url=False)))) from None
 
 
 def _as_json(value: Any, where: str) -> Any:
@@ -168,20 +167,48 @@ def load_entry(path: Path, section: str, name: str, model: type[Model]) -> Model
     return validate(model, with_defaults(sections, section, name), f"{path}: {section}.{name}")
 
 
-def _line(model: type[Strict], where: str, problem: Any) -> str:
-    location = [str(part) for part in problem["loc"]]
-    path = ".".join([where, *location])
+def _lines(model: type[Strict], where: str, content: Any, problems: Iterable[Any]) -> Iterator[str]:
+    """A line a path; where one lies in another, what is wrong with the inner one tells more."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for problem in problems:
+        location = _location(problem, content)
+        told, got = _told(model, location, problem)
+        found.setdefault(".".join([where, *location]), {}).setdefault(got, []).append(told)
+    for path, lines in found.items():
+        if not any(other.startswith(f"{path}.") for other in found):
+            yield from (f"{path}: {' or '.join(dict.fromkeys(told))}{got}" for got, told in lines.items())
+
+
+def _location(problem: Any, content: Any) -> list[str]:
+    """Where a problem is in the content, without the names that pydantic gives the members of a union."""
+    path = []
+    for part in problem["loc"]:
+        inside = part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int)
+        content = content[part] if inside else content
+        path += [str(part)] if inside or problem["type"] == "missing" else []
+    return path
+
+
+def _told(model: type[Strict], location: list[str], problem: Any) -> tuple[str, str]:
+    """What is wrong, and what was got."""
     match problem["type"]:
         case "extra_forbidden" if location[-1] in model.REPLACED:
-            return f"{path}: {model.REPLACED[location[-1]]}"
+            return model.REPLACED[location[-1]], ""
         case "extra_forbidden":
-            return f"{path}: unknown key{nearest(location[-1], _keys(model, location[:-1]))}"
+            return f"unknown key{nearest(location[-1], _keys(model, location[:-1]))}", ""
         case "missing":
-            return f"{path}: is missing; give it"
+            return "is missing; give it", ""
         case "value_error":
-            return f"{path}: {problem['ctx']['error']}"
-    expected = problem["msg"].removeprefix("Input should be ").removeprefix("a ")
-    return f"{path}: expected {expected}, got {problem['input']!r:.60}"
+            return str(problem["ctx"]["error"]), ""
+        case "dict_type" | "model_type":
+            expected = "a mapping"
+        case "string_pattern_mismatch":
+            expected = f"text that matches {problem['ctx']['pattern']}"
+        case "too_short":
+            expected = f"at least {problem['ctx']['min_length']}"
+        case _:
+            expected = problem["msg"].removeprefix("Input should be ").removeprefix("a ")
+    return f"expected {expected}", f", got {problem['input']!r:.60}"
 
 
 def _keys(model: type[BaseModel], location: list[str]) -> list[str]:

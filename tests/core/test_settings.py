@@ -34,6 +34,7 @@ TARGET = "dataset: d, targets: t"
 STUDENT = f"recipe: supervised, {TARGET}, init: {{from: data/teachers/t, depth: 2}}"
 TEACHER = "dataset: d, checkpoint: {hub: t}"
 DATASET = "source: s, tokenizer: {hub: t}"
+GIVEN = "table: data/raw/s, dataset: d"
 MAPPING = "sources.x: expected a mapping of settings, got"
 NO_MAPPING = "expected a mapping, got 3; write `datasets: {}`, or leave it out"
 LOTS = f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}}"
@@ -80,7 +81,11 @@ LOTS = f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}
             "datasets",
             "datasets.x.labels: YAML reads 2024-01-31 as a date; write it in quotes",
         ),
-        ("sources:\n  x:\n    ? [a, b]\n    : 3", "sources", "sources.x: YAML reads ('a', 'b') as a tuple; write it in quotes"),
+        (
+            f"datasets: {{x: {{{DATASET}, labels: {{? [a, b] : c}}}}}}",
+            "datasets",
+            "datasets.x.labels: YAML reads ('a', 'b') as a tuple; write it in quotes",
+        ),
         *(
             (
                 f"datasets: {{x: {{{DATASET}, labels: {{{key}: no, '{key}': yes}}}}}}",
@@ -118,6 +123,12 @@ def test_a_mistake_is_named_with_its_path_and_what_is_meant(tmp_path: Path, text
         (f"{STUDENT}, group_by_length: 1", ".group_by_length: expected valid boolean, got 1"),
         (f"{STUDENT}, schedule: lineer", ".schedule: expected 'linear', 'cosine' or 'constant', got 'lineer'"),
         (f"{STUDENT}, seeds: 1", ".seeds: expected valid array, got 1"),
+        (f"{STUDENT}, seeds: []", ".seeds: expected at least 1, got []"),
+        (STUDENT.replace("from:", "source:"), ".init.from: is missing; give it"),
+        (STUDENT.replace("depth: 2", "family: distilbert"), ".init.family: unknown key; expected one of: architecture, as, "),
+        (STUDENT.replace("depth: 2", "layers: [-1]"), ".init.layers.0: expected greater than or equal to 0, got -1"),
+        (STUDENT.replace("data/teachers/t", "t"), ".init.from: expected text that matches ^data/(teachers|"),
+        (STUDENT.replace("{from: data/teachers/t, depth: 2}", "t"), ".init: expected a mapping, got 't'"),
         (f"{STUDENT}, seeds: [1, 1]", ".seeds: got [1, 1], expected each once"),
         (
             STUDENT.replace("supervised", "distilbert") + ", soft_weight: 0, hard_weight: 0, cosine_weight: 0",
@@ -127,6 +138,19 @@ def test_a_mistake_is_named_with_its_path_and_what_is_meant(tmp_path: Path, text
 )
 def test_a_mistake_in_a_student_is_compared_with_its_own_recipe(tmp_path: Path, settings: str, complaint: str):
     assert refusal(tmp_path, f"students: {{x: {{{settings}}}}}", "students").startswith(f"students.x{complaint}")
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "complaint"),
+    [
+        ("datasets", f"{DATASET}, splits: {{test: 1.5}}", "splits.test: expected valid string or less than 1, got 1.5"),
+        ("datasets", f"{DATASET}, splits: {{test: .nan}}", "splits.test: expected valid string or finite number, got nan"),
+        ("given", f"{GIVEN}, columns: {{id: i, votes: v}}, labels: 5", "labels: expected valid array or a mapping, got 5"),
+        ("given", f"{GIVEN}, columns: {{id: i, logits: {{a: 1}}}}", "columns.logits.a: expected valid string, got 1"),
+    ],
+)
+def test_what_may_be_of_several_types_is_refused_in_a_line_with_its_own_path(tmp_path, section, settings, complaint):
+    assert refusal(tmp_path, f"{section}: {{x: {{{settings}}}}}", section) == f"{section}.x.{complaint}"
 
 
 def test_every_mistake_of_an_entry_has_its_own_line(tmp_path: Path):
