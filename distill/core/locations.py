@@ -18,7 +18,11 @@ PAUSE = 2.0
 def package_folder(name: str) -> Path:
     """The folder of `PACKAGE/sub/folder`, without importing the package."""
     package, _, inside = name.partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if not package.isidentifier():
+        raise UserError(f"package '{package}': expected a name as Python imports it, with '_' for '-', such as 'torch'")
+    spec = importlib.util.find_spec(package) if package != "__main__" else None
+    if package == "__main__" or (spec is not None and not spec.submodule_search_locations):
+        raise UserError(f"package '{package}' is a module, which has no folder; name another, or give a `path`")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"package '{package}' is not installed; `pip install {package.replace('_', '-')}`")
     folder = Path(next(iter(spec.submodule_search_locations)), inside)

@@ -32,6 +32,9 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
+HUB_NAME = re.compile(r"(?!.*(?:--|\.\.))(?:\b[\w.-]+\b/)?\b[\w.-]{1,96}\b(?<!\.git)", re.ASCII)
+"""What huggingface_hub takes for the name of a repository."""
+
 WHOLE_LINE = 10_000
 """Characters at which YAML of one line would be broken."""
 
@@ -223,12 +226,15 @@ def _keys(model: type[BaseModel], location: list[str]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def require_one_place(*places: str | None) -> None:
-    """Refuse what stands nowhere, or in several places."""
+def require_one_place(hub: str | None, path: str | None, package: str | None) -> None:
+    """Refuse what stands nowhere, or in several places, and what cannot be a name on the hub."""
+    places = (hub, path, package)
     if sum(place is not None for place in places) != 1:
         raise ValueError("expected exactly one of: hub, path, package")
     if not any(place and place.strip() for place in places):
         raise ValueError("hub, path or package is empty, which names nothing; `path: .` is this folder")
+    if hub is not None and not HUB_NAME.fullmatch(hub):
+        raise ValueError(f"hub: got {hub!r:.80}, expected USER/NAME as it stands there, no address; a folder here is `path`")
 
 
 class Checkpoint(Strict):

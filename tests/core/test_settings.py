@@ -35,6 +35,7 @@ STUDENT = f"recipe: supervised, {TARGET}, init: {{from: data/teachers/t, depth: 
 TEACHER = "dataset: d, checkpoint: {hub: t}"
 DATASET = "source: s, tokenizer: {hub: t}"
 GIVEN = "table: data/raw/s, dataset: d"
+FOLDER = "a folder here is `path`"
 MAPPING = "sources.x: expected a mapping of settings, got"
 NO_MAPPING = "expected a mapping, got 3; write `datasets: {}`, or leave it out"
 LOTS = f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}}"
@@ -54,6 +55,14 @@ LOTS = f"defaults: {{teachers: {{epochs: lots}}}}\nteachers: {{x: {{{TEACHER}}}}
                     "teachers",
                     "dataset: x, checkpoint: {hub: ' '}",
                     ".checkpoint: hub, path or package is empty, which names nothing; `path: .` is this folder",
+                ),
+                *(
+                    (
+                        "sources",
+                        f"hub: '{name}'",
+                        f": hub: got '{name}', expected USER/NAME as it stands there, no address; {FOLDER}",
+                    )
+                    for name in ("https://hub/a/b", "a/b/c", "a b", "./a", "a--b", "a/b.git")
                 ),
                 ("sources", "path: b, config: c", ": config and revision go with hub; remove them"),
                 ("datasets", f"{DATASET}, colums: {{}}", ".colums: unknown key; did you mean 'columns'?"),
