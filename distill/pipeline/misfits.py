@@ -256,9 +256,12 @@ def _wrong_targets(params: Params, student: StudentSettings, dataset: str) -> st
     """Why a target set of a data set cannot feed a student, whatever layers it keeps (needs.py looks at those)."""
     target_set, recipe, task = student.target_set, student.recipe, params.task(student.dataset)
     if student.dataset != dataset and params.datasets[params.origin(student.dataset)].teacher_tokenizer is None:
+        again = (
+            f"or, if '{student.dataset}' has the same rows for another tokenizer, give it teacher_tokenizer: that of '{dataset}'"
+        )
         return (
-            f"'{target_set}' was computed on '{dataset}', the student learns on '{student.dataset}'; make them the same, or, if "
-            f"'{student.dataset}' has the same rows for another tokenizer, give it teacher_tokenizer: that of '{dataset}'"
+            f"'{target_set}' was computed on '{dataset}', the student learns on '{student.dataset}'; make them the same"
+            f"{f', {again}' if task in PER_ROW and not student.reads_hidden else ''}"
         )
     if student.dataset != dataset and (line := _other_rows(params, student, dataset)):
         return line

@@ -36,6 +36,8 @@ PLAIN: dict[str, Any] = {
     },
 }
 """Two data sets, and students of every origin."""
+TAGS = {"source": "reviews", "task": "token-classification"}
+TAGGED: dict[str, Any] = {**PLAIN, "datasets": {"movies": TAGS, "books": TAGS}}
 ANNOTATED: dict[str, Any] = PLAIN | {
     "annotators": {"model": {"rows": "data/selections/next", "model": "m"}},
     "selections": {"next": {"rows": "data/prepared/movies", "student": "soft", "count": 5}},
@@ -79,10 +81,8 @@ COMPOSED: dict[str, Any] = {
 """Two augmentations, one of the other, and two ensembles, one of the other."""
 OTHER_PAIR = {"dataset": "movies", "first": "one", "second": "three"}
 TWICE = ": {} has it too, both would be data/{}; rename one"
-OTHER_DATA = (
-    "students.soft.targets: '{0}' was computed on 'movies', the student learns on '{1}'; make them the same, "
-    "or, if '{1}' has the same rows for another tokenizer, give it teacher_tokenizer: that of 'movies'"
-)
+SAME_DATA = ".targets: '{0}' was computed on 'movies', the student learns on '{1}'; make them the same"
+OTHER_DATA = SAME_DATA + (", or, if '{1}' has the same rows for another tokenizer, give it teacher_tokenizer: that of 'movies'")
 NO_VECTORS = (
     ".targets: distilbert reads hidden states, a vector a token, and the tokens of 'small' are not those of 'movies'; "
     "take a student with the teacher's tokenizer, or a recipe that reads logits of whole rows alone"
@@ -173,8 +173,12 @@ def test_augmentations_and_ensembles_are_followed_to_data_sets_and_target_sets(t
             ": 'augmented' was computed on 'more', the ensemble is for 'movies'; compute the targets of both teachers on "
             "one data set",
         ),
-        (COMPOSED, "students.soft.dataset", "plain", OTHER_DATA.format("mean", "plain")),
-        (PLAIN, "students.soft.dataset", "books", OTHER_DATA.format("plain", "books")),
+        (COMPOSED, "students.soft.dataset", "plain", f"students.soft{OTHER_DATA.format('mean', 'plain')}"),
+        (PLAIN, "students.soft.dataset", "books", f"students.soft{OTHER_DATA.format('plain', 'books')}"),
+        *(  # of vectors a token, another tokenizer is no way out
+            (base, f"students.{name}.dataset", "books", f"students.{name}{SAME_DATA.format(targets, 'books')}")
+            for base, name, targets in ((TAGGED, "soft", "plain"), (PLAIN, "deep", "full"))
+        ),
         (COMPOSED, "students.soft", {**DEEP, "targets": "mean"}, NO_STATES),
         (
             PLAIN,
