@@ -147,7 +147,7 @@ def _dangling(params: Params, folder: Path) -> Iterator[str]:
         sources.append((f"datasets.{name}.source", dataset.source))
         sources += [(f"datasets.{name}.transfer", source) for source in dataset.transfer_sources]
     for where, source in sources:
-        raw = folder / "data" / "raw" / source
+        raw = folder / f"data/raw/{source}"  # below it, wherever an absolute path leads
         if source not in params.sources and not raw.exists() and not raw.with_name(f"{raw.name}.dvc").exists():
             what = f"no entry '{source}' in sources and no folder data/raw/{source}"
             yield f"{where}: {what}{nearest(source, params.sources)}"

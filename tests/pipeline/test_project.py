@@ -19,6 +19,7 @@ from tests.params_files import changed, load, refusal, write
 
 SCHEMA = json_schema()
 TOKENIZER = {"hub": "tok"}
+REVIEWS = "expected one of: reviews"
 INIT = {"from": "data/teachers/big", "depth": 2}
 MOVIES = {"teacher": "big", "dataset": "movies"}
 SLOW = {"epochs": 9, "learning_rate": 1e-3}
@@ -284,6 +285,13 @@ def test_weights_of_rows_are_refused_where_there_are_no_labels_to_doubt(tmp_path
     assert load(tmp_path, content).students["deep"].sample_weight is not None
     found = [line for line in refusal(tmp_path, changed(content, key, value)) if line.startswith("students.deep.sample_weight: ")]
     assert [line.endswith(complaint) for line in found] == [True]
+
+
+def test_a_source_is_below_data_raw_even_if_its_name_is_a_folder_elsewhere(tmp_path: Path):
+    (tmp_path / "rows").mkdir()
+    place = str(tmp_path / "rows")
+    lines = refusal(tmp_path, changed(PLAIN, "datasets.movies.source", place))
+    assert lines == [f"datasets.movies.source: no entry '{place}' in sources and no folder data/raw/{place}; {REVIEWS}"]
 
 
 @pytest.mark.parametrize("name", ["own", "own.dvc"])
