@@ -1,12 +1,13 @@
 """The whole of params.yaml: every entry checked, and that entries name what exists, before anything runs."""
 
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import UserError
-from distill.core.settings import SECTIONS, Strict, nearest, read_sections, validate, with_defaults
+from distill.core.settings import SECTIONS, Strict, inherited, nearest, read_sections, validate, with_defaults
 from distill.params.annotators import AnnotatorSettings, SelectionSettings
 from distill.params.augmentations import AugmentationSettings
 from distill.params.datasets import DatasetSettings
@@ -74,6 +75,10 @@ SHARED_FOLDERS = (
 """Pairs of sections whose entries write to one folder of data/."""
 
 
+SETTING = re.compile(r"(?P<section>\w+)\.(?P<name>[\w-]+)(?:\.|: )(?P<key>\w+)")
+"""What lines about an entry begin with."""
+
+
 def load_params(path: Path) -> Params:
     """Read and check the whole file."""
     return checked(read_sections(path), path)
@@ -103,8 +108,18 @@ def checked(sections: dict[str, Any], path: Path) -> Params:
             found.append("no entries at all; add one to sources, datasets, teachers, targets and students")
         problems = [f"{path}: {line}" for line in found]
     if problems:
-        raise UserError("\n".join(dict.fromkeys("\n".join(problems).splitlines())))
+        lines = dict.fromkeys("\n".join(problems).splitlines())
+        raise UserError("\n".join(f"{line}{_inherited(content, line.removeprefix(f'{path}: '))}" for line in lines))
     return params
+
+
+def _inherited(content: dict[str, Any], line: str) -> str:
+    """Where the setting stands that a line names, if the entry has it of its section's defaults."""
+    found = SETTING.match(line)
+    if found is None or found["section"] not in SECTIONS or found["name"] not in content[found["section"]]:
+        return ""
+    of_entry = found["key"] in inherited(content, found["section"], found["name"])
+    return f" (it stands in defaults.{found['section']})" if of_entry else ""
 
 
 def _wrong_defaults(content: dict[str, Any], section: str) -> Iterator[str]:

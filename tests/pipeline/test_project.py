@@ -417,6 +417,21 @@ def test_any_encoder_gives_vectors_whatever_it_was_trained_for(tmp_path: Path):
     load(tmp_path, changed(content, "targets.books", {"teacher": "big", "dataset": "books"}))
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "lines"),
+    [
+        ("defaults.teachers.epochs", -1, ["teachers.big.epochs: expected greater than or equal to 0, got -1"]),
+        ("defaults.targets.positions", "all", [f"targets.{name}.positions: is of masked-lm, " for name in ("full", "plain")]),
+        ("defaults.datasets.maskings", 2, [f"datasets.{name}: maskings: belongs to masked-lm, " for name in ("books", "movies")]),
+    ],
+)
+def test_what_is_wrong_with_an_inherited_setting_says_where_it_stands(tmp_path: Path, path: str, value: Any, lines: list[str]):
+    found = sorted(refusal(tmp_path, changed(PLAIN, path, value)))
+    section = path.rpartition(".")[0]
+    assert [line.startswith(start) for line, start in zip(found, lines, strict=True)] == [True] * len(lines)
+    assert all(line.endswith(f" (it stands in {section})") for line in found)
+
+
 def test_mistakes_of_several_entries_are_all_reported(tmp_path: Path):
     lines = refusal(tmp_path, changed(changed(PLAIN, "teachers.big.epochs", "many"), "students.soft.alpha", 2))
     assert [line.partition(": ")[0] for line in lines] == ["teachers.big.epochs", "students.soft.alpha"]
