@@ -18,7 +18,7 @@ from distill.params.augmentations import AugmentationSettings
 from distill.params.sources import Source
 
 KNOWN = SCRATCH / "checksums.json"
-"""By file: its size, when it was changed, and its SHA-256, so that a file is read once."""
+"""By file: its size, its own time, when the system last saw it change, and its SHA-256, so that a file is read once."""
 SETTLED = 2e9
 """Nanoseconds after which another change of a file has another time, on any file system."""
 WORTH_SAYING = 1e9
@@ -26,7 +26,10 @@ WORTH_SAYING = 1e9
 
 
 class Checksums:
-    """SHA-256 of files and folders; a file of the size and time of the last run is not read again."""
+    """SHA-256 of files and folders; a file of the size and times of the last run is not read again.
+
+    A copy may have the time of what it replaces (`cp -p`, `rsync -t`, archives), but not the system's time of its change.
+    """
 
     def __init__(self) -> None:
         """Begin with what the last run has read."""
@@ -66,18 +69,18 @@ class Checksums:
 
     def remember(self) -> None:
         """Keep what was read for the next run; not of a file that had just been changed: it may be again, at the same time."""
-        kept = {file: known for file, known in self._now.items() if known[1] < self._began - SETTLED}
+        kept = {file: known for file, known in self._now.items() if known[2] < self._began - SETTLED}
         if kept != self._before:
             write_text(KNOWN, json.dumps(kept, sort_keys=True))
 
     def _of_file(self, file: Path) -> str:
         key, stat = str(file.absolute()), file.stat()
-        state = [stat.st_size, stat.st_mtime_ns]
+        state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         known = self._before.get(key, [])
-        if known[:2] != state and stat.st_size > WORTH_SAYING:
+        if known[:3] != state and stat.st_size > WORTH_SAYING:
             print_progress(f"{file}: reading its {stat.st_size / 1e9:.1f} GB to see whether it has changed")
-        self._now[key] = known if known[:2] == state else [*state, sha256(file)]
-        return str(self._now[key][2])
+        self._now[key] = known if known[:3] == state else [*state, sha256(file)]
+        return str(self._now[key][3])
 
 
 def _inputs(place: Path) -> Iterator[Path]:
@@ -139,7 +142,7 @@ def _recorded(jobs: Path) -> dict[str, str] | UserError:
 def _known() -> dict[str, list[Any]]:
     try:
         known = json.loads(KNOWN.read_text(encoding="utf-8"))
-        return {file: [int(size), int(time), str(checksum)] for file, (size, time, checksum) in known.items()}
+        return {file: [*map(int, state), str(checksum)] for file, (*state, checksum) in known.items() if len(state) == 3}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

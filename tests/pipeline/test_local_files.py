@@ -17,6 +17,8 @@ from distill.pipeline.local_files import KNOWN, Checksums, local_checksums
 from tests.projects import PARAMS, attempt, commit, copy, make_origin, outdated, run, run_stages, stages_run, stand_in
 
 READ_AGAIN = {"fetch@tiny"}
+HOUR = 36e11
+"""Nanoseconds: what has been changed within it is taken for settled, too."""
 CHECKPOINT = {"prepare@tiny", "teacher@tiny", "folds@tiny"}
 
 
@@ -114,8 +116,9 @@ def test_a_clean_clone_without_the_files_keeps_their_checksums_or_says_what_to_d
     assert (tmp_path / "other" / job).read_bytes() == (project / job).read_bytes()
 
 
-def test_a_file_of_the_same_size_and_time_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_same_size_and_times_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("distill.pipeline.local_files.SETTLED", -HOUR)
     Path("rows").mkdir()
     for name in ("a.csv", "b.csv"):
         Path("rows", name).write_text(name, encoding="utf-8")
@@ -148,6 +151,29 @@ def test_a_file_that_has_just_been_changed_is_read_again(tmp_path: Path, monkeyp
     file.write_text("two", encoding="utf-8")
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert local_checksums(source, Checksums(), job) != found
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_other_bytes_of_the_same_size_and_time_are_read(replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `cp -p`, `rsync -t` and archives leave them, whether the file is another one or has been written anew."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("distill.pipeline.local_files.SETTLED", -HOUR)
+    file, other = Path("train.csv"), Path("other.csv")
+    file.write_text("one", encoding="utf-8")
+    other.write_text("two", encoding="utf-8")
+    for each in (file, other):
+        os.utime(each, (10**9, 10**9))
+    first = Checksums()
+    found = first.of(file)
+    first.remember()
+    while Path("now").touch() or Path("now").stat().st_ctime_ns <= other.stat().st_ctime_ns:  # the file system's clock ticks
+        pass
+    if replaced:
+        other.replace(file)
+    else:
+        shutil.copyfile(other, file)
+        shutil.copystat(other, file)
+    assert Checksums().of(file) != found
 
 
 @pytest.mark.parametrize("place", [".", "../project", "../link", "data"])
