@@ -7,7 +7,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import SCRATCH, atomic_folder
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.annotators import AnnotatorSettings
 
 
@@ -40,6 +40,7 @@ def main(name: str) -> None:
     with atomic_folder(out) as folder:
         sent = asyncio.run(ask())
         made = write_annotations(folder, annotator, rows, dataset)
+        require_unedited(PARAMS, "annotators", name, settings)
     responses.close()
     for split, part in made["splits"].items():
         why = "".join(f", {count} {reason}" for reason, count in part["unanswered"].items())

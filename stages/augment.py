@@ -8,7 +8,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import SCRATCH, atomic_folder, to_json, write_text
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.augmentations import AugmentationSettings
 
 
@@ -29,6 +29,7 @@ def main(name: str) -> None:
     chunks = Chunks(SCRATCH / "augmentations" / name, chunks_key(teacher, settings, dataset.max_length))
     with atomic_folder(Path("data/prepared", name)) as folder:
         made = write_augmented(folder, dataset, augmenter, chunks, settings.limit)
+        require_unedited(PARAMS, "augmentations", name, settings)
     shutil.rmtree(chunks.folder, ignore_errors=True)
     seconds = time.perf_counter() - start
     write_text(Path("data/runs/augmentations", f"{name}.json"), to_json({**made["splits"]["train"], "seconds": seconds}))

@@ -6,7 +6,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.ensembles import EnsembleSettings
 
 
@@ -21,6 +21,7 @@ def main(name: str) -> None:
     first, second = (TargetStore.open(Path("data/targets", member, "logits")) for member in (settings.first, settings.second))
     with atomic_folder(Path("data/targets", name)) as folder:
         write_mean(folder, first, second, settings.weight)
+        require_unedited(PARAMS, "ensembles", name, settings)
     print_result(f"ensemble {name}: {settings.weight:g} × {settings.first} + {1 - settings.weight:g} × {settings.second}")
 
 

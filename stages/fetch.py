@@ -6,7 +6,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.sources import Source
 
 
@@ -21,6 +21,7 @@ def main(name: str) -> None:
     with atomic_folder(Path("data/raw", name)) as folder:
         splits = open_source(source)
         rows = write_splits(splits, folder)
+        require_unedited(PARAMS, "sources", name, source)
     print_result(f"fetch {name}: {rows} rows in {', '.join(splits)}")
 
 

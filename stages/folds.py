@@ -7,7 +7,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import SCRATCH, atomic_folder, to_json, write_text
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.training import TeacherSettings
 
 
@@ -32,6 +32,8 @@ def main(name: str) -> None:
     dataset, scratch = Dataset.open(Path("data/prepared", settings.dataset)), SCRATCH / "training" / f"folds-{name}"
     with written_once(out) as whole:
         runs = train_further(dataset, settings, name, whole, scratch)
+        if whole is not None:
+            require_unedited(PARAMS, "teachers", name, settings)
     if whole is None:
         return
     write_text(record, to_json(runs))

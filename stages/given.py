@@ -6,7 +6,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder, to_json, write_text
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.given import GivenSettings
 
 
@@ -31,6 +31,7 @@ def main(name: str) -> None:
     splits, likeliest, count, strangers = join_table(raw, dataset, settings)
     with atomic_folder(out) as folder:
         write_given(folder, dataset, splits, settings, likeliest)
+        require_unedited(PARAMS, "given", name, settings)
     store = TargetStore.open(out)
     write_audit(dataset, None if dataset.spec.not_audited else store, Path("data/audits", name), {})
     record = describe(out, store, splits, {} if likeliest else score_answers(store, dataset))

@@ -8,7 +8,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder, to_json, write_text
-from distill.core.settings import Checkpoint, load_entry
+from distill.core.settings import Checkpoint, load_entry, require_unedited
 from distill.params.datasets import DatasetSettings
 
 
@@ -42,6 +42,7 @@ def main(name: str) -> None:
         made = write_dataset(folder, rows, labels, settings, *tokenizers)
         if dropped:
             write_text(folder / "dropped.jsonl", "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in dropped))
+        require_unedited(PARAMS, "datasets", name, settings)
     write_text(Path("data/runs/datasets", f"{name}.json"), to_json(made))
     tell(name, made, dropped)
 

@@ -6,7 +6,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.annotators import SelectionSettings
 
 
@@ -28,6 +28,7 @@ def main(name: str) -> None:
     predicted = predict(model.to(best_device()), task_of(dataset.task), dataset.rows("train"), f"select {name}")
     with atomic_folder(Path("data/selections", name)) as folder:
         made = write_selection(folder, dataset, predicted, settings)
+        require_unedited(PARAMS, "selections", name, settings)
     print_result(
         f"select {name}: {made['chosen']} of {made['without_label']} rows without a label, and {made['annotated']} that are "
         f"annotated already, least sure first by {settings.by}"

@@ -7,6 +7,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import SCRATCH, to_json, write_text
+from distill.core.settings import require_unedited
 from distill.recipes.loading import load_student
 
 
@@ -28,6 +29,8 @@ def main(name: str) -> None:
     with written_once(Path("data/students", name)) as folder:
         initial, scratch = Path("data/inits", name), SCRATCH / "training" / f"students-{name}"
         runs = distill_student(initial, dataset, store, settings, folder, scratch, f"student {name}")
+        if folder is not None:
+            require_unedited(PARAMS, "students", name, settings)
     if folder is None:
         return
     write_text(Path("data/runs/students", f"{name}.json"), to_json([run.record(seed) for seed, run in runs.items()]))

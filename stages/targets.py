@@ -8,7 +8,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import SCRATCH, atomic_folder, bytes_of, exclusive_lock, to_json, unfinished, write_text
-from distill.core.settings import load_entry, read_sections
+from distill.core.settings import load_entry, read_sections, require_unedited
 from distill.params.targets import TargetSettings
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def materialize(name: str, others: "ProcessGroup | None") -> None:
         base = previous.open_remembered(scratch) or previous.fetch_committed(out, teacher.fingerprints, scratch / "base")
         materializer = Materializer(teacher, dataset, job_of(settings), pool, base)
         materializer.base.forget_cost(scratch)
-        start = time.perf_counter()
-        order = WorkOrder.from_materializer(materializer, folder, dataset.folder, address, folds)
+        start, order = time.perf_counter(), WorkOrder.from_materializer(materializer, folder, dataset.folder, address, folds)
         work = run(materializer, order, settings.engine, settings.workers, others)
         seconds = time.perf_counter() - start
         losses = measure_fidelity(materializer)
         with atomic_folder(out) as whole:
             materializer.assemble(whole)
+            require_unedited(PARAMS, "targets", name, settings)
         previous.remember(out, scratch)
         pool.forget()
     write_record(name, work, seconds)

@@ -7,7 +7,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import SCRATCH, to_json, write_text
-from distill.core.settings import load_entry
+from distill.core.settings import load_entry, require_unedited
 from distill.params.training import TeacherSettings
 
 
@@ -35,6 +35,7 @@ def main(name: str) -> None:
             return
         tune(model, task_of(dataset.task), run.validation)
         save_model(folder, model, load_tokenizer(run.place, settings.checkpoint.revision), dataset)
+        require_unedited(PARAMS, "teachers", name, settings)
     write_text(Path("data/runs/teachers", f"{name}.json"), to_json(trained.record(settings.seed)))
     print_result(f"teacher {name}: {trained.summary(dataset.metric)}")
     shutil.rmtree(scratch, ignore_errors=True)

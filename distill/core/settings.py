@@ -170,6 +170,20 @@ def load_entry(path: Path, section: str, name: str, model: type[Model]) -> Model
     return validate(model, with_defaults(sections, section, name), f"{path}: {section}.{name}")
 
 
+def require_unedited(path: Path, section: str, name: str, settings: Strict, *keys: str) -> None:
+    """Refuse to go on where an entry, or these keys of it, is no longer what a stage has read at its beginning.
+
+    DVC reads params.yaml once a stage has ended: what was made of the old settings would pass for that of the new ones. Called
+    before outputs take their names, so that a run goes on where it was once the edit is undone.
+    """
+    now = load_entry(path, section, name, type(settings))
+    if any(getattr(now, key) != getattr(settings, key) for key in keys) if keys else now != settings:
+        raise UserError(
+            f"{path}: {section}.{name}: was edited while this ran, and what the old settings made would pass for the new ones'; "
+            "run `dvc repro` again, or undo the edit first, to go on where this ended"
+        )
+
+
 def _lines(model: type[Strict], where: str, content: Any, problems: Iterable[Any]) -> Iterator[str]:
     """A line a path; where one lies in another, what is wrong with the inner one tells more."""
     found: dict[str, dict[str, list[str]]] = {}

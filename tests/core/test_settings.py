@@ -1,11 +1,12 @@
 """Reading params.yaml: each mistake is one line that names its path and, for a typo, what was meant."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from distill.core.errors import UserError
-from distill.core.settings import Strict, load_entry, nearest, read_yaml
+from distill.core.settings import Strict, load_entry, nearest, read_yaml, require_unedited
 from distill.params.training import TrainingSettings
 from distill.pipeline.project import MODELS
 from distill.recipes.loading import load_student
@@ -174,6 +175,26 @@ def test_an_entry_inherits_defaults_and_overrides_them(tmp_path: Path):
     loaded = load(tmp_path, text)
     assert (loaded.epochs, loaded.batch_size) == (7, 4)
     assert loaded.weight_decay == TrainingSettings().weight_decay
+
+
+@pytest.mark.parametrize(
+    ("edited", "refused"),
+    [
+        ("teachers: {x: {%s, batch_size: 8}}", True),
+        ("teachers: {x: {%s}}", True),
+        ("teachers: {y: {%s}}", True),
+        ("defaults: {teachers: {batch_size: 4}}\nteachers: {x: {%s}}", False),
+        ("teachers: {x: {%s, batch_size: 4, epochs: 3}, y: {%s}}", False),
+        ("# a comment\nteachers: {x: {%s, batch_size: 4}}", False),
+    ],
+)
+def test_an_entry_that_is_edited_while_a_stage_runs_is_refused(tmp_path: Path, edited: str, refused: bool):
+    settings = load(tmp_path, f"teachers: {{x: {{{TEACHER}, batch_size: 4}}}}")
+    path = params_file(tmp_path, edited.replace("%s", TEACHER))
+    with pytest.raises(UserError, match=r"teachers\.x: (was edited while this ran|no such entry)") if refused else nullcontext():
+        require_unedited(path, "teachers", "x", settings)
+    with nullcontext() if "{x:" in edited else pytest.raises(UserError):
+        require_unedited(path, "teachers", "x", settings, "epochs")
 
 
 def test_exponents_without_a_dot_are_numbers_and_words_that_old_yaml_takes_for_booleans_stay_words(tmp_path: Path):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
 
+from distill.sources import streams
 from stages.fetch import main
 from tests.command_line import contents, invoke, refusal
 
@@ -49,6 +51,20 @@ def test_a_local_folder_becomes_a_parquet_file_a_split(project: Path):
     assert train == {"text": ["café", "bad"], "label": ["good", "bad"]}
     before = contents(raw)
     assert invoke(main, "reviews").returncode == 0
+    assert contents(raw) == before
+
+
+def test_an_entry_that_is_edited_meanwhile_leaves_what_was_there(project: Path, monkeypatch: pytest.MonkeyPatch):
+    assert invoke(main, "reviews").returncode == 0
+    raw, write = project / "data" / "raw" / "reviews", streams.write_splits
+    before = contents(raw)
+
+    def edit(*arguments: Any) -> int:
+        (project / "params.yaml").write_text(PARAMS.replace("{path: reviews}", "{path: reviews, encoding: cp1252}"))
+        return write(*arguments)
+
+    monkeypatch.setattr(streams, "write_splits", edit)
+    assert "params.yaml: sources.reviews: was edited while this ran" in refusal(invoke(main, "reviews"))
     assert contents(raw) == before
 
 
