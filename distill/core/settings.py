@@ -193,7 +193,9 @@ def _lines(model: type[Strict], where: str, content: Any, problems: Iterable[Any
         found.setdefault(".".join([where, *location]), {}).setdefault(got, []).append(told)
     for path, lines in found.items():
         if not any(other.startswith(f"{path}.") for other in found):
-            yield from (f"{path}: {' or '.join(dict.fromkeys(told))}{got}" for got, told in lines.items())
+            for got, (first, *others) in lines.items():
+                also = "".join(dict.fromkeys(f" or {told.removeprefix('expected ')}" for told in others))
+                yield f"{path}: {first}{also}{got}"
 
 
 def _location(problem: Any, content: Any) -> list[str]:
