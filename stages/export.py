@@ -7,7 +7,7 @@ import click
 from distill.core.console import command, print_result
 from distill.core.errors import UserError
 from distill.core.files import atomic_folder, read_json, to_json, write_text
-from distill.core.settings import validate
+from distill.core.validation import validate
 from distill.params.exports import ExportSettings
 
 

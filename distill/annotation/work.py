@@ -11,7 +11,7 @@ from distill.annotation.responses import Responses
 from distill.annotation.select import DESCRIPTION
 from distill.annotation.table import dataset_of, read_texts
 from distill.core.errors import UserError
-from distill.core.settings import nearest
+from distill.core.validation import nearest
 from distill.data.dataset import Dataset
 from distill.params.annotators import ANNOTATED, AnnotatorSettings
 

@@ -62,7 +62,7 @@ def candidates_of(dataset: str | None, setting: str, percentile: str) -> "dict[s
     """What can be shipped, of one data set or of each; students and formats that nobody has measured are told on stderr."""
     from distill.core.errors import UserError
     from distill.core.files import read_json
-    from distill.core.settings import nearest
+    from distill.core.validation import nearest
     from distill.pipeline.jobs import outdated
     from distill.pipeline.project import load_params
     from distill.pipeline.resolve import resolve

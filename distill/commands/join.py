@@ -18,7 +18,7 @@ def main(students: tuple[str, ...]) -> None:
     """Fetch what STUDENTS, by default all, need of the team's remote: rows, targets and initial students, no teacher."""
     from distill.core.errors import UserError
     from distill.core.recorded import repository
-    from distill.core.settings import nearest
+    from distill.core.validation import nearest
     from distill.pipeline.project import load_params
 
     params = load_params(PARAMS)

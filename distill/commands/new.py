@@ -51,7 +51,8 @@ def main(
     """Look at DATA (a file, a folder, a data set of the hub) and write a params.yaml for it, with what was assumed."""
     from distill.core.errors import UserError
     from distill.core.files import write_text
-    from distill.core.settings import ENTRY_NAME, nearest
+    from distill.core.settings import ENTRY_NAME
+    from distill.core.validation import nearest
 
     if path.exists():
         raise UserError(
@@ -116,7 +117,7 @@ def profile_source(
     from distill.core.errors import UserError
     from distill.core.files import read_json
     from distill.core.locations import checkpoint_place
-    from distill.core.settings import validate
+    from distill.core.validation import validate
     from distill.data.tokenizers import load_tokenizer
     from distill.models.families import usable_positions
     from distill.params.sources import Source

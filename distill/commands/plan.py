@@ -58,7 +58,7 @@ def main(names: tuple[str, ...], as_json: bool) -> None:
 def require_planned(params: "Params", names: tuple[str, ...]) -> None:
     """Refuse names of what costs nothing, and of nothing."""
     from distill.core.errors import UserError
-    from distill.core.settings import nearest
+    from distill.core.validation import nearest
 
     known = [*params.dataset_by_target_set(), *params.annotators]
     for name in names:

@@ -70,7 +70,7 @@ def main(
 def publish_model(name: str, hub: str, *, private: bool) -> None:
     """Upload a student's export."""
     from distill.core.errors import UserError
-    from distill.core.settings import nearest
+    from distill.core.validation import nearest
     from distill.export.hub import files_for_hub, upload
     from distill.pipeline.project import load_params
 
@@ -172,7 +172,7 @@ def write_card(scratch: Path, about: "About", dataset: "Dataset", store: "Target
 def dataset_of(params: "Params", name: str) -> str:
     """The data set of a target set, whichever section it is of."""
     from distill.core.errors import UserError
-    from distill.core.settings import nearest
+    from distill.core.validation import nearest
 
     known = params.dataset_by_target_set() | {name: entry.dataset for name, entry in params.ensembles.items()}
     if name not in known:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
 from distill.core.console import command
-from distill.core.settings import SECTIONS, Strict
+from distill.core.settings import SECTIONS
+from distill.core.validation import Strict
 
 Schema = Mapping[str, Any]
 HEAD = """\

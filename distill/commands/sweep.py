@@ -64,7 +64,7 @@ def check_params(trials: Sequence[Trial]) -> None:
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import apply_overrides
 
-    from distill.core.settings import nearest
+    from distill.core.validation import nearest
     from distill.pipeline.needs import require_served
     from distill.pipeline.project import load_params
 

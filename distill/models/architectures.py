@@ -6,7 +6,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 
 from distill.core.errors import one_line
-from distill.core.settings import nearest
+from distill.core.validation import nearest
 
 VECTORS = ("pooling", "normalize", "vector_size")
 """Keys of sentence encoders that are not in the encoder's own config."""

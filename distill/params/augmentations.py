@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from distill.core.settings import Positive, Seed, Strict
+from distill.core.settings import Positive, Seed
+from distill.core.validation import Strict
 
 
 class AugmentationSettings(Strict):

@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from distill.core.settings import Checkpoint, OpenFraction, Positive, Seed, Strict
+from distill.core.settings import Checkpoint, OpenFraction, Positive, Seed
+from distill.core.validation import Strict
 from distill.params.task_specs import TASK_SPECS, TaskName
 
 LEARNT = ("label", "labels", "tags", "spans", "answers", "response")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from distill.core.settings import Strict
+from distill.core.validation import Strict
 
 
 class EnsembleSettings(Strict):

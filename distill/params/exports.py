@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from distill.core.settings import Positive, Strict
+from distill.core.settings import Positive
+from distill.core.validation import Strict
 
 
 class ExportSettings(Strict):

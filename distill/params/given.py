@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from distill.core.settings import Positive, Strict
+from distill.core.settings import Positive
+from distill.core.validation import Strict
 
 COMPRESSED = "compressed_logprobs"
 FORMS = ("probabilities", "logits", "log_probabilities", "votes", "label", "score", "embedding", "logprobs", COMPRESSED)

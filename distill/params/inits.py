@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from distill.core.settings import Positive, Seed, Strict, nearest
+from distill.core.settings import Positive, Seed
+from distill.core.validation import Strict, nearest
 
 
 def _bert(layers: int, width: int, heads: int, inner: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ So neither imports what checks params.yaml: an edit of a recipe or of a loss rer
 from pathlib import Path
 
 from distill.core.files import read_json
-from distill.core.settings import Model, Strict, validate
+from distill.core.validation import Model, Strict, validate
 
 
 class TrainedEntry(Strict):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from distill.core.settings import Strict, require_one_place
+from distill.core.settings import require_one_place
+from distill.core.validation import Strict
 
 FormatName = Literal["parquet", "csv", "tsv", "json", "conll", "excel", "text", "fasttext"]
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, model_validator
 
 from distill.core.errors import UserError
-from distill.core.settings import EachOnce, Positive, Seed, Strict
+from distill.core.settings import EachOnce, Positive, Seed
+from distill.core.validation import Strict
 from distill.params.inits import InitSettings
 from distill.params.task_specs import TaskSpec
 from distill.params.training import TrainingSettings

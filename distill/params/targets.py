@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Positive, Seed, Split, Strict
+from distill.core.settings import Positive, Seed, Split
+from distill.core.validation import Strict
 
 
 class TargetSettings(Strict):

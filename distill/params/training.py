@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from distill.core.settings import Checkpoint, Positive, Rate, Seed, Strict
+from distill.core.settings import Checkpoint, Positive, Rate, Seed
+from distill.core.validation import Strict
 
 
 class TrainingSettings(Strict):

@@ -6,7 +6,8 @@ from typing import Any
 from distill.core.console import PARAMS
 from distill.core.files import to_json
 from distill.core.recorded import changed_since, has_result
-from distill.core.settings import SECTIONS, Strict, inherited, read_sections
+from distill.core.settings import SECTIONS, inherited, read_sections
+from distill.core.validation import Strict
 from distill.pipeline.entries import Params
 from distill.pipeline.local_files import Checksums, local_checksums
 from distill.pipeline.project import checked

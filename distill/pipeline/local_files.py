@@ -13,7 +13,8 @@ from distill.core.errors import UserError
 from distill.core.files import SCRATCH, sha256, write_text
 from distill.core.locations import local_folder
 from distill.core.recorded import is_recorded, recorded_files
-from distill.core.settings import Checkpoint, Strict
+from distill.core.settings import Checkpoint
+from distill.core.validation import Strict
 from distill.params.augmentations import AugmentationSettings
 from distill.params.sources import Source
 

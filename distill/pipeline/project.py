@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import UserError
-from distill.core.settings import SECTIONS, Strict, inherited, nearest, read_sections, validate, with_defaults
+from distill.core.settings import SECTIONS, inherited, read_sections, with_defaults
+from distill.core.validation import Strict, nearest, validate
 from distill.params.annotators import AnnotatorSettings, SelectionSettings
 from distill.params.augmentations import AugmentationSettings
 from distill.params.datasets import DatasetSettings

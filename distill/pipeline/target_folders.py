@@ -4,7 +4,8 @@ from pathlib import Path
 
 from distill.core.console import PARAMS
 from distill.core.errors import UserError
-from distill.core.settings import nearest, read_yaml
+from distill.core.settings import read_yaml
+from distill.core.validation import nearest
 from distill.store.origin import STAGES
 
 TARGETS = Path("data/targets")

@@ -231,7 +231,7 @@ def require_one_name(table: pa.Table, where: str, name: str | None, part: str) -
 
 def _why_missing(table: pa.Table, name: str) -> str:
     """What is known of a column that is not there: why it was left out, or the name that may have been meant."""
-    from distill.core.settings import nearest
+    from distill.core.validation import nearest
 
     left_out = noted(table, LEFT_OUT, {})
     place = next((place for place in left_out if place.rstrip("[]") == name or place.startswith((f"{name}.", f"{name}["))), None)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from distill.core.errors import UserError
-from distill.core.settings import nearest
+from distill.core.validation import nearest
 from distill.preparation.label_columns import LABELS, SPANS, TAGS
 from distill.preparation.labels import shown
 from distill.preparation.spans import read_spans

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import UserError
-from distill.core.settings import nearest, read_sections, validate, with_defaults
+from distill.core.settings import read_sections, with_defaults
+from distill.core.validation import nearest, validate
 from distill.params.students import StudentSettings
 
 SHARED = ("__init__", "loading", "registry")

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from distill.core.console import print_result
 from distill.core.errors import UserError, one_line
-from distill.core.settings import nearest
+from distill.core.validation import nearest
 from distill.sources.delimited import column_names, require_names, require_no_title, require_row
 from distill.sources.streams import ReadOptions, Stream, batched
 from distill.sources.texts import CHUNK

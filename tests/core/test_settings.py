@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from distill.core.errors import UserError
-from distill.core.settings import Strict, load_entry, nearest, read_yaml, require_unedited
+from distill.core.settings import load_entry, read_yaml, require_unedited
+from distill.core.validation import Strict, nearest
 from distill.params.training import TrainingSettings
 from distill.pipeline.project import MODELS
 from distill.recipes.loading import load_student

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from distill.core.settings import validate
+from distill.core.validation import validate
 from distill.recipes.logit_mse import LogitMse
 from tests.closures import FLOORS, ROOT
 from tests.projects import copy, edit_params, reproduced, run, stages_run

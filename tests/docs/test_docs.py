@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from distill.core.settings import SECTIONS, validate
+from distill.core.settings import SECTIONS
+from distill.core.validation import validate
 from distill.pipeline.project import MODELS
 from distill.recipes.loading import read_student
 from tests.closures import ROOT

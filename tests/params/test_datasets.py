@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from distill.core.errors import UserError
-from distill.core.settings import validate
+from distill.core.validation import validate
 from distill.params.datasets import DatasetSettings
 from distill.params.task_specs import TASK_SPECS, TaskName
 from distill.prediction.answers import ANSWERS

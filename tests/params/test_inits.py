@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from distill.core.errors import UserError
-from distill.core.settings import validate
+from distill.core.validation import validate
 from distill.params.inits import PRESETS, InitSettings
 
 TEACHER, PREPARED = "data/teachers/t", "data/prepared/d"

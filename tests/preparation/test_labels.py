@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from distill.core.errors import UserError
-from distill.core.settings import validate
+from distill.core.validation import validate
 from distill.data.rows import Rows
 from distill.params.datasets import DatasetSettings
 from distill.preparation.numbering import number_classes, number_scores, number_tags

@@ -3,7 +3,7 @@
 import pytest
 
 from distill.core.errors import UserError
-from distill.core.settings import validate
+from distill.core.validation import validate
 from distill.params.students import Needs, Shapes, StudentSettings
 from distill.recipes.registry import RECIPES
 from distill.recipes.terms.layers import linear_map

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from distill.core.errors import UserError
-from distill.core.settings import validate
+from distill.core.validation import validate
 from distill.data.averaging import labels_a_row
 from distill.data.dataset import Dataset
 from distill.models.folds import NO_FOLD, FurtherTeachers

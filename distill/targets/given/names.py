@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.core.errors import UserError
-from distill.core.settings import nearest
+from distill.core.validation import nearest
 from distill.preparation.labels import PARTED, Reader, quoted, shown
 from distill.preparation.nested import nested
 
