@@ -131,5 +131,5 @@ def read_detail(path: Path, stage: str) -> Detail:
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; expected what `dvc repro {stage}` writes") from None
     except ValidationError:
-        raise UserError(f"{path}: is damaged or of an older version; run `dvc repro --force {stage}`") from None
+        raise UserError(f"{path}: is damaged or of an older version; run `dvc repro --force --single-item {stage}`") from None
     return found

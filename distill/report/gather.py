@@ -76,7 +76,7 @@ def _record(path: Path, stage: str, content: Any = None) -> Iterator[Any]:
         yield read_json(path, what) if content is None else content
     except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         reason = f"is damaged or of an older version ({type(error).__name__}: {error})"
-        raise UserError(f"{path}: {reason}; expected {what}; run it with --force") from None
+        raise UserError(f"{path}: {reason}; expected {what}; run it with --force --single-item") from None
 
 
 def _data_set(params: Resolved, data: Path, name: str, benchmark: Any, machine: str) -> DataSet:

@@ -23,7 +23,7 @@ from distill.core.files import atomic_file
 from distill.data.arrow_files import LARGE
 from distill.data.dataset import ID_BYTES
 from distill.store.manifest import ROWS_A_BATCH, libraries
-from distill.store.origin import stage_of
+from distill.store.origin import repair_of, stage_of
 
 STATISTICS = "statistics."
 
@@ -109,7 +109,7 @@ def map_shard(path: Path) -> MappedShard:
     except DAMAGE as error:
         what = first_line(error)
         stage = stage_of(path.parent.parent.parent)
-        raise UserError(f"{path}: damaged or missing ({what}); run `dvc repro --force {stage}`") from None
+        raise UserError(f"{path}: damaged or missing ({what}); run `{repair_of(stage)}`") from None
 
 
 def _array(column: Column) -> pa.Array:

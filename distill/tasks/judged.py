@@ -76,7 +76,7 @@ def read_judged(folder: Path, split: str, stage: str) -> dict[str, Judged]:
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; expected what `dvc repro {stage}` writes") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: is damaged ({type(error).__name__}); run `dvc repro --force {stage}`") from None
+        raise UserError(f"{path}: is damaged ({type(error).__name__}); run `dvc repro --force --single-item {stage}`") from None
     found = {}
     for model in dict.fromkeys(table["model"].to_pylist()):
         part = table.filter(pa.compute.equal(table["model"], model)).combine_chunks()

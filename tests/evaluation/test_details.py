@@ -26,5 +26,5 @@ def test_a_missing_and_a_damaged_file_name_the_stage(tmp_path):
     with pytest.raises(UserError, match=r"is missing; expected what `dvc repro evaluate@x` writes"):
         read_detail(path, "evaluate@x")
     path.write_text(replace(WHOLE, task="x").to_json().replace('"support": 3', '"support": "many"'), encoding="utf-8")
-    with pytest.raises(UserError, match=r"is damaged or of an older version; run `dvc repro --force evaluate@x`"):
+    with pytest.raises(UserError, match=r"is damaged or of an older version; run `dvc repro --force --single-item evaluate@x`"):
         read_detail(path, "evaluate@x")

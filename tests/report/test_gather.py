@@ -130,6 +130,7 @@ def test_missing_or_damaged_file(whole: Path, file: str, stage: str, damage: str
         path.write_bytes(content)
     assert str(path) in str(caught.value)
     assert stage in str(caught.value)
+    assert ("--force" in str(caught.value)) == ("--force --single-item" in str(caught.value))
 
 
 def test_a_student_of_other_tokens_reads_the_set_of_its_teachers_data(data: Path, tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from distill.commands.check import main
+from distill.core.errors import UserError
 from distill.store.origin import stage_of
+from distill.store.shards import map_shard
 from tests.command_line import invoke
 
 PARAMS = """
@@ -23,3 +27,15 @@ def test_errors_name_the_stage_of_what_check_has_written(tmp_path: Path, monkeyp
     assert done.returncode == 0, done.stderr
     stages = {name: stage_of(Path("data/targets", name)) for name in ("big", "api", "mean")}
     assert stages == {"big": "targets@big", "api": "given@api", "mean": "ensemble@mean"}
+
+
+def test_a_damaged_shard_is_computed_again_and_nothing_before_it(tmp_path: Path):
+    path = tmp_path / "data" / "targets" / "big" / "logits" / "train" / "00000.arrow"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no Arrow file")
+    with pytest.raises(UserError, match=r"damaged or missing .*; run `python -m distill verify big --repair`"):
+        map_shard(path)
+    (given := tmp_path / "data" / "jobs" / "entries" / "given" / "big.json").parent.mkdir(parents=True)
+    given.touch()
+    with pytest.raises(UserError, match=r"damaged or missing .*; run `dvc repro --force --single-item given@big`"):
+        map_shard(path)

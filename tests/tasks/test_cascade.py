@@ -65,7 +65,7 @@ def test_what_is_written_is_read(shape: tuple[int, ...], tmp_path) -> None:
     write_judged(tmp_path / FILE, kept)
     assert (tmp_path / FILE).read_bytes() == first
     (tmp_path / FILE).write_bytes(first[:50])
-    with pytest.raises(UserError, match=r"judged\.parquet: is damaged .*; run `dvc repro --force evaluate@x`"):
+    with pytest.raises(UserError, match=r"judged\.parquet: is damaged .*; run `dvc repro --force --single-item evaluate@x`"):
         read_judged(tmp_path, "test", "evaluate@x")
     with pytest.raises(UserError, match="is missing; expected what `dvc repro evaluate@x` writes"):
         read_judged(tmp_path / "none", "test", "evaluate@x")
