@@ -32,15 +32,17 @@ def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -
     A bad line is answered with its `error`, which stands on stderr too; the exit code is then 1.
     """
     from distill.prediction.model import open_model
-    from distill.prediction.rows import read_rows, row_of
+    from distill.prediction.rows import parsed, read_rows, row_of
 
-    opened, where, bad = open_model(model, threads), file or "stdin", 0
+    opened, where, bad = open_model(model, threads), str(file or "stdin"), 0
     waiting: list[Row | UserError] = []
     if opened.turns:
         print_result(f"{model}: has learnt from conversations, and goes on with texts as they stand; {AS_TURNS}")
-    for place, content in read_rows(file):
+    for number, (place, content) in enumerate(read_rows(file)):
         try:
             waiting.append(_checked(row_of(content, opened.task), opened))
+            if number == 0:
+                _tell_unread(parsed(content), opened.task, where)
         except UserError as error:
             bad += 1
             waiting.append(error)
@@ -63,6 +65,15 @@ def flush(model: "Model", waiting: "list[Row | UserError]") -> None:
     found = iter(answers(model, rows) if rows else [])
     for row in waiting:
         click.echo(json.dumps({"error": str(row)} if isinstance(row, UserError) else next(found), ensure_ascii=False))
+
+
+def _tell_unread(row: "Row", task: str, where: str) -> None:
+    """Say which columns the first row has beside those that are read: the texts may be in another one."""
+    from distill.prediction.rows import unread
+
+    if names := unread(row, task):
+        read, others = (", ".join(f"'{name}'" for name in row if (name in names) == left) for left in (False, True))
+        print_result(f"{where}: reads {read}, and does not read {others}; rename a column to have it read")
 
 
 def _checked(row: "Row", model: "Model") -> "Row":

@@ -70,9 +70,7 @@ def row_of(content: str | Row | UserError, task: str) -> Row:
     `text`, `text_pair` or None, or `tokens`; `question` and `context`; `query`, and `passage` or a list of `passages`; `turns`.
     A line that begins with `{` is JSON; any other is a text.
     """
-    if isinstance(content, UserError):
-        raise content
-    row = _parsed(content) if isinstance(content, str) else content
+    row = parsed(content)
     spec, words = TASK_SPECS[task], row.get("tokens")
     if "tokens" in spec.columns and words is not None:
         return {"tokens": _several(row, "tokens", "words")}
@@ -89,6 +87,14 @@ def row_of(content: str | Row | UserError, task: str) -> Row:
     if spec.pairs and pair is not None:
         _require_text(row, "text_pair", ("text", "text_pair"))
     return {**{column: row[column] for column in spec.inputs}, "text_pair": pair if spec.pairs else None}
+
+
+def unread(row: Row, task: str) -> list[str]:
+    """The columns of a row, as `parsed` gives it, that `row_of` does not look at."""
+    spec = TASK_SPECS[task]
+    read = {*spec.inputs, *(("text_pair",) if "text" in spec.inputs else ()), *({"tokens"} & {*spec.columns})}
+    read |= {"passages"} if spec.groups else {"messages", "prompt"} if spec.causal else set()
+    return [name for name in row if name not in read]
 
 
 def _turns(row: Row) -> list[dict[str, str]]:
@@ -114,6 +120,13 @@ def _several(row: Row, column: str, what: str) -> list[str]:
         raise UserError(f"{column}: got {texts!r:.60}, expected a list of {what}")
     _require_whole(column, "".join(texts))
     return list(texts)
+
+
+def parsed(content: str | Row | UserError) -> Row:
+    """A line or row with its columns: of a line that is no JSON object, `text`."""
+    if isinstance(content, UserError):
+        raise content
+    return _parsed(content) if isinstance(content, str) else content
 
 
 def _parsed(line: str) -> Row:

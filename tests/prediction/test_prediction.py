@@ -114,6 +114,14 @@ def test_torch_and_onnx_answer_alike_whatever_the_file_and_the_batch(task: str, 
     assert len(predicted(folders[task] / "export" / "model-int8.onnx", tmp_path / "rows.jsonl")) == len(content)
 
 
+def test_columns_that_are_not_read_are_said_once(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("body,text,label\nb,w1,0\nb,w2,1\n", encoding="utf-8")
+    done = run(folders["sequence-classification"] / "export", tmp_path / "rows.csv")
+    said = f"{tmp_path / 'rows.csv'}: reads 'text', and does not read 'body', 'label'; rename a column to have it read\n"
+    assert (done.exit_code, done.stderr) == (0, said)
+    assert run(folders["sequence-classification"] / "export", given="w1\nw2\n").stderr == ""
+
+
 @pytest.mark.parametrize("task", ["sequence-classification", "question-answering"])
 def test_an_onnx_file_is_answered_without_torch_and_its_like(task: str, folders: dict[str, Path], tmp_path: Path) -> None:
     file, given = folders[task] / "export" / "model-int8.onnx", json.dumps(rows(task)[0])

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from distill.core.errors import UserError
-from distill.prediction.rows import read_rows, row_of
+from distill.prediction.rows import read_rows, row_of, unread
 
 TEXTS = ["w1", "[MASK] is here", "[1] w2", "é"]
 ROWS = [{"text": text} for text in TEXTS]
@@ -131,3 +131,18 @@ def test_a_broken_archive_and_a_broken_array_are_refused_in_a_line(tmp_path: Pat
     (tmp_path / "a.json").write_text('[{"text": "w1"},\n"w2"]', encoding="utf-8")
     with pytest.raises(UserError, match=r'a.json: line 2: got "w2", expected an object'):
         told(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "others"),
+    [
+        ("sequence-classification", {"text": "a", "text_pair": "b"}, []),
+        ("sequence-classification", {"body": "b", "text": "a", "tokens": ["a"], "label": 1}, ["body", "tokens", "label"]),
+        ("token-classification", {"tokens": ["a"], "text": "a", "tags": ["O"]}, ["tags"]),
+        ("question-answering", {"id": 1, "question": "a", "context": "b", "text": "c"}, ["id", "text"]),
+        ("ranking", {"query": "a", "passages": ["b"], "passage": "b", "text": "c"}, ["text"]),
+        ("causal-lm", {"prompt": "a", "response": "b", "messages": []}, ["response"]),
+    ],
+)
+def test_columns_that_a_task_does_not_read_are_named(task: str, row: dict[str, Any], others: list[str]) -> None:
+    assert unread(row, task) == others
