@@ -213,7 +213,8 @@ class PreparedRows:
         """The tokens of the word that begins at a labelled token: it, and those after it in its row that have no label."""
         end = int(self.offsets[np.searchsorted(self.offsets, place, side="right")])
         labelled = np.flatnonzero(self.labels[place + 1 : end] != UNLABELLED)
-        return list(self.tokens[place : place + 1 + int(labelled[0]) if len(labelled) else end].tolist())
+        tokens: list[int] = self.tokens[place : place + 1 + int(labelled[0]) if len(labelled) else end].tolist()
+        return tokens
 
     @classmethod
     def open(cls, path: Path, pad_token: int = 0) -> "PreparedRows":
