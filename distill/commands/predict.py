@@ -20,9 +20,10 @@ AS_TURNS = 'give {"messages": [{"role": "user", "content": "…"}]}, or {"prompt
 @command
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--column", multiple=True, metavar="NAME=COLUMN", help="Which column is read as NAME, such as text=body.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows that are answered at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="By default one a core.")
-def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -> None:
+def main(model: Path, file: Path | None, column: tuple[str, ...], batch_size: int, threads: int | None) -> None:
     """Answer FILE, or stdin, with MODEL: a JSON line for each line or row, in order.
 
     MODEL is data/students/NAME, data/exports/students/NAME (model.onnx), or an .onnx file in it. FILE has a text a line, of which
@@ -32,17 +33,19 @@ def main(model: Path, file: Path | None, batch_size: int, threads: int | None) -
     A bad line is answered with its `error`, which stands on stderr too; the exit code is then 1.
     """
     from distill.prediction.model import open_model
-    from distill.prediction.rows import parsed, read_rows, row_of
+    from distill.prediction.rows import parsed, read_rows, renamed, row_of
 
     opened, where, bad = open_model(model, threads), str(file or "stdin"), 0
+    names = _columns(column, opened.task)
     waiting: list[Row | UserError] = []
     if opened.turns:
         print_result(f"{model}: has learnt from conversations, and goes on with texts as they stand; {AS_TURNS}")
     for number, (place, content) in enumerate(read_rows(file)):
         try:
-            waiting.append(_checked(row_of(content, opened.task), opened))
+            row = renamed(parsed(content), names)
+            waiting.append(_checked(row_of(row, opened.task), opened))
             if number == 0:
-                _tell_unread(parsed(content), opened.task, where)
+                _tell_unread(row, opened.task, where)
         except UserError as error:
             bad += 1
             waiting.append(error)
@@ -67,13 +70,26 @@ def flush(model: "Model", waiting: "list[Row | UserError]") -> None:
         click.echo(json.dumps({"error": str(row)} if isinstance(row, UserError) else next(found), ensure_ascii=False))
 
 
+def _columns(given: tuple[str, ...], task: str) -> dict[str, str]:
+    """The name in the rows of each column that is read under another one."""
+    from distill.prediction.rows import readable
+
+    names = dict(pair.partition("=")[::2] for pair in given)
+    for name, column in names.items():
+        if name not in readable(task) or not column:
+            expected = f"NAME=COLUMN, where NAME is one of {', '.join(readable(task))}, such as {readable(task)[0]}=body"
+            raise UserError(f"--column {name}{f'={column}' if column else ''}: expected {expected}")
+    return names
+
+
 def _tell_unread(row: "Row", task: str, where: str) -> None:
     """Say which columns the first row has beside those that are read: the texts may be in another one."""
-    from distill.prediction.rows import unread
+    from distill.prediction.rows import readable
 
-    if names := unread(row, task):
-        read, others = (", ".join(f"'{name}'" for name in row if (name in names) == left) for left in (False, True))
-        print_result(f"{where}: reads {read}, and does not read {others}; rename a column to have it read")
+    read = [name for name in row if name in readable(task)]
+    if others := [name for name in row if name not in read]:
+        lists = (", ".join(f"'{name}'" for name in names) for names in (read, others))
+        print_result("{}: reads {}, and does not read {}; --column {}=NAME takes another column".format(where, *lists, read[0]))
 
 
 def _checked(row: "Row", model: "Model") -> "Row":

@@ -89,12 +89,20 @@ def row_of(content: str | Row | UserError, task: str) -> Row:
     return {**{column: row[column] for column in spec.inputs}, "text_pair": pair if spec.pairs else None}
 
 
-def unread(row: Row, task: str) -> list[str]:
-    """The columns of a row, as `parsed` gives it, that `row_of` does not look at."""
+def readable(task: str) -> list[str]:
+    """The columns that `row_of` looks at."""
     spec = TASK_SPECS[task]
-    read = {*spec.inputs, *(("text_pair",) if "text" in spec.inputs else ()), *({"tokens"} & {*spec.columns})}
-    read |= {"passages"} if spec.groups else {"messages", "prompt"} if spec.causal else set()
-    return [name for name in row if name not in read]
+    others = ("text_pair",) if spec.pairs else ("tokens",) if "tokens" in spec.columns else ("passages",) if spec.groups else ()
+    return [*spec.inputs, *others, *(("messages", "prompt") if spec.causal else ())]
+
+
+def renamed(row: Row, columns: Mapping[str, str]) -> Row:
+    """A row whose columns have the names that the task reads; `columns` has the name in the row of each of these."""
+    for name, column in columns.items():
+        if column not in row:
+            raise UserError(f"has {', '.join(row) or 'nothing'}; expected '{column}', as --column {name}={column} says")
+    others = {name: value for name, value in row.items() if name not in columns.values()}
+    return {**others, **{name: row[column] for name, column in columns.items()}}
 
 
 def _turns(row: Row) -> list[dict[str, str]]:
@@ -153,7 +161,8 @@ def _is_array(line: str) -> bool:
 
 def _require_text(row: Row, column: str, columns: tuple[str, ...]) -> None:
     if column not in row:
-        raise UserError(f"has {', '.join(row) or 'nothing'}; expected a row of {' and '.join(columns)}, as JSON or from a table")
+        expected = f"expected a row of {' and '.join(columns)}, as JSON or from a table"
+        raise UserError(f"has {', '.join(row) or 'nothing'}; {expected}; --column {column}=NAME takes another column")
     if not isinstance(row[column], str) or not row[column].strip():
         raise UserError(f"{column}: got {row[column]!r:.60}, expected text")
     _require_whole(column, row[column])

@@ -114,12 +114,22 @@ def test_torch_and_onnx_answer_alike_whatever_the_file_and_the_batch(task: str, 
     assert len(predicted(folders[task] / "export" / "model-int8.onnx", tmp_path / "rows.jsonl")) == len(content)
 
 
-def test_columns_that_are_not_read_are_said_once(folders: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("body,text,label\nb,w1,0\nb,w2,1\n", encoding="utf-8")
-    done = run(folders["sequence-classification"] / "export", tmp_path / "rows.csv")
-    said = f"{tmp_path / 'rows.csv'}: reads 'text', and does not read 'body', 'label'; rename a column to have it read\n"
-    assert (done.exit_code, done.stderr) == (0, said)
-    assert run(folders["sequence-classification"] / "export", given="w1\nw2\n").stderr == ""
+def test_columns_that_are_not_read_are_said_once_and_another_can_be_taken(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("body,text,label\nw1,w9,0\nw2,w9,1\n", encoding="utf-8")
+    model, file = folders["sequence-classification"] / "export", tmp_path / "rows.csv"
+    done = run(model, file)
+    advice = "--column text=NAME takes another column"
+    assert (done.exit_code, done.stderr) == (0, f"{file}: reads 'text', and does not read 'body', 'label'; {advice}\n")
+    plain = run(model, given="w1\nw2\n")
+    assert plain.stderr == ""
+    assert run(model, file, "--column", "text=body").stdout == plain.stdout != done.stdout
+
+
+@pytest.mark.parametrize("column", ["body", "text=", "=body", "label=text", "text"])
+def test_what_names_no_column_is_refused_with_what_the_task_reads(folders: dict[str, Path], column: str) -> None:
+    done = run(folders["sequence-classification"] / "export", "--column", column, given="w1\n")
+    expected = "NAME=COLUMN, where NAME is one of text, text_pair, such as text=body"
+    assert (done.exit_code, done.stderr) == (1, f"error: --column {column.removesuffix('=')}: expected {expected}\n")
 
 
 @pytest.mark.parametrize("task", ["sequence-classification", "question-answering"])

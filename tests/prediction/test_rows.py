@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from distill.core.errors import UserError
-from distill.prediction.rows import read_rows, row_of, unread
+from distill.prediction.rows import read_rows, readable, renamed, row_of
 
 TEXTS = ["w1", "[MASK] is here", "[1] w2", "é"]
 ROWS = [{"text": text} for text in TEXTS]
@@ -134,15 +134,22 @@ def test_a_broken_archive_and_a_broken_array_are_refused_in_a_line(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("task", "row", "others"),
+    ("task", "columns"),
     [
-        ("sequence-classification", {"text": "a", "text_pair": "b"}, []),
-        ("sequence-classification", {"body": "b", "text": "a", "tokens": ["a"], "label": 1}, ["body", "tokens", "label"]),
-        ("token-classification", {"tokens": ["a"], "text": "a", "tags": ["O"]}, ["tags"]),
-        ("question-answering", {"id": 1, "question": "a", "context": "b", "text": "c"}, ["id", "text"]),
-        ("ranking", {"query": "a", "passages": ["b"], "passage": "b", "text": "c"}, ["text"]),
-        ("causal-lm", {"prompt": "a", "response": "b", "messages": []}, ["response"]),
+        ("sequence-classification", ["text", "text_pair"]),
+        ("token-classification", ["text", "tokens"]),
+        ("question-answering", ["question", "context"]),
+        ("ranking", ["query", "passage", "passages"]),
+        ("causal-lm", ["text", "messages", "prompt"]),
     ],
 )
-def test_columns_that_a_task_does_not_read_are_named(task: str, row: dict[str, Any], others: list[str]) -> None:
-    assert unread(row, task) == others
+def test_all_that_a_task_reads_is_told(task: str, columns: list[str]) -> None:
+    assert readable(task) == columns
+
+
+def test_columns_of_a_table_are_read_by_the_names_that_they_are_given() -> None:
+    row = {"body": "a", "text": "title", "more": "b", "label": 1}
+    assert renamed(row, {}) == row
+    assert renamed(row, {"text": "body", "text_pair": "more"}) == {"text": "a", "text_pair": "b", "label": 1}
+    with pytest.raises(UserError, match="has body, text, more, label; expected 'boby', as --column text=boby says"):
+        renamed(row, {"text": "boby"})
