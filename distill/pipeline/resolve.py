@@ -22,7 +22,7 @@ def resolve(params: Params) -> Resolved:
                 targets=tuple(dict.fromkeys(members)),
                 teachers=tuple(dict.fromkeys(map(params.teacher, members))),
                 further=any(params.further(member) for member in members),
-                settings=to_yaml({"students": {name: entry.model_dump(mode="json", exclude_defaults=True)}}),
+                settings=to_yaml({"students": {name: entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)}}),
             )
         )
     return Resolved(

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from distill.pipeline.project import load_params
+from distill.pipeline.resolve import resolve
 from distill.report.page import IN_MARKDOWN, section, write_page
 from distill.report.parts import Chart, Collapsible, Grid, Part
 from distill.report.records import DataSet
 from distill.report.tables import Table, tables_in
-from tests.reports import write_report
+from tests.reports import PARAMS, write_report
 
 ANSWER = {"sets": [], "lines": ["ship soft"], "machine": "", "picture": {}}
 
@@ -136,6 +138,16 @@ def test_a_student_can_be_made_again(page: Page, news: DataSet) -> None:
     for student in news.students:
         assert f"dvc repro --pull --allow-missing evaluate@{student.name}" in code
         assert f"  {student.name}:\n    recipe: {student.recipe}\n" in code
+
+
+def test_the_settings_that_make_a_student_again_are_those_that_params_yaml_takes(news: DataSet, tmp_path: Path) -> None:
+    written = tmp_path / "params.yaml"
+    before, _, _ = PARAMS.partition("\nstudents:")
+    entries = "".join(text.removeprefix("students:\n") for text in news.entries.values())
+    written.write_text(f"{before}\nstudents:\n{entries}", encoding="utf-8")
+    again = resolve(load_params(written))
+    assert {student.name: student.settings for student in again.students} == news.entries
+    assert "from: data/teachers/big" in news.entries["plain"]
 
 
 def test_the_whole_page(tmp_path: Path) -> None:
