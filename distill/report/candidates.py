@@ -20,6 +20,8 @@ SCORED = {"onnx-fp32": "fp32", "onnx-int8": "int8"}
 """Formats that are scored as files of their candidate: their key in the metrics of an export."""
 UNSCORED = ("torch-bf16",)
 """Formats of which nobody measures a score: no candidates."""
+DIGITS = 9
+"""Of a retention."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,13 @@ def candidates(
 
 
 def _kept(score: float, record: Mapping[str, Any], metric: str) -> float | None:
-    """The share of its teacher's score, which `record` tells by the student's own score in torch: not where that is 0."""
+    """The share of its teacher's score, which `record` tells by the student's own score in torch: not where that is 0.
+
+    Without the last digits, in which a quotient of floats misses the share that it is: 56 of 50 are not below 1.12.
+    """
     if "retention" not in record:
         return None
-    return score * record["retention"] / record[metric] if record[metric] else 0.0 if score == 0 else None
+    return round(score * record["retention"] / record[metric], DIGITS) if record[metric] else 0.0 if score == 0 else None
 
 
 def _cascades(

@@ -135,7 +135,7 @@ def rounded_limit(limit: str, candidate: Candidate) -> float:
     """The first round value of a limit that admits a candidate."""
     step = STEPS[limit]
     if limit == "min-retention":
-        return math.floor((candidate.retention or 0.0) * step) / step
+        return math.floor(round((candidate.retention or 0.0) * step, 6)) / step
     return math.ceil((candidate.latency_ms if limit == "max-latency-ms" else candidate.megabytes) * step) / step
 
 

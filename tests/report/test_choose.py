@@ -130,6 +130,14 @@ def test_candidates_have_the_score_of_their_own_format_and_none_without_one() ->
     assert candidates(BENCHMARK | {"teachers": {}}, STUDENTS, EXPORTS)[0].smaller is None
 
 
+def test_a_share_that_is_kept_is_not_missed_by_the_last_digit_of_a_float() -> None:
+    students = {"soft": {"metric": "accuracy", "accuracy": 56 / 90, "retention": (56 / 90) / (50 / 90)}}
+    found = candidates(BENCHMARK, students, {"soft": {"fp32": {"accuracy": 56 / 90}}})
+    assert [own.form for own in found if not Budget(min_retention=1.12).misses(own)] == ["onnx-fp32", "torch-fp32"]
+    (relaxed,) = choose(found, Budget(min_retention=1.13)).relaxed
+    assert relaxed.value == 1.12
+
+
 def test_a_cascade_has_the_score_of_both_and_the_time_of_the_student_and_for_some_rows_of_the_teacher(project) -> None:
     teacher = {"big": {"formats": {form: timed(24, 80_000_000) for form in ("torch-fp32", "onnx-fp32")}}}
     scored = {
