@@ -112,7 +112,7 @@ def distance(candidate: Candidate, budget: Budget) -> float:
 
 
 def relaxations(results: Sequence[Candidate], budget: Budget, prefer: Preference) -> tuple[Relaxation, ...]:
-    """For each limit the value at which, relaxed alone, it admits a first candidate; limits that admit none are left out.
+    """For each limit the value at which, relaxed alone, it admits a first candidate, and which it then is.
 
     Before them `cascades`, where one fits: no limit has to give way.
     """
@@ -124,10 +124,10 @@ def relaxations(results: Sequence[Candidate], budget: Budget, prefer: Preference
         alone = [candidate for candidate in filter(budget.admits, results) if set(budget.misses(candidate)) == {limit}]
         alone = [candidate for candidate in alone if rounded_limit(limit, candidate) >= 0]  # no share below 0 can be asked for
         if alone:
-            nearest = min(
-                alone, key=lambda candidate: (budget.misses(candidate)[limit], -candidate.score, candidate.name, candidate.form)
-            )
-            answers.append((distance(nearest, budget), Relaxation(limit, rounded_limit(limit, nearest), nearest)))
+            nearest = min(alone, key=lambda candidate: budget.misses(candidate)[limit])
+            value = rounded_limit(limit, nearest)
+            first = choose(results, replace(budget, **{limit.replace("-", "_"): value}), prefer).best or nearest
+            answers.append((distance(nearest, budget), Relaxation(limit, value, first)))
     return tuple(relaxed for _, relaxed in sorted(answers, key=lambda answer: answer[0]))
 
 

@@ -100,6 +100,13 @@ def test_limits_that_are_advised_can_be_asked_for() -> None:
     assert str(relaxed) == "--max-latency-ms 12345.64 admits b (onnx-int8)"
 
 
+def test_what_a_relaxed_limit_admits_is_what_is_chosen_then() -> None:
+    equal = [replace(candidate("a", 0.9, 5), form="onnx-fp32"), candidate("a", 0.9, 1), candidate("b", 0.8999, 1, 9)]
+    for prefer in ("score", "latency", "size"):
+        (relaxed,) = choose(equal, Budget(min_retention=1.0), prefer).relaxed
+        assert relaxed.candidate == choose(equal, Budget(min_retention=relaxed.value), prefer).best
+
+
 def timed(p95: float, size: int) -> dict[str, object]:
     percentiles = {"100": float(p95), "95": float(p95), "50": p95 / 2, "0": p95 / 2}
     return {"bytes": size, "latency": {"rows": {"p50": p95 / 2, "p95": p95, "speedup": 3.0, "percentiles": percentiles}}}
