@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from distill.core.console import command, print_result
+from distill.core.console import Number, command, print_result
 from distill.core.files import to_json, write_text
 
 
 @command
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=40.0,
     show_default=True,
     help="Of timing, at most, once there are 5 rounds.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.core.console import PARAMS, command, print_result
+from distill.core.console import PARAMS, Number, command, print_result
 
 if TYPE_CHECKING:
     from distill.report.candidates import Candidate
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @command
-@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Of one row, by --percentile.")
-@click.option("--min-retention", type=click.FloatRange(min=0), help="Share of the teacher's score, 0.97 say.")
-@click.option("--max-megabytes", type=click.FloatRange(min=0, min_open=True), help="Of the file on disk.")
+@click.option("--max-latency-ms", type=Number(min=0, min_open=True), help="Of one row, by --percentile.")
+@click.option("--min-retention", type=Number(min=0), help="Share of the teacher's score, 0.97 say.")
+@click.option("--max-megabytes", type=Number(min=0, min_open=True), help="Of the file on disk.")
 @click.option(
     "--prefer", type=click.Choice(["score", "latency", "size"]), help="What is to be best among what fits; by default the score."
 )

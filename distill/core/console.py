@@ -3,6 +3,7 @@
 import errno
 import functools
 import gc
+import math
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import click
 
@@ -25,6 +26,17 @@ RARELY = 10_000
 """New objects until Python looks for garbage. Libraries make a million that stay: its own 700 costs a start 0.7 s."""
 
 P = ParamSpec("P")
+
+
+class Number(click.FloatRange):
+    """A number within bounds; click's own takes `nan`, which is within all of them, and limits nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is no number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def command(function: Callable[P, None]) -> click.Command:

@@ -246,6 +246,13 @@ def test_the_command_exits_with_1_where_nothing_fits_or_anything_is_missing(proj
     assert "dvc repro benchmark" in refusal(invoke(main))
 
 
+@pytest.mark.parametrize("limit", ["--max-latency-ms", "--min-retention", "--max-megabytes"])
+def test_a_limit_that_is_no_number_is_refused(project, limit: str) -> None:
+    done = invoke(main, limit, "nan")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'nan' is not a number." in done.stderr
+
+
 def test_choosing_needs_no_torch(project) -> None:
     run = "from distill.commands.choose import main; main([], standalone_mode=False)"
     done = python(project, "-c", f"import sys; {run}; assert 'torch' not in sys.modules")
