@@ -7,6 +7,7 @@ import click
 from distill.core.console import command, print_result
 from distill.core.errors import UserError
 from distill.core.files import atomic_folder, read_json, to_json, write_text
+from distill.core.quantities import millions
 from distill.core.validation import validate
 from distill.params.exports import ExportSettings
 
@@ -44,7 +45,7 @@ def main(kind: str, name: str) -> None:
         (folder / "README.md").write_text(card(kind, name, job, dataset, scores, measured, text), encoding="utf-8")
     write_text(Path("data/metrics/exports", kind, f"{name}.json"), text)
     files = ", ".join(
-        f"{form} {measured[form]['bytes'] / 1e6:.1f} MB, {dataset.metric} {measured[form][dataset.metric]:.4f}"
+        f"{form} {millions(measured[form]['bytes'])} MB, {dataset.metric} {measured[form][dataset.metric]:.4f}"
         for form in ("fp32", "int8")
     )
     print_result("; ".join(filter(None, (f"export {name}: {files}", measured["quantization"]["told"]))))

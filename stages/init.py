@@ -6,6 +6,7 @@ import click
 
 from distill.core.console import PARAMS, command, print_result
 from distill.core.files import atomic_folder
+from distill.core.quantities import millions
 from distill.core.settings import load_entry, read_sections, require_unedited
 from distill.params.students import AnyStudent
 
@@ -30,7 +31,7 @@ def main(name: str) -> None:
         require_unedited(PARAMS, "students", name, settings, "init", "dataset")
     parameters = sum(parameter.numel() for parameter in student.parameters())
     shape = f"{student.config.num_hidden_layers} layers × {student.config.hidden_size}"
-    print_result(f"init {name}: {shape}, {parameters / 1e6:.1f}M parameters")
+    print_result(f"init {name}: {shape}, {millions(parameters)}M parameters")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill.core.console import PARAMS, command
+from distill.core.quantities import millions
 
 if TYPE_CHECKING:
     from distill.params.students import StudentSettings
@@ -37,7 +38,7 @@ def main(students: tuple[str, ...]) -> None:
     for path in found:
         click.echo(f"{'fetched' if path in here else 'not on the remote'}: {path}")
     for place, size in sorted(left.items()):
-        click.echo(f"left out: {place} ({size / 1e6:,.1f} MB)")
+        click.echo(f"left out: {place} ({millions(size)} MB)")
     if lacking := len(found) - len(here):
         raise UserError(
             f"{lacking} of {len(found)} are not on the remote; whoever has made them can `dvc push` them, then run this again"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill.core.markdown import escape
+from distill.core.quantities import millions
 from distill.core.settings import to_yaml
 from distill.data.dataset import Dataset
 from distill.export.session import FP32, INT8
@@ -81,7 +82,7 @@ def card(
         **{"fp32": FP32, "int8": INT8, "rows": exports["rows"], "max_length": dataset.max_length},
         header=to_yaml({"library_name": _library(dataset, job), "pipeline_tag": dataset.spec.pipeline, "tags": TAGS}, sort=True),
         origin=_origin(job),
-        size=f"{scores['layers']} layers × {scores['hidden_size']}, {scores['parameters'] / 1e6:.1f}M parameters",
+        size=f"{scores['layers']} layers × {scores['hidden_size']}, {millions(scores['parameters'])}M parameters",
         files=_files(f"data/{kind}/{name}", scores, exports, dataset.metric),
         units=dataset.spec.units,
         decided="".join(f"\n{UNTOLD if scores[key] == 1 else text}" for key, text in FITTED.items() if key in scores),
@@ -114,7 +115,7 @@ def _files(model: str, scores: Mapping[str, Any], exports: Mapping[str, Any], me
         (FP32, f"ONNX, fp32{_beside(exports['fp32'])}", exports["fp32"]),
         (INT8, f"ONNX, INT8{_beside(exports['int8'])}", exports["int8"]),
     )
-    return "\n".join(f"| {file} | {what} | {scores['bytes'] / 1e6:.1f} | {scores[metric]:.4f} |" for file, what, scores in rows)
+    return "\n".join(f"| {file} | {what} | {millions(scores['bytes'])} | {scores[metric]:.4f} |" for file, what, scores in rows)
 
 
 def _beside(measured: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from distill.core.markdown import escape
+from distill.core.quantities import millions
 from distill.report.metric_names import FORMATS, METRIC_NAMES, shown, title
 from distill.report.parts import Grid, Part
 from distill.report.records import DataSet, Duplicates, Model, Split
@@ -181,12 +182,6 @@ def retained(model: Model, before_interval: str = "") -> str:
         return NONE
     middle, low, high = (model.metrics[name] for name in ("retention", "retention_low", "retention_high"))
     return f"{percent(middle)} ({before_interval}{100 * low:.1f}–{percent(high)})"
-
-
-def millions(count: int) -> str:
-    """Parameters in millions, or bytes in megabytes: one decimal, or two digits of what is below one."""
-    value = count / 1e6
-    return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -9,9 +9,10 @@ from ruamel.yaml import YAML
 
 from distill.core.errors import UserError
 from distill.core.files import read_json
+from distill.core.quantities import millions
 from distill.report.parts import Block, Note
 from distill.report.records import DataSet, Model
-from distill.report.tables import NONE, Column, Table, make_table, millions, percent, times
+from distill.report.tables import NONE, Column, Table, make_table, percent, times
 
 
 @dataclass(frozen=True)

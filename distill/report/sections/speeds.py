@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from distill.core.quantities import millions
 from distill.report.candidates import REFERENCE
 from distill.report.charts import FORMS, latency_chart
 from distill.report.metric_names import shown, title
 from distill.report.parts import Block, Note
 from distill.report.records import DataSet, Format, Model
-from distill.report.tables import NONE, Column, Table, make_table, millions, times
+from distill.report.tables import NONE, Column, Table, make_table, times
 
 
 @dataclass(frozen=True)

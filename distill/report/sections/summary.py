@@ -7,9 +7,10 @@ import numpy as np
 
 from distill.core.arrays import Array
 from distill.core.numeric import TAILS, bootstrap
+from distill.core.quantities import millions
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.records import BASELINE, DataSet, Model
-from distill.report.tables import best_student, millions, retained
+from distill.report.tables import best_student, retained
 from distill.tasks.scoring import SCORES
 
 

@@ -1,9 +1,10 @@
 """What the target store holds, its bytes, and what its codecs lost."""
 
+from distill.core.quantities import millions
 from distill.report.metric_names import METRIC_NAMES, shown
 from distill.report.parts import Block, Note, Part
 from distill.report.records import DataSet, GivenAnswers, TargetSet
-from distill.report.tables import Column, Table, make_table, millions, percent
+from distill.report.tables import Column, Table, make_table, percent
 from distill.store.output_names import kind_of
 
 LOST = {
