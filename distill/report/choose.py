@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from distill.report.candidates import Candidate
 from distill.report.metric_names import METRIC_NAMES, shown
@@ -126,9 +126,10 @@ def relaxations(results: Sequence[Candidate], budget: Budget, prefer: Preference
         if alone:
             nearest = min(alone, key=lambda candidate: budget.misses(candidate)[limit])
             value = rounded_limit(limit, nearest)
-            first = choose(results, replace(budget, **{limit.replace("-", "_"): value}), prefer).best or nearest
+            relaxed: dict[str, Any] = {limit.replace("-", "_"): value}
+            first = choose(results, replace(budget, **relaxed), prefer).best or nearest
             answers.append((distance(nearest, budget), Relaxation(limit, value, first)))
-    return tuple(relaxed for _, relaxed in sorted(answers, key=lambda answer: answer[0]))
+    return tuple(found for _, found in sorted(answers, key=lambda answer: answer[0]))
 
 
 def rounded_limit(limit: str, candidate: Candidate) -> float:
