@@ -26,6 +26,7 @@ DUPLICATED = "Rows of one split stand in another too: they flatter the scores ab
 NAMELESS = ((), ("score",), ("start", "end"), ("relevance",))
 """Labels of tasks that have no classes."""
 READING = "Bold: the best student of the column. ±: the standard deviation over seeds. Calibration error: expected, 15 bins."
+SEVERAL = "Of a student of several seeds, the mean; what follows is of the seed that ships, the best on validation."
 Make = Callable[[DataSet], Block | None]
 IN_MARKDOWN = ("Scores", "Speed and size", "Cost comparison", "Data")
 """The blocks whose tables results.md has."""
@@ -52,7 +53,8 @@ def scores(data_set: DataSet) -> Block:
     drawn = filter(None, [retention_chart(data_set)])
     same = one_answer(data_set)
     warning = (Note(same, "warning"),) if same else ()
-    return Block("Scores", (Note(verdict(data_set)), *warning, *results(data_set), Note(READING, "quiet"), *drawn))
+    reading = f"{READING} {SEVERAL}" if any(len(student.runs) > 1 for student in data_set.students) else READING
+    return Block("Scores", (Note(verdict(data_set)), *warning, *results(data_set), Note(reading, "quiet"), *drawn))
 
 
 def training(data_set: DataSet) -> Block:

@@ -12,7 +12,7 @@ import pytest
 
 from distill.pipeline.project import load_params
 from distill.pipeline.resolve import resolve
-from distill.report.page import IN_MARKDOWN, section, write_page
+from distill.report.page import IN_MARKDOWN, SEVERAL, section, write_page
 from distill.report.parts import Chart, Collapsible, Grid, Part
 from distill.report.records import DataSet
 from distill.report.tables import Table, tables_in
@@ -123,6 +123,14 @@ def test_warns_of_duplicates(news: DataSet, tmp_path: Path) -> None:
     found = written(replace(news, duplicates=(replace(news.duplicates[0], near=1),)), tmp_path)
     assert not any("flatter" in before for before in clean)
     assert all("Rows of one split stand in another too: they flatter the scores above." in after for after in found)
+
+
+def test_what_is_of_one_seed_alone_is_said(news: DataSet, tmp_path: Path) -> None:
+    def of(seeds: int) -> str:
+        students = tuple(replace(student, runs=student.runs[:1] * seeds) for student in news.students)
+        return written(replace(news, students=students), tmp_path)[0]
+
+    assert [SEVERAL in of(seeds) for seeds in (1, 2)] == [False, True]
 
 
 def test_markdown_begins_with_the_answer_and_has_the_main_tables(news: DataSet, tmp_path: Path) -> None:

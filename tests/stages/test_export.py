@@ -102,7 +102,7 @@ def test_the_card_and_the_hub_have_the_weights_of_a_large_model(tmp_path: Path, 
         session = onnxruntime.InferenceSession(str(tmp_path / "hub" / place))
         size = sum((export / file).stat().st_size for file in (name, f"{name}.data"))
         assert session.get_outputs()[0].name == "logits"
-        assert re.search(rf"\| {place} \| ONNX, \w+, weights in `{name}.data` beside it \| {size / 1e6:.1f} \|", card)
+        assert re.search(rf"\| {place} \| ONNX, \w+, weights in `{name}.data` beside it \| {size / 1e6:.2g} \|", card)
 
 
 def test_the_card_of_a_student_of_labels_alone_says_so(tmp_path: Path) -> None:

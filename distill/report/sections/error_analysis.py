@@ -35,7 +35,7 @@ def classes(data_set: DataSet) -> Block | None:
     if matrices:
         parts += [Grid(matrices[:2])]
     if matrices[2:]:
-        parts += [Collapsible(f"The other {len(matrices) - 2} models", (Grid(matrices[2:]),))]
+        parts += [Collapsible(f"Other models: {len(matrices) - 2}", (Grid(matrices[2:]),))]
     return Block("Classes", tuple(parts)) if parts else None
 
 

@@ -31,7 +31,7 @@ def audit(entry: TargetSet) -> list[Part]:
     if suspects[SHOWN:]:
         parts.append(Collapsible(f"{len(suspects) - SHOWN} more", (lines("Further suspects", suspects[SHOWN:]),)))
     if hard:
-        parts.append(Collapsible(f"{len(hard)} rows that it finds hardest", (lines("Hard rows, the hardest first", hard),)))
+        parts.append(Collapsible(f"Rows that it finds hardest: {len(hard)}", (lines("Hard rows, the hardest first", hard),)))
     return parts
 
 
@@ -77,7 +77,7 @@ def shortened(text: str) -> str:
 def _counted(entry: TargetSet) -> str:
     audited = entry.audit
     suspects = f"{audited.suspect:,} of {audited.rows:,} training labels ({audited.suspect / audited.rows:.1%})"
-    hard = f"finds {audited.hard:,} rows hard ({audited.hard / audited.rows:.1%})"
+    hard = f"finds {audited.hard:,} of the rows hard ({audited.hard / audited.rows:.1%})"
     who = "contradicts, each row judged by one that has not seen it," if "seen" in audited.certainty else "contradicts"
     return f"The teacher {entry.teacher} {who} {suspects} with confidence, which makes them likely errors, and {hard}."
 
