@@ -36,16 +36,15 @@ def main(model: Path, file: Path | None, column: tuple[str, ...], batch_size: in
     from distill.prediction.rows import parsed, read_rows, renamed, row_of
 
     opened, where, bad = open_model(model, threads), str(file or "stdin"), 0
-    names = _columns(column, opened.task)
+    names, told = _columns(column, opened.task), False
     waiting: list[Row | UserError] = []
     if opened.turns:
         print_result(f"{model}: has learnt from conversations, and goes on with texts as they stand; {AS_TURNS}")
-    for number, (place, content) in enumerate(read_rows(file)):
+    for place, content in read_rows(file):
         try:
             row = renamed(parsed(content), names)
             waiting.append(_checked(row_of(row, opened.task), opened))
-            if number == 0:
-                _tell_unread(row, opened.task, where)
+            told = told or _tell_unread(row, opened.task, where)
         except UserError as error:
             bad += 1
             waiting.append(error)
@@ -82,14 +81,15 @@ def _columns(given: tuple[str, ...], task: str) -> dict[str, str]:
     return names
 
 
-def _tell_unread(row: "Row", task: str, where: str) -> None:
-    """Say which columns the first row has beside those that are read: the texts may be in another one."""
+def _tell_unread(row: "Row", task: str, where: str) -> bool:
+    """Say which columns a row has beside those that are read, if any: the texts may be in another one."""
     from distill.prediction.rows import readable
 
     read = [name for name in row if name in readable(task)]
     if others := [name for name in row if name not in read]:
         lists = (", ".join(f"'{name}'" for name in names) for names in (read, others))
         print_result("{}: reads {}, and does not read {}; --column {}=NAME takes another column".format(where, *lists, read[0]))
+    return bool(others)
 
 
 def _checked(row: "Row", model: "Model") -> "Row":

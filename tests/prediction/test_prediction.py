@@ -123,6 +123,8 @@ def test_columns_that_are_not_read_are_said_once_and_another_can_be_taken(folder
     plain = run(model, given="w1\nw2\n")
     assert plain.stderr == ""
     assert run(model, file, "--column", "text=body").stdout == plain.stdout != done.stdout
+    file.write_text("text,label\n,0\nw1,1\n", encoding="utf-8")  # after a bad row too
+    assert run(model, file).stderr.count(f"{file}: reads 'text', and does not read 'label'") == 1
 
 
 @pytest.mark.parametrize("column", ["body", "text=", "=body", "label=text", "text"])
