@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
+from distill.data import origin
+
 STAGES = {"targets": "targets", "given": "given", "ensembles": "ensemble"}
 """The stages that write target sets, by the sections of params.yaml that their entries are in."""
 
 
 def stage_of(folder: Path) -> str:
     """`targets@NAME` of data/targets/NAME; or where `check` has written that NAME is of another section, `given@NAME` …"""
-    jobs = folder.parent.parent / "jobs" / "entries"
-    others = (section for section in STAGES if section != "targets" and (jobs / section / f"{folder.name}.json").exists())
-    return f"{STAGES[next(others, 'targets')]}@{folder.name}"
+    return origin.stage_of(folder, STAGES)
 
 
 def repair_of(stage: str) -> str:
