@@ -29,7 +29,7 @@ def bar(
     return Lines(items, total=total, desc=title, unit=unit, **more)
 
 
-def counted(batches: Iterable[Any], title: str) -> Iterator[Any]:
+def with_progress(batches: Iterable[Any], title: str) -> Iterator[Any]:
     """Record batches as they come, whose rows are counted; how many there will be is unknown."""
     with bar(title=title, unit="row") as progress:
         for batch in batches:

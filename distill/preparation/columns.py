@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from distill.core import progress
 from distill.core.arrays import Array
 from distill.core.console import print_result
 from distill.core.errors import UserError
+from distill.core.progress import with_progress
 from distill.data.columns import Column, on_disk
 from distill.data.long_arrays import counted, filled, new_array, places, repeated, steps, taken
 from distill.data.rows import Rows
@@ -53,7 +53,7 @@ def read_raw(folder: Path, settings: DatasetSettings) -> dict[str, pa.Table]:
         if split == settings.splits.train:
             tell_unread(folder, stream.schema.names, wanted, settings)
         names = [name for name in stream.schema.names if same_name(name) in wanted]
-        made[split] = on_disk(stream.described(names), progress.counted(stream.read(names), f"read {split}"))
+        made[split] = on_disk(stream.described(names), with_progress(stream.read(names), f"read {split}"))
     return made
 
 

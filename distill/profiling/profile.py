@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
-from distill.core import progress
+from distill.core.progress import with_progress
 from distill.core.settings import SPLITS
 from distill.data.tokenizers import lengths_of
 from distill.preparation.multi_label import APPLIES
@@ -79,7 +79,7 @@ def _count(stream: Stream, columns: Columns, split: str) -> SplitProfile:
     label = parts.get("label") or parts.get("tags") or parts.get("spans") or parts.get("answers")
     texts = [name for part, name in parts.items() if name != label]
     wanted = [name for name in {*parts.values(), *columns.marks} if name in stream.schema.names]
-    for batch in progress.counted(stream.read(wanted), f"look at {split}"):
+    for batch in with_progress(stream.read(wanted), f"look at {split}"):
         found.rows += batch.num_rows
         for values in zip(*(batch[name].to_pylist() for name in texts if name in batch.schema.names), strict=True):
             key = hashlib.blake2b(normalized("\n".join(map(one_text, values))).encode(), digest_size=8).digest()

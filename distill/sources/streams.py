@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from distill.core.console import print_result
 from distill.core.errors import UserError, one_line
-from distill.core.progress import counted
+from distill.core.progress import with_progress
 
 ROWS, SIZE = 1 << 16, 1 << 23
 """The most rows and about the most characters or bytes of a batch, which is a row group of the Parquet file.
@@ -166,7 +166,7 @@ def write_splits(splits: Mapping[str, Stream], folder: Path) -> int:
     rows = 0
     for split, stream in splits.items():
         with pa.parquet.ParquetWriter(folder / f"{split}.parquet", stream.described(stream.schema.names)) as writer:
-            for batch in counted(stream.batches(), f"fetch {split}"):
+            for batch in with_progress(stream.batches(), f"fetch {split}"):
                 writer.write_batch(batch)
                 rows += batch.num_rows
     if rows == 0:

@@ -9,7 +9,7 @@ import pytest
 
 from distill.core import progress
 from distill.core.console import QUIET
-from distill.core.progress import bar, counted
+from distill.core.progress import bar, with_progress
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_a_task_of_unknown_length_tells_how_far_it_is(monkeypatch, capsys):
 def test_rows_of_batches_are_counted_as_they_come(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SECONDS_A_LINE", 1e-9)
     batches = [pa.record_batch({"text": ["a"] * rows}) for rows in (2, 3)]
-    assert list(counted(batches, "read train")) == batches
+    assert list(with_progress(batches, "read train")) == batches
     assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == ["read train: 2 rows", "read train: 5 rows"]
 
 
