@@ -33,10 +33,11 @@ def main(model: Path, file: Path | None, column: tuple[str, ...], batch_size: in
     A bad line is answered with its `error`, which stands on stderr too; the exit code is then 1.
     """
     from distill.prediction.model import open_model
-    from distill.prediction.rows import parsed, read_rows, renamed, row_of
+    from distill.prediction.rows import parsed, read_rows, readable, renamed, row_of
 
     opened, where, bad = open_model(model, threads), str(file or "stdin"), 0
-    names, told = _columns(column, opened.task), False
+    read, told = readable(opened.task), False
+    names = _columns(column, read)
     waiting: list[Row | UserError] = []
     if opened.turns:
         print_result(f"{model}: has learnt from conversations, and goes on with texts as they stand; {AS_TURNS}")
@@ -44,7 +45,7 @@ def main(model: Path, file: Path | None, column: tuple[str, ...], batch_size: in
         try:
             row = renamed(parsed(content), names)
             waiting.append(_checked(row_of(row, opened.task), opened))
-            told = told or _tell_unread(row, opened.task, where)
+            told = told or _tell_unread(row, read, where)
         except UserError as error:
             bad += 1
             waiting.append(error)
@@ -69,26 +70,22 @@ def flush(model: "Model", waiting: "list[Row | UserError]") -> None:
         click.echo(json.dumps({"error": str(row)} if isinstance(row, UserError) else next(found), ensure_ascii=False))
 
 
-def _columns(given: tuple[str, ...], task: str) -> dict[str, str]:
+def _columns(given: tuple[str, ...], read: list[str]) -> dict[str, str]:
     """The name in the rows of each column that is read under another one."""
-    from distill.prediction.rows import readable
-
     names = dict(pair.partition("=")[::2] for pair in given)
     for name, column in names.items():
-        if name not in readable(task) or not column:
-            expected = f"NAME=COLUMN, where NAME is one of {', '.join(readable(task))}, such as {readable(task)[0]}=body"
+        if name not in read or not column:
+            expected = f"NAME=COLUMN, where NAME is one of {', '.join(read)}, such as {read[0]}=body"
             raise UserError(f"--column {name}{f'={column}' if column else ''}: expected {expected}")
     return names
 
 
-def _tell_unread(row: "Row", task: str, where: str) -> bool:
+def _tell_unread(row: "Row", read: list[str], where: str) -> bool:
     """Say which columns a row has beside those that are read, if any: the texts may be in another one."""
-    from distill.prediction.rows import readable
-
-    read = [name for name in row if name in readable(task)]
     if others := [name for name in row if name not in read]:
-        lists = (", ".join(f"'{name}'" for name in names) for names in (read, others))
-        print_result("{}: reads {}, and does not read {}; --column {}=NAME takes another column".format(where, *lists, read[0]))
+        own = [name for name in row if name in read]
+        lists = (", ".join(f"'{name}'" for name in names) for names in (own, others))
+        print_result("{}: reads {}, and does not read {}; --column {}=NAME takes another column".format(where, *lists, own[0]))
     return bool(others)
 
 
